@@ -1,0 +1,157 @@
+"""Runs a study: what is finished is skipped, what was interrupted goes on, and a report is written at the end.
+
+python -m experiments.run --config=configs/hinton_mnist.py                        # minutes on two cores
+python -m experiments.run --config=configs/hinton_mnist.py:paper --plan           # look before it runs
+python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0     # change any leaf
+"""
+
+import argparse
+import logging
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kd_jax import config_file, metrics, provenance, report, study, train
+from kd_jax.errors import UserError
+from kd_jax.study import Run, Study, Workdir
+
+INTERRUPTED = 143
+console = Console(highlight=False)
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command line: its options, and the overrides of config leaves."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser.add_argument('--config', required=True, help='a config file, with :variant if it has some')
+    parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>')
+    parser.add_argument('--only', action='append', default=[], help='globs of runs, with commas between them')
+    parser.add_argument('--plan', action='store_true', help='show what would be run, and stop')
+    parser.add_argument('--fresh', action='store_true', help='start anew the runs whose config has changed')
+    options, rest = parser.parse_known_args(argv)
+    wrong = [text for text in rest if not text.startswith('--config.')]
+    if wrong:
+        parser.error(f'unknown argument {wrong[0]}; see --help')
+    options.only = [glob for text in options.only for glob in text.split(',') if glob]
+    return options, [text.removeprefix('--config.') for text in rest]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    logging.basicConfig(format='%(levelname)s: %(message)s')
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    options, overrides = arguments(argv)
+    cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+    try:
+        return run(options, overrides)
+    except UserError as error:
+        console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True)
+        return 2
+    except train.Preempted as stop:
+        console.print(str(stop), soft_wrap=True)
+        return INTERRUPTED
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    config, shown = config_file.load(options.config, overrides)
+    planned = study.parse(config, options.config)
+    workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
+    jobs = study.jobs(planned)
+    runs = study.select(planned, options.only, workdir)
+    if options.plan:
+        console.print(plan_table(runs, jobs, workdir))
+        return 0
+    with workdir.locked():
+        changed = study.differences(planned, workdir, runs)
+        if changed and not options.fresh:
+            name, leaves = next(iter(changed.items()))
+            raise UserError(
+                f'{workdir.path} was made with another config: {len(changed)} of the runs differ, {name} in '
+                f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
+            )
+        study.forget(planned, workdir, list(changed))
+        about = {**planned.about, 'report': shown, 'command': provenance.command()}
+        metrics.write_json(workdir.path / 'study.json', about)
+        execute(planned, runs, workdir)
+    report.build(workdir.path, workdir.path)
+    report.print_tables(*report.load(workdir.path))
+    console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
+    return 0
+
+
+def execute(planned: Study, runs: Sequence[Run], workdir: Workdir) -> None:
+    """Trains, with a progress display on a terminal and a line for every finished run anywhere."""
+    waiting = [run for run in runs if workdir.result(run.id) is None]
+    if len(waiting) < len(runs):
+        console.print(f'{len(runs) - len(waiting)} of {len(runs)} runs are already finished in {workdir.path}.')
+    columns = (
+        TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[losses]}'),
+    )  # fmt: skip
+    with Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal) as display:
+        whole = display.add_task('study', total=len(waiting), rate='', losses='')
+        steps = display.add_task('', total=None, rate='', losses='')
+        clock: dict[str, tuple[float, int]] = {}
+
+        def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
+            since, first = clock.setdefault(run.id, (time.monotonic(), done))
+            if done == first:
+                display.reset(steps)
+            rate = (done - first) / max(time.monotonic() - since, 1e-9)
+            shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
+            speed = f'{rate:.0f} steps/s' if rate else 'compiling'
+            display.update(steps, description=run.id, completed=done, total=total, rate=speed, losses=shown)
+
+        def finished(run: Run, result: Mapping[str, Any]) -> None:
+            display.advance(whole)
+            test = '  '.join(f'{name} {m["errors"]:.0f} errors' for name, m in result['last']['test'].items())
+            number = sum(workdir.result(r.id) is not None for r in runs)
+            console.print(f'[{number}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s', markup=False)
+
+        study.execute(planned, runs, workdir, progress, finished)
+
+
+def plan_table(runs: Sequence[Run], jobs: Mapping[str, train.Job], workdir: Workdir) -> Table:
+    """What would be run: dependencies, parameters, steps, what is done, and an estimate of time once a run is timed."""
+    table = Table('run', 'starts from', 'parameters', 'steps', 'state', 'estimate', title=str(workdir.path))
+    costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}
+    timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
+    pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
+    left = 0.0
+    for run in runs:
+        job, result = jobs[run.name], workdir.result(run.id)
+        state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
+        estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
+        left += estimate or 0.0 if result is None else 0.0
+        when = '–' if estimate is None else f'{estimate:.0f} s'
+        table.add_row(run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', state, when)
+    todo = sum(workdir.result(run.id) is None for run in runs)
+    table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {left / 60:.0f} min' if pace and todo else '')
+    return table
+
+
+def size(job: train.Job) -> int:
+    """Parameters of the trained networks."""
+    return sum(train.parameters(job, network) for network in job.recipe.trained)
+
+
+def work(job: train.Job) -> float:
+    """Relative cost of a step: a trained parameter costs three times a frozen one, for each example."""
+    frozen = sum(train.parameters(job, network) for network in job.recipe.networks if network.update != 'sgd')
+    return job.order.batch_size * (3 * size(job) + frozen)
+
+
+def escape(text: str) -> str:
+    return text.replace('[', r'\[')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

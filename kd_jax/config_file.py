@@ -1,0 +1,77 @@
+"""Config files: ml_collections files with a variant argument, overridable leaf by leaf from the command line.
+
+A file defines `get_config(variant) -> ConfigDict`, what is run, and may define `get_report(variant) -> dict`, how it is
+shown. An override may change any leaf and may add one to a dictionary that exists: every name is checked later, against
+what reads it.
+"""
+
+import ast
+import importlib.util
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from kd_jax.errors import UserError, suggest
+
+
+def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config and the report's description, as plain dictionaries.
+
+    Args:
+      file_and_variant: 'configs/hinton_mnist.py' or 'configs/hinton_mnist.py:paper'.
+      overrides: 'runs.student.terms.soft.t=4.0', each value a Python literal, or a string as it stands.
+    Raises:
+      UserError: no such file or variant, a file without get_config, or an override of nothing.
+    """
+    name, _, variant = file_and_variant.partition(':')
+    path = pathlib.Path(name)
+    if not path.is_file():
+        near = suggest(path.name, [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else [])
+        raise UserError(f'--config={name}: there is no such file. {near}')
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f'--config={name} cannot be loaded: {type(error).__name__}: {error}.') from error
+    if not hasattr(module, 'get_config'):
+        raise UserError(f'--config={name} defines no get_config(variant).')
+    variants = variants_of(module)
+    if variant not in variants:
+        raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, variants))}')
+    config: ConfigDict = module.get_config(variant)
+    plain = config.to_dict()
+    for text in overrides:
+        override(plain, text)
+    return plain, (module.get_report(variant) if hasattr(module, 'get_report') else {})
+
+
+def variants_of(module: Any) -> tuple[str, ...]:
+    """The variants that a config file knows: its `VARIANTS`, or the default one alone."""
+    return getattr(module, 'VARIANTS', ('',))
+
+
+def override(config: dict[str, Any], text: str) -> None:
+    """Sets one leaf, 'path.to.leaf=value', in place.
+
+    Raises:
+      UserError: no '=', or a dictionary on the way that does not exist.
+    """
+    path, equals, value = text.partition('=')
+    if not equals:
+        raise UserError(f'--config.{text} has no value: write --config.{text}=VALUE.')
+    *way, leaf = path.split('.')
+    node: Any = config
+    for depth, key in enumerate(way):
+        if not isinstance(node, Mapping) or not isinstance(node.get(key), Mapping):
+            place = '.'.join(['config', *way[:depth]])
+            raise UserError(f"--config.{path}: there is no '{key}' in {place}. {suggest(key, node)}")
+        node = node[key]
+    try:
+        node[leaf] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        node[leaf] = value

@@ -1,0 +1,1 @@
+"""Data: sources, splits, the order of examples, and augmentation."""

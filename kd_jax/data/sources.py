@@ -1,0 +1,110 @@
+"""Data sources: functions that return a `Source`. A function's name here is its name in a config's `data.source`."""
+
+import functools
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from kd_jax.errors import UserError
+
+__all__ = ['mnist', 'mnist_pairs', 'npz', 'tfds']
+
+Arrays = dict[str, np.ndarray]
+
+
+class Source(NamedTuple):
+    """Examples as arrays with a leading axis of examples; `label` holds integers in [0, num_classes)."""
+
+    train: Arrays
+    test: Arrays
+    num_classes: int
+
+
+@functools.cache
+def mnist() -> Source:
+    """The original MNIST, embedded: image [60000 and 10000, 28, 28] uint8, label int32 in [0, 10)."""
+    with np.load(pathlib.Path(__file__).with_name('mnist.npz')) as file:
+        train, test = (
+            {'image': file[f'{split}_images'], 'label': file[f'{split}_labels'].astype(np.int32)}
+            for split in ('train', 'test')
+        )
+    return Source(train, test, 10)
+
+
+@functools.cache
+def mnist_pairs(*, train: int = 60_000, test: int = 10_000, sources: int = 60_000) -> Source:
+    """Two MNIST digits side by side, image [.., 28, 56] uint8, label 10 * left + right in [0, 100).
+
+    Classes are balanced to within one example. The digits of training pairs come from the first `sources` training
+    images, those of test pairs from the test images; the draw is fixed.
+
+    Args:
+      train: number of training pairs.
+      test: number of test pairs.
+      sources: number of training images that pairs are made of; fewer make a harder task.
+    """
+    digits = mnist()
+
+    def pairs(arrays: Arrays, count: int, seed: int) -> Arrays:
+        rng = np.random.default_rng(seed)
+        label = rng.permutation(np.arange(count) % 100).astype(np.int32)
+        by_digit = [np.flatnonzero(arrays['label'] == digit) for digit in range(10)]
+        chosen = [
+            np.array([rng.choice(by_digit[digit]) for digit in half], np.int64) for half in (label // 10, label % 10)
+        ]
+        return {'image': np.concatenate([arrays['image'][ids] for ids in chosen], axis=2), 'label': label}
+
+    pool = {name: array[:sources] for name, array in digits.train.items()}
+    return Source(pairs(pool, train, 0), pairs(digits.test, test, 1), 100)
+
+
+def npz(*, path: str, num_classes: int) -> Source:
+    """Your own images: a .npz file with train_image, train_label, test_image, test_label (any further `train_*` too).
+
+    Raises:
+      UserError: the file is missing, is no .npz file, or lacks one of the four arrays.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f'data.path={path!r} cannot be read as a .npz file ({error}).') from error
+    train, test = (
+        {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
+        for split in ('train', 'test')
+    )
+    for split, found in (('train', train), ('test', test)):
+        if not {'image', 'label'} <= set(found):
+            raise UserError(f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.')
+    return Source(train, test, num_classes)
+
+
+def tfds(*, name: str, data_dir: str | None = None) -> Source:
+    """A prepared TFDS data set of images and labels, read into memory without TensorFlow.
+
+    Args:
+      name: of the TFDS data set, 'fashion_mnist' say.
+      data_dir: where it was prepared; None for TFDS's default.
+    Raises:
+      UserError: the directory holds no such data set in a format that can be read at random (array_record).
+    """
+    import tensorflow_datasets as datasets
+
+    try:
+        builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
+        splits = builder.as_data_source()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f'data.name={name!r} was not found prepared in {data_dir or "the default TFDS directory"} ({reason}); '
+            f'prepare it once with `tfds build {name} --file_format=array_record`.'
+        ) from error
+
+    def read(split: str) -> Arrays:
+        examples = [splits[split][i] for i in range(len(splits[split]))]
+        image = np.stack([example['image'] for example in examples])
+        label = np.array([example['label'] for example in examples], np.int32)
+        return {'image': image[..., 0] if image.shape[-1] == 1 else image, 'label': label}
+
+    return Source(read('train'), read('test'), builder.info.features['label'].num_classes)

@@ -1,0 +1,105 @@
+"""Train, validation and test splits of a source, as a run's `data` config describes them."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kd_jax import lookup
+from kd_jax.data import sources
+from kd_jax.data.sources import Arrays
+from kd_jax.errors import UserError, suggest
+
+OPTIONS = {
+    'source': 'which data',
+    'valid': 'training examples held out for validation',
+    'examples': 'training examples kept, drawn anew for each seed; 0 keeps all',
+    'classes': 'training examples of these classes only',
+    'exclude': 'no training examples of these classes',
+    'subset': "a specialist's classes: labels become their positions, all other classes the dustbin after them",
+    'jitter': 'training images are shifted by up to so many pixels',
+    'resident': 'keep the data on the device; false streams it',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Arrays by split name ('train', 'valid', 'test'), each with `id`, the example's number in its source.
+
+    `oversampling`: how many times more often than in the source the subset's classes are met in training, 1 without one.
+    """
+
+    arrays: Mapping[str, Arrays]
+    num_classes: int
+    subset: tuple[int, ...] = ()
+    oversampling: float = 1.0
+
+
+def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
+    """The splits of a run.
+
+    The validation split is the last `valid` training examples, the same for every seed. All other options act on the
+    training split alone, but for `subset`, which relabels every split.
+
+    Raises:
+      UserError: an unknown source or option, labels out of range, or nothing left to train on.
+    """
+    place = f'{where}, data'
+    source = lookup.named(config.get('source', ''), sources, 'data source', place)
+    own = [key for key in inspect.signature(source).parameters]
+    for key in config:
+        if key not in OPTIONS and key not in own:
+            raise UserError(f'{place}: there is no option {key!r}. {suggest(key, [*OPTIONS, *own])}')
+    loaded = source(**{key: config[key] for key in own if key in config})
+    train, test = with_ids(loaded.train), with_ids(loaded.test)
+    check_labels(train, loaded.num_classes, f'{place}, training labels')
+    check_labels(test, loaded.num_classes, f'{place}, test labels')
+    held = config.get('valid', 0)
+    if not 0 <= held < len(train['label']):
+        raise UserError(f'{place}.valid is {held}, but there are {len(train["label"])} training examples.')
+    cut = len(train['label']) - held
+    valid = {name: array[cut:] for name, array in train.items()}
+    train = {name: array[:cut] for name, array in train.items()}
+    keep = np.ones(cut, bool)
+    if config.get('classes'):
+        keep &= np.isin(train['label'], config['classes'])
+    if config.get('exclude'):
+        keep &= ~np.isin(train['label'], config['exclude'])
+    chosen = np.flatnonzero(keep)
+    if config.get('examples'):
+        chosen = np.sort(np.random.default_rng([seed, 1]).permutation(chosen)[: config['examples']])
+    if not len(chosen):
+        raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
+    splits = {'train': {name: array[chosen] for name, array in train.items()}, 'test': test}
+    if held:
+        splits['valid'] = valid
+    subset = tuple(config.get('subset') or ())
+    if not subset:
+        return Splits(splits, loaded.num_classes)
+    share = float(np.mean(np.isin(splits['train']['label'], subset)))
+    relabelled = {split: relabel(arrays, subset) for split, arrays in splits.items()}
+    return Splits(relabelled, len(subset) + 1, subset, oversampling=0.5 / share)
+
+
+def with_ids(arrays: Arrays) -> Arrays:
+    """The arrays and `id`, each example's number."""
+    return {**arrays, 'id': np.arange(len(arrays['label']), dtype=np.int32)}
+
+
+def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
+    """Raises a UserError if a label is not in [0, num_classes)."""
+    label = arrays['label']
+    wrong = np.flatnonzero((label < 0) | (label >= num_classes))
+    if len(wrong):
+        raise UserError(
+            f'{where}: {label[wrong[0]]} (example {wrong[0]}, {len(wrong)} in all) is not in [0, {num_classes}).'
+        )
+
+
+def relabel(arrays: Arrays, subset: tuple[int, ...]) -> Arrays:
+    """Labels as positions in `subset`, with len(subset) for every class outside it."""
+    positions = np.full(max(arrays['label'].max(), *subset) + 1, len(subset), np.int32)
+    positions[list(subset)] = np.arange(len(subset))
+    return {**arrays, 'label': positions[arrays['label']]}

@@ -1,0 +1,92 @@
+"""Exact evaluation: every example counts once, the last partial batch is padded and masked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from kd_jax import metrics, step
+from kd_jax.data import pipeline
+from kd_jax.data.sources import Arrays
+from kd_jax.errors import UserError, suggest
+from kd_jax.recipe import Path, Recipe
+
+Variables = Mapping[str, Any]
+KEYS = ('logits', 'labels', 'teacher')
+BATCH_SIZE = 1000
+
+
+class Evaluator:
+    """Measures and predicts with a recipe's networks.
+
+    Args:
+      recipe: whose networks are evaluated.
+      config: name -> dict(logits=path, labels=path, teacher=path), `labels` 'batch.label' unless said otherwise and
+        `teacher` left out where there is none; empty for every trained or averaged network under its own name.
+    """
+
+    def __init__(self, recipe: Recipe, config: Mapping[str, Mapping[str, str]], where: str = 'config'):
+        self.recipe = recipe
+        chosen = dict(config) or {n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'}
+        self.measured: dict[str, dict[str, Path]] = {}
+        for name, paths in chosen.items():
+            for key in paths:
+                if key not in KEYS:
+                    raise UserError(f"{where}, evaluate '{name}': there is no {key!r}. {suggest(key, KEYS)}")
+            paths = {'labels': 'batch.label', **paths}
+            self.measured[name] = {k: Path.parse(p, f"{where}, evaluate '{name}'") for k, p in paths.items()}
+        self._sums = jax.jit(self._sums_of_batch)
+        self._read = jax.jit(self._read_batch, static_argnames='paths')
+
+    def check(self, context: step.Context, where: str) -> None:
+        """Raises a UserError if an evaluation reads what no network gives."""
+        for name, paths in self.measured.items():
+            step.check_paths(paths.values(), context, f"{where}, evaluate '{name}'")
+
+    def _context(self, variables: Variables, batch: Mapping[str, jax.Array]) -> step.Context:
+        context: step.Context = {'batch': pipeline.plain_view(batch)}
+        return step.run_networks(self.recipe.networks, variables, context, jax.random.key(0), train=False)[0]
+
+    def _sums_of_batch(self, variables, batch, mask):
+        context = self._context(variables, batch)
+        return {
+            name: metrics.classification_sums(
+                step.read(context, paths['logits']),
+                step.read(context, paths['labels']),
+                mask,
+                step.read(context, paths['teacher']) if 'teacher' in paths else None,
+            )
+            for name, paths in self.measured.items()
+        }
+
+    def _read_batch(self, variables, batch, paths):
+        context = self._context(variables, batch)
+        return [step.read(context, path) for path in paths]
+
+    def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
+        """Numbers of every evaluation over a split: see `metrics.summary`."""
+        total: Any = None
+        for positions, mask in pipeline.padded(arrays, min(BATCH_SIZE, len(arrays['label']))):
+            sums = self._sums(variables, pipeline.fetch(arrays, positions), mask)
+            sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
+            total = sums if total is None else jax.tree.map(np.add, total, sums)
+        return {name: metrics.summary(sums, self._copies(self.measured[name]['logits'])) for name, sums in total.items()}
+
+    def predict(self, variables: Variables, arrays: Arrays, paths: tuple[Path | tuple[Path, ...], ...]) -> list[Any]:
+        """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
+        parts: list[list[np.ndarray]] = [[] for _ in paths]
+        axes = [self._stacked_axes(path) for path in paths]
+        for positions, mask in pipeline.padded(arrays, min(BATCH_SIZE, len(arrays['label']))):
+            read = self._read(variables, pipeline.fetch(arrays, positions), paths)
+            for part, array, axis in zip(parts, read, axes, strict=True):
+                part.append(np.asarray(array).compress(mask, axis=axis))
+        return [np.concatenate(part, axis=axis) for part, axis in zip(parts, axes, strict=True)]
+
+    def _copies(self, path: Path) -> int:
+        return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)
+
+    def _stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
+        if isinstance(path, tuple):
+            return 1 + self._stacked_axes(path[0])
+        return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)

@@ -1,0 +1,88 @@
+"""Numbers of a config: constants or schedules, and the ranges that a loss declares for them.
+
+A number in a config is a float, or a schedule over the run: `dict(schedule='cosine', peak=0.1, warmup=0.05)`. Its floats
+become leaves of `hparams`, an argument of the training step, so that changing one never compiles anew. optax's own
+schedules branch on Python values and cannot take such arguments; the three here can.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax import lookup
+from kd_jax.errors import UserError, suggest
+
+Positive = Annotated[float, 'must be greater than 0', lambda x: x > 0]
+NonNegative = Annotated[float, 'must not be negative', lambda x: x >= 0]
+Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
+
+
+def linear(progress: jax.Array, *, start: float, end: float, begin: float = 0.0, until: float = 1.0) -> jax.Array:
+    """A straight line from `start` at progress `begin` to `end` at progress `until`, level outside."""
+    share = jnp.clip((progress - begin) / (until - begin), 0.0, 1.0)
+    return start + share * (end - start)
+
+
+def cosine(progress: jax.Array, *, peak: float, end: float = 0.0, warmup: float = 0.0) -> jax.Array:
+    """Linear warm-up from 0 over the share `warmup` of the run, then half a cosine from `peak` down to `end`."""
+    fall = jnp.clip((progress - warmup) / (1.0 - warmup), 0.0, 1.0)
+    rise = jnp.where(progress < warmup, progress / jnp.maximum(warmup, 1e-8), 1.0)
+    return rise * (end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
+
+
+def steps(progress: jax.Array, *, start: float, at: tuple[float, ...], factor: float = 0.1) -> jax.Array:
+    """`start`, multiplied by `factor` at each of the shares `at` of the run."""
+    return start * factor ** sum(jnp.where(progress >= share, 1.0, 0.0) for share in at)
+
+
+SCHEDULES = {'linear': linear, 'cosine': cosine, 'steps': steps}
+
+
+def is_number(value: Any) -> bool:
+    """A float, an int (not a bool) or a schedule."""
+    if isinstance(value, Mapping):
+        return 'schedule' in value
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def split(value: float | Mapping[str, Any], annotation: Any, where: str) -> tuple[str, Any]:
+    """The schedule's name ('' for a constant) and the number's floats, checked against the declared range.
+
+    Args:
+      value: the number as the config has it.
+      annotation: the parameter's annotation; `Positive` and the like carry a range.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: a value out of range, an unknown schedule, a schedule's argument missing or unknown.
+    """
+    if not isinstance(value, Mapping):
+        _check(float(value), annotation, where)
+        return '', float(value)
+    arguments = {key: v for key, v in value.items() if key != 'schedule'}
+    name = value['schedule']
+    if name not in SCHEDULES:
+        raise UserError(f'{where}: there is no schedule {name!r}. {suggest(name, SCHEDULES)}')
+    _, options = lookup.signature(SCHEDULES[name])
+    for key in arguments:
+        if key not in options:
+            raise UserError(f'{where}: schedule {name!r} takes no {key!r}. {suggest(key, options)}')
+    missing = [key for key, p in options.items() if p.default is p.empty and key not in arguments]
+    if missing:
+        raise UserError(f'{where}: schedule {name!r} needs {", ".join(missing)}.')
+    for key in ('start', 'peak', 'end'):
+        if key in arguments:
+            _check(arguments[key], annotation, f'{where}.{key}')
+    return name, jax.tree.map(float, arguments)
+
+
+def value(schedule: str, numbers: Any, progress: jax.Array) -> jax.Array:
+    """A number's value at `progress`, the share of the run that is done, in [0, 1]."""
+    return SCHEDULES[schedule](progress, **numbers) if schedule else numbers
+
+
+def _check(number: float, annotation: Any, where: str) -> None:
+    rules = get_args(annotation)[1:]
+    if len(rules) == 2 and not rules[1](number):
+        raise UserError(f'{where} is {number:g}, but it {rules[0]}.')

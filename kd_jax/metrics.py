@@ -1,0 +1,147 @@
+"""What is measured of a classifier, as sums that add up exactly over batches, shards and hosts; and where it is written."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ECE_BINS = 15
+
+
+def classification_sums(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array, teacher: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """Sums over the examples where `mask` holds; `summary` turns them into rates.
+
+    Args:
+      logits: [batch, num_classes], or [copies, batch, num_classes], whose copies count as examples of their own.
+      labels: [batch] integers.
+      mask: [batch] booleans.
+      teacher: logits that agreement and KL(teacher || student) are measured against, shaped like `logits` or
+        broadcast to it.
+    Returns:
+      scalars, and three [ECE_BINS] arrays of the calibration histogram.
+    """
+    labels = jnp.broadcast_to(labels, logits.shape[:-1])
+    weight = jnp.broadcast_to(mask, logits.shape[:-1]).astype(jnp.float32)
+    log_q = jax.nn.log_softmax(logits.astype(jnp.float32))
+    choice = jnp.argmax(logits, axis=-1)
+    confidence = jnp.exp(jnp.max(log_q, axis=-1))
+    right = (choice == labels).astype(jnp.float32)
+    nll = -jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
+    bins = jnp.clip(jnp.ceil(confidence * ECE_BINS).astype(jnp.int32) - 1, 0, ECE_BINS - 1)
+    inside = jax.nn.one_hot(bins, ECE_BINS) * weight[..., None]
+    axes = tuple(range(labels.ndim))
+    sums = {
+        'count': jnp.sum(weight),
+        'errors': jnp.sum(weight * (1.0 - right)),
+        'nll': jnp.sum(jnp.where(weight > 0, nll, 0.0)),
+        'bin_count': jnp.sum(inside, axes),
+        'bin_confidence': jnp.sum(inside * confidence[..., None], axes),
+        'bin_right': jnp.sum(inside * right[..., None], axes),
+    }
+    if teacher is not None:
+        log_p = jnp.broadcast_to(jax.nn.log_softmax(teacher.astype(jnp.float32)), log_q.shape)
+        kl = jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+        sums['agreement'] = jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)))
+        sums['kl'] = jnp.sum(jnp.where(weight > 0, kl, 0.0))
+    return sums
+
+
+def summary(sums: Mapping[str, Any], copies: int = 1) -> dict[str, float]:
+    """Rates from `classification_sums`: errors, accuracy, nll (nats), ece, and agreement and kl if there is a teacher.
+
+    The expected calibration error is that of Guo et al. (2017), equation 3, with 15 equal bins (lower bound open).
+    `errors` and `count` are per copy: of ten stacked networks, the mean number of errors of one.
+    """
+    count = max(float(sums['count']), 1.0)
+    gaps = np.abs(np.asarray(sums['bin_confidence'], np.float64) - np.asarray(sums['bin_right'], np.float64))
+    out = {
+        'count': round(count / copies),
+        'errors': float(sums['errors']) / copies,
+        'accuracy': 1.0 - float(sums['errors']) / count,
+        'nll': float(sums['nll']) / count,
+        'ece': float(gaps.sum()) / count,
+    }
+    return out | {key: float(sums[key]) / count for key in ('agreement', 'kl') if key in sums}
+
+
+def finite(tree: Any) -> Any:
+    """A JSON value with None in place of every number that is not finite, which JSON does not know."""
+    if isinstance(tree, Mapping):
+        return {str(key): finite(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [finite(value) for value in tree]
+    if isinstance(tree, np.generic):
+        tree = tree.item()
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        with part.open('w') as file:
+            json.dump(finite(value), file, indent=1)
+            file.write('\n')
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Writer:
+    """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
+
+    A resumed run first drops what it had logged after the step that it goes on from.
+    """
+
+    def __init__(self, directory: pathlib.Path, step: int):
+        from tensorboardX import SummaryWriter
+
+        self.path = directory / 'metrics.jsonl'
+        self.history = [row for row in read_history(self.path) if row['step'] <= step]
+        part = self.path.with_suffix('.part')
+        part.write_text(''.join(json.dumps(row) + '\n' for row in self.history))
+        part.replace(self.path)
+        self.board = SummaryWriter(str(directory / 'tensorboard'), purge_step=step + 1, flush_secs=10)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """One evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
+        row = finite(row)
+        self.history.append(row)
+        with self.path.open('a') as file:
+            file.write(json.dumps(row) + '\n')
+        for name, number in flat(row).items():
+            if isinstance(number, int | float):
+                self.board.add_scalar(name, number, row['step'])
+
+    def close(self) -> None:
+        self.board.close()
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`; a last line that was cut off in writing is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Leaves by their path, keys joined with '/'."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f'{prefix}{key}'
+        leaves |= flat(value, f'{name}/') if isinstance(value, Mapping) else {name: value}
+    return leaves

@@ -1,0 +1,38 @@
+"""The multilayer perceptron of Hinton et al. (2015), section 3."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+
+
+class MLP(nn.Module):
+    """Fully connected ReLU layers with dropout on the inputs and on the hidden units.
+
+    Attributes:
+      hidden: units of each hidden layer.
+      num_classes: size of the output.
+      dropout_input: share of the inputs set to zero in training.
+      dropout: share of the hidden units set to zero in training.
+      init_sd: standard deviation of the initial hidden weights; 0 means He's, sqrt(2 / fan_in).
+    """
+
+    hidden: Sequence[int] = (800, 800)
+    num_classes: int = 10
+    dropout_input: float = 0.0
+    dropout: float = 0.0
+    init_sd: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Args: x: [batch, ...], flattened. Returns: hidden1, hidden2, ... [batch, units]; logits [batch, num_classes]."""
+        kernel_init = nn.initializers.normal(self.init_sd) if self.init_sd else nn.initializers.he_normal()
+        out = {}
+        x = x.reshape(x.shape[0], -1)
+        x = nn.Dropout(self.dropout_input, deterministic=not train)(x)
+        for number, units in enumerate(self.hidden, start=1):
+            x = nn.relu(nn.Dense(units, kernel_init=kernel_init, name=f'dense{number}')(x))
+            out[f'hidden{number}'] = x
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        out['logits'] = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01), name='head')(x)
+        return out

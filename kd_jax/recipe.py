@@ -1,0 +1,218 @@
+"""A recipe: the networks and terms of a run, checked and put in order of dependency."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+
+from kd_jax import hyperparameters, lookup, losses, models, optimizers
+from kd_jax.errors import UserError, suggest
+from kd_jax.optimizers import Optimizer
+
+UPDATES = ('sgd', 'ema', 'frozen')
+TERM_KEYS = ('loss', 'weight', 'mask')
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """Where a network or a term reads: 'student.logits', 'batch.label'; '~peer.logits' stops the gradient."""
+
+    source: str
+    name: str
+    stop: bool = False
+
+    def __str__(self) -> str:
+        return f'{"~" if self.stop else ""}{self.source}.{self.name}'
+
+    @classmethod
+    def parse(cls, text: Any, where: str) -> 'Path':
+        if not isinstance(text, str) or '.' not in text:
+            raise UserError(f"{where}: a path looks like 'student.logits' or 'batch.label', not {text!r}.")
+        source, _, name = text.removeprefix('~').partition('.')
+        return cls(source, name, text.startswith('~'))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A named model and how its parameters move.
+
+    Attributes:
+      name: what paths call it.
+      module: the linen module; only its `init` and `apply` are used.
+      inputs: paths to its positional arguments.
+      update: 'sgd' (its optimizer trains it), 'ema' (follows the network `of`) or 'frozen'.
+      of: the network that an 'ema' network averages.
+      copies: how many are stacked on a leading axis of parameters and activations; 0 for a single one without that axis.
+      init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK'.
+      fresh: top-level modules that start at random although `init` has them.
+      optimizer: of an 'sgd' network.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Path, ...]
+    update: str = 'sgd'
+    of: str = ''
+    copies: int = 0
+    init: str = ''
+    fresh: tuple[str, ...] = ()
+    optimizer: Optimizer | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Term:
+    """One weighted loss: a pure function, the paths it reads, its options, and an optional mask.
+
+    `reads` has, for each positional parameter of `loss`, a path or a tuple of paths (stacked on a new leading axis).
+    """
+
+    name: str
+    loss: Callable[..., Any]
+    reads: tuple[Path | tuple[Path, ...], ...]
+    static: Mapping[str, Any]
+    schedules: Mapping[str, str]
+    mask: Path | None = None
+
+    def paths(self) -> list[Path]:
+        flat = [p for read in self.reads for p in (read if isinstance(read, tuple) else (read,))]
+        return [*flat, self.mask] if self.mask else flat
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recipe:
+    """Networks in order of dependency and terms; `hparams` holds every number that may change without compiling."""
+
+    networks: tuple[Network, ...]
+    terms: tuple[Term, ...]
+    hparams: Mapping[str, Any]
+
+    def network(self, name: str) -> Network:
+        return next(network for network in self.networks if network.name == name)
+
+    @property
+    def trained(self) -> tuple[Network, ...]:
+        return tuple(network for network in self.networks if network.update == 'sgd')
+
+    @property
+    def frozen(self) -> tuple[Network, ...]:
+        return tuple(network for network in self.networks if network.update == 'frozen')
+
+
+def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
+    """The recipe that a run's config describes under `networks`, `terms` and `optimizer`.
+
+    Raises:
+      UserError: an unknown model, loss, optimizer, option or network, a number out of its range, or networks that read
+        each other in a circle. Names of activations are checked later, by `step.check`, which knows them.
+    """
+    networks, terms = [], []
+    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'ema': {}}
+    for name, options in config.get('networks', {}).items():
+        networks.append(_network(name, options, config.get('optimizer'), hparams, f"{where}, network '{name}'"))
+    for name, options in config.get('terms', {}).items():
+        terms.append(_term(name, options, hparams, f"{where}, term '{name}'"))
+    names = {network.name for network in networks} | {'batch'}
+    for place, paths in [(f"network '{n.name}'", n.inputs) for n in networks] + [
+        (f"term '{t.name}'", t.paths()) for t in terms
+    ]:
+        for path in paths:
+            if path.source not in names:
+                hint = suggest(path.source, names)
+                raise UserError(f"{where}, {place} reads '{path}', but there is no network '{path.source}'. {hint}")
+    for network in networks:
+        if network.update == 'ema' and network.of not in {n.name for n in networks if n.update == 'sgd'}:
+            hint = suggest(network.of, [n.name for n in networks if n.update == 'sgd'])
+            raise UserError(f"{where}, network '{network.name}' averages '{network.of}', which is not trained. {hint}")
+    return Recipe(_in_order(networks, where), tuple(terms), hparams)
+
+
+def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
+    options = dict(config)
+    if 'model' not in options:
+        raise UserError(f"{where} has no model. {suggest('', models.__all__)}")
+    model = lookup.named(options.pop('model'), models, 'model', where)
+    inputs = options.pop('input', 'batch.image')
+    paths = tuple(Path.parse(p, where) for p in ([inputs] if isinstance(inputs, str) else inputs))
+    fields: dict[str, Any] = {
+        key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh') if key in options
+    }
+    fields['fresh'] = tuple(fields.get('fresh', ()))
+    update = fields.get('update', 'sgd')
+    if update not in UPDATES:
+        raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
+    if update == 'ema':
+        decay = options.pop('decay', 0.999)
+        hparams['ema'][name] = hyperparameters.split(decay, hyperparameters.Fraction, f'{where}.decay')[1]
+    optimizer = None
+    if update == 'sgd':
+        choice = options.pop('optimizer', default)
+        if not choice:
+            raise UserError(f"{where} is trained but has no optimizer: set the network's optimizer or the run's.")
+        optimizer, hparams['optimizers'][name] = optimizers.parse(choice, f'{where}.optimizer')
+    known = [key for key in inspect.signature(model).parameters if key not in ('parent', 'name')]
+    for key in options:
+        if key not in known:
+            raise UserError(f'{where}: model {model.__name__} takes no {key!r}. {suggest(key, known)}')
+    module = model(**{key: _hashable(option) for key, option in options.items()})
+    return Network(name, module, paths, optimizer=optimizer, **fields)
+
+
+def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: str) -> Term:
+    if 'loss' not in config:
+        raise UserError(f"{where} has no loss. {suggest('', losses.__all__)}")
+    loss = lookup.named(config['loss'], losses, 'loss', where)
+    positional, keywords = lookup.signature(loss)
+    for key in config:
+        if key not in (*positional, *keywords, *TERM_KEYS):
+            hint = suggest(key, [*positional, *keywords, *TERM_KEYS])
+            raise UserError(f'{where}: loss {loss.__name__} takes no {key!r}. {hint}')
+    missing = [key for key in positional if key not in config]
+    if missing:
+        raise UserError(f'{where}: loss {loss.__name__} needs a path for {", ".join(missing)}.')
+    reads = []
+    for key in positional:
+        read = config[key]
+        if isinstance(read, str):
+            reads.append(Path.parse(read, where))
+        else:
+            reads.append(tuple(Path.parse(p, where) for p in read))
+    options = {key: config.get(key, p.default) for key, p in keywords.items()}
+    required = [key for key, option in options.items() if option is inspect.Parameter.empty]
+    if required:
+        raise UserError(f'{where}: loss {loss.__name__} needs {", ".join(required)}.')
+    annotations = {key: p.annotation for key, p in keywords.items()}
+    options['weight'], annotations['weight'] = config.get('weight', 1.0), float
+    schedules, numbers, static = {}, {}, {}
+    for key, option in options.items():
+        if isinstance(option, int) and annotations[key] is int:
+            static[key] = option
+        elif hyperparameters.is_number(option):
+            schedules[key], numbers[key] = hyperparameters.split(option, annotations[key], f'{where}.{key}')
+        else:
+            choices = getattr(annotations[key], '__args__', ())
+            if isinstance(option, str) and choices and option not in choices:
+                raise UserError(f'{where}: there is no {key} {option!r}. {suggest(option, choices)}')
+            static[key] = _hashable(option)
+    hparams['terms'][name] = numbers
+    mask = Path.parse(config['mask'], where) if config.get('mask') else None
+    return Term(name, loss, tuple(reads), static, schedules, mask)
+
+
+def _hashable(option: Any) -> Any:
+    return tuple(_hashable(o) for o in option) if isinstance(option, list | tuple) else option
+
+
+def _in_order(networks: Sequence[Network], where: str) -> tuple[Network, ...]:
+    """Networks such that each comes after those it reads."""
+    done: list[Network] = []
+    waiting = list(networks)
+    while waiting:
+        names = {network.name for network in waiting}
+        ready = [n for n in waiting if not names & {path.source for path in n.inputs}]
+        if not ready:
+            raise UserError(f'{where}: networks {", ".join(sorted(names))} read each other in a circle.')
+        done += ready
+        waiting = [network for network in waiting if network not in ready]
+    return tuple(done)

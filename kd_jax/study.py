@@ -1,0 +1,243 @@
+"""A study: runs, the dependencies between them, seeds; planned, run in part, resumed, and reported."""
+
+import contextlib
+import dataclasses
+import fcntl
+import fnmatch
+import functools
+import json
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kd_jax import metrics, train
+from kd_jax.errors import UserError, suggest
+
+KEYS = ('name', 'report', 'runs', 'seeds', 'text', 'title')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training of one config with one seed. `needs`: names of the runs it starts from, at the same seed."""
+
+    name: str
+    seed: int
+    config: Mapping[str, Any]
+    needs: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f'{self.name}-s{self.seed}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Runs in an order in which each follows those it needs; `about` is what the report needs to know."""
+
+    runs: tuple[Run, ...]
+    about: Mapping[str, Any]
+    where: str
+
+
+def parse(config: Mapping[str, Any], where: str) -> Study:
+    """The study that a config file describes.
+
+    Raises:
+      UserError: an unknown option, a run that needs one that does not exist, or runs that need each other in a circle.
+    """
+    for key in config:
+        if key not in KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    named = config.get('runs', {})
+    if not named:
+        raise UserError(f'{where} has no runs: set config.runs.NAME.')
+    needs = {name: tuple(dict.fromkeys(_needs(run))) for name, run in named.items()}
+    for name, others in needs.items():
+        for other in others:
+            if other not in named:
+                raise UserError(f"{where}: run '{name}' starts from run '{other}'. {suggest(other, named)}")
+    seeds = config.get('seeds', 1)
+    if not isinstance(seeds, int) or seeds < 1:
+        raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
+    ordered = _in_order(needs, where)
+    runs = tuple(Run(name, seed, named[name], needs[name]) for seed in range(seeds) for name in ordered)
+    return Study(runs, {key: value for key, value in config.items() if key != 'runs'}, where)
+
+
+def _needs(tree: Any) -> Iterator[str]:
+    if isinstance(tree, Mapping):
+        tree = tuple(tree.values())
+    if isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _needs(value)
+    elif isinstance(tree, str) and tree.startswith('run:'):
+        yield tree.removeprefix('run:').partition('/')[0]
+    elif isinstance(tree, str) and tree.startswith('result:'):
+        yield tree.removeprefix('result:').partition('.')[0]
+
+
+def _in_order(needs: Mapping[str, Sequence[str]], where: str) -> list[str]:
+    done: list[str] = []
+    while len(done) < len(needs):
+        ready = [name for name in needs if name not in done and set(needs[name]) <= set(done)]
+        if not ready:
+            circle = ', '.join(sorted(set(needs) - set(done)))
+            raise UserError(f'{where}: runs {circle} need each other in a circle.')
+        done += ready
+    return done
+
+
+class Workdir:
+    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def directory(self, run_id: str) -> pathlib.Path:
+        return self.path / 'runs' / run_id
+
+    def result_path(self, run_id: str) -> pathlib.Path:
+        return self.path / 'results' / f'{run_id}.json'
+
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """A finished run's result, None if it is not finished."""
+        path = self.result_path(run_id)
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Refuses a second process on the same work directory.
+
+        Raises:
+          UserError: another process holds it, or the directory cannot be made.
+        """
+        try:
+            (self.path / 'results').mkdir(parents=True, exist_ok=True)
+            lock = (self.path / '.lock').open('w')
+        except OSError as error:
+            raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
+                ) from None
+            yield
+
+
+def select(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
+    """The runs whose name or id matches one of the globs `only` (all without any), and unfinished ones that they need.
+
+    Raises:
+      UserError: a glob matches no run.
+    """
+    by_id = {run.id: run for run in study.runs}
+    chosen: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        for name in run.needs:
+            needed = by_id[f'{name}-s{run.seed}']
+            if workdir.result(needed.id) is None:
+                add(needed)
+        chosen[run.id] = run
+
+    for glob in only or ['*']:
+        matched = [r for r in study.runs if fnmatch.fnmatch(r.name, glob) or fnmatch.fnmatch(r.id, glob)]
+        if not matched:
+            raise UserError(f'--only={glob} matches no run. {suggest(glob, {r.name for r in study.runs})}')
+        for run in matched:
+            add(run)
+    return [run for run in study.runs if run.id in chosen]
+
+
+def jobs(study: Study) -> dict[str, train.Job]:
+    """Every run of the first seed, checked: names, paths, shapes, ranges."""
+    return {run.name: _prepare(study, run, run.config) for run in study.runs if run.seed == study.runs[0].seed}
+
+
+def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> train.Job:
+    return train.prepare(config, run.seed, f"{study.where}: run '{run.name}'")
+
+
+def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
+    """For each run whose work directory was made by another config: the leaves that differ, 'path: there -> here'."""
+    changed = {}
+    for run in runs:
+        path = workdir.directory(run.id) / 'config.json'
+        if not path.exists():
+            continue
+        there, here = metrics.flat(json.loads(path.read_text())), metrics.flat(_plain(run.config))
+        leaves = [
+            f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
+            for key in sorted(there.keys() | here.keys())
+            if there.get(key) != here.get(key)
+        ]
+        if leaves:
+            changed[run.id] = leaves
+    return changed
+
+
+def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
+    """Removes what these runs, and all that start from them, have left in the work directory."""
+    gone = set(ids)
+    for run in study.runs:
+        if run.id in gone or gone & {f'{name}-s{run.seed}' for name in run.needs}:
+            gone.add(run.id)
+            workdir.result_path(run.id).unlink(missing_ok=True)
+            shutil.rmtree(workdir.directory(run.id), ignore_errors=True)
+
+
+def execute(
+    study: Study,
+    runs: Sequence[Run],
+    workdir: Workdir,
+    progress: Callable[[Run, int, int, Mapping[str, float]], None],
+    finished: Callable[[Run, dict[str, Any]], None],
+) -> None:
+    """Trains what is not finished, in order, and writes each result when it is whole.
+
+    Raises:
+      UserError: as `train.train`.
+      train.Preempted: the process was asked to stop; the same call goes on where it stopped.
+    """
+    for run in runs:
+        if workdir.result(run.id) is not None:
+            continue
+        directory = workdir.directory(run.id)
+        directory.mkdir(parents=True, exist_ok=True)
+        metrics.write_json(directory / 'config.json', run.config)
+        job = _prepare(study, run, resolve(run.config, run.seed, workdir))
+        sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
+        result = train.train(job, directory, sources, functools.partial(progress, run))
+        result = {'study': study.about.get('name', ''), 'run': run.name, 'seed': run.seed, **result}
+        metrics.write_json(workdir.result_path(run.id), result)
+        finished(run, result)
+
+
+def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:
+    """The config with each leaf 'result:RUN.PATH' replaced by that value of the run's result at the same seed."""
+    if isinstance(tree, Mapping):
+        return {key: resolve(value, seed, workdir) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return tuple(resolve(value, seed, workdir) for value in tree)
+    if not (isinstance(tree, str) and tree.startswith('result:')):
+        return tree
+    run, *keys = tree.removeprefix('result:').split('.')
+    value: Any = workdir.result(f'{run}-s{seed}')
+    for key in keys:
+        try:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, value or ())}") from None
+    return value
+
+
+def _plain(tree: Any) -> Any:
+    return json.loads(json.dumps(metrics.finite(tree)))

@@ -1,0 +1,297 @@
+"""The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
+
+import dataclasses
+import functools
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from kd_jax import analyses, lookup, metrics, provenance, recipe as recipes, step as steps
+from kd_jax.checkpoint import Checkpoints, load_network
+from kd_jax.data import pipeline, splits as data_splits
+from kd_jax.errors import UserError, suggest
+from kd_jax.evaluate import Evaluator
+from kd_jax.recipe import Path, Recipe
+from kd_jax.step import State
+
+KEYS = (
+    'analyses', 'batch_size', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks', 'optimizer',
+    'terms',
+)  # fmt: skip
+CHUNK = 128
+Progress = Callable[[int, int, Mapping[str, float]], None]
+
+
+class Preempted(Exception):
+    """The run was asked to stop and has saved its state."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run's config made into objects, all its names and shapes checked."""
+
+    config: Mapping[str, Any]
+    seed: int
+    where: str
+    recipe: Recipe
+    splits: data_splits.Splits
+    order: pipeline.Order
+    evaluator: Evaluator
+    context: steps.Context
+
+    @property
+    def total_steps(self) -> int:
+        return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
+
+
+def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
+    """Checks everything about a run that can be known before it trains.
+
+    Raises:
+      UserError: whatever is wrong with the config, in one sentence.
+    """
+    for key in config:
+        if key not in KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    recipe = recipes.parse(config, where)
+    splits = data_splits.load(config.get('data', {}), seed, where)
+    batch_size = config.get('batch_size', 128)
+    order = pipeline.Order(splits, batch_size, seed)
+    if config.get('epochs', 0) and not order.steps_per_epoch:
+        size = len(order.epoch(0))
+        raise UserError(f'{where}: batch_size is {batch_size}, but an epoch has only {size} examples.')
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
+    shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
+    context = steps.check(recipe, shapes, where)
+    evaluator.check(context, where)
+    for name, options in config.get('analyses', {}).items():
+        _check_analysis(name, options, context, where)
+    for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
+        classes = context[path.source][path.name].shape[-1]
+        if classes != splits.num_classes and not _unresolved(config.get('data', {})):
+            raise UserError(
+                f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
+                f'set networks.{path.source}.num_classes={splits.num_classes}.'
+            )
+    return Job(config, seed, where, recipe, splits, order, evaluator, context)
+
+
+def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path], progress: Progress) -> dict[str, Any]:
+    """Trains a run to its end and returns its result; goes on from the newest checkpoint in `directory`.
+
+    Args:
+      job: from `prepare`.
+      directory: of this run: checkpoints, metrics.jsonl, TensorBoard files.
+      sources: run name -> directory, of the runs that networks start from.
+      progress: called with (steps done, steps in all, the latest losses).
+    Raises:
+      UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
+      Preempted: SIGTERM or SIGINT arrived; the state is saved.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(job.order.batch_size, int))
+    loaded = _load_networks(job, sources)
+    state, frozen = steps.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), job.seed, loaded)
+    checkpoints = Checkpoints(directory / 'checkpoints')
+    position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
+    state, position = checkpoints.restore(state) or (state, position)
+    writer = metrics.Writer(directory, int(state.step))
+    try:
+        with _stop_signals() as stop:
+            state = _loop(job, state, frozen, position, checkpoints, writer, stop, progress)
+        return _result(job, state, frozen, writer.history)
+    finally:
+        checkpoints.close()
+        writer.close()
+
+
+def _loop(
+    job: Job, state: State, frozen, position, checkpoints: Checkpoints, writer: metrics.Writer, stop, progress: Progress
+) -> State:
+    run_chunk = make_run_chunk(job)
+    arrays = job.splits.arrays['train']
+    resident = jax.device_put(arrays) if job.config['data'].get('resident', True) else None
+    per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
+    eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
+    sums, saved = position['sums'], time.monotonic()
+    started = saved - position['seconds']
+    while done < total:
+        end = next_boundary(done, total, per_epoch, eval_steps)
+        positions, epochs = job.order.steps(done, end - done)
+        xs = positions if resident is not None else pipeline.fetch(arrays, positions)
+        state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, epochs)
+        chunk = jax.device_get(chunk)
+        _check_finite(chunk, done, job, checkpoints)
+        done = end
+        sums = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
+        losses = {name: summed / count for name, (summed, count) in sums.items()}
+        progress(done, total, losses)
+        if done % eval_steps == 0 or done == total:
+            row = {'step': done, 'epoch': done / per_epoch, 'seconds': time.monotonic() - started, 'terms': losses}
+            writer.write(row | measure(job, state, frozen, ('valid', 'test')))
+            sums = {}
+        due = done % eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
+        if due or stop or done == total:
+            checkpoints.save(state, {'step': done, 'seconds': time.monotonic() - started, 'sums': sums})
+            saved = time.monotonic()
+        if stop and done < total:
+            raise Preempted(f'{job.where} stopped at step {done} of {total}; run the same command to go on.')
+    return state
+
+
+def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float]:
+    return before[0] + float(np.sum(pair[0])), before[1] + float(np.sum(pair[1]))
+
+
+def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int) -> int:
+    """The step at which the chunk that starts at `done` ends.
+
+    Boundaries depend on nothing but the step, so a resumed run executes the very programs of an uninterrupted one.
+    """
+    chunk = -(-per_epoch // -(-per_epoch // CHUNK))
+    in_epoch = done - done % per_epoch + min((done % per_epoch // chunk + 1) * chunk, per_epoch)
+    return min(in_epoch, done - done % eval_steps + eval_steps, total)
+
+
+def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
+    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches."""
+    train_step = steps.make_train_step(job.recipe, job.total_steps)
+    jitter = job.config['data'].get('jitter', 0)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def run_chunk(state: State, hparams, frozen, resident, xs, epochs):
+        key = steps.fold_in_name(state.key, 'augment')
+
+        def body(state, x):
+            positions_or_batch, epoch = x
+            batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch)
+            return train_step(state, hparams, frozen, pipeline.view(batch, key, epoch, jitter))
+
+        return jax.lax.scan(body, state, (xs, epochs))
+
+    return run_chunk
+
+
+def measure(job: Job, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
+    """Every evaluation on those of `splits` that the run has."""
+    variables = steps.variables(state, frozen)
+    present = [split for split in splits if split in job.splits.arrays]
+    return {split: job.evaluator.measure(variables, job.splits.arrays[split]) for split in present}
+
+
+def _check_finite(chunk: steps.Metrics, first: int, job: Job, checkpoints: Checkpoints) -> None:
+    bad = {name: np.flatnonzero(~np.isfinite(summed)) for name, (summed, _) in chunk.items()}
+    bad = {name: where for name, where in bad.items() if len(where)}
+    if not bad:
+        return
+    terms = [name for name in bad if name not in ('loss', 'grad_norm')]
+    name = min(terms or bad, key=lambda name: bad[name][0])
+    step = first + int(bad[name][0]) + 1
+    what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
+    kept = checkpoints.latest()
+    raise UserError(
+        f'{job.where}: {what} became non-finite at step {step} (epoch {step / job.order.steps_per_epoch:.2f}); lower the '
+        'learning rate, warm it up or set optimizer.clip=1.0. '
+        + (f'The last good checkpoint, step {kept}, is kept.' if kept is not None else 'No checkpoint was due before it.')
+    )
+
+
+def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, Any]:
+    loaded = {}
+    for network in job.recipe.networks:
+        where = f"{job.where}, network '{network.name}'"
+        if not network.init:
+            if network.update == 'frozen':
+                raise UserError(f"{where} is frozen but starts from nothing: set init='run:NAME'.")
+            continue
+        shapes = jax.eval_shape(
+            functools.partial(steps.init_variables, network, job.context), jax.random.key(0)
+        )
+        run, _, source = network.init.removeprefix('run:').partition('/')
+        directory, source = (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
+        loaded[network.name] = load_network(network, directory, source, shapes, where)
+    return loaded
+
+
+def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> dict[str, Any]:
+    last = {'step': int(state.step), 'epoch': job.total_steps / max(1, job.order.steps_per_epoch)}
+    last |= measure(job, state, frozen, ('train', 'valid', 'test'))
+    main = next(iter(job.evaluator.measured))
+    scored = [row for row in history if 'valid' in row]
+    best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)
+    if best is not None:
+        best = {key: best[key] for key in ('step', 'epoch', 'valid', 'test')}
+    return {
+        'config': job.config,
+        **provenance.of_this_process(),
+        'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
+        'steps': job.total_steps,
+        'epochs': job.config.get('epochs', 0),
+        'examples': {split: len(arrays['label']) for split, arrays in job.splits.arrays.items()},
+        'oversampling': job.splits.oversampling,
+        'seconds': history[-1]['seconds'] if history else 0.0,
+        'last': last,
+        'best': best,
+        'history': history,
+        'analyses': {
+            name: _analyse(options, job, steps.variables(state, frozen))
+            for name, options in job.config.get('analyses', {}).items()
+        },
+    }
+
+
+def _check_analysis(name: str, options: Mapping[str, Any], context: steps.Context, where: str) -> None:
+    place = f"{where}, analysis '{name}'"
+    function = lookup.named(options.get('analysis', ''), analyses, 'analysis', place)
+    positional, keywords = lookup.signature(function)
+    for key in options:
+        if key not in (*positional, *keywords, 'analysis', 'splits'):
+            hint = suggest(key, [*positional, *keywords])
+            raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
+    for key in positional:
+        if key not in options:
+            raise UserError(f'{place}: {function.__name__} needs a path for {key}.')
+        read = _paths(options[key], place)
+        steps.check_paths(read if isinstance(read, tuple) else (read,), context, place)
+
+
+def _analyse(options: Mapping[str, Any], job: Job, variables) -> Any:
+    function = lookup.named(options['analysis'], analyses, 'analysis', job.where)
+    positional, keywords = lookup.signature(function)
+    paths = tuple(_paths(options[key], job.where) for key in positional)
+    splits = [s for s in options.get('splits', ('valid', 'test')) if s in job.splits.arrays]
+    read = {split: job.evaluator.predict(variables, job.splits.arrays[split], paths) for split in splits}
+    arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
+    return function(*arguments, **{key: options[key] for key in keywords if key in options})
+
+
+def _paths(read: Any, where: str) -> Path | tuple[Path, ...]:
+    return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
+
+
+def _unresolved(tree: Any) -> bool:
+    return any(isinstance(leaf, str) and leaf.startswith('result:') for leaf in jax.tree.leaves(tree))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that is empty until SIGTERM or SIGINT arrives."""
+    seen: list[int] = []
+    before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def parameters(job: Job, network: recipes.Network) -> int:
+    """How many parameters a network has, its copies counted."""
+    shapes = jax.eval_shape(functools.partial(steps.init_variables, network, job.context), jax.random.key(0))
+    return sum(a.size for a in jax.tree.leaves(shapes['params']))
