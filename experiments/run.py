@@ -8,6 +8,7 @@ python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0   
 import argparse
 import logging
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kd_jax import config_file, metrics, provenance, report, study, train
+from kd_jax import checkpoint, config_file, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
 from kd_jax.study import Run, Study, Workdir
 
-INTERRUPTED = 143
+SIGNALLED = 128  # plus the number of the signal: the exit code of a process that one has stopped
 console = Console(highlight=False)
 
 
@@ -56,20 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True)
         return 2
     except train.Preempted as stop:
-        console.print(str(stop), soft_wrap=True)
-        return INTERRUPTED
+        console.print(escape(str(stop)), soft_wrap=True)
+        return SIGNALLED + stop.number
+    except KeyboardInterrupt:
+        console.print('stopped between checkpoints; run the same command to go on.')
+        return SIGNALLED + signal.SIGINT
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, shown = config_file.load(options.config, overrides)
     planned = study.parse(config, options.config)
     workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
+    variant = options.config.partition(':')[2]
+    about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
+    report.check(about, {run.name for run in planned.runs})
     jobs = study.jobs(planned)
     runs = study.select(planned, options.only, workdir)
     if options.plan:
         console.print(plan_table(runs, jobs, workdir))
         return 0
-    with workdir.locked():
+    with workdir.locked(), checkpoint.disk_errors(workdir.path):
         changed = study.differences(planned, workdir, runs)
         if changed and not options.fresh:
             name, leaves = next(iter(changed.items()))
@@ -78,10 +85,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
                 f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
             )
         study.forget(planned, workdir, list(changed))
-        about = {**planned.about, 'report': shown, 'command': provenance.command()}
         metrics.write_json(workdir.path / 'study.json', about)
         execute(planned, runs, workdir)
-    report.build(workdir.path, workdir.path)
+    with checkpoint.disk_errors(workdir.path):
+        report.build(workdir.path, workdir.path)
     report.print_tables(*report.load(workdir.path))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0

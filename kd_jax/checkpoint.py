@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from kd_jax.recipe import Network
 from kd_jax.step import State
 
 KEEP = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
-        with _disk_errors(directory):
+        with disk_errors(directory):
             self._checkpointer = ocp.training.Checkpointer(
                 directory.absolute(),
                 save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -40,7 +42,7 @@ class Checkpoints:
           UserError: the disk is full or cannot be written; earlier checkpoints stay as they are.
         """
         step = int(state.step)
-        with _disk_errors(self.directory):
+        with disk_errors(self.directory):
             self._checkpointer.save_checkpointables(
                 step, {'state': state._asdict(), 'data': dict(position)}, overwrite=True
             )
@@ -56,8 +58,13 @@ class Checkpoints:
                     raise ValueError('its state and its data position are of different steps')
                 return State(**loaded['state']), loaded['data']
             except Exception as error:
-                log.warning('%s cannot be read (%s); going back to the one before it.', path, _first_line(error))
-                shutil.rmtree(path, ignore_errors=True)
+                aside = path.with_name(f'{path.name}.damaged')
+                log.warning(
+                    '%s cannot be read (%s); it is now %s, and training goes back to the one before it.',
+                    path, _first_line(error), aside.name,
+                )  # fmt: skip
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
                 self._checkpointer.reload()
         return None
 
@@ -82,17 +89,18 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
       UserError: no checkpoint there, no such network in it, or parameters of other names or shapes.
     """
     if not (directory / 'checkpoints').is_dir():
-        raise UserError(f'{where}: {directory} holds no checkpoints to start from.')
+        raise UserError(
+            f"{where}: {directory} holds no checkpoints to start from; init is 'run:NAME' for a run of this study, or "
+            "a run's directory."
+        )
     try:
         with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
             latest = max((c.step for c in checkpointer.checkpoints), default=None)
             if latest is None:
                 raise UserError(f'{where}: {directory} holds no checkpoint to start from.')
             tree: Any = checkpointer.checkpointables_metadata(latest).metadata['state']
-            names = sorted(tree['params'])
-            source = source or (names[0] if len(names) == 1 else '')
-            if source not in names:
-                raise UserError(f'{where}: {directory} has no network {source!r}. {suggest(source, names)}')
+            there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
+            source = source_for(network, source, there, shapes, where, str(directory))
             wanted = {'params': {source}, 'collections': {source}}
             abstract = {
                 part: {
@@ -107,28 +115,53 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f'{where}: the checkpoint in {directory} cannot be read ({_first_line(error)}).') from error
-    variables = {'params': loaded['params'][source], **loaded['collections'].get(source, {})}
-    return _fitted(variables, shapes, network, f'{where}: {directory}')
+        raise UserError(
+            f'{where}: the checkpoint in {directory} cannot be read ({_first_line(error)}); delete the result of that '
+            'run and run the same command again.'
+        ) from error
+    return _without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
 
 
-def _fitted(loaded: dict[str, Any], own: dict[str, Any], network: Network, where: str) -> dict[str, Any]:
+def source_for(
+    network: Network, source: str, there: Mapping[str, Any], own: Mapping[str, Any], where: str, origin: str
+) -> str:
+    """The name of the network in `there` that `network` starts from.
+
+    Args:
+      network: what starts from it; its `fresh` modules need not fit.
+      source: the name asked for; '' for the only one.
+      there: variables, arrays or shapes, by network.
+      own: the variables as the network's model has them, arrays or shapes.
+      where: the place in the config, for messages.
+      origin: what `there` is, for messages.
+    Raises:
+      UserError: no such network, or parameters of other names or shapes.
+    """
+    source = source or (next(iter(there)) if len(there) == 1 else '')
+    if source not in there:
+        what = f'no network {source!r}' if source else 'several networks: say which, NAME/NETWORK'
+        raise UserError(f'{where}: {origin} has {what}. {suggest(source, there)}')
     for module in network.fresh:
         if module not in own['params']:
-            hint = suggest(module, own['params'])
-            raise UserError(f"{where}: network '{network.name}' has no module {module!r} to start fresh. {hint}")
-    loaded, own = (
-        {part: {k: v for k, v in tree.items() if k not in network.fresh} for part, tree in variables.items()}
-        for variables in (loaded, own)
-    )
-    there, here = ({name: tuple(a.shape) for name, a in flat(tree).items()} for tree in (loaded, own))
-    for name in sorted(there.keys() | here.keys()):
-        if there.get(name) != here.get(name):
+            raise UserError(f'{where} has no module {module!r} to start fresh. {suggest(module, own["params"])}')
+    shapes = [
+        {name: tuple(a.shape) for name, a in flat(_without_fresh(tree, network)).items()} for tree in (there[source], own)
+    ]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        loaded, wanted = (shape.get(name, 'missing') for shape in shapes)
+        if loaded != wanted:
             raise UserError(
-                f"{where} does not fit network '{network.name}': {name} is {there.get(name, 'missing')} there and "
-                f'{here.get(name, "missing")} here.'
+                f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; '
+                'make the two models alike.'
             )
-    return loaded
+    return source
+
+
+def _without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:
+    return {
+        part: {name: tree for name, tree in modules.items() if name not in network.fresh}
+        for part, modules in variables.items()
+    }
 
 
 def _abstract(array: Any) -> jax.ShapeDtypeStruct:
@@ -137,13 +170,14 @@ def _abstract(array: Any) -> jax.ShapeDtypeStruct:
 
 
 @contextlib.contextmanager
-def _disk_errors(directory: pathlib.Path) -> Iterator[None]:
+def disk_errors(directory: pathlib.Path) -> Iterator[None]:
     """Turns a full or unwritable disk into one sentence."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
-        text = f'{error} {error.__cause__ or ""}'
-        full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in text or 'Disk quota' in text
+        full = getattr(error, 'errno', None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
         if full or isinstance(error, OSError):
             reason = 'the disk is full: free some space' if full else f'{_first_line(error)}: make it writable'
             raise UserError(

@@ -27,9 +27,9 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
     """
     name, _, variant = file_and_variant.partition(':')
     path = pathlib.Path(name)
-    if not path.is_file():
+    if path.suffix != '.py' or not path.is_file():
         near = suggest(path.name, [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else [])
-        raise UserError(f'--config={name}: there is no such file. {near}')
+        raise UserError(f'--config={name}: there is no such config file. {near}')
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -67,17 +67,23 @@ class Evaluator:
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
         """Numbers of every evaluation over a split: see `metrics.summary`."""
         total: Any = None
-        for positions, mask in pipeline.padded(arrays, min(BATCH_SIZE, len(arrays['label']))):
+        for positions, mask in pipeline.padded(arrays, BATCH_SIZE):
             sums = self._sums(variables, pipeline.fetch(arrays, positions), mask)
             sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
             total = sums if total is None else jax.tree.map(np.add, total, sums)
         return {name: metrics.summary(sums, self._copies(self.measured[name]['logits'])) for name, sums in total.items()}
 
-    def predict(self, variables: Variables, arrays: Arrays, paths: tuple[Path | tuple[Path, ...], ...]) -> list[Any]:
+    def predict(
+        self,
+        variables: Variables,
+        arrays: Arrays,
+        paths: tuple[Path | tuple[Path, ...], ...],
+        batch_size: int = BATCH_SIZE,
+    ) -> list[np.ndarray]:
         """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
-        axes = [self._stacked_axes(path) for path in paths]
-        for positions, mask in pipeline.padded(arrays, min(BATCH_SIZE, len(arrays['label']))):
+        axes = [self.stacked_axes(path) for path in paths]
+        for positions, mask in pipeline.padded(arrays, batch_size):
             read = self._read(variables, pipeline.fetch(arrays, positions), paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))
@@ -86,7 +92,8 @@ class Evaluator:
     def _copies(self, path: Path) -> int:
         return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)
 
-    def _stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
+    def stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
+        """How many axes of stacked networks lead the array at a path, before the axis of examples."""
         if isinstance(path, tuple):
-            return 1 + self._stacked_axes(path[0])
+            return 1 + self.stacked_axes(path[0])
         return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)

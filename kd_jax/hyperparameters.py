@@ -71,10 +71,16 @@ def split(value: float | Mapping[str, Any], annotation: Any, where: str) -> tupl
     missing = [key for key, p in options.items() if p.default is p.empty and key not in arguments]
     if missing:
         raise UserError(f'{where}: schedule {name!r} needs {", ".join(missing)}.')
+    try:
+        numbers = {key: tuple(map(float, v)) if key == 'at' else float(v) for key, v in arguments.items()}
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{where}: schedule {name!r} takes numbers ({error}).') from error
     for key in ('start', 'peak', 'end'):
-        if key in arguments:
-            _check(arguments[key], annotation, f'{where}.{key}')
-    return name, jax.tree.map(float, arguments)
+        if key in options:
+            _check(numbers.get(key, options[key].default), annotation, f'{where}.{key}')
+    if numbers.get('warmup'):
+        _check(0.0, annotation, f'{where} at the start of its warmup')
+    return name, numbers
 
 
 def value(schedule: str, numbers: Any, progress: jax.Array) -> jax.Array:

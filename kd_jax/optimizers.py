@@ -14,7 +14,7 @@ from kd_jax.errors import UserError, suggest
 from kd_jax.hyperparameters import NonNegative, Positive
 
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
-OURS = {'learning_rate': Positive, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive}
+OURS = {'learning_rate': NonNegative, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,12 +40,15 @@ def parse(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, A
     name = options.pop('name', 'sgd')
     if name not in NAMES:
         raise UserError(f'{where}: there is no optimizer {name!r}. {suggest(name, NAMES)}')
-    known = set(inspect.signature(getattr(optax, name)).parameters) | set(OURS)
+    own = inspect.signature(getattr(optax, name)).parameters
+    known = {*own, *OURS}
     static, schedules, numbers = {}, {}, {}
     for key, option in options.items():
         if key not in known:
             raise UserError(f'{where}: optimizer {name!r} takes no {key!r}. {suggest(key, known)}')
-        if hyperparameters.is_number(option):
+        if isinstance(option, int) and key in own and isinstance(own[key].default, int):
+            static[key] = option
+        elif hyperparameters.is_number(option):
             place = f'{where}.{key}'
             schedules[key], numbers[key] = hyperparameters.split(option, OURS.get(key, float), place)
         elif option is not None:

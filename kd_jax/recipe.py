@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import flax.linen as nn
 
@@ -134,7 +134,7 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
         raise UserError(f"{where} has no model. {suggest('', models.__all__)}")
     model = lookup.named(options.pop('model'), models, 'model', where)
     inputs = options.pop('input', 'batch.image')
-    paths = tuple(Path.parse(p, where) for p in ([inputs] if isinstance(inputs, str) else inputs))
+    paths = tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
     fields: dict[str, Any] = {
         key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh') if key in options
     }
@@ -144,6 +144,8 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
         raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
     if update == 'ema':
         decay = options.pop('decay', 0.999)
+        if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
+            raise UserError(f'{where}.decay is {decay!r}; it must be a number between 0 and 1.')
         hparams['ema'][name] = hyperparameters.split(decay, hyperparameters.Fraction, f'{where}.decay')[1]
     optimizer = None
     if update == 'sgd':
@@ -171,13 +173,13 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
     missing = [key for key in positional if key not in config]
     if missing:
         raise UserError(f'{where}: loss {loss.__name__} needs a path for {", ".join(missing)}.')
-    reads = []
+    reads: list[Path | tuple[Path, ...]] = []
     for key in positional:
         read = config[key]
-        if isinstance(read, str):
-            reads.append(Path.parse(read, where))
-        else:
+        if isinstance(read, list | tuple):
             reads.append(tuple(Path.parse(p, where) for p in read))
+        else:
+            reads.append(Path.parse(read, where))
     options = {key: config.get(key, p.default) for key, p in keywords.items()}
     required = [key for key, option in options.items() if option is inspect.Parameter.empty]
     if required:
@@ -191,13 +193,18 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
         elif hyperparameters.is_number(option):
             schedules[key], numbers[key] = hyperparameters.split(option, annotations[key], f'{where}.{key}')
         else:
-            choices = getattr(annotations[key], '__args__', ())
-            if isinstance(option, str) and choices and option not in choices:
-                raise UserError(f'{where}: there is no {key} {option!r}. {suggest(option, choices)}')
+            _check_option(key, option, annotations[key], where)
             static[key] = _hashable(option)
     hparams['terms'][name] = numbers
     mask = Path.parse(config['mask'], where) if config.get('mask') else None
     return Term(name, loss, tuple(reads), static, schedules, mask)
+
+
+def _check_option(key: str, option: Any, annotation: Any, where: str) -> None:
+    if get_origin(annotation) is Literal and option not in get_args(annotation):
+        raise UserError(f'{where}: there is no {key} {option!r}. {suggest(str(option), get_args(annotation))}')
+    if annotation is float or get_args(annotation)[:1] == (float,) and len(get_args(annotation)) == 3:
+        raise UserError(f'{where}.{key} is {option!r}, which is not a number.')
 
 
 def _hashable(option: Any) -> Any:

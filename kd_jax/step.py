@@ -15,6 +15,7 @@ from kd_jax.recipe import Network, Path, Recipe, Term
 Tree = Any
 Context = Mapping[str, Mapping[str, jax.Array]]
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
+RECORDED = 'recorded'
 
 
 class State(NamedTuple):
@@ -61,6 +62,24 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
         if network.update == 'sgd' or inside & {path.source for path in network.inputs}:
             inside.add(network.name)
     return tuple(network for network in recipe.networks if network.name not in inside)
+
+
+def recordable(recipe: Recipe) -> tuple[Network, ...]:
+    """Frozen networks fed by the batch alone: a batch may carry their outputs, and then they do not run."""
+    fixed = outside_gradient(recipe)
+    ema = {network.name for network in fixed if network.update == 'ema'}
+    return tuple(n for n in fixed if n.update == 'frozen' and not ema & {path.source for path in n.inputs})
+
+
+def opened(batch: Mapping[str, Any], recipe: Recipe) -> Context:
+    """The context that a batch opens: its arrays, and what it carries under 'recorded' of networks that need not run.
+
+    Recorded arrays lead with the examples; the axis of stacked copies comes first again here.
+    """
+    recorded = batch.get(RECORDED, {})
+    move = {n.name: (lambda a: jnp.moveaxis(a, 0, 1)) if n.copies else (lambda a: a) for n in recipe.networks}
+    context = {'batch': {name: array for name, array in batch.items() if name != RECORDED}}
+    return context | {name: jax.tree.map(move[name], dict(arrays)) for name, arrays in recorded.items()}
 
 
 def run_networks(
@@ -124,7 +143,8 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
         progress = state.step / total_steps
         key = jax.random.fold_in(state.key, state.step)
         constant = {**frozen, **_variables(state.params, state.collections)}
-        seen, _ = run_networks(fixed, constant, {'batch': batch}, key, train=True)
+        live = tuple(n for n in fixed if RECORDED not in batch or n not in recordable(recipe))
+        seen, _ = run_networks(live, constant, opened(batch, recipe), key, train=True)
 
         def loss_fn(trainable):
             variables = {**constant, **_variables(trainable, state.collections)}
@@ -134,13 +154,14 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
                 numbers = hparams['terms'][term.name]
                 summed, count = reduce(term, recipe, context, values(term, context, numbers, progress))
                 weight = hyperparameters.value(term.schedules['weight'], numbers['weight'], progress)
-                total += weight * summed / count
+                total += weight * summed / jnp.where(count > 0, count, 1.0)
                 metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))
             return total, (metrics, updated)
 
         trainable = {network.name: state.params[network.name] for network in recipe.trained}
         (total, (metrics, updated)), grads = jax.value_and_grad(loss_fn, has_aux=True)(trainable)
         params, opt_state = dict(state.params), dict(state.opt_state)
+        collections = {**state.collections, **updated}
         for network in recipe.trained:
             name = network.name
             update = _update(network, hparams['optimizers'][name], progress)
@@ -148,9 +169,11 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
         for name, decay in hparams['ema'].items():
             source = params[recipe.network(name).of]
             params[name] = optax.incremental_update(source, params[name], 1.0 - decay)
+            source = collections[recipe.network(name).of]
+            collections[name] = optax.incremental_update(source, collections[name], 1.0 - decay)
         one = jnp.ones(())
         metrics |= {'loss': (total, one), 'grad_norm': (optax.tree.norm(grads), one)}
-        state = State(state.step + 1, params, {**state.collections, **updated}, opt_state, state.key)
+        state = State(state.step + 1, params, collections, opt_state, state.key)
         return state, metrics
 
     return train_step

@@ -11,10 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kd_jax import metrics, train
+from kd_jax import checkpoint, metrics, train
 from kd_jax.errors import UserError, suggest
+from kd_jax.recipe import Network
 
-KEYS = ('name', 'report', 'runs', 'seeds', 'text', 'title')
+KEYS = ('name', 'runs', 'seeds', 'text', 'title')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +50,14 @@ def parse(config: Mapping[str, Any], where: str) -> Study:
     for key in config:
         if key not in KEYS:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    if not config.get('name'):
+        raise UserError(f'{where} has no name: set config.name.')
     named = config.get('runs', {})
-    if not named:
+    if not isinstance(named, Mapping) or not named:
         raise UserError(f'{where} has no runs: set config.runs.NAME.')
+    for name, run in named.items():
+        if not isinstance(run, Mapping):
+            raise UserError(f"{where}: run '{name}' is {run!r}, but it must be a dictionary.")
     needs = {name: tuple(dict.fromkeys(_needs(run))) for name, run in named.items()}
     for name, others in needs.items():
         for other in others:
@@ -107,7 +113,7 @@ class Workdir:
             return None
         try:
             return json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
 
     @contextlib.contextmanager
@@ -158,8 +164,24 @@ def select(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
 
 
 def jobs(study: Study) -> dict[str, train.Job]:
-    """Every run of the first seed, checked: names, paths, shapes, ranges."""
-    return {run.name: _prepare(study, run, run.config) for run in study.runs if run.seed == study.runs[0].seed}
+    """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from."""
+    ready = {run.name: _prepare(study, run, run.config) for run in study.runs if run.seed == study.runs[0].seed}
+    for job in ready.values():
+        for network in job.recipe.networks:
+            if network.init:
+                _check_init(network, job, ready)
+    return ready
+
+
+def _check_init(network: Network, job: train.Job, ready: Mapping[str, train.Job]) -> None:
+    where, own = f"{job.where}, network '{network.name}'", train.initial_shapes(job, network)
+    if not network.init.startswith('run:'):
+        checkpoint.load_network(network, pathlib.Path(network.init), '', own, where)
+        return
+    name, _, source = network.init.removeprefix('run:').partition('/')
+    moving = [n for n in ready[name].recipe.networks if n.update != 'frozen']
+    there = {n.name: train.initial_shapes(ready[name], n) for n in moving}
+    checkpoint.source_for(network, source, there, own, where, f"run '{name}'")
 
 
 def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> train.Job:
@@ -167,9 +189,13 @@ def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> train.Job:
 
 
 def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
-    """For each run whose work directory was made by another config: the leaves that differ, 'path: there -> here'."""
+    """For each of `runs`, and of those they need, that another config made: the leaves that differ, 'path: there -> here'."""
     changed = {}
-    for run in runs:
+    wanted = {run.id for run in runs}
+    for run in reversed(study.runs):
+        if run.id in wanted:
+            wanted |= {f'{name}-s{run.seed}' for name in run.needs}
+    for run in (run for run in study.runs if run.id in wanted):
         path = workdir.directory(run.id) / 'config.json'
         if not path.exists():
             continue
@@ -185,13 +211,20 @@ def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str
 
 
 def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
-    """Removes what these runs, and all that start from them, have left in the work directory."""
+    """Removes what these runs, and all that start from them, have left in the work directory.
+
+    Dependents go first and a run's config.json last, so that after a kill the same call finds again what is left to do.
+    """
     gone = set(ids)
     for run in study.runs:
-        if run.id in gone or gone & {f'{name}-s{run.seed}' for name in run.needs}:
+        if gone & {f'{name}-s{run.seed}' for name in run.needs}:
             gone.add(run.id)
+    for run in reversed(study.runs):
+        directory = workdir.directory(run.id)
+        if run.id in gone:
             workdir.result_path(run.id).unlink(missing_ok=True)
-            shutil.rmtree(workdir.directory(run.id), ignore_errors=True)
+            for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def execute(
@@ -211,13 +244,14 @@ def execute(
         if workdir.result(run.id) is not None:
             continue
         directory = workdir.directory(run.id)
-        directory.mkdir(parents=True, exist_ok=True)
-        metrics.write_json(directory / 'config.json', run.config)
         job = _prepare(study, run, resolve(run.config, run.seed, workdir))
         sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-        result = train.train(job, directory, sources, functools.partial(progress, run))
-        result = {'study': study.about.get('name', ''), 'run': run.name, 'seed': run.seed, **result}
-        metrics.write_json(workdir.result_path(run.id), result)
+        with checkpoint.disk_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            metrics.write_json(directory / 'config.json', run.config)
+            result = train.train(job, directory, sources, functools.partial(progress, run))
+            result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result}
+            metrics.write_json(workdir.result_path(run.id), result)
         finished(run, result)
 
 
@@ -235,7 +269,8 @@ def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:
         try:
             value = value[int(key)] if isinstance(value, list) else value[key]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, value or ())}") from None
+            known = value if isinstance(value, Mapping) else map(str, range(len(value))) if isinstance(value, list) else ()
+            raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, known)}") from None
     return value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import analyses, lookup, metrics, provenance, recipe as recipes, step as steps
+from kd_jax import analyses, cache, lookup, metrics, provenance, recipe as recipes, step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline, splits as data_splits
 from kd_jax.errors import UserError, suggest
@@ -21,15 +21,24 @@ from kd_jax.recipe import Path, Recipe
 from kd_jax.step import State
 
 KEYS = (
-    'analyses', 'batch_size', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks', 'optimizer',
+    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks', 'optimizer',
     'terms',
 )  # fmt: skip
+SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
+NUMBERS = {
+    'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
+    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.valid': (int, 0),
+}  # fmt: skip
 CHUNK = 128
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 class Preempted(Exception):
-    """The run was asked to stop and has saved its state."""
+    """The run was asked to stop, by the signal `number`, and has saved its state."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +62,28 @@ class Job:
 def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
     """Checks everything about a run that can be known before it trains.
 
+    Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
+    class counts.
+
     Raises:
       UserError: whatever is wrong with the config, in one sentence.
     """
-    for key in config:
-        if key not in KEYS:
-            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    _check_options(config, where)
     recipe = recipes.parse(config, where)
-    splits = data_splits.load(config.get('data', {}), seed, where)
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
+        if not isinstance(network.init, str):
+            raise UserError(f"{place}: init is {network.init!r}, but it must be one 'run:NAME' or a run's directory.")
+        if network.update == 'frozen' and not network.init:
+            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME'.")
+    known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
+    splits = data_splits.load(known, seed, where)
     batch_size = config.get('batch_size', 128)
     order = pipeline.Order(splits, batch_size, seed)
-    if config.get('epochs', 0) and not order.steps_per_epoch:
-        size = len(order.epoch(0))
-        raise UserError(f'{where}: batch_size is {batch_size}, but an epoch has only {size} examples.')
+    if config.get('epochs', 0):
+        _check_trains(config['epochs'], order, recipe, where)
+    if config.get('cache') and config['data'].get('jitter'):
+        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
     shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
     context = steps.check(recipe, shapes, where)
@@ -74,12 +92,45 @@ def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
         _check_analysis(name, options, context, where)
     for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
         classes = context[path.source][path.name].shape[-1]
-        if classes != splits.num_classes and not _unresolved(config.get('data', {})):
+        if classes != splits.num_classes and len(known) == len(config['data']):
             raise UserError(
                 f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
                 f'set networks.{path.source}.num_classes={splits.num_classes}.'
             )
     return Job(config, seed, where, recipe, splits, order, evaluator, context)
+
+
+def _check_options(config: Mapping[str, Any], where: str) -> None:
+    for key in config:
+        if key not in KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    for key in SECTIONS:
+        for name, options in _dictionary(config.get(key, {}), f'{where}.{key}').items():
+            _dictionary(options, f'{where}.{key}.{name}')
+    data = _dictionary(config.get('data', {}), f'{where}.data')
+    for key, (kind, least) in NUMBERS.items():
+        value = data.get(key.removeprefix('data.'), 0) if key.startswith('data.') else config.get(key, 1)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if str(value).startswith('result:') or (whole or kind is float and isinstance(value, float)) and value >= least:
+            continue
+        what = 'a whole number' if kind is int else 'a number'
+        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {least} or more.')
+
+
+def _dictionary(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f'{where} is {value!r}, but it must be a dictionary.')
+    return value
+
+
+def _check_trains(epochs: float, order: pipeline.Order, recipe: Recipe, where: str) -> None:
+    if not order.steps_per_epoch:
+        size = len(order.epoch(0))
+        raise UserError(f'{where}: batch_size is {order.batch_size}, but an epoch has only {size} examples.')
+    if not round(epochs * order.steps_per_epoch):
+        raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
+    if not (recipe.terms and recipe.trained):
+        raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
 
 
 def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path], progress: Progress) -> dict[str, Any]:
@@ -115,7 +166,9 @@ def _loop(
     job: Job, state: State, frozen, position, checkpoints: Checkpoints, writer: metrics.Writer, stop, progress: Progress
 ) -> State:
     run_chunk = make_run_chunk(job)
-    arrays = job.splits.arrays['train']
+    arrays: Any = job.splits.arrays['train']
+    if job.config.get('cache'):
+        arrays = cache.record(job.evaluator, steps.variables(state, frozen), arrays, job.order.batch_size)
     resident = jax.device_put(arrays) if job.config['data'].get('resident', True) else None
     per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
     eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
@@ -140,8 +193,9 @@ def _loop(
         if due or stop or done == total:
             checkpoints.save(state, {'step': done, 'seconds': time.monotonic() - started, 'sums': sums})
             saved = time.monotonic()
-        if stop and done < total:
-            raise Preempted(f'{job.where} stopped at step {done} of {total}; run the same command to go on.')
+        if stop:
+            message = f'{job.where} stopped at step {done} of {total}; run the same command to go on.'
+            raise Preempted(message, stop[0])
     return state
 
 
@@ -207,12 +261,8 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
     for network in job.recipe.networks:
         where = f"{job.where}, network '{network.name}'"
         if not network.init:
-            if network.update == 'frozen':
-                raise UserError(f"{where} is frozen but starts from nothing: set init='run:NAME'.")
             continue
-        shapes = jax.eval_shape(
-            functools.partial(steps.init_variables, network, job.context), jax.random.key(0)
-        )
+        shapes = initial_shapes(job, network)
         run, _, source = network.init.removeprefix('run:').partition('/')
         directory, source = (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
         loaded[network.name] = load_network(network, directory, source, shapes, where)
@@ -222,8 +272,8 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
 def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> dict[str, Any]:
     last = {'step': int(state.step), 'epoch': job.total_steps / max(1, job.order.steps_per_epoch)}
     last |= measure(job, state, frozen, ('train', 'valid', 'test'))
-    main = next(iter(job.evaluator.measured))
-    scored = [row for row in history if 'valid' in row]
+    main = next(iter(job.evaluator.measured), None)
+    scored = [row for row in history if row.get('valid')]
     best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)
     if best is not None:
         best = {key: best[key] for key in ('step', 'epoch', 'valid', 'test')}
@@ -275,10 +325,6 @@ def _paths(read: Any, where: str) -> Path | tuple[Path, ...]:
     return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
 
 
-def _unresolved(tree: Any) -> bool:
-    return any(isinstance(leaf, str) and leaf.startswith('result:') for leaf in jax.tree.leaves(tree))
-
-
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """A list that is empty until SIGTERM or SIGINT arrives."""
@@ -293,5 +339,9 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def parameters(job: Job, network: recipes.Network) -> int:
     """How many parameters a network has, its copies counted."""
-    shapes = jax.eval_shape(functools.partial(steps.init_variables, network, job.context), jax.random.key(0))
-    return sum(a.size for a in jax.tree.leaves(shapes['params']))
+    return sum(a.size for a in jax.tree.leaves(initial_shapes(job, network)['params']))
+
+
+def initial_shapes(job: Job, network: recipes.Network) -> Any:
+    """The shapes of a network's variables."""
+    return jax.eval_shape(functools.partial(steps.init_variables, network, job.context), jax.random.key(0))

@@ -44,7 +44,7 @@ class Order:
 
 def fetch(arrays: Mapping[str, Any], positions: Any) -> dict[str, Any]:
     """The examples at `positions` of arrays with a leading axis of examples; of NumPy on the host, of JAX on the device."""
-    return {name: array[positions] for name, array in arrays.items()}
+    return jax.tree.map(lambda array: array[positions], dict(arrays))
 
 
 def view(batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, jitter: int) -> dict[str, jax.Array]:

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -66,9 +67,9 @@ def npz(*, path: str, num_classes: int) -> Source:
       UserError: the file is missing, is no .npz file, or lacks one of the four arrays.
     """
     try:
-        with np.load(path) as file:
+        with zipfile.ZipFile(path), np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({error}).') from error
     train, test = (
         {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
@@ -77,6 +78,9 @@ def npz(*, path: str, num_classes: int) -> Source:
     for split, found in (('train', train), ('test', test)):
         if not {'image', 'label'} <= set(found):
             raise UserError(f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.')
+        sizes = {f'{split}_{name}': len(array) for name, array in found.items()}
+        if len(set(sizes.values())) > 1:
+            raise UserError(f'data.path={path!r}: arrays of a split must have one length, but the file has {sizes}.')
     return Source(train, test, num_classes)
 
 
@@ -93,7 +97,7 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
 
     try:
         builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
-        splits = builder.as_data_source()
+        splits = {split: builder.as_data_source(split=split) for split in ('train', 'test')}
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

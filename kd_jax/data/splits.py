@@ -28,7 +28,8 @@ OPTIONS = {
 class Splits:
     """Arrays by split name ('train', 'valid', 'test'), each with `id`, the example's number in its source.
 
-    `oversampling`: how many times more often than in the source the subset's classes are met in training, 1 without one.
+    `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest, (1 - s) / s
+    when the subset is a share s of the data and half of each batch; 1 without a subset or for one of more than half.
     """
 
     arrays: Mapping[str, Arrays]
@@ -44,14 +45,18 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     training split alone, but for `subset`, which relabels every split.
 
     Raises:
-      UserError: an unknown source or option, labels out of range, or nothing left to train on.
+      UserError: an unknown source, option or class, labels out of range, or nothing left to train on.
     """
     place = f'{where}, data'
     source = lookup.named(config.get('source', ''), sources, 'data source', place)
-    own = [key for key in inspect.signature(source).parameters]
+    parameters = inspect.signature(source).parameters
+    own = list(parameters)
     for key in config:
         if key not in OPTIONS and key not in own:
             raise UserError(f'{place}: there is no option {key!r}. {suggest(key, [*OPTIONS, *own])}')
+    missing = [key for key, p in parameters.items() if p.default is p.empty and key not in config]
+    if missing:
+        raise UserError(f'{place}: source {config["source"]!r} needs {", ".join(missing)}.')
     loaded = source(**{key: config[key] for key in own if key in config})
     train, test = with_ids(loaded.train), with_ids(loaded.test)
     check_labels(train, loaded.num_classes, f'{place}, training labels')
@@ -62,11 +67,12 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     cut = len(train['label']) - held
     valid = {name: array[cut:] for name, array in train.items()}
     train = {name: array[:cut] for name, array in train.items()}
-    keep = np.ones(cut, bool)
-    if config.get('classes'):
-        keep &= np.isin(train['label'], config['classes'])
-    if config.get('exclude'):
-        keep &= ~np.isin(train['label'], config['exclude'])
+    classes, exclude, subset = (
+        _classes(config.get(key), loaded.num_classes, f'{place}.{key}') for key in ('classes', 'exclude', 'subset')
+    )
+    keep = ~np.isin(train['label'], exclude)
+    if classes:
+        keep &= np.isin(train['label'], classes)
     chosen = np.flatnonzero(keep)
     if config.get('examples'):
         chosen = np.sort(np.random.default_rng([seed, 1]).permutation(chosen)[: config['examples']])
@@ -75,12 +81,23 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     splits = {'train': {name: array[chosen] for name, array in train.items()}, 'test': test}
     if held:
         splits['valid'] = valid
-    subset = tuple(config.get('subset') or ())
     if not subset:
         return Splits(splits, loaded.num_classes)
     share = float(np.mean(np.isin(splits['train']['label'], subset)))
+    if not share:
+        raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
     relabelled = {split: relabel(arrays, subset) for split, arrays in splits.items()}
-    return Splits(relabelled, len(subset) + 1, subset, oversampling=0.5 / share)
+    return Splits(relabelled, len(subset) + 1, subset, oversampling=max(1.0, (1.0 - share) / share))
+
+
+def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
+    if chosen is None:
+        return ()
+    classes = tuple(np.atleast_1d(chosen).tolist())
+    for number in classes:
+        if number not in range(num_classes):
+            raise UserError(f'{where}: {number!r} is no class; classes are the integers in [0, {num_classes}).')
+    return classes
 
 
 def with_ids(arrays: Arrays) -> Arrays:

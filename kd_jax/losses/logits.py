@@ -24,7 +24,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Frac
     Returns:
       nats per example, [...].
     """
-    log_q = jax.nn.log_softmax(logits)
+    log_q = _softened(logits, 1.0)
     labels = jnp.broadcast_to(labels, logits.shape[:-1])
     picked = jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
     return -(1.0 - label_smoothing) * picked - label_smoothing * jnp.mean(log_q, axis=-1)
@@ -53,20 +53,19 @@ def kd(
     """
     if student.shape[-1] != target.shape[-1]:
         raise UserError(f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}')
-    log_q = jax.nn.log_softmax(student / t)
+    log_q = _softened(student, t)
     if target.ndim > student.ndim and average == 'losses':
-        log_p = jax.nn.log_softmax(target / t)
-        return t**2 * jnp.mean(_kl(log_p, log_q), axis=0)
+        return t**2 * jnp.mean(_kl(_softened(target, t), log_q), axis=0)
     return t**2 * _kl(average_log_probabilities(target, t, average, student.ndim), log_q)
 
 
 def average_log_probabilities(target: jax.Array, t: float, average: Average, ndim: int) -> jax.Array:
     """Softened log-probabilities of one teacher, or of the average of several (`target` with a leading axis more)."""
     if target.ndim <= ndim:
-        return jax.nn.log_softmax(target / t)
+        return _softened(target, t)
     if average == 'logits':
-        return jax.nn.log_softmax(jnp.mean(target, axis=0) / t)
-    return jax.nn.logsumexp(jax.nn.log_softmax(target / t), axis=0) - jnp.log(target.shape[0])
+        return _softened(jnp.mean(target, axis=0, dtype=_at_least_float32(target)), t)
+    return jax.nn.logsumexp(_softened(target, t), axis=0) - jnp.log(target.shape[0])
 
 
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:
@@ -83,5 +82,15 @@ def mse(student: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(optax.losses.squared_error(student, target), axis=-1)
 
 
+def _softened(logits: jax.Array, t: float) -> jax.Array:
+    # In bfloat16 the differences between log-probabilities at a high temperature drown in rounding.
+    return jax.nn.log_softmax(logits.astype(_at_least_float32(logits)) / t)
+
+
+def _at_least_float32(array: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(array.dtype, jnp.float32)
+
+
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+    # A class that the teacher rules out with a logit of -inf adds nothing: 0 * log 0 = 0.
+    return jnp.sum(jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q), axis=-1)

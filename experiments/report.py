@@ -1,0 +1,58 @@
+"""Rebuilds the report of a study from the files it left behind.
+
+python -m experiments.report --workdir=runs/hinton_mnist                 # written beside the results
+python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # results and report copied to DIR
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kd_jax.errors import UserError
+from kd_jax.report import build, load, print_tables
+
+
+def copy_evidence(workdir: Path, out: Path) -> None:
+    """Copies study.json and results/ to `out`, where result files that `workdir` has not are removed.
+
+    Raises:
+      UserError: `out` holds another study.
+    """
+    if out.resolve() == workdir.resolve():
+        return
+    name = load(workdir)[0]['name']
+    if (out / 'study.json').exists() and (found := load(out)[0]['name']) != name:
+        raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
+    (out / 'results').mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(workdir / 'study.json', out / 'study.json')
+    kept = {path.name for path in (workdir / 'results').glob('*.json')}
+    for name in kept:
+        shutil.copyfile(workdir / 'results' / name, out / 'results' / name)
+    for path in (out / 'results').glob('*.json'):
+        if path.name not in kept:
+            path.unlink()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument('--workdir', type=Path, required=True, help='holds study.json and results/*.json')
+    parser.add_argument('--out', type=Path, help='write here instead, with a copy of the results')
+    args = parser.parse_args(argv)
+    out = args.out or args.workdir
+    try:
+        study, results = load(args.workdir)
+        copy_evidence(args.workdir, out)
+        build(out, out)
+        print_tables(study, results)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f'wrote {out / "report.html"} and {out / "report.md"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Analyses: pure functions of a finished run's predictions. A function's name here is its name in a config.
+
+Positional parameters are paths in a config and arrive as a dict from split to array; keyword-only ones are
+options. Every analysis returns nested dicts of Python numbers, strings and lists, with None where a number is
+undefined.
+"""
+
+from kd_jax.analyses.bias import class_bias
+from kd_jax.analyses.clustering import confusable_classes
+from kd_jax.analyses.combination import specialists
+from kd_jax.analyses.dark_knowledge import soft_targets
+from kd_jax.analyses.ensembles import ensemble
+from kd_jax.analyses.similarity import class_similarity
+
+__all__ = [
+    'class_bias',
+    'class_similarity',
+    'confusable_classes',
+    'ensemble',
+    'soft_targets',
+    'specialists',
+]

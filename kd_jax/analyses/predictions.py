@@ -1,0 +1,86 @@
+"""What every analysis does first: one split of a run's predictions, checked."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kd_jax.errors import UserError, suggest
+
+Splits = Mapping[str, np.ndarray]
+
+
+def split_of(arrays: Splits, split: str, what: str) -> np.ndarray:
+    """The array of `split`; `what` names it in messages ('class_bias: logits').
+
+    Raises:
+      UserError: there is no such split.
+    """
+    if split not in arrays:
+        raise UserError(f'{what} have no split {split!r}. {suggest(split, arrays)}')
+    return np.asarray(arrays[split])
+
+
+def logits_of(arrays: Splits, split: str, what: str, axes: str = 'examples, classes') -> np.ndarray:
+    """The logits of `split` in float64.
+
+    Raises:
+      UserError: there is no such split, the axes are not as many as named in `axes`, the array is empty, or a
+        logit is not finite.
+    """
+    logits = split_of(arrays, split, what).astype(np.float64)
+    if logits.ndim != axes.count(',') + 1 or not logits.size:
+        raise UserError(f'{what} of split {split!r} have shape {logits.shape}, but [{axes}] is needed.')
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f'{what} of split {split!r} hold NaN or infinity; the run that gave them has diverged.'
+        )
+    return logits
+
+
+def labels_of(arrays: Splits, split: str, what: str, logits: np.ndarray) -> np.ndarray:
+    """The labels of `split`, [examples], for logits of shape [..., examples, classes].
+
+    Raises:
+      UserError: there is no such split, another number of examples, or a label that is not one of the
+        classes.
+    """
+    labels = split_of(arrays, split, what)
+    examples, classes = logits.shape[-2:]
+    if labels.shape != (examples,):
+        raise UserError(
+            f'{what} of split {split!r} have shape {labels.shape}, but there are {examples} predictions.'
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UserError(
+            f'{what} of split {split!r} lie in {labels.min()}..{labels.max()}, outside 0..{classes - 1}.'
+        )
+    return labels.astype(np.int64)
+
+
+def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.ndarray:
+    """Distinct class indices, at least one and not all of them.
+
+    Raises:
+      UserError: they are not that.
+    """
+    chosen = np.asarray(classes)
+    if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer):
+        raise UserError(f'{what} must be a list of class numbers, not {classes!r}.')
+    if chosen.min() < 0 or chosen.max() >= num_classes:
+        raise UserError(f'{what} are {chosen.tolist()}, but classes are numbered 0..{num_classes - 1}.')
+    if len(set(chosen.tolist())) < len(chosen) or len(chosen) == num_classes:
+        raise UserError(
+            f'{what} are {chosen.tolist()}; name some of the {num_classes} classes, not all, each once.'
+        )
+    return chosen
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def nll(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood of the labels in nats, [examples, classes] and [examples]."""
+    return float(-log_probabilities[np.arange(len(labels)), labels].mean())

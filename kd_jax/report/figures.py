@@ -1,0 +1,172 @@
+"""Figures of a study, one PNG each: lines over a setting, learning curves, bars, matrices, soft targets."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from kd_jax.report import format, style
+from kd_jax.report.curves import curves, default_curves
+from kd_jax.report.panels import matrices, soft_targets
+from kd_jax.report.results import Measure, Results, lookup, measure, missing, number, reference, select
+from kd_jax.report.style import INK, MUTED, PALETTE, Drawn
+
+Point = tuple[float, float, float]  # x, mean, standard deviation
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A drawn figure; `note` says what is missing from it; `path` is None where nothing could be drawn."""
+
+    name: str
+    kind: str
+    title: str
+    caption: str
+    path: Path | None
+    note: str = ''
+
+
+def draw(study: dict[str, Any], results: Results, out_dir: Path) -> list[Picture]:
+    """Draws the figures of the report section, and learning curves when it has none, into `out_dir`."""
+    entries = dict((study.get('report') or {}).get('figures') or {})
+    if not any(entry['kind'] == 'curves' for entry in entries.values()):
+        entries |= default_curves(results)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    pictures = [_draw(name, entry, results, out_dir) for name, entry in entries.items()]
+    for stale in set(out_dir.glob('*.png')) - {picture.path for picture in pictures}:
+        stale.unlink()
+    return pictures
+
+
+def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> Picture:
+    kinds: dict[str, Callable[[dict[str, Any], Results], Drawn]] = {
+        'lines': lines,
+        'curves': curves,
+        'bars': bars,
+        'matrices': matrices,
+        'soft_targets': soft_targets,
+    }
+    title, caption = entry.get('title', name.replace('_', ' ')), entry.get('caption', '')
+    with matplotlib.rc_context(style.RC):
+        figure, note = kinds[entry['kind']](entry, results)
+        path = out_dir / f'{name}.png' if figure else None
+        if figure and path:
+            figure.savefig(path, dpi=style.DPI, metadata={'Software': None})
+    return Picture(name, entry['kind'], title, caption, path, note)
+
+
+def lines(entry: dict[str, Any], results: Results) -> Drawn:
+    """A number over a setting of the config, one line a group; mean and standard deviation over seeds."""
+    groups, gaps = _groups(entry, results)
+    if not groups:
+        return None, gaps
+    figure, axes = style.canvas()
+    kind, log_x, log_y = format.kind_of(entry['y']), bool(entry.get('log_x')), bool(entry.get('log_y'))
+    ends, reach = [], []
+    for (name, points), colour in zip(groups.items(), _colours(len(groups)), strict=True):
+        x, y, sd = (np.array(column) for column in zip(*sorted(points), strict=True))
+        axes.errorbar(x, y, sd if sd.any() else None, marker='o', color=colour, markeredgecolor='white')
+        ends.append((y[-1], name, colour))
+        reach += [*(y - sd), *(y + sd)]
+    references, unknown = _measures(entry.get('reference') or {}, results)
+    for (label, found), dashes in zip(references.items(), itertools.cycle(('--', ':', '-.')), strict=False):
+        axes.axhline(found.mean, color=MUTED, linestyle=dashes, linewidth=1.2)
+        ends.append((found.mean, label, MUTED))
+        reach.append(found.mean)
+    style.ticks_at(axes, [x for points in groups.values() for x, _, _ in points], log_x)
+    log_y = log_y and min(reach) > 0
+    style.value_axis(axes, 'y', kind, reach, log_y)
+    style.label_ends(axes, [end for end in ends if end[1]])
+    axes.set_xlabel(entry.get('xlabel', _last(entry['x'])))
+    axes.set_ylabel(entry.get('ylabel', _last(entry['y'])))
+    return figure, f'{gaps} {unknown}'.strip()
+
+
+def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Point]], str]:
+    """Points by the label of their group, groups in the order of their value; and which runs have none."""
+    runs = select(results, entry['runs'])
+    found: dict[Any, list[Point]] = {}
+    gaps = [] if runs else [f'no run matching {entry["runs"]} has been run yet.']
+    for run in runs:
+        any_seed = next(iter(results[run].values()))
+        x, y = number(any_seed, entry['x']), measure(results, run, entry['y'])
+        if x is None or y is None:
+            gaps.append(missing(results, run, entry['x'] if x is None else entry['y']))
+            continue
+        found.setdefault(_group(any_seed, entry.get('by')), []).append((x, y.mean, y.sd or 0.0))
+    label = entry.get('by_label', f'{_last(entry.get("by", ""))} {{}}')
+    ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
+    groups = {label.replace('{}', _short(key)) if 'by' in entry else '': found[key] for key in ordered}
+    return groups, ' '.join(gaps)
+
+
+def _measures(values: dict[str, str], results: Results) -> tuple[dict[str, Measure], str]:
+    """What each 'run:path' measured, by label; and which measured nothing."""
+    found = {label: measure(results, *reference(text)) for label, text in values.items()}
+    gaps = [missing(results, *reference(values[label])) for label, value in found.items() if value is None]
+    return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
+
+
+def _group(result: dict[str, Any], by: str | None) -> Any:
+    try:
+        value = lookup(result, by) if by else ''
+    except KeyError:
+        return format.DASH
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _short(value: Any) -> str:
+    return f'{value:,.6g}' if isinstance(value, int | float) else str(value)
+
+
+def _last(path: str) -> str:
+    return next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
+
+
+def _colours(count: int) -> list[str]:
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    return [to_hex(colour) for colour in matplotlib.colormaps[style.MAPS](np.linspace(0, 0.9, count))]
+
+
+def bars(entry: dict[str, Any], results: Results) -> Drawn:
+    """One number a bar with its standard deviation. Bars start at zero; accuracies, far from it, are dots."""
+    measures, gaps = _measures(entry['values'], results)
+    if not measures:
+        return None, gaps
+    kind = format.kind_of(next(iter(entry['values'].values())))
+    means = [m.mean for m in measures.values()]
+    sds = [m.sd or 0.0 for m in measures.values()]
+    figure, axes = style.canvas(height=0.9 + 0.42 * len(measures))
+    places = np.arange(len(measures))[::-1]
+    dots = kind == 'fraction' and min(means) > 0.5
+    spread = sds if any(sds) else None
+    if dots:
+        axes.errorbar(means, places, fmt='o', xerr=spread, color=PALETTE[0], ecolor=INK, markersize=7)
+    else:
+        axes.barh(places, means, xerr=spread, height=0.62, color=PALETTE[0], ecolor=INK)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(places, list(measures))
+    axes.grid(visible=False, axis='y')
+    axes.tick_params(axis='y', length=0)
+    axes.spines['left'].set_visible(False)
+    low, high = (min(m - s for m, s in zip(means, sds, strict=True)), max(np.add(means, sds)))
+    _room(axes, low if dots else min(low, 0.0), high if dots else max(high, 0.0))
+    style.value_axis(axes, 'x', kind, axes.get_xlim())
+    for place, value, sd in zip(places, measures.values(), sds, strict=True):
+        text, end = format.unit(format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
+        axes.annotate(text, end, (6, 0), textcoords='offset points', va='center', fontsize=9.5)
+    axes.set_xlabel(entry.get('xlabel', _last(next(iter(entry['values'].values())))))
+    return figure, gaps
+
+
+def _room(axes: Axes, low: float, high: float) -> None:
+    """Limits with room at the right for the numbers beside the bars."""
+    span = (high - low) or abs(high) or 1.0
+    axes.set_xlim(low - (0.05 * span if low else 0.0), high + 0.34 * span)

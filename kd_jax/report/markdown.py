@@ -1,0 +1,74 @@
+"""The report as a markdown file, for reading on a code host or in an editor."""
+
+import html
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kd_jax.report import format
+from kd_jax.report.figures import Picture
+from kd_jax.report.tables import LEGEND, Table, grid
+
+if TYPE_CHECKING:
+    from kd_jax.report.page import Report
+
+
+def page(report: 'Report') -> str:
+    """The whole report; its images are the files in `figures/`."""
+    blocks = [f'# {text(report.title)}', report.text]
+    blocks += [_section(table) for table in report.tables]
+    blocks += [f'*{text(LEGEND)}*']
+    if report.claims:
+        lines = [f'- **{text(claim.title)}**: {text(claim.sentence)}' for claim in report.claims]
+        blocks += ['## Claims', '\n'.join(lines)]
+    blocks += ['## Figures'] if report.figures else []
+    blocks += [_picture(picture) for picture in report.figures]
+    blocks += ['## Learning curves'] if report.curves else []
+    blocks += [_picture(picture) for picture in report.curves]
+    facts = [f'- {name}: {_fact(name, fact)}' for name, fact in report.facts.items()]
+    blocks += ['## What was run', '\n'.join(facts)]
+    headings = ['run', 'seed', 'commit', 'working tree', 'finished', 'time']
+    rows = [
+        [
+            o.run,
+            str(o.seed),
+            o.commit or format.DASH,
+            tree(o.dirty),
+            o.finished or format.DASH,
+            format.duration(o.seconds),
+        ]
+        for o in report.origins
+    ]
+    blocks += ['## Provenance', _rows(headings, rows, {0, 2, 3, 4}) if rows else 'No run has finished yet.']
+    return '\n\n'.join(block for block in blocks if block) + '\n'
+
+
+def tree(dirty: bool | None) -> str:
+    return format.DASH if dirty is None else 'changed' if dirty else 'clean'
+
+
+def _section(table: Table) -> str:
+    headings, rows = grid(table)
+    blocks = [f'## {text(table.title)}', table.text, _rows(headings, rows, {0})]
+    return '\n\n'.join([*filter(None, blocks), *(f'*{text(note)}*' for note in table.notes)])
+
+
+def _rows(headings: list[str], rows: Iterable[list[str]], left: set[int]) -> str:
+    rule = [':--' if i in left else '--:' for i in range(len(headings))]
+    return '\n'.join(f'| {" | ".join(map(text, line))} |' for line in [headings, rule, *rows])
+
+
+def _picture(picture: Picture) -> str:
+    if picture.path is None:
+        return f'**{text(picture.title)}** Left out: {text(picture.note)}'
+    note = f'Left out: {picture.note}' if picture.note else ''
+    caption = ' '.join(filter(None, [f'**{text(picture.title)}**', text(picture.caption), text(note)]))
+    return f'![{text(picture.title)}](figures/{picture.path.name})\n\n{caption}'
+
+
+def _fact(name: str, fact: str) -> str:
+    return f'`{fact}`' if name == 'command' else text(fact)
+
+
+def text(value: str) -> str:
+    """Text that cannot break out of a table's cell or turn into markup."""
+    return html.escape(' '.join(value.split()), quote=False).replace('|', r'\|').replace('*', r'\*')

@@ -1,0 +1,185 @@
+"""The report of a study, rebuilt at any time from its files: markdown, figures, one self-contained page."""
+
+import base64
+import dataclasses
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markdown_it import MarkdownIt
+
+from kd_jax.report import format, markdown
+from kd_jax.report.check import check
+from kd_jax.report.claims import Claim, claims
+from kd_jax.report.figures import Picture, draw
+from kd_jax.report.results import Results, load
+from kd_jax.report.tables import LEGEND, NOT_RUN, Table, tables
+
+HERE = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where one result file comes from."""
+
+    run: str
+    seed: int
+    commit: str
+    dirty: bool | None
+    finished: str
+    seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a report says; the markdown and the HTML page are two ways to write it down."""
+
+    name: str
+    title: str
+    text: str
+    facts: dict[str, str]
+    tables: list[Table]
+    claims: list[Claim]
+    figures: list[Picture]
+    curves: list[Picture]
+    origins: list[Origin]
+
+
+def build(results_dir: str | Path, out_dir: str | Path) -> Report:
+    """Writes `report.md`, `report.html` and `figures/*.png`; the same results give the same bytes.
+
+    Args:
+      results_dir: holds `study.json` and `results/*.json`; runs may be missing.
+      out_dir: made when it is not there; may be `results_dir` itself.
+    Raises:
+      UserError: a file that is missing, damaged or of another study, or a mistake in the report section.
+    """
+    study, results = load(results_dir)
+    check(study)
+    out_dir = Path(out_dir)
+    pictures = draw(study, results, out_dir / 'figures')
+    report = Report(
+        name=study['name'],
+        title=study.get('title') or study['name'],
+        text=study.get('text') or '',
+        facts=facts(study, results),
+        tables=tables(study, results),
+        claims=claims(study, results),
+        figures=[picture for picture in pictures if picture.kind != 'curves'],
+        curves=[picture for picture in pictures if picture.kind == 'curves'],
+        origins=origins(results),
+    )
+    (out_dir / 'report.md').write_text(markdown.page(report), 'utf-8')
+    (out_dir / 'report.html').write_text(page(report), 'utf-8')
+    return report
+
+
+def facts(study: dict[str, Any], results: Results) -> dict[str, str]:
+    """What was run, on what, for how long: name of the fact -> text. What is unknown is left out."""
+    every = [result for seeds in results.values() for result in seeds.values()]
+    seconds = [result['seconds'] for result in every if result.get('seconds') is not None]
+    seeds = sorted({result['seed'] for result in every})
+    entries = {
+        'study': study['name'] + (f', variant {study["variant"]}' if study.get('variant') else ''),
+        'runs': f'{len(results)}, trained {len(every)} times in all' if every else NOT_RUN,
+        'seeds': _ranges(seeds),
+        'time': f'{format.duration(sum(seconds))} in all' if seconds else '',
+        'time a run': _spread(seconds) if seconds else '',
+        'commit': _commits(every),
+        'hardware': _several(_hardware(result.get('hardware') or {}) for result in every),
+        'versions': _versions(every),
+        'command': study.get('command') or '',
+    }
+    return {name: text for name, text in entries.items() if text}
+
+
+def _spread(seconds: list[float]) -> str:
+    low, middle, high = map(format.duration, (min(seconds), statistics.median(seconds), max(seconds)))
+    return f'{middle} (median), {low} to {high}' if low != high else middle
+
+
+def _several(texts: Iterable[str]) -> str:
+    return '; '.join(dict.fromkeys(text for text in texts if text))
+
+
+def _commits(every: list[dict[str, Any]]) -> str:
+    commits = _several(str(result.get('commit') or '')[:12] for result in every)
+    dirty = sum(bool(result.get('dirty')) for result in every)
+    return f'{commits}; {dirty} of {len(every)} with uncommitted changes' if dirty else commits
+
+
+def _hardware(hardware: dict[str, Any]) -> str:
+    """The fields the schema names in a sentence, any other as 'name value'."""
+    words = [str(hardware['processor'])] if hardware.get('processor') else []
+    words += [f'{hardware["cores"]} cores'] if hardware.get('cores') else []
+    if hardware.get('backend'):
+        devices = hardware.get('devices')
+        words.append(
+            f'{devices} {hardware["backend"]} device' + ('' if devices == 1 else 's')
+            if devices
+            else str(hardware['backend'])
+        )
+    known = ('processor', 'cores', 'backend', 'devices')
+    return ', '.join([*words, *(f'{name} {value}' for name, value in hardware.items() if name not in known)])
+
+
+def _versions(every: list[dict[str, Any]]) -> str:
+    found: dict[str, dict[str, None]] = {}
+    for result in every:
+        for name, version in (result.get('versions') or {}).items():
+            found.setdefault(name, {})[str(version)] = None
+    return ', '.join(f'{name} {" and ".join(versions)}' for name, versions in found.items())
+
+
+def _ranges(seeds: list[int]) -> str:
+    """[0, 1, 2, 5] -> '0 to 2, 5'."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ', '.join(f'{a}' if a == b else f'{a}, {b}' if b == a + 1 else f'{a} to {b}' for a, b in spans)
+
+
+def origins(results: Results) -> list[Origin]:
+    """One line a result file."""
+    return [
+        Origin(
+            run,
+            seed,
+            (result.get('commit') or '')[:12],
+            result.get('dirty'),
+            result.get('finished') or '',
+            result.get('seconds'),
+        )
+        for run, seeds in results.items()
+        for seed, result in seeds.items()
+    ]
+
+
+def page(report: Report) -> str:
+    """The HTML page: one file, styles and images inside, no scripts."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    prose = MarkdownIt('commonmark', {'html': False}).disable('image')
+    environment.filters['prose'] = lambda text: jinja2.filters.Markup(prose.render(text))
+    environment.filters['png'] = _data_url
+    environment.filters['duration'] = format.duration
+    environment.filters['tree'] = markdown.tree
+    environment.filters['heading'] = lambda column: format.heading(column.heading, column.kind)
+    css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
+    return environment.get_template('page.html.j2').render(
+        report=report, css=css, DASH=format.DASH, NOT_RUN=NOT_RUN, LEGEND=LEGEND
+    )
+
+
+def _data_url(path: Path) -> str:
+    return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,75 @@
+import statistics
+
+import pytest
+
+from kd_jax.report import claims, load
+
+
+@pytest.fixture
+def loaded(study_dir):
+    return load(study_dir)
+
+
+def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
+    kept = claims(*loaded)[0]
+    # means: (7 - 12) / (4 - 12) = 0.625; seeds: (6-10)/(4-10), (7-12)/(4-12), (8-14)/(4-14) = 2/3, 5/8, 3/5
+    assert kept.of_means == pytest.approx(0.625)
+    assert kept.seedwise.by_seed == pytest.approx({0: 2 / 3, 1: 5 / 8, 2: 3 / 5})
+    assert '62.5% of the way from baseline (12.0 ± 2.0) to teacher (4.0 ± 0.0)' in kept.sentence
+    assert 'seed by seed 63.1% ± 3.4% (3 seeds). The paper reports 80%.' in kept.sentence
+
+
+def test_a_difference_is_taken_seed_by_seed(loaded):
+    gain = claims(*loaded)[1]
+    # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5, deviation 1, five deviations from nothing
+    assert gain.seedwise.by_seed == {0: -4, 1: -5, 2: -6}
+    assert gain.sentence.startswith('−5.0 ± 1.0 errors from baseline (12.0 ± 2.0) to student (7.0 ± 1.0)')
+    assert '5.0 standard deviations' in gain.sentence
+    assert gain.sentence.endswith('The paper reports −72.')
+
+
+def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
+    study, results = loaded
+    results['baseline'] = {seed + 10: result for seed, result in results['baseline'].items()}
+    kept, gain = claims(study, results)
+    assert kept.seedwise is None
+    assert kept.of_means == pytest.approx(0.625)
+    assert gain.of_means == pytest.approx(-5)
+    assert 'no seed in common' in gain.sentence
+    assert 'standard deviations' not in gain.sentence
+
+
+def test_only_the_common_seeds_are_paired(loaded):
+    study, results = loaded
+    del results['baseline'][0]
+    gain = claims(study, results)[1]
+    assert statistics.fmean(gain.seedwise.by_seed.values()) == pytest.approx(-5.5)  # 7 - 12, 8 - 14
+    assert 'over 2 seeds' in gain.sentence
+
+
+def test_a_gain_of_nothing_cannot_be_shared(loaded):
+    study, results = loaded
+    results['teacher'] = results['baseline']
+    kept = claims(study, results)[0]
+    assert kept.of_means is None
+    assert kept.seedwise is None
+    assert 'no gain to share' in kept.sentence
+
+
+def test_a_claim_about_a_missing_run_stays_open(loaded):
+    study, results = loaded
+    del results['teacher']
+    kept = claims(study, results)[0]
+    assert kept.of_means is None
+    assert 'Open: teacher has not been run yet.' in kept.sentence
+
+
+def test_two_numbers_of_one_run_are_told_apart(loaded):
+    study, results = loaded
+    study['report']['claims'] = {
+        'self': {'kind': 'difference', 'value': 'student:last.test.student.count', 'low': 'student:seconds'}
+    }
+    [claim] = claims(study, results)
+    assert (
+        'from student:seconds (60.0 ± 0.0) to student:last.test.student.count (100.0 ± 0.0)' in claim.sentence
+    )

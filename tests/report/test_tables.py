@@ -1,0 +1,83 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from kd_jax.report import load, print_tables, tables
+from kd_jax.report.tables import fitting, grid
+
+
+@pytest.fixture
+def loaded(study_dir):
+    return load(study_dir)
+
+
+def test_our_number_stands_beside_the_papers_with_the_difference(loaded):
+    [table] = tables(*loaded)
+    headings, rows = grid(table)
+    assert headings == ['', 'errors', 'paper', 'difference', 'accuracy (%)', 'seeds']
+    assert rows[0] == ['distilled', '7.0 ± 1.0', '5', '+2.0', '93.00 ± 1.00', '3']  # errors 6, 7, 8
+    assert rows[1] == ['baseline', '12.0 ± 2.0', '–', '–', '88.00 ± 2.00', '3']
+
+
+def test_a_run_that_is_missing_says_so_and_keeps_the_papers_number(loaded):
+    [table] = tables(*loaded)
+    assert grid(table)[1][2] == ['to come', 'not run yet', '3', '–', '–', '–']
+
+
+def test_a_cell_measured_on_fewer_seeds_says_on_how_many(loaded):
+    study, results = loaded
+    results['student'][2]['last']['test']['student']['errors'] = None
+    [table] = tables(study, results)
+    assert grid(table)[1][0][1] == '6.5 ± 0.7 (2 seeds)'
+
+
+def test_a_row_may_read_other_paths_of_a_run_named_in_it(loaded):
+    study, results = loaded
+    rows = {'twice': {'run': 'student', 'columns': {'errors': 'last.test.student.count', 'accuracy': None}}}
+    study['report']['tables']['main']['rows'] = rows
+    [table] = tables(study, results)
+    assert grid(table)[1] == [['twice', '100.0 ± 0.0', '–', '3']]
+
+
+def test_a_path_that_no_row_has_is_noted_with_the_nearest(loaded):
+    study, results = loaded
+    study['report']['tables']['main']['columns']['errors'] = 'last.test.student.erors'
+    [table] = tables(study, results)
+    assert [note for note in table.notes if 'erors' in note and 'last.test.student.errors' in note]
+    assert len(table.notes) == 1
+
+
+def test_without_a_report_section_every_evaluated_network_has_a_row(loaded):
+    study, results = loaded
+    results['student'][0]['last']['test'] = {'student': {'errors': 6}, 'teacher': {'errors': 4}}
+    del study['report']
+    [table] = tables(study, results)
+    headings, rows = grid(table)
+    assert [row[0] for row in rows] == ['baseline', 'student: student', 'student: teacher', 'teacher']
+    assert headings[1] == 'errors'
+    assert rows[2][1] == '4 (1 seed)'
+
+
+def test_a_table_too_wide_for_the_terminal_is_dealt_out_without_losing_a_column(loaded):
+    [table] = tables(*loaded)
+    parts = fitting(table, 50)
+    assert [[column.heading for column in part.columns] for part in parts] == [['errors'], ['accuracy']]
+    assert [part.rows[0].cells[0].ours for part in parts] == ['7.0 ± 1.0', '93.00 ± 1.00']
+
+
+def test_the_terminal_shows_every_number_whole_within_its_width(loaded):
+    stream = io.StringIO()
+    print_tables(*loaded, Console(file=stream, width=60))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= 60
+    for cell in ('7.0 ± 1.0', '93.00 ± 1.00', 'not run yet', '+2.0'):
+        assert cell in text
+
+
+def test_markup_in_a_label_is_printed_as_it_is(loaded):
+    study, results = loaded
+    study['report']['tables']['main']['rows']['student']['label'] = '[red]x[/red]'
+    stream = io.StringIO()
+    print_tables(study, results, Console(file=stream, width=100))
+    assert '[red]x[/red]' in stream.getvalue()

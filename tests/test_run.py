@@ -1,0 +1,222 @@
+"""The command line: what it refuses, what it skips, what it resumes."""
+
+import json
+import logging
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import run
+from kd_jax.study import Workdir
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = f'--config={pathlib.Path(__file__).with_name("tiny_config.py")}'
+SHORT = ('--config.runs.teacher.epochs=1.0', '--config.runs.student.epochs=1.0')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def settings_as_before(tmp_path_factory):
+    """`main` sets jax's cache and a log level for the process; the cache is kept out of the home directory."""
+    names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
+    before, level = {name: getattr(jax.config, name) for name in names}, logging.getLogger('absl').level
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('HOME', str(tmp_path_factory.mktemp('home')))
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    logging.getLogger('absl').setLevel(level)
+
+
+@pytest.fixture
+def without_report(monkeypatch):
+    monkeypatch.setattr(run.report, 'build', lambda *_: None)
+    monkeypatch.setattr(run.report, 'load', lambda *_: ())
+    monkeypatch.setattr(run.report, 'print_tables', lambda *_: None)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """The work directory of a finished study; not to be written."""
+    workdir = tmp_path_factory.mktemp('finished')
+    assert run.main([CONFIG, f'--workdir={workdir}', *SHORT]) == 0
+    return workdir
+
+
+@pytest.fixture
+def work(finished, tmp_path):
+    """A copy of the finished study."""
+    return shutil.copytree(finished, tmp_path / 'work')
+
+
+def refusal(capsys, workdir, *arguments, code=2):
+    """The one sentence that the command prints before it does anything."""
+    assert run.main([f'--workdir={workdir}', *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out.startswith('error: ')
+    assert len(out.splitlines()) == (out + err).count('error:') == 1
+    assert 'Traceback' not in out + err
+    return out
+
+
+@pytest.mark.parametrize(
+    ('override', 'said'),
+    [
+        ('runs.student.networks.student.model=mpl', "no model 'mpl'. Did you mean 'mlp'? Known: "),
+        ('runs.student.terms.soft.loss=kdd', "no loss 'kdd'. Did you mean 'kd'? Known: "),
+        ('runs.student.terms.soft.target=teacher.logit', "Did you mean 'teacher.logits'? Known: batch."),
+        ('runs.student.terms.soft.target=techer.logits', "Did you mean 'teacher'? Known: batch, student, teacher"),
+        ('runs.student.terms.soft.target=student.hidden7', "term 'soft' reads 'student.hidden7'"),
+        ('runs.student.terms.soft.target=logits', 'a path looks like'),
+        ('runs.student.terms.soft.t=-1.0', "term 'soft'.t is -1, but it must be greater than 0"),
+        ('runs.student.terms.soft.t=0.0', 'must be greater than 0'),
+        ('runs.student.terms.soft.tau=1.0', "takes no 'tau'"),
+        ('runs.student.optimizer.name=adm', "Did you mean 'adam'? Known: "),
+        ('runs.student.optimizer.learning_rate=-0.1', 'must not be negative'),
+        ("runs.student.optimizer={'name': 'sgd'}", 'needs a learning_rate'),
+        ('runs.student.networks.student.num_classes=7', 'the student has 7 classes and the teacher 10'),
+        ('runs.teacher.networks.teacher.num_classes=7', 'set networks.teacher.num_classes=10'),
+        ('runs.student.networks.teacher.hidden=(32,)', "run 'teacher': params/dense1/bias is (16,) there and (32,) here"),
+        ('runs.student.networks.teacher.init=run:techer', "Did you mean 'teacher'?"),
+        ('runs.student.networks.teacher.init=run:teacher/studnt', "has no network 'studnt'. Known: teacher"),
+        ('runs.student.networks.teacher.init=/nowhere', '/nowhere holds no checkpoints to start from'),
+        ('runs.student.networks.teacher.init=', "is frozen but starts from nothing: set init='run:NAME'"),
+        ('runs.student.networks.teacher.init=3', "init is 3, but it must be one 'run:NAME'"),
+        ("runs.student.networks.teacher.fresh=('haed',)", "no module 'haed' to start fresh. Did you mean 'head'?"),
+        ('runs.teacher.networks.teacher.init=run:student', 'runs student, teacher need each other in a circle'),
+        ('runs.student.data.source=minst', "Did you mean 'mnist'?"),
+        ("runs.student.data={'source': 'npz', 'path': '/no.npz', 'num_classes': 10}", "data.path='/no.npz' cannot be read"),
+        ('runs.student.data.jitter=-1', 'data.jitter is -1, but it must be a whole number, 0 or more'),
+        ('runs.student.data.jitter=0.5', 'data.jitter is 0.5, but it must be a whole number'),
+        ('runs.student.data.valid=many', "data.valid is 'many', but it must be a whole number"),
+        ('runs.student.data.examples=-5', 'data.examples is -5'),
+        ('runs.student.epochs=abc', "epochs is 'abc', but it must be a number, 0 or more"),
+        ('runs.student.epochs=-1', 'epochs is -1'),
+        ('runs.student.epochs=0.001', 'not even one step'),
+        ('runs.student.eval_every=often', "eval_every is 'often'"),
+        ('runs.student.batch_size=0', 'batch_size is 0, but it must be a whole number, 1 or more'),
+        ('runs.student.batch_size=1000', 'batch_size is 1000, but an epoch has only 300 examples'),
+        ('runs.student.epoch=3', "no option 'epoch'. Did you mean 'epochs'?"),
+        ('runs.student.networks=3', 'networks is 3, but it must be a dictionary'),
+        ('runs.student.terms.soft=kd', "terms.soft is 'kd', but it must be a dictionary"),
+        ('runs.student.terms={}', 'has no terms'),
+        ('runs.student=3', "run 'student' is 3"),
+        ('runs=3', 'has no runs'),
+        ('run.student.epochs=3', "Did you mean 'runs'?"),
+        ('runs.student.epochs', 'write --config.runs.student.epochs=VALUE'),
+        ('seeds=0', 'seeds is 0'),
+        ('name=', 'has no name'),
+        ('sedes=1', "Did you mean 'seeds'?"),
+        ("runs.student.analyses={'a': {'analysis': 'soft_target'}}", "Did you mean 'soft_targets'?"),
+    ],
+)  # fmt: skip
+def test_a_bad_config_is_refused_in_one_sentence_before_anything_is_written(override, said, tmp_path, capsys):
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, f'--config.{override}')
+    assert said in sentence
+    assert not (tmp_path / 'work').exists()
+
+
+def test_labels_out_of_range_are_refused_with_the_first_of_them(tmp_path, capsys):
+    image, label = np.zeros((50, 4, 4), np.uint8), np.arange(50) % 10
+    np.savez(tmp_path / 'own.npz', train_image=image, train_label=label, test_image=image, test_label=label)
+    data = {'source': 'npz', 'path': str(tmp_path / 'own.npz'), 'num_classes': 5}
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, f'--config.runs.teacher.data={data}')
+    assert 'training labels: 5 (example 5, 25 in all) is not in [0, 5)' in sentence
+    assert not (tmp_path / 'work').exists()
+
+
+def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
+    assert "Did you mean 'tiny_config.py'?" in refusal(capsys, tmp_path / 'work', CONFIG.replace('tiny', 'tinny'))
+    assert "no variant 'papre'" in refusal(capsys, tmp_path / 'work', f'{CONFIG}:papre')
+    assert "Did you mean 'student'?" in refusal(capsys, tmp_path / 'work', CONFIG, '--only=studnt')
+    with pytest.raises(SystemExit, match='2'):
+        run.main([CONFIG, '--workdri=x'])
+    assert 'unknown argument --workdri=x' in capsys.readouterr().err
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_teacher_that_was_never_trained_is_a_missing_checkpoint(tmp_path, capsys):
+    (tmp_path / 'other' / 'checkpoints').mkdir(parents=True)
+    init = f'--config.runs.student.networks.teacher.init={tmp_path / "other"}'
+    assert 'holds no checkpoint to start from' in refusal(capsys, tmp_path / 'work', CONFIG, init)
+
+
+def test_a_foreign_checkpoint_is_refused_before_training(finished, tmp_path, capsys):
+    init = f'--config.runs.student.networks.teacher.init={finished / "runs" / "student-s0"}'
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, init)
+    assert 'params/dense1/bias is (8,) there and (16,) here' in sentence
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_work_directory_that_cannot_be_made_is_refused(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert 'cannot be written (Not a directory)' in refusal(capsys, tmp_path / 'file' / 'work', CONFIG)
+
+
+def test_a_second_process_on_the_same_work_directory_is_refused(work, capsys):
+    with Workdir(work).locked():
+        assert f'another process is at work in {work}' in refusal(capsys, work, CONFIG, *SHORT)
+
+
+def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, monkeypatch):
+    monkeypatch.setattr(run.train, 'train', lambda *_: pytest.fail('trained again'))
+    (work / 'report.html').unlink()
+    assert run.main([CONFIG, f'--workdir={work}', *SHORT]) == 0
+    assert '2 of 2 runs are already finished' in capsys.readouterr().out
+    assert (work / 'report.html').stat().st_size > 0
+
+
+def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, capsys):
+    plan = [CONFIG, f'--workdir={work}', *SHORT, '--config.seeds=2', '--plan']
+    (work / 'results' / 'student-s0.json').unlink()
+    before = sorted(work.rglob('*'))
+    assert run.main(plan) == 0
+    rows = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if '-s' in line}
+    assert sorted(work.rglob('*')) == before
+    assert 'finished' in rows['teacher-s0']
+    assert 'begun' in rows['student-s0']
+    assert 'to do' in rows['teacher-s1']
+    assert 'to do' in rows['student-s1']
+    assert '12,730' in rows['teacher-s0']  # 784 * 16 + 16 weights and biases, then 16 * 10 + 10
+    assert '6,370' in rows['student-s0']  # 784 * 8 + 8, then 8 * 10 + 10; the frozen teacher is not trained
+
+
+def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
+    before = {path: path.stat().st_mtime_ns for path in work.rglob('*')}
+    sentence = refusal(capsys, work, CONFIG, *SHORT, '--config.runs.student.terms.soft.t=2.0')
+    assert '1 of the runs differ, student-s0 in terms.soft.t: 4.0 -> 2.0. Use --fresh' in sentence
+    assert {path: path.stat().st_mtime_ns for path in work.rglob('*')} == before | {
+        work / '.lock': (work / '.lock').stat().st_mtime_ns
+    }
+
+
+def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys):
+    sentence = refusal(capsys, work, CONFIG, *SHORT, '--only=student', '--config.runs.teacher.batch_size=30')
+    assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
+
+
+@pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
+def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, work, monkeypatch, without_report):
+    trained = []
+    monkeypatch.setattr(run.study.train, 'train', lambda job, directory, *_: trained.append(directory) or result())
+    result = lambda: {'last': {'test': {}}, 'seconds': 0.0}  # noqa: E731
+    arguments = [CONFIG, f'--workdir={work}', *SHORT, '--fresh', f'--config.runs.{changed}.batch_size=30']
+    assert run.main(arguments) == 0
+    assert [directory.name for directory in trained] == again
+    assert not any((directory / 'checkpoints').exists() for directory in trained)
+    assert (work / 'runs' / 'teacher-s0' / 'checkpoints').exists() == ('teacher-s0' not in again)
+
+
+def test_a_damaged_result_is_named(work, capsys):
+    path = work / 'results' / 'teacher-s0.json'
+    path.write_bytes(path.read_bytes()[:100])
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG, *SHORT)
+    path.write_bytes(b'\xff\xfe\x00')
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG, *SHORT)
