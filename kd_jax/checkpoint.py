@@ -73,7 +73,9 @@ class Checkpoints:
         return max((checkpoint.step for checkpoint in self._checkpointer.checkpoints), default=None)
 
     def close(self) -> None:
-        self._checkpointer.close()
+        """Ends the threads of Orbax, which raise again what went wrong in a save."""
+        with disk_errors(self.directory):
+            self._checkpointer.close()
 
 
 def load_network(network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str) -> dict[str, Any]:

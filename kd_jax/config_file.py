@@ -26,23 +26,10 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
       UserError: no such file or variant, a file without get_config, or an override of nothing.
     """
     name, _, variant = file_and_variant.partition(':')
-    path = pathlib.Path(name)
-    if path.suffix != '.py' or not path.is_file():
-        near = suggest(path.name, [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else [])
-        raise UserError(f'--config={name}: there is no such config file. {near}')
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f'--config={name} cannot be loaded: {type(error).__name__}: {error}.') from error
-    if not hasattr(module, 'get_config'):
-        raise UserError(f'--config={name} defines no get_config(variant).')
-    variants = variants_of(module)
-    if variant not in variants:
-        raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, variants))}')
+    module = _module(name)
+    known = variants(name)
+    if variant not in known:
+        raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, known))}')
     config: ConfigDict = module.get_config(variant)
     plain = config.to_dict()
     for text in overrides:
@@ -50,9 +37,27 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
     return plain, (module.get_report(variant) if hasattr(module, 'get_report') else {})
 
 
-def variants_of(module: Any) -> tuple[str, ...]:
+def variants(file: str | pathlib.Path) -> tuple[str, ...]:
     """The variants that a config file knows: its `VARIANTS`, or the default one alone."""
-    return getattr(module, 'VARIANTS', ('',))
+    return getattr(_module(file), 'VARIANTS', ('',))
+
+
+def _module(file: str | pathlib.Path) -> Any:
+    path = pathlib.Path(file)
+    if path.suffix != '.py' or not path.is_file():
+        near = suggest(path.name, [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else [])
+        raise UserError(f'--config={file}: there is no such config file. {near}')
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f'--config={file} cannot be loaded: {type(error).__name__}: {error}.') from error
+    if not hasattr(module, 'get_config'):
+        raise UserError(f'--config={file} defines no get_config(variant).')
+    return module
 
 
 def override(config: dict[str, Any], text: str) -> None:

@@ -190,7 +190,7 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
     for key, option in options.items():
         if isinstance(option, int) and annotations[key] is int:
             static[key] = option
-        elif hyperparameters.is_number(option):
+        elif hyperparameters.is_number(option) and get_origin(annotations[key]) is not Literal:
             schedules[key], numbers[key] = hyperparameters.split(option, annotations[key], f'{where}.{key}')
         else:
             _check_option(key, option, annotations[key], where)

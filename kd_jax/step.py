@@ -1,9 +1,12 @@
 """The training step: every method of distillation is a recipe for this one function."""
 
+import contextlib
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -41,9 +44,8 @@ def read(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:
     return jax.lax.stop_gradient(array) if path.stop else array
 
 
-def forward(network: Network, variables: Tree, context: Context, key: jax.Array, train: bool) -> tuple[Tree, Tree]:
+def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
     """A network's activations, and its collections as the pass left them. Copies are stacked on the leading axis."""
-    inputs = [read(context, path) for path in network.inputs]
     mutable = [name for name in variables if name != 'params'] if train else []
 
     def one(variables, key):
@@ -89,7 +91,8 @@ def run_networks(
     updated = {}
     for network in networks:
         own = train and network.update == 'sgd'
-        out, changed = forward(network, variables[network.name], context, fold_in_name(key, network.name), own)
+        inputs = [read(context, path) for path in network.inputs]
+        out, changed = forward(network, variables[network.name], inputs, fold_in_name(key, network.name), own)
         context = {**context, network.name: out}
         if own:
             updated[network.name] = changed
@@ -199,15 +202,28 @@ def variables(state: State, frozen: Mapping[str, Tree]) -> dict[str, Tree]:
     return {**frozen, **_variables(state.params, state.collections)}
 
 
-def init_variables(network: Network, context: Context, key: jax.Array) -> Tree:
-    """Fresh variables of a network whose inputs look like those in `context`; copies start each from a key of its own."""
-    inputs = [jnp.zeros(a.shape, a.dtype) for a in (context[p.source][p.name] for p in network.inputs)]
+def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> Tree:
+    """Fresh variables of a network for inputs of these shapes; copies start each from a key of its own."""
+    zeros = [jnp.zeros(a.shape, a.dtype) for a in inputs]
 
     def one(key):
-        return network.module.init({'params': key, 'dropout': key}, *inputs, train=False)
+        return network.module.init({'params': key, 'dropout': key}, *zeros, train=False)
 
     key = fold_in_name(key, network.name)
     return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)
+
+
+def shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
+    """The shapes of a network's variables and of its activations, found without computing."""
+    inputs = [context[path.source][path.name] for path in network.inputs]
+    return _shapes(network.module, network.copies, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs))
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes(module: nn.Module, copies: int, inputs: tuple[jax.ShapeDtypeStruct, ...]) -> tuple[Tree, Tree]:
+    network, key = Network('', module, (), copies=copies), jax.random.key(0)
+    variables = jax.eval_shape(lambda key: init_variables(network, inputs, key), key)
+    return variables, jax.eval_shape(lambda v, x, key: forward(network, v, x, key, False)[0], variables, inputs, key)
 
 
 def init_state(
@@ -225,8 +241,8 @@ def init_state(
     """
     context = check(recipe, batch)
     key = jax.random.key(seed)
-    init = jax.jit(lambda key: {n.name: init_variables(n, context, key) for n in recipe.networks})
-    every = init(key)
+    inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
+    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.networks})(key)
     for name, tree in (loaded or {}).items():
         every[name] = {**every[name], **tree}
     for network in recipe.networks:
@@ -251,16 +267,14 @@ def check(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -
       UserError: a path that names no activation, shapes that a model or a loss cannot take, or a term whose values do
         not carry the axis of the copies it teaches.
     """
-    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()}
-    context: Context = {'batch': shapes}
-    key = jax.random.key(0)
+    context: Context = {
+        'batch': {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()}
+    }
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
         check_paths(network.inputs, context, place)
         with _explained(f'{place} does not take {_shown(network.inputs, context)}'):
-            tree = jax.eval_shape(lambda key, n=network, c=context: init_variables(n, c, key), key)
-            out, _ = jax.eval_shape(lambda v, c, k, n=network: forward(n, v, c, k, False), tree, context, key)
-        context = {**context, network.name: out}
+            context = {**context, network.name: shapes(network, context)[1]}
     for term in recipe.terms:
         place = f"{where}, term '{term.name}'"
         check_paths(term.paths(), context, place)
@@ -285,16 +299,11 @@ def _shown(paths: Iterable[Path], context: Context) -> str:
     return ', '.join(f'{path} {list(context[path.source][path.name].shape)}' for path in paths)
 
 
-class _explained:
+@contextlib.contextmanager
+def _explained(message: str) -> Iterator[None]:
     """Turns an error of shapes inside a model or a loss into one sentence about the config."""
-
-    def __init__(self, message: str):
-        self.message = message
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, ValueError | TypeError):
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f'{self.message}: {reason}.') from error
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip('.')
+        raise UserError(f'{message}: {reason}.') from error

@@ -158,8 +158,8 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
             state = _loop(job, state, frozen, position, checkpoints, writer, stop, progress)
         return _result(job, state, frozen, writer.history)
     finally:
-        checkpoints.close()
         writer.close()
+        checkpoints.close()
 
 
 def _loop(
@@ -344,4 +344,4 @@ def parameters(job: Job, network: recipes.Network) -> int:
 
 def initial_shapes(job: Job, network: recipes.Network) -> Any:
     """The shapes of a network's variables."""
-    return jax.eval_shape(functools.partial(steps.init_variables, network, job.context), jax.random.key(0))
+    return steps.shapes(network, job.context)[0]

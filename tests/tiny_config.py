@@ -11,7 +11,7 @@ def get_config(variant: str = '') -> ConfigDict:
     shared = {
         'data': {'source': 'mnist', 'examples': 300, 'valid': 100, 'jitter': 2, 'resident': True},
         'batch_size': 25,
-        'epochs': 3.0,
+        'epochs': 2.0,
         'eval_every': 0.5,
         'checkpoint_seconds': 0.0,
     }

@@ -27,8 +27,8 @@ def confusable_classes(
     points come one at a time in random order and a centre moves as soon as it wins or loses a point; passes
     are made until no point moves. A point moves when that lowers the sum of squares, which weighs a squared
     distance by n / (n + 1) for a cluster of n (Hartigan and Wong, 1979): with the bare distance the larger
-    cluster wins, for its centre is nearer to the origin, and of a good generalist's classes all but `clusters
-    - 1` end in one heap. The best of ten starts is kept. A specialist then takes the `size` classes nearest
+    cluster wins, for its centre is nearer to the origin, and nearly all classes of a good generalist end in
+    one heap. The best of ten starts is kept. A specialist then takes the `size` classes nearest
     to a centre, so subsets are equal in size, may overlap, and may leave a class out.
 
     The diagonal (each class's variance) stays: without it, two classes confused only with each other would

@@ -16,7 +16,7 @@ class Order:
     """The examples of every training step: each epoch a permutation of its own, cut into whole batches.
 
     A specialist's epoch holds each example of its subset once and as many others, drawn anew each epoch (Hinton et al.
-    2015, section 5.3: half the examples from its special subset, half sampled at random from the rest).
+    2015, section 5.2: half the examples from its special subset, half sampled at random from the rest).
     """
 
     def __init__(self, splits: Splits, batch_size: int, seed: int):

@@ -34,30 +34,39 @@ def mnist() -> Source:
 
 
 @functools.cache
-def mnist_pairs(*, train: int = 60_000, test: int = 10_000, sources: int = 60_000) -> Source:
+def mnist_pairs(*, train: int = 50_000, valid: int = 5000, test: int = 10_000, sources: int = 50_000) -> Source:
     """Two MNIST digits side by side, image [.., 28, 56] uint8, label 10 * left + right in [0, 100).
 
-    Classes are balanced to within one example. The digits of training pairs come from the first `sources` training
-    images, those of test pairs from the test images; the draw is fixed.
+    Classes are balanced to within one example, and the draw is fixed. No digit is shared between splits: training pairs
+    are made of the first `sources` MNIST training images, validation pairs (the last `valid` of the training arrays,
+    where `splits.load` expects them) of the last 10,000, test pairs of the test images.
 
     Args:
       train: number of training pairs.
+      valid: number of validation pairs.
       test: number of test pairs.
-      sources: number of training images that pairs are made of; fewer make a harder task.
+      sources: number of images that training pairs are made of, at most 50,000; fewer make a harder task.
+    Raises:
+      UserError: `sources` reaches into the images of the validation pairs.
     """
-    digits = mnist()
+    digits, pool = mnist(), 50_000
+    if not 10 <= sources <= pool:
+        raise UserError(f'data.sources is {sources}, but must lie between 10 and {pool}.')
 
-    def pairs(arrays: Arrays, count: int, seed: int) -> Arrays:
+    def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
+        images, labels = arrays['image'][chosen], arrays['label'][chosen]
         rng = np.random.default_rng(seed)
         label = rng.permutation(np.arange(count) % 100).astype(np.int32)
-        by_digit = [np.flatnonzero(arrays['label'] == digit) for digit in range(10)]
-        chosen = [
-            np.array([rng.choice(by_digit[digit]) for digit in half], np.int64) for half in (label // 10, label % 10)
-        ]
-        return {'image': np.concatenate([arrays['image'][ids] for ids in chosen], axis=2), 'label': label}
+        by_digit = np.argsort(labels, kind='stable')
+        sizes = np.bincount(labels, minlength=10)
+        starts = np.cumsum(sizes) - sizes
+        halves = [by_digit[starts[half] + rng.integers(sizes[half])] for half in (label // 10, label % 10)]
+        return {'image': np.concatenate([images[ids] for ids in halves], axis=2), 'label': label}
 
-    pool = {name: array[:sources] for name, array in digits.train.items()}
-    return Source(pairs(pool, train, 0), pairs(digits.test, test, 1), 100)
+    taught = pairs(digits.train, slice(sources), train, 0)
+    held = pairs(digits.train, slice(pool, None), valid, 1)
+    both = {name: np.concatenate([taught[name], held[name]]) for name in taught}
+    return Source(both, pairs(digits.test, slice(None), test, 2), 100)
 
 
 def npz(*, path: str, num_classes: int) -> Source:

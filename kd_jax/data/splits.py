@@ -78,7 +78,9 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
         chosen = np.sort(np.random.default_rng([seed, 1]).permutation(chosen)[: config['examples']])
     if not len(chosen):
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
-    splits = {'train': {name: array[chosen] for name, array in train.items()}, 'test': test}
+    if len(chosen) < cut:
+        train = {name: array[chosen] for name, array in train.items()}
+    splits = {'train': train, 'test': test}
     if held:
         splits['valid'] = valid
     if not subset:

@@ -51,8 +51,7 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
         words = f'{names[1]} and {names[2]} are equal, so there is no gain to share.'
     else:
         words = f'{names[0]} is {_percent(of_means)} of the way from {names[1]} to {names[2]}'
-        words += f'; seed by seed {_seedwise(seedwise)}' if seedwise and seedwise.n > 1 else ''
-        words += '.'
+        words += _seedwise(seedwise, len(_common(value, low, high))) + '.'
     return _claim(name, entry, of_means, seedwise, words, 'fraction')
 
 
@@ -75,6 +74,8 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     words += f' from {names[1]} to {names[0]}'
     if not seedwise:
         words += ', between the means (the two runs have no seed in common)'
+    elif seedwise.n == 1:
+        words += ', on one seed'
     elif seedwise.sd:
         size = abs(seedwise.mean) / seedwise.sd
         words += f', seed by seed over {format.seeds(seedwise.n)}: {size:.1f} standard deviations'
@@ -136,6 +137,11 @@ def _percent(share: float) -> str:
     return f'{100 * share:.1f}%'.replace('-', '−')
 
 
-def _seedwise(share: Measure) -> str:
+def _seedwise(share: Measure | None, common: int) -> str:
+    if not common:
+        return ', between the means (the runs have no seed in common)'
+    if share is None or common == 1:
+        return ', on one seed' if common == 1 else ''
     spread = f' ± {100 * share.sd:.1f}%' if share.sd is not None else ''
-    return f'{_percent(share.mean)}{spread} ({format.seeds(share.n)})'
+    left_out = f'; {format.seeds(common - share.n)} without any gain left out' if share.n < common else ''
+    return f'; seed by seed {_percent(share.mean)}{spread} ({format.seeds(share.n)}{left_out})'

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from kd_jax.report import format, style
 from kd_jax.report.results import Results, evaluation, number, select
@@ -53,6 +54,7 @@ def curves(entry: dict[str, Any], results: Results) -> Drawn:
     style.value_axis(axes, 'y', kind, values.tolist(), log)
     axes.margins(x=0.01)
     style.label_ends(axes, ends)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
     return figure, ' '.join(gaps)

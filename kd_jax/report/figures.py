@@ -79,7 +79,8 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
         axes.axhline(found.mean, color=MUTED, linestyle=dashes, linewidth=1.2)
         ends.append((found.mean, label, MUTED))
         reach.append(found.mean)
-    style.ticks_at(axes, [x for points in groups.values() for x, _, _ in points], log_x)
+    places = [x for points in groups.values() for x, _, _ in points]
+    style.ticks_at(axes, places, log_x and min(places) > 0)
     log_y = log_y and min(reach) > 0
     style.value_axis(axes, 'y', kind, reach, log_y)
     style.label_ends(axes, [end for end in ends if end[1]])
@@ -162,7 +163,8 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     for place, value, sd in zip(places, measures.values(), sds, strict=True):
         text, end = format.unit(format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
         axes.annotate(text, end, (6, 0), textcoords='offset points', va='center', fontsize=9.5)
-    axes.set_xlabel(entry.get('xlabel', _last(next(iter(entry['values'].values())))))
+    default = _last(next(iter(entry['values'].values())))
+    axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars lie on their side
     return figure, gaps
 
 

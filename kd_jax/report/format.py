@@ -48,11 +48,11 @@ def plain(value: float | None, kind: Kind, digits: int | None = None) -> str:
     return text.replace('-', '−') if float(text.replace(',', '')) else text.lstrip('-')
 
 
-def measured(value: Measure | None, kind: Kind) -> str:
+def measured(value: Measure | None, kind: Kind, digits: int | None = None) -> str:
     """'74.3 ± 2.1' over several seeds, '74' for one."""
     if value is None:
         return DASH
-    digits = decimals(value.mean, kind, value.n)
+    digits = decimals(value.mean, kind, value.n) if digits is None else digits
     text = plain(value.mean, kind, digits)
     return text if value.sd is None else f'{text} ± {plain(value.sd, kind, digits)}'
 

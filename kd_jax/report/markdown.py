@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kd_jax.report import format
 from kd_jax.report.figures import Picture
-from kd_jax.report.tables import LEGEND, Table, grid
+from kd_jax.report.tables import Table, grid, legend
 
 if TYPE_CHECKING:
     from kd_jax.report.page import Report
@@ -16,7 +16,7 @@ def page(report: 'Report') -> str:
     """The whole report; its images are the files in `figures/`."""
     blocks = [f'# {text(report.title)}', report.text]
     blocks += [_section(table) for table in report.tables]
-    blocks += [f'*{text(LEGEND)}*']
+    blocks += [f'*{text(legend(report.tables))}*']
     if report.claims:
         lines = [f'- **{text(claim.title)}**: {text(claim.sentence)}' for claim in report.claims]
         blocks += ['## Claims', '\n'.join(lines)]

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import datetime
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from kd_jax.report.check import check
 from kd_jax.report.claims import Claim, claims
 from kd_jax.report.figures import Picture, draw
 from kd_jax.report.results import Results, load
-from kd_jax.report.tables import LEGEND, NOT_RUN, Table, tables
+from kd_jax.report.tables import NOT_RUN, Table, legend, tables
 
 HERE = Path(__file__).parent
 
@@ -111,18 +112,13 @@ def _commits(every: list[dict[str, Any]]) -> str:
 
 
 def _hardware(hardware: dict[str, Any]) -> str:
-    """The fields the schema names in a sentence, any other as 'name value'."""
-    words = [str(hardware['processor'])] if hardware.get('processor') else []
-    words += [f'{hardware["cores"]} cores'] if hardware.get('cores') else []
-    if hardware.get('backend'):
-        devices = hardware.get('devices')
-        words.append(
-            f'{devices} {hardware["backend"]} device' + ('' if devices == 1 else 's')
-            if devices
-            else str(hardware['backend'])
-        )
-    known = ('processor', 'cores', 'backend', 'devices')
-    return ', '.join([*words, *(f'{name} {value}' for name, value in hardware.items() if name not in known)])
+    """'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
+    backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
+    words = [str(hardware.get('processor') or '')]
+    words += [f'{hardware["cores"]} cores' if hardware.get('cores') else '']
+    words += [f'{devices or ""} {backend} device{"" if devices == 1 else "s"}'.strip() if backend else '']
+    named = f' ({kind})' if kind and kind != backend else ''
+    return ', '.join(word for word in words if word) + named
 
 
 def _versions(every: list[dict[str, Any]]) -> str:
@@ -152,12 +148,21 @@ def origins(results: Results) -> list[Origin]:
             seed,
             (result.get('commit') or '')[:12],
             result.get('dirty'),
-            result.get('finished') or '',
+            _when(result.get('finished')),
             result.get('seconds'),
         )
         for run, seeds in results.items()
         for seed, result in seeds.items()
     ]
+
+
+def _when(finished: str | None) -> str:
+    """An ISO date in words, '2026-01-31 08:05 UTC'; anything else as it is."""
+    try:
+        moment = datetime.datetime.fromisoformat(finished or '')
+    except ValueError:
+        return finished or ''
+    return moment.astimezone(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')
 
 
 def page(report: Report) -> str:
@@ -177,7 +182,7 @@ def page(report: Report) -> str:
     environment.filters['heading'] = lambda column: format.heading(column.heading, column.kind)
     css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
     return environment.get_template('page.html.j2').render(
-        report=report, css=css, DASH=format.DASH, NOT_RUN=NOT_RUN, LEGEND=LEGEND
+        report=report, css=css, DASH=format.DASH, NOT_RUN=NOT_RUN, legend=legend(report.tables)
     )
 
 

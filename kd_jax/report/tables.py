@@ -14,10 +14,6 @@ from kd_jax.report.results import Measure, Results, evaluation, measure, missing
 
 NOT_RUN = 'not run yet'
 LABEL = 24  # characters a row's label may be squeezed to in a terminal
-LEGEND = (
-    'Ours is the mean ± standard deviation over the seeds; the difference is ours minus the paper’s, for '
-    'percentages in points.'
-)
 METRICS = ('errors', 'accuracy', 'nll', 'ece', 'agreement', 'kl')
 
 
@@ -36,10 +32,11 @@ class Cell:
     paper: float | None
     kind: format.Kind
     seeds: int  # of the row, so that a cell measured on fewer can say so
+    digits: int | None = None  # after the point, where the column has settled on a number
 
     @property
     def ours(self) -> str:
-        text = format.measured(self.measure, self.kind)
+        text = format.measured(self.measure, self.kind, self.digits)
         fewer = self.measure is not None and self.measure.n < self.seeds
         return f'{text} ({format.seeds(self.measure.n)})' if fewer and self.measure else text
 
@@ -51,7 +48,9 @@ class Cell:
     def difference(self) -> str:
         if self.measure is None or self.paper is None:
             return format.DASH
-        digits = format.decimals(self.measure.mean, self.kind, self.measure.n)
+        digits = self.digits
+        if digits is None:
+            digits = format.decimals(self.measure.mean, self.kind, self.measure.n)
         return format.signed(self.measure.mean - self.paper, self.kind, digits)
 
 
@@ -105,7 +104,7 @@ def _table(name: str, table: dict[str, Any], results: Results) -> Table:
         )
         for heading, path in table['columns'].items()
     )
-    rows = tuple(_row(key, row, table['columns'], results) for key, row in table['rows'].items())
+    rows = _aligned([_row(key, row, table['columns'], results) for key, row in table['rows'].items()])
     notes = _notes(table, rows, results)
     return Table(name, table.get('title', name), table.get('text', ''), columns, rows, notes)
 
@@ -120,6 +119,19 @@ def _row(key: str, row: dict[str, Any], columns: dict[str, str], results: Result
         paper = (row.get('paper') or {}).get(heading)
         cells.append(Cell(found, paper, format.kind_of(default), seeds))
     return Row(row.get('label', key), run, seeds, tuple(cells))
+
+
+def _aligned(rows: list[Row]) -> tuple[Row, ...]:
+    """The rows with one number of digits after the point for all plain numbers of a column."""
+    columns = []
+    for cells in zip(*(row.cells for row in rows), strict=True):
+        means = [cell.measure.mean for cell in cells if cell.measure and cell.kind == 'number']
+        digits = max((format.decimals(mean, 'number') for mean in means), default=None)
+        if digits is not None and max(map(abs, means)) >= 0.001:
+            digits = min(digits, 4)
+        columns.append([dataclasses.replace(cell, digits=digits) for cell in cells])
+    lines = zip(*columns, strict=True) if columns else [()] * len(rows)
+    return tuple(dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(rows, lines, strict=True))
 
 
 def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tuple[str, ...]:
@@ -152,16 +164,30 @@ def grid(table: Table) -> tuple[list[str], list[list[str]]]:
     return [*headings, 'seeds'], rows
 
 
+def legend(shown: list[Table]) -> str:
+    """How to read the numbers of the tables."""
+    measures = [cell.measure for table in shown for row in table.rows for cell in row.cells if cell.measure]
+    words = []
+    if any(measure.n > 1 for measure in measures):
+        words.append('Ours is the mean ± standard deviation over the seeds.')
+    elif measures:
+        words.append('Ours is one seed, so without a deviation.')
+    if any(column.paper for table in shown for column in table.columns):
+        words.append('The difference is ours minus the paper’s, for percentages in points.')
+    return ' '.join(words)
+
+
 def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
     """Prints the study's tables and claims to the terminal, the paper's numbers in a colour of their own."""
     console = console or Console()
-    for table in tables(study, results):
+    shown = tables(study, results)
+    for table in shown:
         console.print(Text(table.title, 'bold'))
         for part in fitting(table, console.width):
             console.print(_terminal(part))
         for note in table.notes:
             console.print(Text(note, 'yellow'))
-    console.print(Text(LEGEND, 'dim'))
+    console.print(Text(legend(shown), 'dim'))
     for claim in claims(study, results):
         console.print()
         console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))

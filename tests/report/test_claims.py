@@ -39,6 +39,13 @@ def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
     assert 'standard deviations' not in gain.sentence
 
 
+def test_a_difference_is_counted_in_its_own_standard_deviations(loaded):
+    study, results = loaded
+    for seed, errors in enumerate((8, 8, 8)):  # against 10, 12, 14: -2, -4, -6, so 4 over a deviation of 2
+        results['student'][seed]['last']['test']['student']['errors'] = errors
+    assert ': 2.0 standard deviations.' in claims(study, results)[1].sentence
+
+
 def test_only_the_common_seeds_are_paired(loaded):
     study, results = loaded
     del results['baseline'][0]
@@ -54,6 +61,21 @@ def test_a_gain_of_nothing_cannot_be_shared(loaded):
     assert kept.of_means is None
     assert kept.seedwise is None
     assert 'no gain to share' in kept.sentence
+
+
+def test_a_seed_without_a_gain_is_left_out_and_counted(loaded):
+    study, results = loaded
+    results['teacher'][0] = results['baseline'][0]
+    kept = claims(study, results)[0]
+    assert kept.seedwise.by_seed == pytest.approx({1: 5 / 8, 2: 3 / 5})
+    assert '(2 seeds; 1 seed without any gain left out)' in kept.sentence
+
+
+def test_claims_on_one_seed_say_so(loaded):
+    study, results = loaded
+    kept, gain = claims(study, {run: {1: seeds[1]} for run, seeds in results.items()})
+    assert 'student (7) is 62.5% of the way from baseline (12) to teacher (4), on one seed.' in kept.sentence
+    assert '−5 errors from baseline (12) to student (7), on one seed.' in gain.sentence
 
 
 def test_a_claim_about_a_missing_run_stays_open(loaded):

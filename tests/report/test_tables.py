@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from kd_jax.report import load, print_tables, tables
-from kd_jax.report.tables import fitting, grid
+from kd_jax.report.tables import fitting, grid, legend
 
 
 @pytest.fixture
@@ -57,6 +57,28 @@ def test_without_a_report_section_every_evaluated_network_has_a_row(loaded):
     assert [row[0] for row in rows] == ['baseline', 'student: student', 'student: teacher', 'teacher']
     assert headings[1] == 'errors'
     assert rows[2][1] == '4 (1 seed)'
+
+
+def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):
+    study, results = loaded
+    for run, nll in (('student', 0.02468), ('baseline', 2.5)):
+        for result in results[run].values():
+            result['last']['test']['student']['nll'] = nll
+    study['report']['tables']['main']['columns'] = {'nll': 'last.test.student.nll'}
+    study['report']['tables']['main']['rows'] = {'student': {}, 'baseline': {'paper': {'nll': 2}}}
+    [table] = tables(study, results)
+    assert grid(table)[1] == [
+        ['student', '0.0247 ± 0.0000', '–', '–', '3'],
+        ['baseline', '2.5000 ± 0.0000', '2', '+0.5000', '3'],
+    ]
+
+
+def test_the_legend_speaks_of_what_is_there(loaded):
+    study, results = loaded
+    assert legend(tables(study, results)).startswith('Ours is the mean ± standard deviation')
+    del study['report']
+    single = {run: {0: seeds[0]} for run, seeds in results.items()}
+    assert legend(tables(study, single)) == 'Ours is one seed, so without a deviation.'
 
 
 def test_a_table_too_wide_for_the_terminal_is_dealt_out_without_losing_a_column(loaded):

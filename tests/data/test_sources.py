@@ -1,0 +1,117 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from kd_jax.data import sources
+from kd_jax.errors import UserError
+
+
+def idx(array):
+    """The bytes of the IDX format: a magic number (type 8, number of axes), the sizes, the values."""
+    header = np.array([0x0800 + array.ndim, *array.shape], '>u4')
+    return header.tobytes() + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize(
+    ('split', 'name', 'shape', 'digest'),
+    [
+        ('train', 'image', (60_000, 28, 28), 'ba891046'),
+        ('train', 'label', (60_000,), '65a50cbb'),
+        ('test', 'image', (10_000, 28, 28), '0fa7898d'),
+        ('test', 'label', (10_000,), 'ff7bcfd4'),
+    ],
+)
+def test_the_embedded_digits_are_those_of_the_original_files(split, name, shape, digest):
+    array = getattr(sources.mnist(), split)[name]
+    assert array.shape == shape
+    assert hashlib.sha256(idx(array)).hexdigest().startswith(digest)
+
+
+def test_the_digits_have_ten_classes_and_signed_labels():
+    assert sources.mnist().num_classes == 10
+    assert sources.mnist().train['label'].dtype == np.int32
+
+
+def labels_of_images(arrays):
+    return {image.tobytes(): label for image, label in zip(arrays['image'], arrays['label'], strict=True)}
+
+
+def test_pairs_are_two_digits_side_by_side_with_both_in_the_label():
+    pairs, digits = sources.mnist_pairs(train=230, test=150, sources=3000), sources.mnist()
+    assert pairs.num_classes == 100
+    pool = {name: array[:3000] for name, array in digits.train.items()}
+    for arrays, origin, size in ((pairs.train, pool, 230), (pairs.test, digits.test, 150)):
+        known = labels_of_images(origin)
+        assert arrays['image'].shape == (size, 28, 56)
+        for image, label in zip(arrays['image'], arrays['label'], strict=True):
+            assert known[image[:, :28].tobytes()] == label // 10
+            assert known[image[:, 28:].tobytes()] == label % 10
+
+
+def test_classes_of_pairs_are_balanced_to_within_one_example():
+    counts = np.bincount(sources.mnist_pairs(train=230, test=150, sources=3000).train['label'], minlength=100)
+    assert set(counts) == {2, 3}
+
+
+def test_training_and_test_pairs_are_made_of_different_images():
+    pairs = sources.mnist_pairs(train=230, test=150, sources=3000)
+    halves = [
+        {half.tobytes() for image in arrays['image'] for half in (image[:, :28], image[:, 28:])}
+        for arrays in (pairs.train, pairs.test)
+    ]
+    assert not halves[0] & halves[1]
+
+
+def good():
+    image, label = np.zeros((3, 2, 2), np.uint8), np.array([0, 1, 0])
+    return {'train_image': image, 'train_label': label, 'test_image': image[:2], 'test_label': label[:2]}
+
+
+def test_arrays_of_a_file_are_sorted_into_splits(tmp_path):
+    np.savez(tmp_path / 'own.npz', **good(), train_weight=np.arange(3))
+    source = sources.npz(path=str(tmp_path / 'own.npz'), num_classes=2)
+    assert set(source.train) == {'image', 'label', 'weight'}
+    np.testing.assert_array_equal(source.test['label'], [0, 1])
+    assert source.num_classes == 2
+
+
+def test_a_file_without_one_of_the_arrays_is_refused(tmp_path):
+    arrays = good()
+    del arrays['test_label']
+    np.savez(tmp_path / 'own.npz', **arrays)
+    with pytest.raises(
+        UserError, match=r"needs arrays test_image and test_label; it has \['test_image', 'train_image'"
+    ):
+        sources.npz(path=str(tmp_path / 'own.npz'), num_classes=2)
+
+
+def test_a_file_with_fewer_labels_than_images_is_refused(tmp_path):
+    np.savez(tmp_path / 'own.npz', **{**good(), 'train_label': np.array([0, 1])})
+    with pytest.raises(UserError, match=r"must have one length, .*'train_image': 3, 'train_label': 2"):
+        sources.npz(path=str(tmp_path / 'own.npz'), num_classes=2)
+
+
+@pytest.mark.parametrize('kind', ['missing', 'directory', 'text', 'empty', 'cut off', 'npy'])
+def test_a_file_that_is_no_npz_is_refused(tmp_path, kind):
+    path = tmp_path / 'own.npz'
+    np.savez(path, **good())
+    whole = path.read_bytes()
+    if kind == 'missing':
+        path = tmp_path / 'other.npz'
+    elif kind == 'directory':
+        path = tmp_path
+    elif kind == 'npy':
+        path = tmp_path / 'array.npy'
+        np.save(path, np.zeros(3))
+    else:
+        path.write_bytes({'text': b'hello', 'empty': b'', 'cut off': whole[: len(whole) // 2]}[kind])
+    with pytest.raises(UserError, match=r'cannot be read as a .npz file'):
+        sources.npz(path=str(path), num_classes=2)
+
+
+def test_a_tfds_directory_without_the_data_set_is_refused(tmp_path):
+    with pytest.raises(
+        UserError, match=r"data.name='fashion_mnist' was not found prepared in .*; prepare it once with"
+    ):
+        sources.tfds(name='fashion_mnist', data_dir=str(tmp_path))

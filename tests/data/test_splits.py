@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from kd_jax.data import splits
+from kd_jax.errors import UserError
+
+
+def write(path, labels, test_labels=(0, 1, 2, 3)):
+    """A file of images that hold their number and their label."""
+    arrays = {}
+    for split, label in (('train', labels), ('test', test_labels)):
+        label = np.array(label)
+        arrays[f'{split}_image'] = np.stack([np.arange(len(label)), label], axis=1)[:, :, None].astype(
+            np.uint8
+        )
+        arrays[f'{split}_label'] = label
+    np.savez(path, **arrays)
+    return {'source': 'npz', 'path': str(path), 'num_classes': 4}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """100 training examples: class 0 has 40, the others 20 each."""
+    labels = np.random.default_rng(0).permutation([0] * 40 + [1] * 20 + [2] * 20 + [3] * 20)
+    return write(tmp_path / 'data.npz', labels)
+
+
+def assert_whole(arrays):
+    """Images, labels and ids still belong together."""
+    np.testing.assert_array_equal(arrays['image'][:, 0, 0], arrays['id'])
+    np.testing.assert_array_equal(arrays['image'][:, 1, 0], arrays['label'])
+
+
+def test_validation_is_the_end_of_training_for_every_seed(config):
+    loaded = [splits.load({**config, 'valid': 30, 'examples': 50}, seed).arrays for seed in (0, 1)]
+    for arrays in loaded:
+        np.testing.assert_array_equal(arrays['valid']['id'], np.arange(70, 100))
+        assert not set(arrays['train']['id']) & set(arrays['valid']['id'])
+        assert len(set(arrays['train']['id'])) == 50
+        assert_whole(arrays['train'])
+        assert_whole(arrays['valid'])
+    assert set(loaded[0]['train']['id']) != set(loaded[1]['train']['id'])
+    again = splits.load({**config, 'valid': 30, 'examples': 50}, 1).arrays
+    np.testing.assert_array_equal(loaded[1]['train']['id'], again['train']['id'])
+
+
+def test_everything_is_kept_by_default(config):
+    arrays = splits.load(config, 0).arrays
+    assert set(arrays) == {'train', 'test'}
+    np.testing.assert_array_equal(arrays['train']['id'], np.arange(100))
+
+
+@pytest.mark.parametrize(
+    ('options', 'left'),
+    [
+        ({'exclude': (3,)}, {0, 1, 2}),
+        ({'classes': (1, 3)}, {1, 3}),
+        ({'exclude': 0}, {1, 2, 3}),
+        ({'classes': 0}, {0}),
+    ],
+)
+def test_classes_are_left_out_of_training_alone(config, options, left):
+    arrays = splits.load({**config, 'valid': 30, **options}, 0).arrays
+    assert set(arrays['train']['label']) == left
+    assert set(arrays['valid']['label']) == set(arrays['test']['label']) == {0, 1, 2, 3}
+    assert_whole(arrays['train'])
+
+
+def test_a_specialist_has_its_classes_by_position_and_a_dustbin():
+    relabelled = splits.relabel({'label': np.array([0, 3, 1, 2, 3]), 'id': np.arange(5)}, (3, 1))
+    np.testing.assert_array_equal(relabelled['label'], [2, 0, 1, 2, 0])
+    np.testing.assert_array_equal(relabelled['id'], np.arange(5))
+
+
+def test_a_subset_relabels_every_split_and_says_how_it_is_oversampled(config):
+    loaded = splits.load({**config, 'valid': 30, 'subset': (3, 1)}, 0)
+    assert (loaded.num_classes, loaded.subset) == (3, (3, 1))
+    for split in ('train', 'valid', 'test'):
+        arrays = loaded.arrays[split]
+        original = arrays['image'][:, 1, 0]
+        np.testing.assert_array_equal(arrays['label'], np.select([original == 3, original == 1], [0, 1], 2))
+
+
+def test_oversampling_is_the_factor_by_which_bayes_corrects_the_dustbin(config):
+    # One class has 20 of 100. Trained on half and half, a posterior of 1/2 means 20 : 80 on all data.
+    ratio = splits.load({**config, 'subset': (1,)}, 0).oversampling
+    odds = 1.0 / ratio
+    assert odds == pytest.approx(20 / 80)
+
+
+def test_a_subset_of_more_than_half_is_not_oversampled(config):
+    # All of the others, 40, are drawn beside its 60: the data as it is.
+    assert splits.load({**config, 'subset': (1, 2, 3)}, 0).oversampling == 1.0
+    assert splits.load(config, 0).oversampling == 1.0
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'source': 'mnits'}, "c, data: there is no data source 'mnits'. Did you mean 'mnist'"),
+        ({'vaild': 10}, "c, data: there is no option 'vaild'. Did you mean 'valid'"),
+        ({'sources': 10}, "c, data: there is no option 'sources'"),
+        ({'valid': 100}, 'c, data.valid is 100, but there are 100 training examples'),
+        ({'valid': -1}, 'c, data.valid is -1'),
+        ({'exclude': (0, 1, 2, 3)}, 'c, data: no training example is left'),
+        ({'exclude': (4,)}, r'c, data.exclude: 4 is no class; classes are the integers in \[0, 4\)'),
+        ({'subset': (-1,)}, 'c, data.subset: -1 is no class'),
+        ({'subset': (1,), 'exclude': (1,)}, r'c, data.subset is \[1\], but no training example'),
+        ({'num_classes': 3}, r'c, data, training labels: 3 \(example \d+, 20 in all\) is not in \[0, 3\)'),
+    ],
+)
+def test_a_wrong_description_is_refused(config, options, message):
+    with pytest.raises(UserError, match=message):
+        splits.load({**config, **options}, 0, 'c')
+
+
+def test_a_negative_label_is_refused(tmp_path):
+    config = write(tmp_path / 'bad.npz', [0, 1, 1], test_labels=[2, -1])
+    with pytest.raises(UserError, match=r'test labels: -1 \(example 1, 1 in all\) is not in \[0, 4\)'):
+        splits.load(config, 0)
+
+
+def test_a_source_is_told_what_it_needs():
+    with pytest.raises(UserError, match="c, data: source 'npz' needs path, num_classes"):
+        splits.load({'source': 'npz'}, 0, 'c')

@@ -1,0 +1,223 @@
+"""Checkpoints: written whole, read back bit for bit, passed over when damaged; networks loaded from other runs."""
+
+import errno
+import os
+import pathlib
+import resource
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from kd_jax import models, recipe
+from kd_jax.checkpoint import Checkpoints, disk_errors, load_network, source_for
+from kd_jax.errors import UserError
+from kd_jax.step import State
+
+MODULE = models.mlp(hidden=(4,), num_classes=3)
+NETWORK = recipe.Network('teacher', MODULE, (), update='frozen', init='run:first')
+
+
+def variables(seed, width=4):
+    return models.mlp(hidden=(width,), num_classes=3).init(jax.random.key(seed), jnp.zeros((1, 5)))
+
+
+def state(step, **networks):
+    """A state at `step` with random parameters, momenta and batch statistics."""
+    params = {name: tree['params'] for name, tree in (networks or {'net': variables(step)}).items()}
+    momenta = {name: optax.sgd(0.1, momentum=0.9).init(tree) for name, tree in params.items()}
+    statistics = {name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params}
+    return State(jnp.int32(step), params, statistics, momenta, jax.random.key(step))
+
+
+def position(step):
+    return {'step': step, 'seconds': step / 3, 'sums': {'hard': (0.1 * step, 3.0)}}
+
+
+def assert_bitwise(got, wanted):
+    raw = lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a  # noqa: E731
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b), strict=True), got, wanted)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A directory with the checkpoints of steps 1 and 2."""
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    for step in (1, 2):
+        checkpoints.save(state(step), position(step))
+    checkpoints.close()
+    return tmp_path
+
+
+def restored(directory: pathlib.Path):
+    checkpoints = Checkpoints(directory / 'checkpoints')
+    found = checkpoints.restore(state(0))
+    checkpoints.close()
+    return found
+
+
+def test_state_and_position_come_back_bit_for_bit(saved):
+    got, where = restored(saved)
+    assert_bitwise(got, state(2))
+    assert where['step'] == 2
+    assert where['seconds'] == 2 / 3
+    assert list(where['sums']['hard']) == [0.2, 3.0]
+
+
+def test_an_empty_directory_restores_nothing(tmp_path):
+    assert restored(tmp_path) is None
+
+
+def test_the_newest_two_checkpoints_are_kept(saved):
+    checkpoints = Checkpoints(saved / 'checkpoints')
+    checkpoints.save(state(3), position(3))
+    assert checkpoints.latest() == 3
+    checkpoints.close()
+    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['2', '3']
+
+
+def truncate_arrays(newest):
+    for path in (newest / 'state').rglob('*'):
+        if path.is_file() and path.parent.name == 'd':
+            path.write_bytes(path.read_bytes()[:20])
+
+
+def truncate_everything(newest):
+    for path in newest.rglob('*'):
+        if path.is_file():
+            path.write_bytes(b'')
+
+
+def empty(newest):
+    shutil.rmtree(newest)
+    newest.mkdir()
+
+
+DAMAGES = {
+    'its arrays are cut off': truncate_arrays,
+    'all its files are empty': truncate_everything,
+    'its state is gone': lambda newest: shutil.rmtree(newest / 'state'),
+    'its position is gone': lambda newest: shutil.rmtree(newest / 'data'),
+    'its arrays are gone': lambda newest: shutil.rmtree(newest / 'state' / 'd'),
+    'it is empty': empty,
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(damage, saved, caplog):
+    DAMAGES[damage](saved / 'checkpoints' / '2')
+    got, where = restored(saved)
+    assert_bitwise(got, state(1))
+    assert where['step'] == 1
+    assert 'training goes back to the one before it' in caplog.text
+    checkpoints = Checkpoints(saved / 'checkpoints')
+    checkpoints.save(state(2), position(2))
+    checkpoints.close()
+    assert_bitwise(restored(saved)[0], state(2))
+
+
+def test_checkpoints_that_are_all_damaged_restore_nothing(saved):
+    for step in (1, 2):
+        truncate_everything(saved / 'checkpoints' / str(step))
+    assert restored(saved) is None
+
+
+def test_a_position_of_another_step_than_the_state_is_damage(saved):
+    shutil.rmtree(saved / 'checkpoints' / '2' / 'data')
+    shutil.copytree(saved / 'checkpoints' / '1' / 'data', saved / 'checkpoints' / '2' / 'data')
+    assert restored(saved)[1]['step'] == 1
+
+
+def test_what_a_killed_save_leaves_is_ignored(saved):
+    half = saved / 'checkpoints' / '3.orbax-checkpoint-tmp'
+    shutil.copytree(saved / 'checkpoints' / '2', half)
+    (half / 'commit_success.txt').unlink(missing_ok=True)
+    assert_bitwise(restored(saved)[0], state(2))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved):
+    checkpoints = Checkpoints(saved / 'checkpoints')
+    large = state(3)._replace(key=jax.random.split(jax.random.key(0), 100_000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(UserError, match='the disk is full: free some space and run the same command again'):
+            checkpoints.save(large, position(3))
+        with pytest.raises(UserError, match='the disk is full'):
+            checkpoints.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_bitwise(restored(saved)[0], state(2))
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_known_by_its_number_and_by_its_text(number):
+    for error in (OSError(number, ''), ValueError(f'INTERNAL: write failed: {os.strerror(number)}')):
+        with pytest.raises(UserError, match='the disk is full'), disk_errors(pathlib.Path('here')):
+            raise error
+
+
+def test_other_errors_of_the_disk_are_told_and_bugs_are_not_hidden():
+    with pytest.raises(UserError, match='here could not be written.*Permission denied'), disk_errors(pathlib.Path('here')):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+    with pytest.raises(ZeroDivisionError), disk_errors(pathlib.Path('here')):
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def teachers(tmp_path):
+    """A run that trained two networks."""
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(state(5, net=variables(1), wide=variables(2, width=6)), position(5))
+    checkpoints.close()
+    return tmp_path
+
+
+def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers):
+    own = variables(0) | {'batch_stats': {'mean': jnp.zeros(3)}}
+    got = load_network(NETWORK, teachers, 'net', own, 'here')
+    assert_bitwise(got, variables(1) | {'batch_stats': {'mean': jnp.full(3, 5 / 7)}})
+
+
+def test_a_network_of_another_width_is_foreign(teachers):
+    with pytest.raises(UserError, match=r'here does not fit .*params/dense1/bias is \(6,\) there and \(4,\) here'):
+        load_network(NETWORK, teachers, 'wide', variables(0), 'here')
+
+
+def test_of_several_networks_one_must_be_named(teachers):
+    with pytest.raises(UserError, match=r'several networks: say which.*Known: net, wide'):
+        load_network(NETWORK, teachers, '', variables(0), 'here')
+    with pytest.raises(UserError, match=r"no network 'wid'. Did you mean 'wide'\?"):
+        load_network(NETWORK, teachers, 'wid', variables(0), 'here')
+
+
+def test_a_directory_without_checkpoints_is_named(tmp_path):
+    with pytest.raises(UserError, match=f'here: {tmp_path} holds no checkpoints to start from'):
+        load_network(NETWORK, tmp_path, '', variables(0), 'here')
+
+
+def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
+    truncate_everything(saved / 'checkpoints' / '2')
+    with pytest.raises(UserError, match='cannot be read|holds no checkpoint'):
+        load_network(NETWORK, saved, '', variables(0), 'here')
+
+
+def test_fresh_modules_are_left_out_and_need_not_fit():
+    fresh = recipe.Network('teacher', MODULE, (), fresh=('head',))
+    there = {'net': models.mlp(hidden=(4,), num_classes=9).init(jax.random.key(0), jnp.zeros((1, 5)))}
+    assert source_for(fresh, '', there, variables(0), 'here', 'there') == 'net'
+    with pytest.raises(UserError, match=r'params/head/bias is \(9,\) there and \(3,\) here'):
+        source_for(NETWORK, '', there, variables(0), 'here', 'there')
+    haed = recipe.Network('teacher', MODULE, (), fresh=('haed',))
+    with pytest.raises(UserError, match=r"no module 'haed' to start fresh. Did you mean 'head'\?"):
+        source_for(haed, '', there, variables(0), 'here', 'there')
+
+
+def test_a_loaded_network_has_no_fresh_modules(teachers):
+    fresh = recipe.Network('teacher', MODULE, (), fresh=('head',))
+    got = load_network(fresh, teachers, 'wide', variables(0, width=6), 'here')
+    assert set(got['params']) == {'dense1'}

@@ -1,0 +1,100 @@
+import pytest
+
+from kd_jax import config_file
+from kd_jax.errors import UserError
+
+FILE = """
+from ml_collections import ConfigDict
+
+VARIANTS = ('', 'paper')
+
+
+def get_config(variant=''):
+    c = ConfigDict()
+    c.epochs = 100 if variant == 'paper' else 2
+    c.student = dict(hidden=(4, 4), t=4)
+    return c
+
+
+def get_report(variant=''):
+    return {'title': variant or 'short'}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / 'tiny.py').write_text(FILE)
+    return str(tmp_path / 'tiny.py')
+
+
+def test_a_variant_chooses_among_the_configs_of_a_file(path):
+    assert config_file.load(path) == (
+        {'epochs': 2, 'student': {'hidden': (4, 4), 't': 4}},
+        {'title': 'short'},
+    )
+    config, report = config_file.load(f'{path}:paper')
+    assert (config['epochs'], report) == (100, {'title': 'paper'})
+
+
+def test_an_override_changes_or_adds_any_leaf_of_any_type(path):
+    overrides = [
+        'student.t=2.5',
+        'epochs=None',
+        'student.hidden=(8,)',
+        'student.name=big one',
+        'student.path=a=b',
+    ]
+    config, _ = config_file.load(path, overrides)
+    student = {'t': 2.5, 'hidden': (8,), 'name': 'big one', 'path': 'a=b'}
+    assert config == {'epochs': None, 'student': student}
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('studnt.t=3', "--config.studnt.t: there is no 'studnt' in config. Did you mean 'student'"),
+        ('student.opt.name=x', "there is no 'opt' in config.student"),
+        ('student.t', '--config.student.t has no value'),
+    ],
+)
+def test_an_override_of_nothing_is_refused(path, override, message):
+    with pytest.raises(UserError) as error:
+        config_file.load(path, [override])
+    assert message in str(error.value)
+
+
+def test_an_unknown_variant_is_refused(path):
+    with pytest.raises(UserError, match=r"has no variant 'papr'. Did you mean 'paper'"):
+        config_file.load(f'{path}:papr')
+
+
+def test_a_missing_file_is_refused_with_the_nearest_name(path):
+    with pytest.raises(UserError, match=r"there is no such config file. Did you mean 'tiny.py'"):
+        config_file.load(path.replace('tiny', 'tinny'))
+
+
+def test_a_file_that_is_no_python_is_refused(tmp_path):
+    (tmp_path / 'notes.md').write_text('# notes')
+    with pytest.raises(UserError, match='there is no such config file'):
+        config_file.load(str(tmp_path / 'notes.md'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('def get_config(:', 'cannot be loaded: SyntaxError'),
+        ('import no_such_module', 'cannot be loaded: ModuleNotFoundError'),
+        ('x = 1', r'defines no get_config'),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path, text, message):
+    (tmp_path / 'broken.py').write_text(text)
+    with pytest.raises(UserError, match=message):
+        config_file.load(str(tmp_path / 'broken.py'))
+
+
+def test_a_file_without_variants_has_the_default_one_alone(tmp_path):
+    (tmp_path / 'plain.py').write_text(FILE.replace('VARIANTS', 'IGNORED'))
+    assert config_file.load(str(tmp_path / 'plain.py'))[0]['epochs'] == 2
+    with pytest.raises(UserError, match="no variant 'paper'"):
+        config_file.load(str(tmp_path / 'plain.py') + ':paper')

@@ -1,0 +1,318 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from kd_jax import recipe as recipes
+from kd_jax import step as steps
+from kd_jax.errors import UserError
+
+RNG = np.random.default_rng(0)
+BATCH = {
+    'image': RNG.normal(size=(8, 5)).astype(np.float32),
+    'label': RNG.integers(0, 3, size=8).astype(np.int32),
+    'labelled': np.array([1, 0, 0, 1, 0, 0, 1, 0], bool),
+}
+LINEAR = {'model': 'mlp', 'hidden': [], 'num_classes': 3}
+SMALL = {'model': 'mlp', 'hidden': [6], 'num_classes': 3}
+TOTAL = 10
+
+
+def hard(name, **options):
+    return {'loss': 'cross_entropy', 'logits': f'{name}.logits', 'labels': 'batch.label', **options}
+
+
+def soft(student, target, **options):
+    return {'loss': 'kd', 'student': f'{student}.logits', 'target': target, **options}
+
+
+def recipe_of(networks, terms, **optimizer):
+    return recipes.parse(
+        {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}}
+    )
+
+
+def train(recipe, count=1, batch=BATCH, loaded=None):
+    """States 0, 1, ..., count, the metrics of the last step, and the frozen variables."""
+    state, frozen = steps.init_state(recipe, batch, seed=0, loaded=loaded)
+    step, states, metrics = jax.jit(steps.make_train_step(recipe, TOTAL)), [state], None
+    for _ in range(count):
+        state, metrics = step(state, recipe.hparams, frozen, batch)
+        states.append(state)
+    return states, jax.device_get(metrics), frozen
+
+
+def assert_close(a, b, **tolerance):
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, **{'rtol': 1e-5, 'atol': 1e-7, **tolerance}), a, b
+    )
+
+
+def assert_moved(before, after):
+    assert all(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+
+def head(params):
+    return np.asarray(params['head']['kernel'], np.float64), np.asarray(params['head']['bias'], np.float64)
+
+
+def test_networks_that_teach_each_other_get_the_gradients_of_their_own_losses():
+    networks = {'a': LINEAR, 'b': LINEAR}
+    terms = {
+        'hard_a': hard('a', weight=0.25),
+        'hard_b': hard('b', weight=0.25),
+        'soft_a': soft('a', '~b.logits', t=2.0),
+        'soft_b': soft('b', '~a.logits', t=2.0),
+    }
+    (before, after), metrics, _ = train(recipe_of(networks, terms))
+    logits = {n: BATCH['image'] @ head(before.params[n])[0] + head(before.params[n])[1] for n in networks}
+    for own, peer in (('a', 'b'), ('b', 'a')):
+        # By hand: w (softmax - one hot) + T (q - p), over the batch of 8.
+        to_labels = softmax(logits[own], axis=-1) - np.eye(3)[BATCH['label']]
+        to_peer = softmax(logits[own] / 2, axis=-1) - softmax(logits[peer] / 2, axis=-1)
+        error = (0.25 * to_labels + 2.0 * to_peer) / 8
+        kernel, bias = head(before.params[own])
+        assert_close(after.params[own]['head']['kernel'], kernel - 0.5 * BATCH['image'].T @ error)
+        assert_close(after.params[own]['head']['bias'], bias - 0.5 * error.sum(0))
+        nll = -log_softmax(logits[own], axis=-1)[np.arange(8), BATCH['label']]
+        assert_close(metrics[f'hard_{own}'], (nll.sum(), 8.0))
+    whole = sum(w * metrics[n][0] / 8 for n, w in zip(terms, (0.25, 0.25, 1, 1), strict=True))
+    assert_close(metrics['loss'], (whole, 1.0))
+
+
+def test_without_the_stop_the_peer_is_taught_too():
+    for target, moves in (('~b.logits', False), ('b.logits', True)):
+        recipe = recipe_of({'a': LINEAR, 'b': LINEAR}, {'soft': soft('a', target)})
+        (before, after), _, _ = train(recipe)
+        assert_moved(before.params['a'], after.params['a'])
+        assert np.any(before.params['b']['head']['kernel'] != after.params['b']['head']['kernel']) == moves
+
+
+def test_a_frozen_network_passes_gradients_on_and_keeps_its_parameters():
+    for path, moves in (('body.hidden1', True), ('~body.hidden1', False)):
+        networks = {'body': SMALL, 'judge': {**LINEAR, 'input': path, 'update': 'frozen'}}
+        (before, after), _, frozen = train(recipe_of(networks, {'hard': hard('judge')}))
+        assert set(after.params) == {'body'}
+        assert set(frozen) == {'judge'}
+        moved = np.any(before.params['body']['dense1']['kernel'] != after.params['body']['dense1']['kernel'])
+        assert moved == moves
+
+
+def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
+    networks = {
+        'student': SMALL,
+        'mean': {**SMALL, 'update': 'ema', 'of': 'student'},
+        'teacher': {**SMALL, 'update': 'frozen'},
+        'reader': {**LINEAR, 'update': 'frozen', 'input': 'teacher.hidden1'},
+        'judge': {**LINEAR, 'update': 'frozen', 'input': 'student.hidden1'},
+    }
+    fixed = steps.outside_gradient(recipe_of(networks, {}))
+    assert {network.name for network in fixed} == {'mean', 'teacher', 'reader'}
+
+
+def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
+    few = {name: array[BATCH['labelled']] for name, array in BATCH.items()}
+    (_, masked), metrics, _ = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}))
+    (_, sliced), expected, _ = train(recipe_of({'a': SMALL}, {'hard': hard('a')}), batch=few)
+    assert_close(masked.params, sliced.params)
+    assert_close(metrics, expected)
+    assert metrics['hard'][1] == 3
+
+
+def test_a_batch_without_an_example_for_a_term_teaches_nothing():
+    none = {**BATCH, 'labelled': np.zeros(8, bool)}
+    (before, after), metrics, _ = train(
+        recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none
+    )
+    assert_close(before.params, after.params)
+    assert metrics['hard'] == (0.0, 0.0)
+    assert metrics['loss'][0] == 0.0
+
+
+def test_metrics_add_up_over_the_parts_of_a_batch():
+    recipe = recipe_of({'a': SMALL}, {'all': hard('a'), 'some': hard('a', mask='batch.labelled')})
+    state, frozen = steps.init_state(recipe, BATCH, seed=0)
+    step = jax.jit(steps.make_train_step(recipe, TOTAL))
+    whole, first, second = (
+        step(state, recipe.hparams, frozen, {name: array[part] for name, array in BATCH.items()})[1]
+        for part in (slice(None), slice(0, 4), slice(4, 8))
+    )
+    for term, count in (('all', 8), ('some', 3)):
+        assert_close(whole[term], jax.tree.map(lambda a, b: a + b, first[term], second[term]))
+        assert whole[term][1] == count
+
+
+def test_an_averaged_network_follows_the_closed_form():
+    networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'ema', 'of': 'student', 'decay': 0.8}}
+    terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
+    states, _, _ = train(recipe_of(networks, terms), count=3)
+    p0, p1, p2, p3 = (jax.device_get(state.params['student']) for state in states)
+    assert_close(states[0].params['mean'], p0)
+    # 0.8^3 p0 + 0.2 (0.64 p1 + 0.8 p2 + p3)
+    mean = jax.tree.map(lambda a, b, c, d: 0.512 * a + 0.2 * (0.64 * b + 0.8 * c + d), p0, p1, p2, p3)
+    assert_close(states[3].params['mean'], mean, atol=1e-6)
+
+
+def test_each_stacked_copy_learns_exactly_as_it_would_alone():
+    terms = {
+        'hard': hard('student', weight=0.3, mask='batch.labelled'),
+        'soft': soft('student', 'teacher.logits', t=3.0),
+    }
+    teacher = {**SMALL, 'update': 'frozen'}
+    optimizer = {'name': 'adam', 'learning_rate': 0.05, 'clip': 0.01, 'max_norm': 1.0}
+    stacked, metrics, frozen = train(
+        recipe_of({'student': {**SMALL, 'copies': 3}, 'teacher': teacher}, terms, **optimizer), count=3
+    )
+    starts = [jax.tree.map(lambda a, i=i: a[i], stacked[0].params['student']) for i in range(3)]
+    assert_moved(starts[0]['dense1']['kernel'], starts[1]['dense1']['kernel'])
+    alone = recipe_of({'student': SMALL, 'teacher': teacher}, terms, **optimizer)
+    sums = []
+    for copy, start in enumerate(starts):
+        states, own, _ = train(
+            alone, count=3, loaded={'student': {'params': start}, 'teacher': frozen['teacher']}
+        )
+        assert_close(
+            states[3].params['student'], jax.tree.map(lambda a, i=copy: a[i], stacked[3].params['student'])
+        )
+        sums.append(own)
+    for term, count in (('hard', 9.0), ('soft', 24.0)):
+        assert_close(metrics[term], (sum(own[term][0] for own in sums), count), rtol=1e-4)
+
+
+def test_an_ensemble_of_teachers_weighs_as_much_as_one():
+    terms = {'soft': soft('student', 'teacher.logits', t=2.0)}
+    one, many = ({'student': SMALL, 'teacher': {**SMALL, 'update': 'frozen', 'copies': n}} for n in (0, 4))
+    (_, single), _, frozen = train(recipe_of(one, terms))
+    repeated = jax.tree.map(lambda a: jnp.stack([a] * 4), frozen['teacher'])
+    (_, ensemble), _, _ = train(recipe_of(many, terms), loaded={'teacher': repeated})
+    assert_close(single.params, ensemble.params, atol=1e-6)
+
+
+def test_numbers_change_without_compiling_anew():
+    recipe = recipe_of(
+        {'a': LINEAR, 'b': {**LINEAR, 'update': 'frozen'}}, {'soft': soft('a', 'b.logits', t=2.0)}
+    )
+    state, frozen = steps.init_state(recipe, BATCH, seed=0)
+    train_step, traces = steps.make_train_step(recipe, TOTAL), []
+
+    @jax.jit
+    def step(*arguments):
+        traces.append(1)
+        return train_step(*arguments)
+
+    def kernel(rate, weight):
+        numbers = {
+            'optimizers': {'a': {'learning_rate': rate}},
+            'terms': {'soft': {'t': 2.0, 'weight': weight}},
+        }
+        return step(state, {**recipe.hparams, **numbers}, frozen, BATCH)[0].params['a']['head']['kernel']
+
+    before = state.params['a']['head']['kernel']
+    once = kernel(0.5, 1.0) - before
+    assert_close(kernel(1.0, 1.0) - before, 2 * once, atol=1e-6)
+    assert_close(kernel(0.5, 3.0) - before, 3 * once, atol=1e-6)
+    assert len(traces) == 1
+
+
+def test_schedules_see_the_share_of_the_run_that_is_done():
+    weight = {'schedule': 'linear', 'start': 0.0, 'end': 1.0}
+    states, metrics, _ = train(recipe_of({'a': LINEAR}, {'hard': hard('a', weight=weight)}), count=4)
+    assert_close(states[0].params, states[1].params)
+    # The fourth step begins with 3 of the 10 done.
+    assert_close(metrics['loss'][0], 0.3 * metrics['hard'][0] / 8)
+    assert int(states[4].step) == 4
+
+
+def test_randomness_comes_from_names_not_from_positions():
+    noisy = {**SMALL, 'hidden': [40], 'dropout': 0.5}
+    one = recipe_of({'student': noisy}, {'hard': hard('student')})
+    other = {'another': noisy, 'student': noisy}
+    two = recipe_of(other, {'hard': hard('student'), 'more': hard('another')})
+    (_, first, second), _, _ = train(one, count=2)
+    with_another, _, _ = train(two, count=2)
+    assert_close(second.params['student'], with_another[2].params['student'], rtol=1e-6)
+    assert_moved(with_another[2].params['another'], with_another[2].params['student'])
+    # The same parameters at another step, or in another copy, drop other units.
+    again = jax.jit(steps.make_train_step(one, TOTAL))
+    moved = [again(first._replace(step=jnp.int32(s)), one.hparams, {}, BATCH)[0].params for s in (0, 1)]
+    assert_moved(moved[0]['student']['dense1']['kernel'], moved[1]['student']['dense1']['kernel'])
+
+
+class Normalised(nn.Module):
+    """A linear classifier of normalised inputs."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        return nn.Dense(3)(x)
+
+
+def test_batch_statistics_are_written_back_and_averaged():
+    networks = {
+        'student': {'model': Normalised},
+        'mean': {'model': Normalised, 'update': 'ema', 'of': 'student', 'decay': 0.5},
+    }
+    (_, state), _, _ = train(recipe_of(networks, {'hard': hard('student')}))
+    expected = {'mean': 0.1 * BATCH['image'].mean(0), 'var': 0.9 + 0.1 * BATCH['image'].var(0)}
+    assert_close(state.collections['student']['batch_stats']['BatchNorm_0'], expected, atol=1e-6)
+    half = {'mean': expected['mean'] / 2, 'var': (1 + expected['var']) / 2}
+    assert_close(state.collections['mean']['batch_stats']['BatchNorm_0'], half, atol=1e-6)
+
+
+def test_copies_keep_batch_statistics_of_their_own():
+    networks = {'body': {**SMALL, 'copies': 2}, 'student': {'model': Normalised, 'copies': 2}}
+    (_, state), _, _ = train(recipe_of(networks, {'hard': hard('student')}))
+    assert state.collections['student']['batch_stats']['BatchNorm_0']['mean'].shape == (2, 5)
+
+
+def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
+    context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
+    read = steps.read(context, (recipes.Path('a', 'x'), recipes.Path('b', 'x')))
+    np.testing.assert_array_equal(read[:, 0, 0], [0.0, 1.0])
+
+
+def mean_over_copies(logits):
+    return jnp.mean(logits, axis=(0, -1))
+
+
+@pytest.mark.parametrize(
+    ('networks', 'term', 'parts'),
+    [
+        (
+            {'a': SMALL},
+            {'hard': hard('a', logits='a.logit')},
+            [
+                "the recipe, term 'hard' reads 'a.logit', which nothing gives. Did you mean 'a.logits'?",
+                'Known: a.hidden1, a.logits, batch.image, batch.label, batch.labelled.',
+            ],
+        ),
+        (
+            {'a': {**SMALL, 'input': 'batch.imag'}},
+            {},
+            ["network 'a' reads 'batch.imag'", "mean 'batch.image'"],
+        ),
+        (
+            {'a': SMALL},
+            {'hard': hard('a', mask='batch.labeled')},
+            ["'batch.labeled'", "mean 'batch.labelled'"],
+        ),
+        (
+            {'a': SMALL, 'b': {**SMALL, 'num_classes': 4}},
+            {'soft': soft('a', 'b.logits')},
+            ["term 'soft' does not fit a.logits [8, 3], b.logits [8, 4]", 'has 3 classes and the teacher 4'],
+        ),
+        (
+            {'a': {**SMALL, 'copies': 2}},
+            {'mean': {'loss': mean_over_copies, 'logits': 'a.logits'}},
+            ["term 'mean' gives (8,) for a network of 2 copies: lead with [2, ...]"],
+        ),
+        ({'a': {'model': 'cnn', 'num_classes': 3}}, {}, ["network 'a' does not take batch.image [8, 5]"]),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_before_training(networks, term, parts):
+    with pytest.raises(UserError) as error:
+        steps.check(recipe_of(networks, term), BATCH)
+    for part in parts:
+        assert part in str(error.value)
