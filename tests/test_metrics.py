@@ -24,7 +24,7 @@ def test_rates_of_three_examples_by_hand():
     assert (rates['count'], rates['errors']) == (3, 1.0)
     assert rates['accuracy'] == pytest.approx(2 / 3)
     assert rates['nll'] == pytest.approx(-np.log(0.7 * 0.2 * 0.9) / 3, rel=1e-5)
-    # 0.7 and 0.7 share a bin, one right of two: |1.4 - 1|. 0.9 is alone and right: |0.9 - 1|. Over 3 examples.
+    # 0.7 and 0.7 share a bin, one right of two: |1.4 - 1|. 0.9 is alone and right: |0.9 - 1|. Over 3.
     assert rates['ece'] == pytest.approx((0.4 + 0.1) / 3, rel=1e-5)
 
 

@@ -60,7 +60,7 @@ def test_two_steps_are_those_of_optax(name):
         def run(params):
             state = tx.init(params)
             for scale in (0.5, -0.2):
-                updates, state = tx.update(jax.tree.map(lambda a: a * scale, params), state, params)
+                updates, state = tx.update(jax.tree.map(lambda a, s=scale: a * s, params), state, params)
                 params = optax.apply_updates(params, updates)
             return params
 
@@ -110,7 +110,7 @@ def test_max_norm_projects_long_columns_and_leaves_the_rest_alone():
 
 
 def test_max_norm_acts_on_the_weights_after_the_update():
-    # (3, 4) - (0, 4) = (3, 0) is short enough, though (3, 4) was not; (0.1, 0.2) + (5.9, 7.8) = (6, 8) is not.
+    # (3, 4) - (0, 4) = (3, 0) is short enough now; (0.1, 0.2) + (5.9, 7.8) = (6, 8) is not.
     grads = {
         'dense': {'kernel': np.array([[0.0, -5.9], [4.0, -7.8]], np.float32), 'bias': np.zeros(2, np.float32)}
     }

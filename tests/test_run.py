@@ -1,5 +1,6 @@
 """The command line: what it refuses, what it skips, what it resumes."""
 
+import errno
 import json
 import logging
 import os
@@ -13,13 +14,16 @@ import time
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from experiments import run
+from kd_jax import metrics
 from kd_jax.study import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
+# The tests of killed processes ask Orbax for whatever is there.
+pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 CONFIG = f'--config={pathlib.Path(__file__).with_name("tiny_config.py")}'
-SHORT = ('--config.runs.teacher.epochs=1.0', '--config.runs.student.epochs=1.0')
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -28,7 +32,7 @@ def settings_as_before(tmp_path_factory):
     names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
     before, level = {name: getattr(jax.config, name) for name in names}, logging.getLogger('absl').level
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('HOME', str(tmp_path_factory.mktemp('home')))
+        patch.setenv('HOME', str(tmp_path_factory.getbasetemp()))
         yield
     for name, value in before.items():
         jax.config.update(name, value)
@@ -46,7 +50,7 @@ def without_report(monkeypatch):
 def finished(tmp_path_factory):
     """The work directory of a finished study; not to be written."""
     workdir = tmp_path_factory.mktemp('finished')
-    assert run.main([CONFIG, f'--workdir={workdir}', *SHORT]) == 0
+    assert run.main([CONFIG, f'--workdir={workdir}']) == 0
     return workdir
 
 
@@ -162,19 +166,19 @@ def test_a_work_directory_that_cannot_be_made_is_refused(tmp_path, capsys):
 
 def test_a_second_process_on_the_same_work_directory_is_refused(work, capsys):
     with Workdir(work).locked():
-        assert f'another process is at work in {work}' in refusal(capsys, work, CONFIG, *SHORT)
+        assert f'another process is at work in {work}' in refusal(capsys, work, CONFIG)
 
 
 def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, monkeypatch):
     monkeypatch.setattr(run.train, 'train', lambda *_: pytest.fail('trained again'))
     (work / 'report.html').unlink()
-    assert run.main([CONFIG, f'--workdir={work}', *SHORT]) == 0
+    assert run.main([CONFIG, f'--workdir={work}']) == 0
     assert '2 of 2 runs are already finished' in capsys.readouterr().out
     assert (work / 'report.html').stat().st_size > 0
 
 
 def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, capsys):
-    plan = [CONFIG, f'--workdir={work}', *SHORT, '--config.seeds=2', '--plan']
+    plan = [CONFIG, f'--workdir={work}', '--config.seeds=2', '--plan']
     (work / 'results' / 'student-s0.json').unlink()
     before = sorted(work.rglob('*'))
     assert run.main(plan) == 0
@@ -190,7 +194,7 @@ def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, 
 
 def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
     before = {path: path.stat().st_mtime_ns for path in work.rglob('*')}
-    sentence = refusal(capsys, work, CONFIG, *SHORT, '--config.runs.student.terms.soft.t=2.0')
+    sentence = refusal(capsys, work, CONFIG, '--config.runs.student.terms.soft.t=2.0')
     assert '1 of the runs differ, student-s0 in terms.soft.t: 4.0 -> 2.0. Use --fresh' in sentence
     assert {path: path.stat().st_mtime_ns for path in work.rglob('*')} == before | {
         work / '.lock': (work / '.lock').stat().st_mtime_ns
@@ -198,7 +202,7 @@ def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
 
 
 def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys):
-    sentence = refusal(capsys, work, CONFIG, *SHORT, '--only=student', '--config.runs.teacher.batch_size=30')
+    sentence = refusal(capsys, work, CONFIG, '--only=student', '--config.runs.teacher.batch_size=30')
     assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
 
 
@@ -207,7 +211,7 @@ def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, w
     trained = []
     monkeypatch.setattr(run.study.train, 'train', lambda job, directory, *_: trained.append(directory) or result())
     result = lambda: {'last': {'test': {}}, 'seconds': 0.0}  # noqa: E731
-    arguments = [CONFIG, f'--workdir={work}', *SHORT, '--fresh', f'--config.runs.{changed}.batch_size=30']
+    arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--config.runs.{changed}.batch_size=30']
     assert run.main(arguments) == 0
     assert [directory.name for directory in trained] == again
     assert not any((directory / 'checkpoints').exists() for directory in trained)
@@ -217,6 +221,77 @@ def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, w
 def test_a_damaged_result_is_named(work, capsys):
     path = work / 'results' / 'teacher-s0.json'
     path.write_bytes(path.read_bytes()[:100])
-    assert f'{path} is damaged' in refusal(capsys, work, CONFIG, *SHORT)
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
     path.write_bytes(b'\xff\xfe\x00')
-    assert f'{path} is damaged' in refusal(capsys, work, CONFIG, *SHORT)
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
+
+
+def start(workdir):
+    """The teacher alone, in a process of its own, once its first evaluation is written."""
+    command = [sys.executable, '-m', 'experiments.run', CONFIG, f'--workdir={workdir}', '--only=teacher']
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    rows = workdir / 'runs' / 'teacher-s0' / 'metrics.jsonl'
+    while not (rows.exists() and rows.stat().st_size):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    return process
+
+
+def final_state(workdir):
+    directory = workdir / 'runs' / 'teacher-s0' / 'checkpoints'
+    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(newest)['state'] | {'key': 0})
+
+
+def assert_ends_alike(workdir, finished):
+    jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(finished))
+    rows, wanted = (
+        [row | {'seconds': 0} for row in metrics.read_history(path / 'runs' / 'teacher-s0' / 'metrics.jsonl')]
+        for path in (workdir, finished)
+    )
+    assert rows == wanted
+    result, whole = (json.loads((path / 'results' / 'teacher-s0.json').read_text()) for path in (workdir, finished))
+    assert result['last'] == whole['last']
+    assert len(result['history']) == len(wanted) == 4
+
+
+@pytest.mark.parametrize('wait', [0.0, 0.15])
+def test_a_run_killed_at_any_instant_ends_where_an_uninterrupted_one_ends(wait, finished, tmp_path, without_report):
+    process = start(tmp_path)
+    time.sleep(wait)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / 'results' / 'teacher-s0.json').exists()
+    assert run.main([CONFIG, f'--workdir={tmp_path}', '--only=teacher']) == 0
+    assert_ends_alike(tmp_path, finished)
+
+
+def test_a_preempted_run_says_where_it_stopped_and_goes_on_from_there(finished, tmp_path, without_report):
+    process = start(tmp_path)
+    process.terminate()
+    out, _ = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM == 143
+    assert "run 'teacher' stopped at step " in out
+    assert 'of 24; run the same command to go on.' in out
+    assert 'Traceback' not in out
+    assert run.main([CONFIG, f'--workdir={tmp_path}', '--only=teacher']) == 0
+    assert_ends_alike(tmp_path, finished)
+
+
+def test_an_interrupt_outside_the_loop_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.study, 'execute', interrupted)
+    assert run.main([CONFIG, f'--workdir={tmp_path}']) == 130
+    assert capsys.readouterr().out == 'stopped between checkpoints; run the same command to go on.\n'
+
+
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run.metrics, 'write_json', full)
+    assert 'the disk is full: free some space' in refusal(capsys, tmp_path, CONFIG)

@@ -34,14 +34,28 @@ def recipe_of(networks, terms, **optimizer):
     )
 
 
-def train(recipe, count=1, batch=BATCH, loaded=None):
-    """States 0, 1, ..., count, the metrics of the last step, and the frozen variables."""
-    state, frozen = steps.init_state(recipe, batch, seed=0, loaded=loaded)
+def start(recipe, batch=BATCH):
+    """State 0 and the frozen variables: large parameters, drawn by the name of their network."""
+    state, frozen = jax.eval_shape(lambda: steps.init_state(recipe, batch, seed=0))
+
+    def drawn(name, tree):
+        rng = np.random.default_rng(list(name.encode()))
+        return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), tree)
+
+    params = {name: drawn(name, tree) for name, tree in state.params.items()}
+    opt_state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), state.opt_state)
+    state = steps.State(np.int32(0), params, state.collections, opt_state, jax.random.key(0))
+    return state, {name: drawn(name, tree) for name, tree in frozen.items()}
+
+
+def train(recipe, count=1, batch=BATCH, begin=None):
+    """States 0, 1, ..., count and the metrics of the last step."""
+    state, frozen = begin or start(recipe, batch)
     step, states, metrics = jax.jit(steps.make_train_step(recipe, TOTAL)), [state], None
     for _ in range(count):
         state, metrics = step(state, recipe.hparams, frozen, batch)
         states.append(state)
-    return states, jax.device_get(metrics), frozen
+    return states, jax.device_get(metrics)
 
 
 def assert_close(a, b, **tolerance):
@@ -66,7 +80,7 @@ def test_networks_that_teach_each_other_get_the_gradients_of_their_own_losses():
         'soft_a': soft('a', '~b.logits', t=2.0),
         'soft_b': soft('b', '~a.logits', t=2.0),
     }
-    (before, after), metrics, _ = train(recipe_of(networks, terms))
+    (before, after), metrics = train(recipe_of(networks, terms))
     logits = {n: BATCH['image'] @ head(before.params[n])[0] + head(before.params[n])[1] for n in networks}
     for own, peer in (('a', 'b'), ('b', 'a')):
         # By hand: w (softmax - one hot) + T (q - p), over the batch of 8.
@@ -85,17 +99,16 @@ def test_networks_that_teach_each_other_get_the_gradients_of_their_own_losses():
 def test_without_the_stop_the_peer_is_taught_too():
     for target, moves in (('~b.logits', False), ('b.logits', True)):
         recipe = recipe_of({'a': LINEAR, 'b': LINEAR}, {'soft': soft('a', target)})
-        (before, after), _, _ = train(recipe)
+        (before, after), _ = train(recipe)
         assert_moved(before.params['a'], after.params['a'])
         assert np.any(before.params['b']['head']['kernel'] != after.params['b']['head']['kernel']) == moves
 
 
-def test_a_frozen_network_passes_gradients_on_and_keeps_its_parameters():
+def test_a_frozen_network_passes_gradients_on_and_is_no_part_of_the_state():
     for path, moves in (('body.hidden1', True), ('~body.hidden1', False)):
         networks = {'body': SMALL, 'judge': {**LINEAR, 'input': path, 'update': 'frozen'}}
-        (before, after), _, frozen = train(recipe_of(networks, {'hard': hard('judge')}))
-        assert set(after.params) == {'body'}
-        assert set(frozen) == {'judge'}
+        (before, after), _ = train(recipe_of(networks, {'hard': hard('judge')}))
+        assert set(after.params) == set(after.opt_state) == {'body'}
         moved = np.any(before.params['body']['dense1']['kernel'] != after.params['body']['dense1']['kernel'])
         assert moved == moves
 
@@ -114,8 +127,8 @@ def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
 
 def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
     few = {name: array[BATCH['labelled']] for name, array in BATCH.items()}
-    (_, masked), metrics, _ = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}))
-    (_, sliced), expected, _ = train(recipe_of({'a': SMALL}, {'hard': hard('a')}), batch=few)
+    (_, masked), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}))
+    (_, sliced), expected = train(recipe_of({'a': SMALL}, {'hard': hard('a')}), batch=few)
     assert_close(masked.params, sliced.params)
     assert_close(metrics, expected)
     assert metrics['hard'][1] == 3
@@ -123,7 +136,7 @@ def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
 
 def test_a_batch_without_an_example_for_a_term_teaches_nothing():
     none = {**BATCH, 'labelled': np.zeros(8, bool)}
-    (before, after), metrics, _ = train(
+    (before, after), metrics = train(
         recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none
     )
     assert_close(before.params, after.params)
@@ -133,7 +146,7 @@ def test_a_batch_without_an_example_for_a_term_teaches_nothing():
 
 def test_metrics_add_up_over_the_parts_of_a_batch():
     recipe = recipe_of({'a': SMALL}, {'all': hard('a'), 'some': hard('a', mask='batch.labelled')})
-    state, frozen = steps.init_state(recipe, BATCH, seed=0)
+    state, frozen = start(recipe)
     step = jax.jit(steps.make_train_step(recipe, TOTAL))
     whole, first, second = (
         step(state, recipe.hparams, frozen, {name: array[part] for name, array in BATCH.items()})[1]
@@ -147,7 +160,8 @@ def test_metrics_add_up_over_the_parts_of_a_batch():
 def test_an_averaged_network_follows_the_closed_form():
     networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'ema', 'of': 'student', 'decay': 0.8}}
     terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
-    states, _, _ = train(recipe_of(networks, terms), count=3)
+    recipe = recipe_of(networks, terms)
+    states, _ = train(recipe, count=3, begin=steps.init_state(recipe, BATCH, seed=0))
     p0, p1, p2, p3 = (jax.device_get(state.params['student']) for state in states)
     assert_close(states[0].params['mean'], p0)
     # 0.8^3 p0 + 0.2 (0.64 p1 + 0.8 p2 + p3)
@@ -161,40 +175,62 @@ def test_each_stacked_copy_learns_exactly_as_it_would_alone():
         'soft': soft('student', 'teacher.logits', t=3.0),
     }
     teacher = {**SMALL, 'update': 'frozen'}
-    optimizer = {'name': 'adam', 'learning_rate': 0.05, 'clip': 0.01, 'max_norm': 1.0}
-    stacked, metrics, frozen = train(
-        recipe_of({'student': {**SMALL, 'copies': 3}, 'teacher': teacher}, terms, **optimizer), count=3
-    )
-    starts = [jax.tree.map(lambda a, i=i: a[i], stacked[0].params['student']) for i in range(3)]
-    assert_moved(starts[0]['dense1']['kernel'], starts[1]['dense1']['kernel'])
+    optimizer = {'name': 'adam', 'learning_rate': 0.05, 'clip': 0.01, 'max_norm': 2.0}
+    stack = recipe_of({'student': {**SMALL, 'copies': 3}, 'teacher': teacher}, terms, **optimizer)
     alone = recipe_of({'student': SMALL, 'teacher': teacher}, terms, **optimizer)
-    sums = []
-    for copy, start in enumerate(starts):
-        states, own, _ = train(
-            alone, count=3, loaded={'student': {'params': start}, 'teacher': frozen['teacher']}
+    state, frozen = start(stack)
+    states, metrics = train(stack, count=3, begin=(state, frozen))
+    step, sums = jax.jit(steps.make_train_step(alone, TOTAL)), {'hard': 0.0, 'soft': 0.0}
+    for copy in range(3):
+        own = state._replace(
+            params=jax.tree.map(lambda a, i=copy: a[i], state.params),
+            opt_state=jax.tree.map(lambda a, i=copy: a[i], state.opt_state),
         )
-        assert_close(
-            states[3].params['student'], jax.tree.map(lambda a, i=copy: a[i], stacked[3].params['student'])
-        )
-        sums.append(own)
-    for term, count in (('hard', 9.0), ('soft', 24.0)):
-        assert_close(metrics[term], (sum(own[term][0] for own in sums), count), rtol=1e-4)
+        for _ in range(3):
+            own, single = step(own, alone.hparams, frozen, BATCH)
+        assert_close(own.params, jax.tree.map(lambda a, i=copy: a[i], states[3].params))
+        sums = {name: sums[name] + single[name][0] for name in sums}
+    assert_close(
+        {name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)}
+    )
 
 
 def test_an_ensemble_of_teachers_weighs_as_much_as_one():
     terms = {'soft': soft('student', 'teacher.logits', t=2.0)}
-    one, many = ({'student': SMALL, 'teacher': {**SMALL, 'update': 'frozen', 'copies': n}} for n in (0, 4))
-    (_, single), _, frozen = train(recipe_of(one, terms))
-    repeated = jax.tree.map(lambda a: jnp.stack([a] * 4), frozen['teacher'])
-    (_, ensemble), _, _ = train(recipe_of(many, terms), loaded={'teacher': repeated})
+    one, many = (
+        recipe_of({'student': SMALL, 'teacher': {**SMALL, 'update': 'frozen', 'copies': n}}, terms)
+        for n in (0, 4)
+    )
+    state, frozen = start(one)
+    repeated = jax.tree.map(lambda a: np.stack([a] * 4), frozen)
+    (_, single), _ = train(one, begin=(state, frozen))
+    (_, ensemble), _ = train(many, begin=(state, repeated))
     assert_close(single.params, ensemble.params, atol=1e-6)
+
+
+def test_initial_parameters_come_from_names_and_differ_between_copies():
+    networks = {'first': {**LINEAR, 'copies': 2}, 'frozen': {**LINEAR, 'update': 'frozen'}, 'last': LINEAR}
+    state, frozen = steps.init_state(recipe_of(networks, {}), BATCH, seed=0)
+    given = {'frozen': {'params': {'head': {'kernel': np.ones((5, 3)), 'bias': np.zeros(3)}}}}
+    alone, loaded = steps.init_state(
+        recipe_of({name: networks[name] for name in ('last', 'frozen')}, {}), BATCH, seed=0, loaded=given
+    )
+    assert_close(state.params['last'], alone.params['last'], rtol=0, atol=0)
+    kernels = state.params['first']['head']['kernel']
+    for other in (
+        kernels[1],
+        state.params['last']['head']['kernel'],
+        frozen['frozen']['params']['head']['kernel'],
+    ):
+        assert np.all(kernels[0] != other)
+    assert_close(loaded, given)
 
 
 def test_numbers_change_without_compiling_anew():
     recipe = recipe_of(
         {'a': LINEAR, 'b': {**LINEAR, 'update': 'frozen'}}, {'soft': soft('a', 'b.logits', t=2.0)}
     )
-    state, frozen = steps.init_state(recipe, BATCH, seed=0)
+    state, frozen = start(recipe)
     train_step, traces = steps.make_train_step(recipe, TOTAL), []
 
     @jax.jit
@@ -218,26 +254,35 @@ def test_numbers_change_without_compiling_anew():
 
 def test_schedules_see_the_share_of_the_run_that_is_done():
     weight = {'schedule': 'linear', 'start': 0.0, 'end': 1.0}
-    states, metrics, _ = train(recipe_of({'a': LINEAR}, {'hard': hard('a', weight=weight)}), count=4)
+    states, metrics = train(recipe_of({'a': LINEAR}, {'hard': hard('a', weight=weight)}), count=4)
     assert_close(states[0].params, states[1].params)
     # The fourth step begins with 3 of the 10 done.
     assert_close(metrics['loss'][0], 0.3 * metrics['hard'][0] / 8)
     assert int(states[4].step) == 4
 
 
-def test_randomness_comes_from_names_not_from_positions():
+def test_dropout_comes_from_names_not_from_positions():
     noisy = {**SMALL, 'hidden': [40], 'dropout': 0.5}
     one = recipe_of({'student': noisy}, {'hard': hard('student')})
-    other = {'another': noisy, 'student': noisy}
-    two = recipe_of(other, {'hard': hard('student'), 'more': hard('another')})
-    (_, first, second), _, _ = train(one, count=2)
-    with_another, _, _ = train(two, count=2)
-    assert_close(second.params['student'], with_another[2].params['student'], rtol=1e-6)
-    assert_moved(with_another[2].params['another'], with_another[2].params['student'])
-    # The same parameters at another step, or in another copy, drop other units.
-    again = jax.jit(steps.make_train_step(one, TOTAL))
-    moved = [again(first._replace(step=jnp.int32(s)), one.hparams, {}, BATCH)[0].params for s in (0, 1)]
-    assert_moved(moved[0]['student']['dense1']['kernel'], moved[1]['student']['dense1']['kernel'])
+    two = recipe_of({'another': noisy, 'student': noisy}, {'more': hard('another'), 'hard': hard('student')})
+    (state, after), _ = train(one)
+    assert_close(after.params['student'], train(two)[0][1].params['student'], rtol=1e-6)
+    # The same parameters at another step drop other units.
+    later, _ = train(one, begin=(state._replace(step=np.int32(1)), {}))
+    assert_moved(after.params['student']['dense1']['kernel'], later[1].params['student']['dense1']['kernel'])
+
+
+def test_two_networks_and_two_copies_drop_units_of_their_own():
+    noisy = {**SMALL, 'hidden': [40], 'dropout': 0.5}
+    recipe = recipe_of(
+        {'a': {**noisy, 'copies': 2}, 'b': {**noisy, 'copies': 2}}, {'a': hard('a'), 'b': hard('b')}
+    )
+    state, _ = start(recipe)
+    same = jax.tree.map(lambda a: np.stack([a[0], a[0]]), state.params['a'])
+    (_, after), _ = train(recipe, begin=(state._replace(params={'a': same, 'b': same}), {}))
+    kernels = [copy for name in 'ab' for copy in after.params[name]['dense1']['kernel']]
+    for other in kernels[1:]:
+        assert_moved(kernels[0], other)
 
 
 class Normalised(nn.Module):
@@ -254,17 +299,12 @@ def test_batch_statistics_are_written_back_and_averaged():
         'student': {'model': Normalised},
         'mean': {'model': Normalised, 'update': 'ema', 'of': 'student', 'decay': 0.5},
     }
-    (_, state), _, _ = train(recipe_of(networks, {'hard': hard('student')}))
+    recipe = recipe_of(networks, {'hard': hard('student')})
+    (_, state), _ = train(recipe, begin=steps.init_state(recipe, BATCH, seed=0))
     expected = {'mean': 0.1 * BATCH['image'].mean(0), 'var': 0.9 + 0.1 * BATCH['image'].var(0)}
     assert_close(state.collections['student']['batch_stats']['BatchNorm_0'], expected, atol=1e-6)
     half = {'mean': expected['mean'] / 2, 'var': (1 + expected['var']) / 2}
     assert_close(state.collections['mean']['batch_stats']['BatchNorm_0'], half, atol=1e-6)
-
-
-def test_copies_keep_batch_statistics_of_their_own():
-    networks = {'body': {**SMALL, 'copies': 2}, 'student': {'model': Normalised, 'copies': 2}}
-    (_, state), _, _ = train(recipe_of(networks, {'hard': hard('student')}))
-    assert state.collections['student']['batch_stats']['BatchNorm_0']['mean'].shape == (2, 5)
 
 
 def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():

@@ -1,0 +1,218 @@
+"""The loop: a run that was stopped ends bit for bit where an uninterrupted one ends."""
+
+import os
+import pathlib
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax import config_file, metrics, step, train
+from kd_jax.data import pipeline
+from kd_jax.errors import UserError
+
+CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
+pytestmark = [
+    # Orbax leaves coroutines unawaited when a part of a checkpoint cannot be read.
+    pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
+    # `final_state` asks for whatever is there.
+    pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
+]
+
+
+@pytest.fixture(autouse=True, scope='module')
+def compiled_once_a_session(tmp_path_factory):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
+    yield
+    jax.config.update('jax_compilation_cache_dir', before)
+
+
+def prepared(run='teacher', *overrides):
+    config, _ = config_file.load(CONFIG, [f'runs.{run}.{text}' for text in overrides])
+    return train.prepare(config['runs'][run], 0, f"run '{run}'")
+
+
+def silent(*_):
+    pass
+
+
+def final_state(directory):
+    """The newest checkpoint, as Orbax reads it without being told what to expect."""
+    with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return checkpointer.load_checkpointables(newest)['state']
+
+
+def assert_bitwise(got, wanted):
+    raw = lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a  # noqa: E731
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b), strict=True), got, wanted)
+
+
+def without_seconds(history):
+    return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """An uninterrupted teacher: dropout, jitter and momentum are on. Its directory and its result."""
+    directory = tmp_path_factory.mktemp('whole')
+    return directory, train.train(prepared(), directory, {}, silent)
+
+
+def assert_ends_like(whole, directory, result):
+    assert_bitwise(final_state(directory), final_state(whole[0]))
+    assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
+    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
+    assert result['last'] == whole[1]['last']
+
+
+@pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
+@pytest.mark.parametrize('eval_steps', [1, 3, 100, 430, 10_000])
+def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_steps):
+    total = 2 * per_epoch + per_epoch // 2 + 1
+
+    def boundaries(done):
+        while done < total:
+            done = train.next_boundary(done, total, per_epoch, eval_steps)
+            yield done
+
+    full = list(boundaries(0))
+    assert full == sorted(set(full))
+    assert full[-1] == total
+    assert max(np.diff([0, *full])) <= train.CHUNK
+    assert set(range(eval_steps, total, eval_steps)) <= set(full)
+    for number, done in enumerate(full):
+        assert list(boundaries(done)) == full[number + 1 :]
+
+
+@pytest.mark.parametrize(('number', 'at'), [(signal.SIGTERM, 6), (signal.SIGINT, 18), (signal.SIGTERM, 24)])
+def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends(number, at, whole, tmp_path):
+    def ask_to_stop(done, *_):
+        if done == at:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(train.Preempted, match=f"run 'teacher' stopped at step {at} of 24; run the same command") as stop:
+        train.train(prepared('teacher', 'checkpoint_seconds=1e9'), tmp_path, {}, ask_to_stop)
+    assert stop.value.number == number
+    assert signal.getsignal(number) is not None
+    assert int(final_state(tmp_path)['step']) == at
+    assert_ends_like(whole, tmp_path, train.train(prepared(), tmp_path, {}, silent))
+
+
+def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_same(whole, tmp_path, caplog):
+    def die(done, *_):
+        if done == 24:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train.train(prepared(), tmp_path, {}, die)
+    assert int(final_state(tmp_path)['step']) == 18
+    for path in (tmp_path / 'checkpoints' / '18').rglob('*'):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    seen = []
+    result = train.train(prepared(), tmp_path, {}, lambda done, *_: seen.append(done))
+    assert seen == [18, 24]  # on from step 12
+    assert 'goes back to the one before' in caplog.text
+    assert_ends_like(whole, tmp_path, result)
+
+
+def test_a_run_at_its_end_is_only_measured(whole):
+    seen = []
+    result = train.train(prepared(), whole[0], {}, lambda done, *_: seen.append(done))
+    assert not seen
+    assert result['last'] == whole[1]['last']
+    assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
+
+
+def test_history_has_a_row_for_every_evaluation_and_the_best_is_chosen_on_validation(whole):
+    rows = whole[1]['history']
+    assert [(row['step'], row['epoch']) for row in rows] == [(6, 0.5), (12, 1.0), (18, 1.5), (24, 2.0)]
+    accuracies = [row['valid']['teacher']['accuracy'] for row in rows]
+    assert whole[1]['best']['step'] == rows[int(np.argmax(accuracies))]['step']
+    assert whole[1]['last']['test'] == rows[-1]['test']
+
+
+def test_streamed_data_trains_like_resident_data_bit_for_bit():
+    job = prepared()
+    batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(25, int))
+    positions, epochs = job.order.steps(9, 6)  # over the end of the first epoch
+    ends = []
+    for resident in (True, False):
+        arrays = job.splits.arrays['train']
+        state, frozen = step.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0)
+        xs = positions if resident else pipeline.fetch(arrays, positions)
+        held = jax.device_put(arrays) if resident else None
+        ends.append(train.make_run_chunk(job)(state, job.recipe.hparams, frozen, held, xs, epochs))
+    assert_bitwise(ends[1], ends[0])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    blow_up = "optimizer={'name': 'sgd', 'learning_rate': {'schedule': 'steps', 'start': 0.01, 'at': (0.3,), 'factor': 1e38}}"
+    with pytest.raises(UserError) as error:
+        train.train(prepared('teacher', blow_up), tmp_path, {}, silent)
+    sentence = str(error.value)
+    # The rate leaps at step 8 of 24 (the first with 7.2 or more behind it, counted from 0); step 9 or 10 meets its weights.
+    assert sentence.startswith("run 'teacher': term 'hard' became non-finite at step ")
+    assert 9 <= int(sentence.split('at step ')[1].split()[0]) <= 11
+    assert 'lower the learning rate' in sentence
+    assert sentence.endswith('The last good checkpoint, step 6, is kept.')
+    assert int(final_state(tmp_path)['step']) == 6
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(final_state(tmp_path)['params']))
+
+
+@pytest.fixture(scope='module')
+def student(whole, tmp_path_factory):
+    """A student of `whole`: its job and the frozen networks before training."""
+    job = prepared('student')
+    return job, train._load_networks(job, {'teacher': whole[0]})
+
+
+def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(whole, student, tmp_path):
+    job, loaded = student
+    saved = final_state(whole[0])['params']['teacher']
+    assert_bitwise(loaded['teacher'], {'params': saved})
+    batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(25, int))
+    state, frozen = step.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0, loaded)
+    before = jax.device_get(state.params)
+    positions, epochs = job.order.steps(0, 6)
+    resident = jax.device_put(job.splits.arrays['train'])
+    state, _ = train.make_run_chunk(job)(state, job.recipe.hparams, frozen, resident, positions, epochs)
+    assert set(state.params) == {'student'}
+    assert not np.array_equal(before['student']['head']['kernel'], state.params['student']['head']['kernel'])
+    assert_bitwise(frozen['teacher'], {'params': saved})
+
+
+def test_fresh_modules_start_at_random_and_the_rest_from_the_checkpoint(whole):
+    job = prepared('student', "networks.teacher.fresh=('head',)")
+    loaded = train._load_networks(job, {'teacher': whole[0]})
+    assert set(loaded['teacher']['params']) == {'dense1'}
+
+
+def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
+    config = {
+        'data': {'source': 'mnist', 'examples': 300, 'valid': 100},
+        'networks': {'teacher': {'model': 'mlp', 'hidden': (16,), 'update': 'frozen', 'init': 'run:teacher'}},
+        'epochs': 0,
+        'analyses': {'bias': {
+            'analysis': 'class_bias', 'logits': 'teacher.logits', 'labels': 'batch.label', 'classes': (3,),
+        }},
+    }  # fmt: skip
+    evaluate = {'evaluate': {'teacher': {'logits': 'teacher.logits'}}}
+    for config in (config, config | evaluate):
+        job = train.prepare(config, 0, "run 'combined'")
+        result = train.train(job, tmp_path, {'teacher': whole[0]}, silent)
+        assert result['steps'] == result['seconds'] == 0
+        assert result['best'] is None
+        assert result['analyses']['bias']
+    assert result['last']['test'] == whole[1]['last']['test']
+
+
+def test_parameters_counts_weights_and_biases_of_every_copy():
+    job = prepared('teacher', 'networks.teacher.copies=3')
+    assert train.parameters(job, job.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
