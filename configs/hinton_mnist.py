@@ -67,10 +67,10 @@ def mnist_table() -> dict[str, Any]:
         ),
     }  # fmt: skip
     return {
-        'teacher': teacher(dict(everything, jitter=2), epochs=60),
+        'teacher': teacher(dict(everything, jitter=2), epochs=45),
         'baseline': baseline(everything, epochs=30),
         'distilled': taught,
-        'distilled_jitter': distilled(dict(everything, jitter=2), t=20.0, epochs=40),
+        'distilled_jitter': distilled(dict(everything, jitter=2), t=20.0, epochs=30),
     }
 
 

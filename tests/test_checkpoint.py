@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read back bit for bit, passed over when damaged; networks loaded from other runs."""
+"""Checkpoints: written whole, read bit for bit, passed over when damaged; networks from other runs."""
 
 import errno
 import gc
@@ -32,7 +32,9 @@ def state(step, **networks):
     """A state at `step` with random parameters, momenta and batch statistics."""
     params = {name: tree['params'] for name, tree in (networks or {'net': variables(step)}).items()}
     momenta = {name: optax.sgd(0.1, momentum=0.9).init(tree) for name, tree in params.items()}
-    statistics = {name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params}
+    statistics = {
+        name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params
+    }
     return State(jnp.int32(step), params, statistics, momenta, jax.random.key(step))
 
 
@@ -149,7 +151,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(UserError, match='the disk is full: free some space and run the same command again'):
+        with pytest.raises(UserError, match='the disk is full: free some space'):
             checkpoints.save(large, position(3))
         with pytest.raises(UserError, match='the disk is full'):
             checkpoints.close()
@@ -166,7 +168,10 @@ def test_a_full_disk_is_known_by_its_number_and_by_its_text(number):
 
 
 def test_other_errors_of_the_disk_are_told_and_bugs_are_not_hidden():
-    with pytest.raises(UserError, match='here could not be written.*Permission denied'), disk_errors(pathlib.Path('here')):
+    with (
+        pytest.raises(UserError, match=r'could not be written.*Permission'),
+        disk_errors(pathlib.Path('here')),
+    ):
         raise PermissionError(errno.EACCES, 'Permission denied')
     with pytest.raises(ZeroDivisionError), disk_errors(pathlib.Path('here')):
         raise ZeroDivisionError
@@ -188,7 +193,7 @@ def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers):
 
 
 def test_a_network_of_another_width_is_foreign(teachers):
-    with pytest.raises(UserError, match=r'here does not fit .*params/dense1/bias is \(6,\) there and \(4,\) here'):
+    with pytest.raises(UserError, match=r'does not fit .*params/dense1/bias is \(6,\) there and \(4,\) here'):
         load_network(NETWORK, teachers, 'wide', variables(0), 'here')
 
 
@@ -200,13 +205,15 @@ def test_of_several_networks_one_must_be_named(teachers):
 
 
 def test_a_directory_without_checkpoints_is_named(tmp_path):
-    with pytest.raises(UserError, match=f'here: {tmp_path} holds no checkpoints to start from'):
+    with pytest.raises(UserError, match=r'here: .* holds no checkpoints to start from'):
         load_network(NETWORK, tmp_path, '', variables(0), 'here')
 
 
 def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
     truncate_everything(saved / 'checkpoints' / '2')
-    with pytest.raises(UserError, match='cannot be read|holds no checkpoint'):
+    with pytest.raises(
+        UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'
+    ):
         load_network(NETWORK, saved, '', variables(0), 'here')
 
 

@@ -26,7 +26,9 @@ pytestmark = [
 @pytest.fixture(autouse=True, scope='module')
 def compiled_once_a_session(tmp_path_factory):
     before = jax.config.jax_compilation_cache_dir
-    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
+    jax.config.update(
+        'jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla')
+    )
     yield
     jax.config.update('jax_compilation_cache_dir', before)
 
@@ -67,7 +69,9 @@ def whole(tmp_path_factory):
 def assert_ends_like(whole, directory, result):
     assert_bitwise(final_state(directory), final_state(whole[0]))
     assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
-    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
+    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(
+        result['history']
+    )
     assert result['last'] == whole[1]['last']
 
 
@@ -96,7 +100,9 @@ def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends
         if done == at:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(train.Preempted, match=f"run 'teacher' stopped at step {at} of 24; run the same command") as stop:
+    with pytest.raises(
+        train.Preempted, match=f"run 'teacher' stopped at step {at} of 24; run the same command"
+    ) as stop:
         train.train(prepared('teacher', 'checkpoint_seconds=1e9'), tmp_path, {}, ask_to_stop)
     assert stop.value.number == number
     assert signal.getsignal(number) is not None
@@ -153,11 +159,12 @@ def test_streamed_data_trains_like_resident_data_bit_for_bit():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    blow_up = "optimizer={'name': 'sgd', 'learning_rate': {'schedule': 'steps', 'start': 0.01, 'at': (0.3,), 'factor': 1e38}}"
+    rate = {'schedule': 'steps', 'start': 0.01, 'at': (0.3,), 'factor': 1e38}
+    blow_up = f'optimizer={ {"name": "sgd", "learning_rate": rate} }'
     with pytest.raises(UserError) as error:
         train.train(prepared('teacher', blow_up), tmp_path, {}, silent)
     sentence = str(error.value)
-    # The rate leaps at step 8 of 24 (the first with 7.2 or more behind it, counted from 0); step 9 or 10 meets its weights.
+    # The rate leaps after 30% of 24 steps: the ninth step makes weights that the tenth cannot bear.
     assert sentence.startswith("run 'teacher': term 'hard' became non-finite at step ")
     assert 9 <= int(sentence.split('at step ')[1].split()[0]) <= 11
     assert 'lower the learning rate' in sentence
@@ -204,8 +211,8 @@ def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
         }},
     }  # fmt: skip
     evaluate = {'evaluate': {'teacher': {'logits': 'teacher.logits'}}}
-    for config in (config, config | evaluate):
-        job = train.prepare(config, 0, "run 'combined'")
+    for options in (config, config | evaluate):
+        job = train.prepare(options, 0, "run 'combined'")
         result = train.train(job, tmp_path, {'teacher': whole[0]}, silent)
         assert result['steps'] == result['seconds'] == 0
         assert result['best'] is None

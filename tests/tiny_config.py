@@ -1,4 +1,4 @@
-"""A study of seconds, for tests: a teacher with every kind of randomness, and a student that learns from it."""
+"""A study of seconds, for tests: a teacher with every kind of randomness, and its student."""
 
 from ml_collections import ConfigDict
 
@@ -30,7 +30,12 @@ def get_config(variant: str = '') -> ConfigDict:
             'student': {'model': 'mlp', 'hidden': (8,), 'dropout': 0.1},
         },
         'terms': {
-            'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label', 'weight': 0.1},
+            'hard': {
+                'loss': 'cross_entropy',
+                'logits': 'student.logits',
+                'labels': 'batch.label',
+                'weight': 0.1,
+            },
             'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0},
         },
         'optimizer': {'name': 'adam', 'learning_rate': 0.01},

@@ -178,9 +178,9 @@ def legend(shown: list[Table]) -> str:
 
 
 def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
-    """Prints the study's tables and claims to the terminal, the paper's numbers in a colour of their own."""
+    """Prints the tables of which some run is finished, and the claims, the paper's numbers in a colour of their own."""
     console = console or Console()
-    shown = tables(study, results)
+    shown = [table for table in tables(study, results) if any(row.seeds for row in table.rows)]
     for table in shown:
         console.print(Text(table.title, 'bold'))
         for part in fitting(table, console.width):

@@ -37,11 +37,23 @@ def labels_of_images(arrays):
     return {image.tobytes(): label for image, label in zip(arrays['image'], arrays['label'], strict=True)}
 
 
+def pairs():
+    """Training, validation and test pairs, and the digits that each are made of."""
+    source, digits = sources.mnist_pairs(train=230, valid=120, test=150, sources=3000), sources.mnist()
+    assert source.num_classes == 100
+    parts = [
+        (source.train, slice(0, 230), digits.train, slice(0, 3000)),
+        (source.train, slice(230, None), digits.train, slice(50_000, None)),
+        (source.test, slice(None), digits.test, slice(None)),
+    ]
+    return [
+        ({name: a[part] for name, a in arrays.items()}, {name: a[pool] for name, a in origin.items()})
+        for arrays, part, origin, pool in parts
+    ]
+
+
 def test_pairs_are_two_digits_side_by_side_with_both_in_the_label():
-    pairs, digits = sources.mnist_pairs(train=230, test=150, sources=3000), sources.mnist()
-    assert pairs.num_classes == 100
-    pool = {name: array[:3000] for name, array in digits.train.items()}
-    for arrays, origin, size in ((pairs.train, pool, 230), (pairs.test, digits.test, 150)):
+    for (arrays, origin), size in zip(pairs(), (230, 120, 150), strict=True):
         known = labels_of_images(origin)
         assert arrays['image'].shape == (size, 28, 56)
         for image, label in zip(arrays['image'], arrays['label'], strict=True):
@@ -50,17 +62,22 @@ def test_pairs_are_two_digits_side_by_side_with_both_in_the_label():
 
 
 def test_classes_of_pairs_are_balanced_to_within_one_example():
-    counts = np.bincount(sources.mnist_pairs(train=230, test=150, sources=3000).train['label'], minlength=100)
-    assert set(counts) == {2, 3}
+    for (arrays, _), counts in zip(pairs(), ({2, 3}, {1, 2}, {1, 2}), strict=True):
+        assert set(np.bincount(arrays['label'], minlength=100)) == counts
 
 
-def test_training_and_test_pairs_are_made_of_different_images():
-    pairs = sources.mnist_pairs(train=230, test=150, sources=3000)
-    halves = [
+def test_splits_of_pairs_share_no_digit():
+    train, valid, test = (
         {half.tobytes() for image in arrays['image'] for half in (image[:, :28], image[:, 28:])}
-        for arrays in (pairs.train, pairs.test)
-    ]
-    assert not halves[0] & halves[1]
+        for arrays, _ in pairs()
+    )
+    assert not train & valid
+    assert not (train | valid) & test
+
+
+def test_training_pairs_cannot_be_made_of_validation_digits():
+    with pytest.raises(UserError, match=r'data.sources is 60000'):
+        sources.mnist_pairs(sources=60_000)
 
 
 def good():
