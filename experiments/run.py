@@ -21,6 +21,7 @@ from rich.table import Table
 
 from kd_jax import checkpoint, config_file, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
+from kd_jax.job import Job, parameters
 from kd_jax.study import Run, Study, Workdir
 
 SIGNALLED = 128  # plus the number of the signal: the exit code of a process that one has stopped
@@ -126,7 +127,7 @@ def execute(planned: Study, runs: Sequence[Run], workdir: Workdir) -> None:
         study.execute(planned, runs, workdir, progress, finished)
 
 
-def plan_table(runs: Sequence[Run], jobs: Mapping[str, train.Job], workdir: Workdir) -> Table:
+def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir) -> Table:
     """What would be run: dependencies, parameters, steps, what is done, and an estimate of time once a run is timed."""
     table = Table('run', 'starts from', 'parameters', 'steps', 'state', 'estimate', title=str(workdir.path))
     costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}
@@ -145,14 +146,14 @@ def plan_table(runs: Sequence[Run], jobs: Mapping[str, train.Job], workdir: Work
     return table
 
 
-def size(job: train.Job) -> int:
+def size(job: Job) -> int:
     """Parameters of the trained networks."""
-    return sum(train.parameters(job, network) for network in job.recipe.trained)
+    return sum(parameters(job, network) for network in job.recipe.trained)
 
 
-def work(job: train.Job) -> float:
+def work(job: Job) -> float:
     """Relative cost of a step: a trained parameter costs three times a frozen one, for each example."""
-    frozen = sum(train.parameters(job, network) for network in job.recipe.networks if network.update != 'sgd')
+    frozen = sum(parameters(job, network) for network in job.recipe.networks if network.update != 'sgd')
     return job.order.batch_size * (3 * size(job) + frozen)
 
 

@@ -147,14 +147,14 @@ def source_for(
         if module not in own['params']:
             raise UserError(f'{where} has no module {module!r} to start fresh. {suggest(module, own["params"])}')
     shapes = [
-        {name: tuple(a.shape) for name, a in flat(_without_fresh(tree, network)).items()} for tree in (there[source], own)
+        {name: tuple(a.shape) for name, a in flat(_without_fresh(tree, network)).items()}
+        for tree in (there[source], own)
     ]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         loaded, wanted = (shape.get(name, 'missing') for shape in shapes)
         if loaded != wanted:
             raise UserError(
-                f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; '
-                'make the two models alike.'
+                f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; make the two models alike.'
             )
     return source
 

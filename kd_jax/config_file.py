@@ -30,11 +30,15 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
     known = variants(name)
     if variant not in known:
         raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, known))}')
-    config: ConfigDict = module.get_config(variant)
+    try:
+        config: ConfigDict = module.get_config(variant)
+        report = module.get_report(variant) if hasattr(module, 'get_report') else {}
+    except Exception as error:
+        raise UserError(f'--config={file_and_variant}: get_config failed: {type(error).__name__}: {error}.') from error
     plain = config.to_dict()
     for text in overrides:
         override(plain, text)
-    return plain, (module.get_report(variant) if hasattr(module, 'get_report') else {})
+    return plain, report
 
 
 def variants(file: str | pathlib.Path) -> tuple[str, ...]:

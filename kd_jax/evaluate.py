@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import metrics, step
+from kd_jax import initialize, metrics, step
 from kd_jax.data import pipeline
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
@@ -28,7 +28,9 @@ class Evaluator:
 
     def __init__(self, recipe: Recipe, config: Mapping[str, Mapping[str, str]], where: str = 'config'):
         self.recipe = recipe
-        chosen = dict(config) or {n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'}
+        chosen = dict(config) or {
+            n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'
+        }
         self.measured: dict[str, dict[str, Path]] = {}
         for name, paths in chosen.items():
             for key in paths:
@@ -40,9 +42,14 @@ class Evaluator:
         self._read = jax.jit(self._read_batch, static_argnames='paths')
 
     def check(self, context: step.Context, where: str) -> None:
-        """Raises a UserError if an evaluation reads what no network gives."""
+        """Raises a UserError if an evaluation reads what no network gives, or arrays that do not go together."""
         for name, paths in self.measured.items():
-            step.check_paths(paths.values(), context, f"{where}, evaluate '{name}'")
+            place = f"{where}, evaluate '{name}'"
+            initialize.check_paths(paths.values(), context, place)
+            read = {key: context[path.source][path.name] for key, path in paths.items()}
+            mask = jax.ShapeDtypeStruct(read['labels'].shape, bool)
+            with initialize.explained(f'{place}: {", ".join(f"{path} {read[k].shape}" for k, path in paths.items())}'):
+                jax.eval_shape(metrics.classification_sums, mask=mask, **read)
 
     def _context(self, variables: Variables, batch: Mapping[str, jax.Array]) -> step.Context:
         context: step.Context = {'batch': pipeline.plain_view(batch)}
@@ -71,7 +78,9 @@ class Evaluator:
             sums = self._sums(variables, pipeline.fetch(arrays, positions), mask)
             sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
             total = sums if total is None else jax.tree.map(np.add, total, sums)
-        return {name: metrics.summary(sums, self._copies(self.measured[name]['logits'])) for name, sums in total.items()}
+        return {
+            name: metrics.summary(sums, self._copies(self.measured[name]['logits'])) for name, sums in total.items()
+        }
 
     def predict(
         self,

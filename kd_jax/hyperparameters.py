@@ -1,11 +1,11 @@
 """Numbers of a config: constants or schedules, and the ranges that a loss declares for them.
 
-A number in a config is a float, or a schedule over the run: `dict(schedule='cosine', peak=0.1, warmup=0.05)`. Its floats
-become leaves of `hparams`, an argument of the training step, so that changing one never compiles anew. optax's own
-schedules branch on Python values and cannot take such arguments; the three here can.
+A number in a config is a float, or a schedule over the run: `dict(schedule='cosine', peak=0.1, warmup=0.05)`. Its
+floats become leaves of `hparams`, an argument of the training step, so that changing one never compiles anew. optax's
+own schedules branch on Python values and cannot take such arguments; the three here can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args
 
 import jax
@@ -34,10 +34,10 @@ def cosine(progress: jax.Array, *, peak: float, end: float = 0.0, warmup: float 
 
 def steps(progress: jax.Array, *, start: float, at: tuple[float, ...], factor: float = 0.1) -> jax.Array:
     """`start`, multiplied by `factor` at each of the shares `at` of the run."""
-    return start * factor ** sum(jnp.where(progress >= share, 1.0, 0.0) for share in at)
+    return start * factor ** jnp.sum(progress >= jnp.array(at))
 
 
-SCHEDULES = {'linear': linear, 'cosine': cosine, 'steps': steps}
+SCHEDULES: dict[str, Callable[..., jax.Array]] = {'linear': linear, 'cosine': cosine, 'steps': steps}
 
 
 def is_number(value: Any) -> bool:

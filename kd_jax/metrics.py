@@ -1,4 +1,4 @@
-"""What is measured of a classifier, as sums that add up exactly over batches, shards and hosts; and where it is written."""
+"""What is measured of a classifier, as sums that add up exactly over batches and hosts; and where it is written."""
 
 import json
 import math
@@ -73,11 +73,13 @@ def summary(sums: Mapping[str, Any], copies: int = 1) -> dict[str, float]:
 
 
 def finite(tree: Any) -> Any:
-    """A JSON value with None in place of every number that is not finite, which JSON does not know."""
+    """A JSON value: None in place of numbers that are not finite, a callable's name in place of it."""
     if isinstance(tree, Mapping):
         return {str(key): finite(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [finite(value) for value in tree]
+    if callable(tree):
+        return f'{tree.__module__}:{tree.__qualname__}'
     if isinstance(tree, np.generic):
         tree = tree.item()
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

@@ -63,8 +63,7 @@ def transformation(
 ) -> optax.GradientTransformation:
     """The optax transformation with its numbers as they are at `progress`; `numbers` may be traced."""
     now = {
-        key: hyperparameters.value(schedule, numbers[key], progress)
-        for key, schedule in optimizer.schedules.items()
+        key: hyperparameters.value(schedule, numbers[key], progress) for key, schedule in optimizer.schedules.items()
     }
     factory = getattr(optax, optimizer.name)
     own = set(inspect.signature(factory).parameters)
@@ -83,8 +82,8 @@ def max_norm(limit: float | jax.Array) -> optax.GradientTransformation:
     """Keeps the L2 norm of every unit's incoming weights at or below `limit`, by projection after the update.
 
     Hinton et al. (2012), "Improving neural networks by preventing co-adaptation of feature detectors", section 2: the
-    constraint that lets dropout start from large learning rates. It acts on parameters named `kernel`, over all axes but
-    the last (and but the first of a stack of copies, which optimizers never see: they are vmapped over it).
+    constraint that lets dropout start from large learning rates. It acts on parameters named `kernel`, over all axes
+    but the last (and but the first of a stack of copies, which optimizers never see: they are vmapped over it).
     """
 
     def update(updates, state, params):

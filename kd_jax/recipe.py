@@ -44,10 +44,11 @@ class Network:
       inputs: paths to its positional arguments.
       update: 'sgd' (its optimizer trains it), 'ema' (follows the network `of`) or 'frozen'.
       of: the network that an 'ema' network averages.
-      copies: how many are stacked on a leading axis of parameters and activations; 0 for a single one without that axis.
+      copies: how many are stacked on a leading axis of parameters and activations; 0 for one without that axis.
       init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK'.
       fresh: top-level modules that start at random although `init` has them.
       optimizer: of an 'sgd' network.
+      stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Network:
     init: str = ''
     fresh: tuple[str, ...] = ()
     optimizer: Optimizer | None = None
+    stacked: tuple[bool, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
 
     Raises:
       UserError: an unknown model, loss, optimizer, option or network, a number out of its range, or networks that read
-        each other in a circle. Names of activations are checked later, by `step.check`, which knows them.
+        each other in a circle. Names of activations are checked later, by `initialize.check`, which knows them.
     """
     networks, terms = [], []
     hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'ema': {}}
@@ -125,20 +127,26 @@ def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
         if network.update == 'ema' and network.of not in {n.name for n in networks if n.update == 'sgd'}:
             hint = suggest(network.of, [n.name for n in networks if n.update == 'sgd'])
             raise UserError(f"{where}, network '{network.name}' averages '{network.of}', which is not trained. {hint}")
+    copies = {network.name: network.copies for network in networks}
+    networks = [
+        dataclasses.replace(n, stacked=tuple(0 < n.copies == copies.get(path.source) for path in n.inputs))
+        for n in networks
+    ]
     return Recipe(_in_order(networks, where), tuple(terms), hparams)
 
 
 def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
     options = dict(config)
     if 'model' not in options:
-        raise UserError(f"{where} has no model. {suggest('', models.__all__)}")
+        raise UserError(f'{where} has no model. {suggest("", models.__all__)}')
     model = lookup.named(options.pop('model'), models, 'model', where)
     inputs = options.pop('input', 'batch.image')
     paths = tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
     fields: dict[str, Any] = {
         key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh') if key in options
     }
-    fields['fresh'] = tuple(fields.get('fresh', ()))
+    fresh = fields.get('fresh', ())
+    fields['fresh'] = (fresh,) if isinstance(fresh, str) else tuple(fresh)
     update = fields.get('update', 'sgd')
     if update not in UPDATES:
         raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
@@ -163,7 +171,7 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
 
 def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: str) -> Term:
     if 'loss' not in config:
-        raise UserError(f"{where} has no loss. {suggest('', losses.__all__)}")
+        raise UserError(f'{where} has no loss. {suggest("", losses.__all__)}')
     loss = lookup.named(config['loss'], losses, 'loss', where)
     positional, keywords = lookup.signature(loss)
     for key in config:
@@ -203,7 +211,7 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
 def _check_option(key: str, option: Any, annotation: Any, where: str) -> None:
     if get_origin(annotation) is Literal and option not in get_args(annotation):
         raise UserError(f'{where}: there is no {key} {option!r}. {suggest(str(option), get_args(annotation))}')
-    if annotation is float or get_args(annotation)[:1] == (float,) and len(get_args(annotation)) == 3:
+    if annotation is float or (get_args(annotation)[:1] == (float,) and len(get_args(annotation)) == 3):
         raise UserError(f'{where}.{key} is {option!r}, which is not a number.')
 
 

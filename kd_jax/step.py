@@ -1,18 +1,14 @@
 """The training step: every method of distillation is a recipe for this one function."""
 
-import contextlib
-import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from kd_jax import hyperparameters, optimizers
-from kd_jax.errors import UserError, suggest
 from kd_jax.recipe import Network, Path, Recipe, Term
 
 Tree = Any
@@ -45,16 +41,17 @@ def read(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:
 
 
 def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
-    """A network's activations, and its collections as the pass left them. Copies are stacked on the leading axis."""
+    """A network's activations, and its collections as the pass left them; of copies, stacked on the leading axis."""
     mutable = [name for name in variables if name != 'params'] if train else []
 
-    def one(variables, key):
+    def one(variables, key, *inputs):
         out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
         return (out if isinstance(out, Mapping) else {'logits': out}), updated
 
     if not network.copies:
-        return one(variables, key)
-    return jax.vmap(one)(variables, jax.random.split(key, network.copies))
+        return one(variables, key, *inputs)
+    axes = (0, 0, *(0 if stacked else None for stacked in network.stacked))
+    return jax.vmap(one, in_axes=axes)(variables, jax.random.split(key, network.copies), *inputs)
 
 
 def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
@@ -200,110 +197,3 @@ def _variables(params: Mapping[str, Tree], collections: Mapping[str, Tree]) -> d
 def variables(state: State, frozen: Mapping[str, Tree]) -> dict[str, Tree]:
     """Every network's variables, to evaluate with."""
     return {**frozen, **_variables(state.params, state.collections)}
-
-
-def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> Tree:
-    """Fresh variables of a network for inputs of these shapes; copies start each from a key of its own."""
-    zeros = [jnp.zeros(a.shape, a.dtype) for a in inputs]
-
-    def one(key):
-        return network.module.init({'params': key, 'dropout': key}, *zeros, train=False)
-
-    key = fold_in_name(key, network.name)
-    return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)
-
-
-def shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
-    """The shapes of a network's variables and of its activations, found without computing."""
-    inputs = [context[path.source][path.name] for path in network.inputs]
-    return _shapes(network.module, network.copies, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs))
-
-
-@functools.lru_cache(maxsize=256)
-def _shapes(module: nn.Module, copies: int, inputs: tuple[jax.ShapeDtypeStruct, ...]) -> tuple[Tree, Tree]:
-    network, key = Network('', module, (), copies=copies), jax.random.key(0)
-    variables = jax.eval_shape(lambda key: init_variables(network, inputs, key), key)
-    return variables, jax.eval_shape(lambda v, x, key: forward(network, v, x, key, False)[0], variables, inputs, key)
-
-
-def init_state(
-    recipe: Recipe, batch: Mapping[str, Any], seed: int, loaded: Mapping[str, Tree] | None = None
-) -> tuple[State, dict[str, Tree]]:
-    """The state before the first step, and the variables of the frozen networks.
-
-    Args:
-      recipe: what will be trained.
-      batch: arrays or their shapes, as the step will see them.
-      seed: of initial parameters and of all randomness in training.
-      loaded: variables, by network, that replace random ones (see `checkpoint.load_networks`).
-    Raises:
-      UserError: as `check`.
-    """
-    context = check(recipe, batch)
-    key = jax.random.key(seed)
-    inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
-    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.networks})(key)
-    for name, tree in (loaded or {}).items():
-        every[name] = {**every[name], **tree}
-    for network in recipe.networks:
-        if network.update == 'ema' and network.name not in (loaded or {}):
-            every[network.name] = jax.tree.map(jnp.copy, every[network.of])
-    frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
-    params = {name: tree['params'] for name, tree in every.items()}
-    collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}
-    opt_state = {}
-    for network in recipe.trained:
-        assert network.optimizer is not None
-        numbers = recipe.hparams['optimizers'][network.name]
-        tx = optimizers.transformation(network.optimizer, numbers, jnp.zeros(()))
-        opt_state[network.name] = (jax.vmap(tx.init) if network.copies else tx.init)(params[network.name])
-    return State(jnp.zeros((), jnp.int32), params, collections, opt_state, fold_in_name(key, 'train')), frozen
-
-
-def check(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -> Context:
-    """The shape of every activation, found without computing: what the recipe's paths can name.
-
-    Raises:
-      UserError: a path that names no activation, shapes that a model or a loss cannot take, or a term whose values do
-        not carry the axis of the copies it teaches.
-    """
-    context: Context = {
-        'batch': {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()}
-    }
-    for network in recipe.networks:
-        place = f"{where}, network '{network.name}'"
-        check_paths(network.inputs, context, place)
-        with _explained(f'{place} does not take {_shown(network.inputs, context)}'):
-            context = {**context, network.name: shapes(network, context)[1]}
-    for term in recipe.terms:
-        place = f"{where}, term '{term.name}'"
-        check_paths(term.paths(), context, place)
-        with _explained(f'{place} does not fit {_shown(term.paths(), context)}'):
-            numbers = recipe.hparams['terms'][term.name]
-            array = jax.eval_shape(lambda c, t=term, n=numbers: values(t, c, n, jnp.zeros(())), context)
-        copies = trained_copies(term, recipe)
-        if copies and (array.ndim < 1 or array.shape[0] != copies):
-            raise UserError(f'{place} gives {array.shape} for a network of {copies} copies: lead with [{copies}, ...].')
-    return context
-
-
-def check_paths(paths: Iterable[Path], context: Context, where: str) -> None:
-    """Raises a UserError that names the nearest path and all there are, if one of `paths` does not exist."""
-    known = [f'{source}.{name}' for source, names in context.items() for name in names]
-    for path in paths:
-        if path.name not in context.get(path.source, {}):
-            raise UserError(f"{where} reads '{path}', which nothing gives. {suggest(str(path), known)}")
-
-
-def _shown(paths: Iterable[Path], context: Context) -> str:
-    return ', '.join(f'{path} {list(context[path.source][path.name].shape)}' for path in paths)
-
-
-@contextlib.contextmanager
-def _explained(message: str) -> Iterator[None]:
-    """Turns an error of shapes inside a model or a loss into one sentence about the config."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip('.')
-        raise UserError(f'{message}: {reason}.') from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from kd_jax import checkpoint, metrics, train
 from kd_jax.errors import UserError, suggest
+from kd_jax.job import Job, prepare, variable_shapes
 from kd_jax.recipe import Network
 
 KEYS = ('name', 'runs', 'seeds', 'text', 'title')
@@ -163,7 +164,7 @@ def select(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
     return [run for run in study.runs if run.id in chosen]
 
 
-def jobs(study: Study) -> dict[str, train.Job]:
+def jobs(study: Study) -> dict[str, Job]:
     """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from."""
     ready = {run.name: _prepare(study, run, run.config) for run in study.runs if run.seed == study.runs[0].seed}
     for job in ready.values():
@@ -173,23 +174,23 @@ def jobs(study: Study) -> dict[str, train.Job]:
     return ready
 
 
-def _check_init(network: Network, job: train.Job, ready: Mapping[str, train.Job]) -> None:
-    where, own = f"{job.where}, network '{network.name}'", train.initial_shapes(job, network)
+def _check_init(network: Network, job: Job, ready: Mapping[str, Job]) -> None:
+    where, own = f"{job.where}, network '{network.name}'", variable_shapes(job, network)
     if not network.init.startswith('run:'):
         checkpoint.load_network(network, pathlib.Path(network.init), '', own, where)
         return
     name, _, source = network.init.removeprefix('run:').partition('/')
     moving = [n for n in ready[name].recipe.networks if n.update != 'frozen']
-    there = {n.name: train.initial_shapes(ready[name], n) for n in moving}
+    there = {n.name: variable_shapes(ready[name], n) for n in moving}
     checkpoint.source_for(network, source, there, own, where, f"run '{name}'")
 
 
-def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> train.Job:
-    return train.prepare(config, run.seed, f"{study.where}: run '{run.name}'")
+def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> Job:
+    return prepare(config, run.seed, f"{study.where}: run '{run.name}'")
 
 
 def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
-    """For each of `runs`, and of those they need, that another config made: the leaves that differ, 'path: there -> here'."""
+    """Of `runs` and those they need, the ones another config made: id -> leaves that differ, 'path: there -> here'."""
     changed = {}
     wanted = {run.id for run in runs}
     for run in reversed(study.runs):
@@ -269,7 +270,9 @@ def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:
         try:
             value = value[int(key)] if isinstance(value, list) else value[key]
         except (KeyError, IndexError, ValueError, TypeError):
-            known = value if isinstance(value, Mapping) else map(str, range(len(value))) if isinstance(value, list) else ()
+            known = (
+                value if isinstance(value, Mapping) else map(str, range(len(value))) if isinstance(value, list) else ()
+            )
             raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, known)}") from None
     return value
 

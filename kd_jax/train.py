@@ -1,6 +1,5 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
-import dataclasses
 import functools
 import pathlib
 import signal
@@ -12,23 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import analyses, cache, lookup, metrics, provenance, recipe as recipes, step as steps
+from kd_jax import analyses, cache, initialize, lookup, metrics, provenance
+from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
-from kd_jax.data import pipeline, splits as data_splits
-from kd_jax.errors import UserError, suggest
-from kd_jax.evaluate import Evaluator
-from kd_jax.recipe import Path, Recipe
+from kd_jax.data import pipeline
+from kd_jax.errors import UserError
+from kd_jax.job import Job, read_paths, variable_shapes
 from kd_jax.step import State
 
-KEYS = (
-    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks', 'optimizer',
-    'terms',
-)  # fmt: skip
-SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
-NUMBERS = {
-    'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
-    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.valid': (int, 0),
-}  # fmt: skip
 CHUNK = 128
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
@@ -41,103 +31,11 @@ class Preempted(Exception):
         self.number = number
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A run's config made into objects, all its names and shapes checked."""
-
-    config: Mapping[str, Any]
-    seed: int
-    where: str
-    recipe: Recipe
-    splits: data_splits.Splits
-    order: pipeline.Order
-    evaluator: Evaluator
-    context: steps.Context
-
-    @property
-    def total_steps(self) -> int:
-        return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
-
-
-def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
-    """Checks everything about a run that can be known before it trains.
-
-    Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
-    class counts.
-
-    Raises:
-      UserError: whatever is wrong with the config, in one sentence.
-    """
-    _check_options(config, where)
-    recipe = recipes.parse(config, where)
-    for network in recipe.networks:
-        place = f"{where}, network '{network.name}'"
-        if not isinstance(network.init, str):
-            raise UserError(f"{place}: init is {network.init!r}, but it must be one 'run:NAME' or a run's directory.")
-        if network.update == 'frozen' and not network.init:
-            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME'.")
-    known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
-    splits = data_splits.load(known, seed, where)
-    batch_size = config.get('batch_size', 128)
-    order = pipeline.Order(splits, batch_size, seed)
-    if config.get('epochs', 0):
-        _check_trains(config['epochs'], order, recipe, where)
-    if config.get('cache') and config['data'].get('jitter'):
-        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
-    evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
-    shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
-    context = steps.check(recipe, shapes, where)
-    evaluator.check(context, where)
-    for name, options in config.get('analyses', {}).items():
-        _check_analysis(name, options, context, where)
-    for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
-        classes = context[path.source][path.name].shape[-1]
-        if classes != splits.num_classes and len(known) == len(config['data']):
-            raise UserError(
-                f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
-                f'set networks.{path.source}.num_classes={splits.num_classes}.'
-            )
-    return Job(config, seed, where, recipe, splits, order, evaluator, context)
-
-
-def _check_options(config: Mapping[str, Any], where: str) -> None:
-    for key in config:
-        if key not in KEYS:
-            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
-    for key in SECTIONS:
-        for name, options in _dictionary(config.get(key, {}), f'{where}.{key}').items():
-            _dictionary(options, f'{where}.{key}.{name}')
-    data = _dictionary(config.get('data', {}), f'{where}.data')
-    for key, (kind, least) in NUMBERS.items():
-        value = data.get(key.removeprefix('data.'), 0) if key.startswith('data.') else config.get(key, 1)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if str(value).startswith('result:') or (whole or kind is float and isinstance(value, float)) and value >= least:
-            continue
-        what = 'a whole number' if kind is int else 'a number'
-        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {least} or more.')
-
-
-def _dictionary(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UserError(f'{where} is {value!r}, but it must be a dictionary.')
-    return value
-
-
-def _check_trains(epochs: float, order: pipeline.Order, recipe: Recipe, where: str) -> None:
-    if not order.steps_per_epoch:
-        size = len(order.epoch(0))
-        raise UserError(f'{where}: batch_size is {order.batch_size}, but an epoch has only {size} examples.')
-    if not round(epochs * order.steps_per_epoch):
-        raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
-    if not (recipe.terms and recipe.trained):
-        raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
-
-
 def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path], progress: Progress) -> dict[str, Any]:
     """Trains a run to its end and returns its result; goes on from the newest checkpoint in `directory`.
 
     Args:
-      job: from `prepare`.
+      job: from `job.prepare`.
       directory: of this run: checkpoints, metrics.jsonl, TensorBoard files.
       sources: run name -> directory, of the runs that networks start from.
       progress: called with (steps done, steps in all, the latest losses).
@@ -148,7 +46,7 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
     directory.mkdir(parents=True, exist_ok=True)
     batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(job.order.batch_size, int))
     loaded = _load_networks(job, sources)
-    state, frozen = steps.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), job.seed, loaded)
+    state, frozen = initialize.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), job.seed, loaded)
     checkpoints = Checkpoints(directory / 'checkpoints')
     position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
     state, position = checkpoints.restore(state) or (state, position)
@@ -183,7 +81,7 @@ def _loop(
         _check_finite(chunk, done, job, checkpoints)
         done = end
         sums = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
-        losses = {name: summed / count for name, (summed, count) in sums.items()}
+        losses = {name: summed / max(count, 1.0) for name, (summed, count) in sums.items()}
         progress(done, total, losses)
         if done % eval_steps == 0 or done == total:
             row = {'step': done, 'epoch': done / per_epoch, 'seconds': time.monotonic() - started, 'terms': losses}
@@ -250,9 +148,13 @@ def _check_finite(chunk: steps.Metrics, first: int, job: Job, checkpoints: Check
     what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
     kept = checkpoints.latest()
     raise UserError(
-        f'{job.where}: {what} became non-finite at step {step} (epoch {step / job.order.steps_per_epoch:.2f}); lower the '
-        'learning rate, warm it up or set optimizer.clip=1.0. '
-        + (f'The last good checkpoint, step {kept}, is kept.' if kept is not None else 'No checkpoint was due before it.')
+        f'{job.where}: {what} became non-finite at step {step} (epoch {step / job.order.steps_per_epoch:.2f}); lower '
+        'the learning rate, warm it up or set optimizer.clip=1.0. '
+        + (
+            f'The last good checkpoint, step {kept}, is kept.'
+            if kept is not None
+            else 'No checkpoint was due before it.'
+        )
     )
 
 
@@ -262,9 +164,11 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
         where = f"{job.where}, network '{network.name}'"
         if not network.init:
             continue
-        shapes = initial_shapes(job, network)
+        shapes = variable_shapes(job, network)
         run, _, source = network.init.removeprefix('run:').partition('/')
-        directory, source = (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
+        directory, source = (
+            (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
+        )
         loaded[network.name] = load_network(network, directory, source, shapes, where)
     return loaded
 
@@ -296,33 +200,14 @@ def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> di
     }
 
 
-def _check_analysis(name: str, options: Mapping[str, Any], context: steps.Context, where: str) -> None:
-    place = f"{where}, analysis '{name}'"
-    function = lookup.named(options.get('analysis', ''), analyses, 'analysis', place)
-    positional, keywords = lookup.signature(function)
-    for key in options:
-        if key not in (*positional, *keywords, 'analysis', 'splits'):
-            hint = suggest(key, [*positional, *keywords])
-            raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
-    for key in positional:
-        if key not in options:
-            raise UserError(f'{place}: {function.__name__} needs a path for {key}.')
-        read = _paths(options[key], place)
-        steps.check_paths(read if isinstance(read, tuple) else (read,), context, place)
-
-
 def _analyse(options: Mapping[str, Any], job: Job, variables) -> Any:
     function = lookup.named(options['analysis'], analyses, 'analysis', job.where)
     positional, keywords = lookup.signature(function)
-    paths = tuple(_paths(options[key], job.where) for key in positional)
+    paths = tuple(read_paths(options[key], job.where) for key in positional)
     splits = [s for s in options.get('splits', ('valid', 'test')) if s in job.splits.arrays]
     read = {split: job.evaluator.predict(variables, job.splits.arrays[split], paths) for split in splits}
     arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
     return function(*arguments, **{key: options[key] for key in keywords if key in options})
-
-
-def _paths(read: Any, where: str) -> Path | tuple[Path, ...]:
-    return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
 
 
 @contextmanager
@@ -335,13 +220,3 @@ def _stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def parameters(job: Job, network: recipes.Network) -> int:
-    """How many parameters a network has, its copies counted."""
-    return sum(a.size for a in jax.tree.leaves(initial_shapes(job, network)['params']))
-
-
-def initial_shapes(job: Job, network: recipes.Network) -> Any:
-    """The shapes of a network's variables."""
-    return steps.shapes(network, job.context)[0]

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from kd_jax import cache, recipe, step
+from kd_jax import cache, initialize, recipe, step
 from kd_jax.data import pipeline
 from kd_jax.evaluate import Evaluator
 
@@ -32,7 +32,7 @@ def taught(copies: int) -> recipe.Recipe:
 def test_a_step_from_the_cache_is_the_live_step_bit_for_bit(copies):
     made, data = taught(copies), arrays(10)
     live = pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH)))
-    state, frozen = step.init_state(made, live, seed=0)
+    state, frozen = initialize.init_state(made, live, seed=0)
     recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)
     replayed = pipeline.plain_view(pipeline.fetch(recorded, np.arange(BATCH)))
     train_step = jax.jit(step.make_train_step(made, 10))
@@ -44,7 +44,7 @@ def test_a_step_from_the_cache_is_the_live_step_bit_for_bit(copies):
 def test_a_recorded_network_does_not_run():
     made, data = taught(0), arrays(10)
     batch = pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH)))
-    state, frozen = step.init_state(made, batch, seed=0)
+    state, frozen = initialize.init_state(made, batch, seed=0)
     recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)
     nothing = jax.tree.map(lambda a: np.full(a.shape, np.nan, a.dtype), frozen)
     replayed = pipeline.plain_view(pipeline.fetch(recorded, np.arange(BATCH)))
@@ -54,7 +54,7 @@ def test_a_recorded_network_does_not_run():
 
 def test_the_record_holds_what_terms_read_for_every_example_in_order():
     made, data = taught(3), arrays(10)
-    state, frozen = step.init_state(made, pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH))), seed=0)
+    state, frozen = initialize.init_state(made, pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH))), seed=0)
     recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)['recorded']
     assert set(recorded) == {'teacher'}
     assert set(recorded['teacher']) == {'logits'}

@@ -32,9 +32,7 @@ def state(step, **networks):
     """A state at `step` with random parameters, momenta and batch statistics."""
     params = {name: tree['params'] for name, tree in (networks or {'net': variables(step)}).items()}
     momenta = {name: optax.sgd(0.1, momentum=0.9).init(tree) for name, tree in params.items()}
-    statistics = {
-        name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params
-    }
+    statistics = {name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params}
     return State(jnp.int32(step), params, statistics, momenta, jax.random.key(step))
 
 
@@ -211,9 +209,7 @@ def test_a_directory_without_checkpoints_is_named(tmp_path):
 
 def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
     truncate_everything(saved / 'checkpoints' / '2')
-    with pytest.raises(
-        UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'
-    ):
+    with pytest.raises(UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'):
         load_network(NETWORK, saved, '', variables(0), 'here')
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from kd_jax import recipe, step
+from kd_jax import initialize, recipe, step
 from kd_jax.errors import UserError
 from kd_jax.evaluate import BATCH_SIZE, Evaluator
 from kd_jax.recipe import Path
@@ -30,7 +30,7 @@ def arrays(size, dtype=np.float32):
 @pytest.fixture(scope='module')
 def evaluation():
     parsed = recipe.parse({'networks': NETWORKS, 'optimizer': {'learning_rate': 0.1}})
-    state, frozen = step.init_state(parsed, arrays(1), seed=0)
+    state, frozen = initialize.init_state(parsed, arrays(1), seed=0)
     # Initial heads are tiny: larger ones make predictions that differ.
     variables = jax.tree.map(lambda a: 50 * a, step.variables(state, frozen))
     return Evaluator(parsed, PATHS), variables
@@ -87,18 +87,14 @@ def test_several_paths_are_stacked_before_the_examples(evaluation):
     pair = (Path('student', 'logits'), Path('teacher', 'logits'))
     (both,) = evaluator.predict(variables, arrays(7), (pair,))
     assert both.shape == (2, 7, 3)
-    np.testing.assert_allclose(
-        both[1], logits_of(variables['teacher'], arrays(7)['image']), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(both[1], logits_of(variables['teacher'], arrays(7)['image']), rtol=1e-3, atol=1e-4)
 
 
 def test_images_of_8_bits_are_seen_between_0_and_1(evaluation):
     evaluator, variables = evaluation
     data = arrays(7, np.uint8)
     (logits,) = evaluator.predict(variables, data, (Path('student', 'logits'),))
-    np.testing.assert_allclose(
-        logits, logits_of(variables['student'], data['image'] / 255), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(logits, logits_of(variables['student'], data['image'] / 255), rtol=1e-3, atol=1e-4)
 
 
 def test_every_network_that_is_not_frozen_is_evaluated_by_default(evaluation):
@@ -118,4 +114,4 @@ def test_a_wrong_evaluation_is_refused(evaluation):
     with pytest.raises(
         UserError, match=r"c, evaluate 'x' reads 'student.hidden1', which nothing gives. .*student.logits"
     ):
-        wrong.check(step.check(parsed, arrays(7)), 'c')
+        wrong.check(initialize.check(parsed, arrays(7)), 'c')

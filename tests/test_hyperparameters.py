@@ -95,10 +95,7 @@ def test_ranges_allow_their_ends():
     assert split(0.0, NonNegative, 'x')[1] == 0.0
     assert split(0.0, Fraction, 'x')[1] == 0.0
     assert split(1.0, Fraction, 'x')[1] == 1.0
-    assert (
-        split({'schedule': 'cosine', 'peak': 0.1, 'end': 0.0, 'warmup': 0.1}, NonNegative, 'x')[1]['end']
-        == 0.0
-    )
+    assert split({'schedule': 'cosine', 'peak': 0.1, 'end': 0.0, 'warmup': 0.1}, NonNegative, 'x')[1]['end'] == 0.0
 
 
 def test_what_counts_as_a_number():

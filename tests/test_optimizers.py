@@ -96,9 +96,7 @@ def test_weight_decay_of_sgd_is_added_to_the_gradient_and_passes_through_momentu
 
 def test_weight_decay_of_adamw_is_decoupled():
     # The first step of Adam is the sign of the gradient; the decay adds 0.2 * 10 beside it.
-    after = updated(
-        {'name': 'adamw', 'learning_rate': 0.1, 'weight_decay': 0.2}, np.array([10.0]), np.array([5.0])
-    )
+    after = updated({'name': 'adamw', 'learning_rate': 0.1, 'weight_decay': 0.2}, np.array([10.0]), np.array([5.0]))
     np.testing.assert_allclose(after, [10.0 - 0.1 * (1.0 + 2.0)], rtol=1e-5)
 
 
@@ -111,9 +109,7 @@ def test_max_norm_projects_long_columns_and_leaves_the_rest_alone():
 
 def test_max_norm_acts_on_the_weights_after_the_update():
     # (3, 4) - (0, 4) = (3, 0) is short enough now; (0.1, 0.2) + (5.9, 7.8) = (6, 8) is not.
-    grads = {
-        'dense': {'kernel': np.array([[0.0, -5.9], [4.0, -7.8]], np.float32), 'bias': np.zeros(2, np.float32)}
-    }
+    grads = {'dense': {'kernel': np.array([[0.0, -5.9], [4.0, -7.8]], np.float32), 'bias': np.zeros(2, np.float32)}}
     after = updated({'learning_rate': 1.0, 'max_norm': 3.5}, PARAMS, grads)
     np.testing.assert_allclose(after['dense']['kernel'], [[3.0, 2.1], [0.0, 2.8]], atol=1e-6)
 

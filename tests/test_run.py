@@ -138,9 +138,7 @@ def test_labels_out_of_range_are_refused_with_the_first_of_them(tmp_path, capsys
 
 
 def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
-    assert "Did you mean 'tiny_config.py'?" in refusal(
-        capsys, tmp_path / 'work', CONFIG.replace('tiny', 'tinny')
-    )
+    assert "Did you mean 'tiny_config.py'?" in refusal(capsys, tmp_path / 'work', CONFIG.replace('tiny', 'tinny'))
     assert "no variant 'papre'" in refusal(capsys, tmp_path / 'work', f'{CONFIG}:papre')
     assert "Did you mean 'student'?" in refusal(capsys, tmp_path / 'work', CONFIG, '--only=studnt')
     with pytest.raises(SystemExit, match='2'):
@@ -209,12 +207,8 @@ def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys)
     assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
 
 
-@pytest.mark.parametrize(
-    ('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])]
-)
-def test_fresh_trains_anew_what_changed_and_what_depends_on_it(
-    changed, again, work, monkeypatch, without_report
-):
+@pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
+def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, work, monkeypatch, without_report):
     trained = []
 
     def noted(job, directory, *_):
@@ -262,9 +256,7 @@ def assert_ends_alike(workdir, finished):
         for path in (workdir, finished)
     )
     assert rows == wanted
-    result, whole = (
-        json.loads((path / 'results' / 'teacher-s0.json').read_text()) for path in (workdir, finished)
-    )
+    result, whole = (json.loads((path / 'results' / 'teacher-s0.json').read_text()) for path in (workdir, finished))
     assert result['last'] == whole['last']
     assert len(result['history']) == len(wanted) == 4
 

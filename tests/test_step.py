@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
+from kd_jax import initialize
 from kd_jax import recipe as recipes
 from kd_jax import step as steps
 from kd_jax.errors import UserError
@@ -29,14 +30,12 @@ def soft(student, target, **options):
 
 
 def recipe_of(networks, terms, **optimizer):
-    return recipes.parse(
-        {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}}
-    )
+    return recipes.parse({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}})
 
 
 def start(recipe, batch=BATCH):
     """State 0 and the frozen variables: large parameters, drawn by the name of their network."""
-    state, frozen = jax.eval_shape(lambda: steps.init_state(recipe, batch, seed=0))
+    state, frozen = jax.eval_shape(lambda: initialize.init_state(recipe, batch, seed=0))
 
     def drawn(name, tree):
         rng = np.random.default_rng(list(name.encode()))
@@ -59,9 +58,7 @@ def train(recipe, count=1, batch=BATCH, begin=None):
 
 
 def assert_close(a, b, **tolerance):
-    jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, y, **{'rtol': 1e-5, 'atol': 1e-7, **tolerance}), a, b
-    )
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **{'rtol': 1e-5, 'atol': 1e-7, **tolerance}), a, b)
 
 
 def assert_moved(before, after):
@@ -136,9 +133,7 @@ def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
 
 def test_a_batch_without_an_example_for_a_term_teaches_nothing():
     none = {**BATCH, 'labelled': np.zeros(8, bool)}
-    (before, after), metrics = train(
-        recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none
-    )
+    (before, after), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none)
     assert_close(before.params, after.params)
     assert metrics['hard'] == (0.0, 0.0)
     assert metrics['loss'][0] == 0.0
@@ -161,7 +156,7 @@ def test_an_averaged_network_follows_the_closed_form():
     networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'ema', 'of': 'student', 'decay': 0.8}}
     terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
     recipe = recipe_of(networks, terms)
-    states, _ = train(recipe, count=3, begin=steps.init_state(recipe, BATCH, seed=0))
+    states, _ = train(recipe, count=3, begin=initialize.init_state(recipe, BATCH, seed=0))
     p0, p1, p2, p3 = (jax.device_get(state.params['student']) for state in states)
     assert_close(states[0].params['mean'], p0)
     # 0.8^3 p0 + 0.2 (0.64 p1 + 0.8 p2 + p3)
@@ -190,16 +185,13 @@ def test_each_stacked_copy_learns_exactly_as_it_would_alone():
             own, single = step(own, alone.hparams, frozen, BATCH)
         assert_close(own.params, jax.tree.map(lambda a, i=copy: a[i], states[3].params))
         sums = {name: sums[name] + single[name][0] for name in sums}
-    assert_close(
-        {name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)}
-    )
+    assert_close({name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)})
 
 
 def test_an_ensemble_of_teachers_weighs_as_much_as_one():
     terms = {'soft': soft('student', 'teacher.logits', t=2.0)}
     one, many = (
-        recipe_of({'student': SMALL, 'teacher': {**SMALL, 'update': 'frozen', 'copies': n}}, terms)
-        for n in (0, 4)
+        recipe_of({'student': SMALL, 'teacher': {**SMALL, 'update': 'frozen', 'copies': n}}, terms) for n in (0, 4)
     )
     state, frozen = start(one)
     repeated = jax.tree.map(lambda a: np.stack([a] * 4), frozen)
@@ -210,9 +202,9 @@ def test_an_ensemble_of_teachers_weighs_as_much_as_one():
 
 def test_initial_parameters_come_from_names_and_differ_between_copies():
     networks = {'first': {**LINEAR, 'copies': 2}, 'frozen': {**LINEAR, 'update': 'frozen'}, 'last': LINEAR}
-    state, frozen = steps.init_state(recipe_of(networks, {}), BATCH, seed=0)
+    state, frozen = initialize.init_state(recipe_of(networks, {}), BATCH, seed=0)
     given = {'frozen': {'params': {'head': {'kernel': np.ones((5, 3)), 'bias': np.zeros(3)}}}}
-    alone, loaded = steps.init_state(
+    alone, loaded = initialize.init_state(
         recipe_of({name: networks[name] for name in ('last', 'frozen')}, {}), BATCH, seed=0, loaded=given
     )
     assert_close(state.params['last'], alone.params['last'], rtol=0, atol=0)
@@ -227,9 +219,7 @@ def test_initial_parameters_come_from_names_and_differ_between_copies():
 
 
 def test_numbers_change_without_compiling_anew():
-    recipe = recipe_of(
-        {'a': LINEAR, 'b': {**LINEAR, 'update': 'frozen'}}, {'soft': soft('a', 'b.logits', t=2.0)}
-    )
+    recipe = recipe_of({'a': LINEAR, 'b': {**LINEAR, 'update': 'frozen'}}, {'soft': soft('a', 'b.logits', t=2.0)})
     state, frozen = start(recipe)
     train_step, traces = steps.make_train_step(recipe, TOTAL), []
 
@@ -274,9 +264,7 @@ def test_dropout_comes_from_names_not_from_positions():
 
 def test_two_networks_and_two_copies_drop_units_of_their_own():
     noisy = {**SMALL, 'hidden': [40], 'dropout': 0.5}
-    recipe = recipe_of(
-        {'a': {**noisy, 'copies': 2}, 'b': {**noisy, 'copies': 2}}, {'a': hard('a'), 'b': hard('b')}
-    )
+    recipe = recipe_of({'a': {**noisy, 'copies': 2}, 'b': {**noisy, 'copies': 2}}, {'a': hard('a'), 'b': hard('b')})
     state, _ = start(recipe)
     same = jax.tree.map(lambda a: np.stack([a[0], a[0]]), state.params['a'])
     (_, after), _ = train(recipe, begin=(state._replace(params={'a': same, 'b': same}), {}))
@@ -300,7 +288,7 @@ def test_batch_statistics_are_written_back_and_averaged():
         'mean': {'model': Normalised, 'update': 'ema', 'of': 'student', 'decay': 0.5},
     }
     recipe = recipe_of(networks, {'hard': hard('student')})
-    (_, state), _ = train(recipe, begin=steps.init_state(recipe, BATCH, seed=0))
+    (_, state), _ = train(recipe, begin=initialize.init_state(recipe, BATCH, seed=0))
     expected = {'mean': 0.1 * BATCH['image'].mean(0), 'var': 0.9 + 0.1 * BATCH['image'].var(0)}
     assert_close(state.collections['student']['batch_stats']['BatchNorm_0'], expected, atol=1e-6)
     half = {'mean': expected['mean'] / 2, 'var': (1 + expected['var']) / 2}
@@ -353,6 +341,6 @@ def mean_over_copies(logits):
 )
 def test_a_recipe_that_does_not_fit_is_refused_before_training(networks, term, parts):
     with pytest.raises(UserError) as error:
-        steps.check(recipe_of(networks, term), BATCH)
+        initialize.check(recipe_of(networks, term), BATCH)
     for part in parts:
         assert part in str(error.value)

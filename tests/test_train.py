@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax import config_file, metrics, step, train
+from kd_jax import config_file, initialize, metrics, train
 from kd_jax.data import pipeline
 from kd_jax.errors import UserError
+from kd_jax.job import prepare
 
 CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
 pytestmark = [
@@ -26,16 +27,14 @@ pytestmark = [
 @pytest.fixture(autouse=True, scope='module')
 def compiled_once_a_session(tmp_path_factory):
     before = jax.config.jax_compilation_cache_dir
-    jax.config.update(
-        'jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla')
-    )
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
     yield
     jax.config.update('jax_compilation_cache_dir', before)
 
 
 def prepared(run='teacher', *overrides):
     config, _ = config_file.load(CONFIG, [f'runs.{run}.{text}' for text in overrides])
-    return train.prepare(config['runs'][run], 0, f"run '{run}'")
+    return prepare(config['runs'][run], 0, f"run '{run}'")
 
 
 def silent(*_):
@@ -69,9 +68,7 @@ def whole(tmp_path_factory):
 def assert_ends_like(whole, directory, result):
     assert_bitwise(final_state(directory), final_state(whole[0]))
     assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
-    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(
-        result['history']
-    )
+    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
     assert result['last'] == whole[1]['last']
 
 
@@ -151,7 +148,7 @@ def test_streamed_data_trains_like_resident_data_bit_for_bit():
     ends = []
     for resident in (True, False):
         arrays = job.splits.arrays['train']
-        state, frozen = step.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0)
+        state, frozen = initialize.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0)
         xs = positions if resident else pipeline.fetch(arrays, positions)
         held = jax.device_put(arrays) if resident else None
         ends.append(train.make_run_chunk(job)(state, job.recipe.hparams, frozen, held, xs, epochs))
@@ -185,7 +182,7 @@ def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(wh
     saved = final_state(whole[0])['params']['teacher']
     assert_bitwise(loaded['teacher'], {'params': saved})
     batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(25, int))
-    state, frozen = step.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0, loaded)
+    state, frozen = initialize.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0, loaded)
     before = jax.device_get(state.params)
     positions, epochs = job.order.steps(0, 6)
     resident = jax.device_put(job.splits.arrays['train'])
@@ -212,7 +209,7 @@ def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
     }  # fmt: skip
     evaluate = {'evaluate': {'teacher': {'logits': 'teacher.logits'}}}
     for options in (config, config | evaluate):
-        job = train.prepare(options, 0, "run 'combined'")
+        job = prepare(options, 0, "run 'combined'")
         result = train.train(job, tmp_path, {'teacher': whole[0]}, silent)
         assert result['steps'] == result['seconds'] == 0
         assert result['best'] is None

@@ -43,9 +43,7 @@ def class_bias(
       UserError: no test split, malformed arrays, a class that does not exist, or an empty range of offsets.
     """
     if step <= 0 or low > high:
-        raise UserError(
-            f'class_bias: no offset lies between low={low:g} and high={high:g} in steps of {step:g}.'
-        )
+        raise UserError(f'class_bias: no offset lies between low={low:g} and high={high:g} in steps of {step:g}.')
     test = logits_of(logits, 'test', 'class_bias: logits')
     test_labels = labels_of(labels, 'test', 'class_bias: labels', test)
     raised = np.zeros(test.shape[-1])

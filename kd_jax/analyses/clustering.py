@@ -55,13 +55,9 @@ def confusable_classes(
     generalist = logits_of(logits, split, 'confusable_classes: logits')
     num_classes = generalist.shape[-1]
     if not 1 <= clusters <= num_classes:
-        raise UserError(
-            f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the classes.'
-        )
+        raise UserError(f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the classes.')
     if not 1 <= size < num_classes:
-        raise UserError(
-            f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, below all classes.'
-        )
+        raise UserError(f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, below all classes.')
     if t <= 0:
         raise UserError(f'confusable_classes: t is {t:g}, but must be greater than 0.')
     columns = _columns(np.exp(log_softmax(generalist / t)), scale)
@@ -78,9 +74,7 @@ def confusable_classes(
     }
 
 
-def online_k_means(
-    points: np.ndarray, clusters: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def online_k_means(points: np.ndarray, clusters: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Sequential K-means until no point moves.
 
     Args:

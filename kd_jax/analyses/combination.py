@@ -59,9 +59,7 @@ def specialists(
     scores = {}
     for split in generalist:
         general = logits_of(generalist, split, 'specialists: generalist')
-        special = logits_of(
-            specialist, split, 'specialists: specialist', axes='specialists, examples, size + 1'
-        )
+        special = logits_of(specialist, split, 'specialists: specialist', axes='specialists, examples, size + 1')
         true = labels_of(labels, split, 'specialists: labels', general)
         members = _checked_subsets(subsets, general, special)
         special = undo_oversampling(special, _checked_oversampling(oversampling, len(members)))
@@ -148,20 +146,13 @@ def combined_logits(
     return jnp.where(active.any(axis=-1, keepdims=True), z, generalist)
 
 
-def _checked_subsets(
-    subsets: Sequence[Sequence[int]], general: np.ndarray, special: np.ndarray
-) -> np.ndarray:
+def _checked_subsets(subsets: Sequence[Sequence[int]], general: np.ndarray, special: np.ndarray) -> np.ndarray:
     if any(np.ndim(subset) != 1 for subset in subsets):
         raise UserError(f'specialists: subsets must be a list of lists of class numbers, not {subsets!r}.')
     if len({len(subset) for subset in subsets}) != 1:
-        raise UserError(
-            f'specialists: subsets have sizes {[len(s) for s in subsets]}, but all must have the same.'
-        )
+        raise UserError(f'specialists: subsets have sizes {[len(s) for s in subsets]}, but all must have the same.')
     members = np.stack(
-        [
-            checked_classes(subset, general.shape[-1], f'specialists: subset {m}')
-            for m, subset in enumerate(subsets)
-        ]
+        [checked_classes(subset, general.shape[-1], f'specialists: subset {m}') for m, subset in enumerate(subsets)]
     )
     needed = (len(members), len(general), members.shape[1] + 1)
     if special.shape != needed:
@@ -176,8 +167,7 @@ def _checked_oversampling(oversampling: float | Sequence[float], specialists: in
     rates = np.asarray(oversampling, np.float64)
     if rates.shape not in ((), (specialists,)) or not (np.isfinite(rates) & (rates > 0)).all():
         raise UserError(
-            f'specialists: oversampling is {rates.tolist()}, but must be one positive number '
-            f'or {specialists} of them.'
+            f'specialists: oversampling is {rates.tolist()}, but must be one positive number or {specialists} of them.'
         )
     return np.broadcast_to(rates, (specialists,))
 

@@ -49,11 +49,7 @@ def soft_targets(
     teacher = logits_of(logits, split, 'soft_targets: logits')
     true = labels_of(labels, split, 'soft_targets: labels', teacher)
     pictures = split_of(images, split, 'soft_targets: images')
-    if (
-        pictures.ndim not in (3, 4)
-        or len(pictures) != len(teacher)
-        or (pictures.ndim == 4 and pictures.shape[-1] != 1)
-    ):
+    if pictures.ndim not in (3, 4) or len(pictures) != len(teacher) or (pictures.ndim == 4 and pictures.shape[-1] != 1):
         raise UserError(
             f'soft_targets: images of split {split!r} have shape {pictures.shape}, but '
             f'[{len(teacher)}, height, width] or the same with one channel is needed.'
@@ -107,7 +103,5 @@ def _grey_levels(picture: np.ndarray) -> list[list[int]]:
     if np.issubdtype(picture.dtype, np.floating):
         picture = np.round(255.0 * picture)
     if picture.min() < 0 or picture.max() > 255:
-        raise UserError(
-            'soft_targets: images must hold whole numbers in 0..255 or floats in [0, 1], not normalised.'
-        )
+        raise UserError('soft_targets: images must hold whole numbers in 0..255 or floats in [0, 1], not normalised.')
     return picture.astype(np.int64).tolist()

@@ -31,9 +31,7 @@ def logits_of(arrays: Splits, split: str, what: str, axes: str = 'examples, clas
     if logits.ndim != axes.count(',') + 1 or not logits.size:
         raise UserError(f'{what} of split {split!r} have shape {logits.shape}, but [{axes}] is needed.')
     if not np.isfinite(logits).all():
-        raise UserError(
-            f'{what} of split {split!r} hold NaN or infinity; the run that gave them has diverged.'
-        )
+        raise UserError(f'{what} of split {split!r} hold NaN or infinity; the run that gave them has diverged.')
     return logits
 
 
@@ -47,13 +45,9 @@ def labels_of(arrays: Splits, split: str, what: str, logits: np.ndarray) -> np.n
     labels = split_of(arrays, split, what)
     examples, classes = logits.shape[-2:]
     if labels.shape != (examples,):
-        raise UserError(
-            f'{what} of split {split!r} have shape {labels.shape}, but there are {examples} predictions.'
-        )
+        raise UserError(f'{what} of split {split!r} have shape {labels.shape}, but there are {examples} predictions.')
     if labels.min() < 0 or labels.max() >= classes:
-        raise UserError(
-            f'{what} of split {split!r} lie in {labels.min()}..{labels.max()}, outside 0..{classes - 1}.'
-        )
+        raise UserError(f'{what} of split {split!r} lie in {labels.min()}..{labels.max()}, outside 0..{classes - 1}.')
     return labels.astype(np.int64)
 
 
@@ -69,9 +63,7 @@ def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.n
     if chosen.min() < 0 or chosen.max() >= num_classes:
         raise UserError(f'{what} are {chosen.tolist()}, but classes are numbered 0..{num_classes - 1}.')
     if len(set(chosen.tolist())) < len(chosen) or len(chosen) == num_classes:
-        raise UserError(
-            f'{what} are {chosen.tolist()}; name some of the {num_classes} classes, not all, each once.'
-        )
+        raise UserError(f'{what} are {chosen.tolist()}; name some of the {num_classes} classes, not all, each once.')
     return chosen
 
 

@@ -43,7 +43,7 @@ class Order:
 
 
 def fetch(arrays: Mapping[str, Any], positions: Any) -> dict[str, Any]:
-    """The examples at `positions` of arrays with a leading axis of examples; of NumPy on the host, of JAX on the device."""
+    """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device."""
     return jax.tree.map(lambda array: array[positions], dict(arrays))
 
 

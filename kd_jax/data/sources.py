@@ -34,7 +34,7 @@ def mnist() -> Source:
 
 
 @functools.cache
-def mnist_pairs(*, train: int = 50_000, valid: int = 5000, test: int = 10_000, sources: int = 50_000) -> Source:
+def mnist_pairs(*, train: int = 50_000, valid: int = 0, test: int = 10_000, sources: int = 50_000) -> Source:
     """Two MNIST digits side by side, image [.., 28, 56] uint8, label 10 * left + right in [0, 100).
 
     Classes are balanced to within one example, and the draw is fixed. No digit is shared between splits: training pairs
@@ -86,7 +86,9 @@ def npz(*, path: str, num_classes: int) -> Source:
     )
     for split, found in (('train', train), ('test', test)):
         if not {'image', 'label'} <= set(found):
-            raise UserError(f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.')
+            raise UserError(
+                f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.'
+            )
         sizes = {f'{split}_{name}': len(array) for name, array in found.items()}
         if len(set(sizes.values())) > 1:
             raise UserError(f'data.path={path!r}: arrays of a split must have one length, but the file has {sizes}.')

@@ -28,8 +28,9 @@ OPTIONS = {
 class Splits:
     """Arrays by split name ('train', 'valid', 'test'), each with `id`, the example's number in its source.
 
-    `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest, (1 - s) / s
-    when the subset is a share s of the data and half of each batch; 1 without a subset or for one of more than half.
+    `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest,
+    (1 - s) / s when the subset is a share s of the data and half of each batch; 1 without a subset or for one of
+    more than half.
     """
 
     arrays: Mapping[str, Arrays]
@@ -74,6 +75,8 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     if classes:
         keep &= np.isin(train['label'], classes)
     chosen = np.flatnonzero(keep)
+    if config.get('examples', 0) > len(chosen):
+        raise UserError(f'{place}.examples is {config["examples"]}, but only {len(chosen)} training examples are left.')
     if config.get('examples'):
         chosen = np.sort(np.random.default_rng([seed, 1]).permutation(chosen)[: config['examples']])
     if not len(chosen):

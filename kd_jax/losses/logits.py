@@ -30,9 +30,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Frac
     return -(1.0 - label_smoothing) * picked - label_smoothing * jnp.mean(log_q, axis=-1)
 
 
-def kd(
-    student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Average = 'probabilities'
-) -> jax.Array:
+def kd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Average = 'probabilities') -> jax.Array:
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
 
     Hinton et al. (2015), section 2. The factor t^2 keeps the gradient's size when t changes; as t grows the loss tends

@@ -25,7 +25,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: [batch, ...], flattened. Returns: hidden1, hidden2, ... [batch, units]; logits [batch, num_classes]."""
+        """Args: x: [batch, ...], flattened. Returns: hidden1, ... [batch, units]; logits [batch, num_classes]."""
         kernel_init = nn.initializers.normal(self.init_sd) if self.init_sd else nn.initializers.he_normal()
         out = {}
         x = x.reshape(x.shape[0], -1)

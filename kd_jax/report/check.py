@@ -59,9 +59,7 @@ def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> 
         for column, paper in (row.get('paper') or {}).items():
             is_fraction = format.kind_of(table['columns'][column]) == 'fraction'
             if is_fraction and paper is not None and abs(paper) > 1:
-                raise UserError(
-                    f"report: {place}: the paper's {column} is a fraction: {paper / 100}, not {paper}."
-                )
+                raise UserError(f"report: {place}: the paper's {column} is a fraction: {paper / 100}, not {paper}.")
 
 
 def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) -> None:

@@ -114,9 +114,7 @@ def _open(name: str, entry: dict[str, Any], gaps: list[str]) -> Claim:
     return _claim(name, entry, None, None, f'Open: {" ".join(gaps)}', kind)
 
 
-def _gaps(
-    entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | None], results: Results
-) -> list[str]:
+def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | None], results: Results) -> list[str]:
     gaps = [entry[key] for key, part in zip(keys, parts, strict=True) if part is None]
     return list(dict.fromkeys(missing(results, *reference(gap)) for gap in gaps))
 

@@ -32,9 +32,7 @@ def default_curves(results: Results) -> dict[str, dict[str, Any]]:
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
     examples = {'valid': 'validation', 'test': 'test'}[split]
-    caption = (
-        f'On {examples} examples, after each epoch; mean over seeds, band from the lowest to the highest.'
-    )
+    caption = f'On {examples} examples, after each epoch; mean over seeds, band from the lowest to the highest.'
     title = f'Learning curves: {metric} of {network}'
     return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
 

@@ -43,9 +43,7 @@ def matrices(entry: dict[str, Any], results: Results) -> Drawn:
     for axes, (label, matrix) in zip(grid.flat, shown.items(), strict=False):
         axes.imshow(np.clip(matrix, norm.vmin, None), norm=norm, cmap=style.MAPS)
         _matrix_axes(axes, label, len(matrix), entry)
-    bar = figure.colorbar(
-        ScalarMappable(norm, style.MAPS), ax=grid, shrink=0.8, pad=0.02, label=entry.get('label', '')
-    )
+    bar = figure.colorbar(ScalarMappable(norm, style.MAPS), ax=grid, shrink=0.8, pad=0.02, label=entry.get('label', ''))
     bar.outline.set_visible(False)
     return figure, note
 
@@ -117,8 +115,6 @@ def _distribution(axes: Axes, probabilities: np.ndarray, label: int, first: bool
     axes.yaxis.set_major_locator(LogLocator(100, numticks=9))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis='both', length=0, labelsize=7.5, labelleft=first)
-    axes.xaxis.set_major_locator(
-        FixedLocator(range(classes)) if classes <= 10 else MaxNLocator(5, integer=True)
-    )
+    axes.xaxis.set_major_locator(FixedLocator(range(classes)) if classes <= 10 else MaxNLocator(5, integer=True))
     axes.grid(visible=False, axis='x')
     axes.spines['left'].set_visible(False)

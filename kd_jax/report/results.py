@@ -113,9 +113,7 @@ def reference(text: str) -> tuple[str, str]:
     """'run:path' -> (run, path)."""
     run, colon, path = text.partition(':')
     if not (run and colon and path):
-        raise UserError(
-            f"report: {text!r} is not of the form 'run:path', as in 'student:last.test.student.errors'."
-        )
+        raise UserError(f"report: {text!r} is not of the form 'run:path', as in 'student:last.test.student.errors'.")
     return run, path
 
 

@@ -139,9 +139,7 @@ def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tu
     notes: list[str] = []
     ran = [(row, entry) for row, entry in zip(rows, table['rows'].values(), strict=True) if row.seeds]
     for i, (heading, default) in enumerate(table['columns'].items()):
-        empty = [
-            (row, (entry.get('columns') or {}).get(heading)) for row, entry in ran if not row.cells[i].measure
-        ]
+        empty = [(row, (entry.get('columns') or {}).get(heading)) for row, entry in ran if not row.cells[i].measure]
         notes += [f'{heading}: {missing(results, row.run, own)}' for row, own in empty if own]
         if empty and len(empty) == len(ran) and not any(own for _, own in empty):
             notes.append(f'{heading}: {missing(results, empty[0][0].run, default)}')

@@ -14,9 +14,7 @@ def softmax(logits):
 def combine(p_general, p_special, subsets, active=None, **options):
     """One image's combined probabilities, from those of the generalist and of each specialist."""
     active = np.ones(len(subsets), bool) if active is None else np.array(active)
-    z = combined_logits(
-        np.log(p_general)[None], np.log(p_special)[:, None], np.array(subsets), active[None], **options
-    )
+    z = combined_logits(np.log(p_general)[None], np.log(p_special)[:, None], np.array(subsets), active[None], **options)
     return softmax(np.asarray(z, np.float64))[0]
 
 
@@ -81,17 +79,13 @@ def test_descent_reaches_a_point_where_q_is_what_the_models_ask_for(sureness):
 def test_without_an_active_specialist_the_logits_are_the_generalists_own():
     rng = np.random.default_rng(0)
     general = rng.normal(size=(5, 4)).astype(np.float32)
-    z = combined_logits(
-        general, rng.normal(size=(2, 5, 3)), np.array([[0, 1], [1, 2]]), np.zeros((5, 2), bool)
-    )
+    z = combined_logits(general, rng.normal(size=(2, 5, 3)), np.array([[0, 1], [1, 2]]), np.zeros((5, 2), bool))
     np.testing.assert_array_equal(z, general)
 
 
 def test_the_order_of_a_subset_is_the_order_of_the_specialists_logits():
     p, special = np.array([0.4, 0.3, 0.2, 0.1]), np.array([0.7, 0.2, 0.1])
-    np.testing.assert_allclose(
-        combine(p, [special], [[3, 1]]), combine(p, [special[[1, 0, 2]]], [[1, 3]]), atol=1e-6
-    )
+    np.testing.assert_allclose(combine(p, [special], [[3, 1]]), combine(p, [special[[1, 0, 2]]], [[1, 3]]), atol=1e-6)
 
 
 def test_correcting_the_dustbin_gives_bayes_posterior():

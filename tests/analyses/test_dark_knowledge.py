@@ -77,9 +77,7 @@ def test_images_come_back_as_grey_levels_from_bytes_and_from_floats():
 
 def test_eights_and_eighteens_take_an_article_of_their_own():
     logits = {'test': np.eye(19)[[8, 18]] + 0.5 * np.eye(19)[[18, 8]]}
-    result = soft_targets(
-        logits, {'test': np.array([8, 18])}, {'test': np.zeros((2, 1, 1))}, label=8, resembling=(18,)
-    )
+    result = soft_targets(logits, {'test': np.array([8, 18])}, {'test': np.zeros((2, 1, 1))}, label=8, resembling=(18,))
     assert result['examples'][0]['why'] == 'an 8 that looks like an 18'
 
 

@@ -15,9 +15,7 @@ def test_two_members_by_hand():
     assert result['members']['errors'] == 1.0
     assert result['members']['nll'] == pytest.approx(-np.log(0.9 * 0.4 * 0.4 * 0.9) / 4)
     # Arithmetic: (0.65, 0.35) and (0.35, 0.65).
-    assert result['probabilities'] == pytest.approx(
-        {'accuracy': 1.0, 'errors': 0, 'nll': -np.log(0.65), 'gain': 0.5}
-    )
+    assert result['probabilities'] == pytest.approx({'accuracy': 1.0, 'errors': 0, 'nll': -np.log(0.65), 'gain': 0.5})
     # Geometric: sqrt(0.36) : sqrt(0.06) on either image.
     assert result['logits']['nll'] == pytest.approx(np.log(1 + np.sqrt(0.06 / 0.36)))
 

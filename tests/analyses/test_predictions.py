@@ -30,24 +30,18 @@ def test_malformed_predictions_are_refused_with_the_analysis_named(logits, label
 
 
 def test_log_softmax_of_huge_logits_is_finite():
-    np.testing.assert_allclose(
-        log_softmax(np.array([1e4, 1e4 - 1.0])), [-np.log(1 + np.exp(-1)), -np.log1p(np.e)]
-    )
+    np.testing.assert_allclose(log_softmax(np.array([1e4, 1e4 - 1.0])), [-np.log(1 + np.exp(-1)), -np.log1p(np.e)])
 
 
 def test_nll_is_the_mean_over_examples():
     # Probabilities of the labels: 1/2 and 1/8.
-    assert nll(np.log(np.array([[0.5, 0.5], [0.875, 0.125]])), np.array([0, 1])) == pytest.approx(
-        2 * np.log(2)
-    )
+    assert nll(np.log(np.array([[0.5, 0.5], [0.875, 0.125]])), np.array([0, 1])) == pytest.approx(2 * np.log(2))
 
 
 def test_every_analysis_returns_plain_json():
     rng = np.random.default_rng(0)
     labels = {split: np.tile(np.arange(4), 5).astype(np.uint8) for split in ('valid', 'test')}
-    logits = {
-        split: rng.normal(size=(20, 4)).astype(np.float32) + 3 * np.eye(4)[y] for split, y in labels.items()
-    }
+    logits = {split: rng.normal(size=(20, 4)).astype(np.float32) + 3 * np.eye(4)[y] for split, y in labels.items()}
     copies = {split: np.stack([z, -z]) for split, z in logits.items()}
     special = {split: rng.normal(size=(2, 20, 3)) for split in logits}
     results = [
@@ -55,9 +49,7 @@ def test_every_analysis_returns_plain_json():
         analyses.ensemble(copies, labels),
         analyses.confusable_classes(logits, clusters=2, size=2),
         analyses.specialists(logits, special, labels, subsets=((0, 1), (1, 2)), steps=5),
-        analyses.soft_targets(
-            logits, labels, {'test': np.zeros((20, 2, 2), np.uint8)}, label=2, resembling=(3,)
-        ),
+        analyses.soft_targets(logits, labels, {'test': np.zeros((20, 2, 2), np.uint8)}, label=2, resembling=(3,)),
         analyses.class_similarity(logits, logits, labels),
     ]
     assert len(results) == len(analyses.__all__)

@@ -10,9 +10,7 @@ def write(path, labels, test_labels=(0, 1, 2, 3)):
     arrays = {}
     for split, label in (('train', labels), ('test', test_labels)):
         label = np.array(label)
-        arrays[f'{split}_image'] = np.stack([np.arange(len(label)), label], axis=1)[:, :, None].astype(
-            np.uint8
-        )
+        arrays[f'{split}_image'] = np.stack([np.arange(len(label)), label], axis=1)[:, :, None].astype(np.uint8)
         arrays[f'{split}_label'] = label
     np.savez(path, **arrays)
     return {'source': 'npz', 'path': str(path), 'num_classes': 4}

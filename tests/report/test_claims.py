@@ -92,6 +92,4 @@ def test_two_numbers_of_one_run_are_told_apart(loaded):
         'self': {'kind': 'difference', 'value': 'student:last.test.student.count', 'low': 'student:seconds'}
     }
     [claim] = claims(study, results)
-    assert (
-        'from student:seconds (60.0 ± 0.0) to student:last.test.student.count (100.0 ± 0.0)' in claim.sentence
-    )
+    assert 'from student:seconds (60.0 ± 0.0) to student:last.test.student.count (100.0 ± 0.0)' in claim.sentence

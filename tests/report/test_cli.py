@@ -49,9 +49,7 @@ def test_another_studys_evidence_is_not_overwritten(study_dir, tmp_path, capsys)
     assert _tree(out).keys() == {(out / 'study.json').relative_to(out)}
 
 
-@pytest.mark.parametrize(
-    'content', ['{', '[]', '{"study": "other", "run": "a", "seed": 0}', '{"study": "small"}']
-)
+@pytest.mark.parametrize('content', ['{', '[]', '{"study": "other", "run": "a", "seed": 0}', '{"study": "small"}'])
 def test_a_bad_result_file_is_one_sentence_and_exit_code_2(study_dir, capsys, content):
     (study_dir / 'results' / 'bad.json').write_text(content)
     assert main([f'--workdir={study_dir}']) == 2

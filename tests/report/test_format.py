@@ -25,9 +25,7 @@ def test_counts_have_one_decimal_over_seeds_and_none_alone():
 
 
 def test_fractions_are_percentages_with_two_decimals():
-    assert (
-        format.measured(Measure({0: 0.98, 1: 0.99}), 'fraction') == '98.50 ± 0.71'
-    )  # sd = 1 / sqrt(2) points
+    assert format.measured(Measure({0: 0.98, 1: 0.99}), 'fraction') == '98.50 ± 0.71'  # sd = 1 / sqrt(2) points
     assert format.heading('accuracy', 'fraction') == 'accuracy (%)'
 
 
@@ -51,9 +49,7 @@ def test_small_numbers_keep_two_digits_that_count():
 
 
 def test_nothing_is_a_dash():
-    assert {format.plain(None, 'count'), format.measured(None, 'count'), format.quoted(None, 'count')} == {
-        '–'
-    }
+    assert {format.plain(None, 'count'), format.measured(None, 'count'), format.quoted(None, 'count')} == {'–'}
     assert {format.signed(None, 'count'), format.duration(None)} == {'–'}
 
 

@@ -69,9 +69,7 @@ def test_names_and_texts_are_escaped(study_dir, tmp_path):
         study['report']['tables']['main'] |= {'title': attack, 'text': attack}
         study['report']['tables']['main']['rows']['student']['label'] = attack
         study['report']['claims']['gain']['title'] = attack
-        study['report']['figures'] = {
-            'bars': study['report']['figures']['bars'] | {'title': attack, 'caption': attack}
-        }
+        study['report']['figures'] = {'bars': study['report']['figures']['bars'] | {'title': attack, 'caption': attack}}
 
     _edit(study_dir, change)
     build(study_dir, tmp_path / 'out')
@@ -97,9 +95,7 @@ def test_the_same_results_give_the_same_bytes(report_dir, tmp_path):
     build(report_dir, tmp_path)
     written = [path for path in tmp_path.rglob('*') if path.is_file()]
     assert len(written) == 7  # report.md, report.html, five figures
-    assert all(
-        path.read_bytes() == (report_dir / path.relative_to(tmp_path)).read_bytes() for path in written
-    )
+    assert all(path.read_bytes() == (report_dir / path.relative_to(tmp_path)).read_bytes() for path in written)
 
 
 def test_a_study_without_a_report_section_has_a_table_and_learning_curves(study_dir, tmp_path):

@@ -1,0 +1,150 @@
+"""A run's config made into objects, everything checked that can be known before it trains."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from kd_jax import analyses, initialize, lookup
+from kd_jax import recipe as recipes
+from kd_jax.data import pipeline
+from kd_jax.data import splits as data_splits
+from kd_jax.errors import UserError, suggest
+from kd_jax.evaluate import Evaluator
+from kd_jax.recipe import Path, Recipe
+from kd_jax.step import Context
+
+KEYS = (
+    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks',
+    'optimizer', 'terms',
+)  # fmt: skip
+SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
+NUMBERS = {
+    'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
+    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.valid': (int, 0),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run's config made into objects, all its names and shapes checked."""
+
+    config: Mapping[str, Any]
+    seed: int
+    where: str
+    recipe: Recipe
+    splits: data_splits.Splits
+    order: pipeline.Order
+    evaluator: Evaluator
+    context: Context
+
+    @property
+    def total_steps(self) -> int:
+        return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
+
+
+def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
+    """Checks everything about a run that can be known before it trains.
+
+    Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
+    class counts.
+
+    Raises:
+      UserError: whatever is wrong with the config, in one sentence.
+    """
+    _check_options(config, where)
+    recipe = recipes.parse(config, where)
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
+        if not isinstance(network.init, str):
+            raise UserError(f"{place}: init is {network.init!r}, but it must be one 'run:NAME' or a run's directory.")
+        if network.update == 'frozen' and not network.init:
+            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME'.")
+    known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
+    splits = data_splits.load(known, seed, where)
+    batch_size = config.get('batch_size', 128)
+    order = pipeline.Order(splits, batch_size, seed)
+    if config.get('epochs', 0):
+        _check_trains(config['epochs'], order, recipe, where)
+    if config.get('cache') and config['data'].get('jitter'):
+        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
+    shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
+    context = initialize.check(recipe, shapes, where)
+    evaluator.check(context, where)
+    for name, options in config.get('analyses', {}).items():
+        _check_analysis(name, options, context, where)
+    for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
+        classes = context[path.source][path.name].shape[-1]
+        if classes != splits.num_classes and len(known) == len(config['data']):
+            raise UserError(
+                f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
+                f'set networks.{path.source}.num_classes={splits.num_classes}.'
+            )
+    return Job(config, seed, where, recipe, splits, order, evaluator, context)
+
+
+def _check_options(config: Mapping[str, Any], where: str) -> None:
+    for key in config:
+        if key not in KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
+    for key in SECTIONS:
+        for name, options in _dictionary(config.get(key, {}), f'{where}.{key}').items():
+            _dictionary(options, f'{where}.{key}.{name}')
+    data = _dictionary(config.get('data', {}), f'{where}.data')
+    for key, (kind, least) in NUMBERS.items():
+        value = data.get(key.removeprefix('data.'), 0) if key.startswith('data.') else config.get(key, 1)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        right_kind = whole or (kind is float and isinstance(value, float))
+        if str(value).startswith('result:') or (right_kind and value >= least):
+            continue
+        what = 'a whole number' if kind is int else 'a number'
+        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {least} or more.')
+
+
+def _dictionary(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f'{where} is {value!r}, but it must be a dictionary.')
+    return value
+
+
+def _check_trains(epochs: float, order: pipeline.Order, recipe: Recipe, where: str) -> None:
+    if not order.steps_per_epoch:
+        size = len(order.epoch(0))
+        raise UserError(f'{where}: batch_size is {order.batch_size}, but an epoch has only {size} examples.')
+    if not round(epochs * order.steps_per_epoch):
+        raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
+    if not (recipe.terms and recipe.trained):
+        raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
+
+
+def _check_analysis(name: str, options: Mapping[str, Any], context: Context, where: str) -> None:
+    place = f"{where}, analysis '{name}'"
+    function = lookup.named(options.get('analysis', ''), analyses, 'analysis', place)
+    positional, keywords = lookup.signature(function)
+    for key in options:
+        if key not in (*positional, *keywords, 'analysis', 'splits'):
+            hint = suggest(key, [*positional, *keywords])
+            raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
+    for key in positional:
+        if key not in options:
+            raise UserError(f'{place}: {function.__name__} needs a path for {key}.')
+        read = read_paths(options[key], place)
+        initialize.check_paths(read if isinstance(read, tuple) else (read,), context, place)
+
+
+def read_paths(read: Any, where: str) -> Path | tuple[Path, ...]:
+    """The path, or the tuple of paths, that a config names."""
+    return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
+
+
+def parameters(job: Job, network: recipes.Network) -> int:
+    """How many parameters a network has, its copies counted."""
+    return sum(a.size for a in jax.tree.leaves(variable_shapes(job, network)['params']))
+
+
+def variable_shapes(job: Job, network: recipes.Network) -> Any:
+    """The shapes of a network's variables."""
+    return initialize.shapes(network, job.context)[0]

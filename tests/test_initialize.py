@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax import initialize, recipe, step
+from kd_jax.errors import UserError
+from kd_jax.evaluate import Evaluator
+
+BATCH = {'image': jnp.ones((4, 3, 3)), 'label': jnp.array([0, 1, 2, 0])}
+NET = {'model': 'mlp', 'hidden': (5,), 'num_classes': 3}
+SGD = {'name': 'sgd', 'learning_rate': 0.1}
+
+
+def recipe_of(networks, terms=None):
+    return recipe.parse({'networks': networks, 'terms': terms or {}, 'optimizer': SGD})
+
+
+def test_a_fresh_module_keeps_its_random_start_and_the_others_take_the_loaded_one():
+    made = recipe_of({'student': {**NET, 'init': 'run:teacher', 'fresh': 'head'}})
+    random, _ = initialize.init_state(made, BATCH, seed=0)
+    loaded = {'params': {'dense1': jax.tree.map(lambda a: a + 1.0, random.params['student']['dense1'])}}
+    state, _ = initialize.init_state(made, BATCH, seed=0, loaded={'student': loaded})
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['head'], random.params['student']['head'])
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['dense1'], loaded['params']['dense1'])
+
+
+def test_each_copy_reads_its_own_copy_of_a_stacked_network():
+    made = recipe_of({'body': {**NET, 'copies': 2}, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
+    state, frozen = initialize.init_state(made, BATCH, seed=0)
+    key = jax.random.key(0)
+    variables = step.variables(state, frozen)
+    context, _ = step.run_networks(made.networks, variables, {'batch': BATCH}, key, train=False)
+    module = made.network('head').module
+    for copy in range(2):
+        own = jax.tree.map(lambda a, copy=copy: a[copy], variables['head'])
+        alone = module.apply(own, context['body']['hidden1'][copy])['logits']
+        np.testing.assert_allclose(context['head']['logits'][copy], alone, rtol=1e-6)
+
+
+def test_copies_share_the_input_of_a_single_network():
+    made = recipe_of({'body': NET, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
+    context = initialize.check(made, BATCH)
+    assert context['head']['logits'].shape == (2, 4, 3)
+
+
+def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_name_from_the_same():
+    first, _ = initialize.init_state(recipe_of({'a': NET, 'b': NET}), BATCH, seed=0)
+    other, _ = initialize.init_state(recipe_of({'z': NET, 'a': NET}), BATCH, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, first.params['a'], other.params['a'])
+    assert not np.array_equal(first.params['a']['head']['kernel'], first.params['b']['head']['kernel'])
+
+
+def test_an_average_of_another_model_is_refused():
+    with pytest.raises(UserError, match="network 'mean' averages 'student': give it the same model"):
+        initialize.check(
+            recipe_of({'student': NET, 'mean': {**NET, 'hidden': (6,), 'update': 'ema', 'of': 'student'}}), BATCH
+        )
+
+
+def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_before_training():
+    made = recipe_of({'student': NET, 'teacher': {**NET, 'update': 'frozen', 'copies': 3, 'init': 'run:x'}})
+    evaluator = Evaluator(made, {'student': {'logits': 'student.logits', 'teacher': 'teacher.logits'}}, 'c')
+    with pytest.raises(UserError, match=r"evaluate 'student': student.logits \(4, 3\)"):
+        evaluator.check(initialize.check(made, BATCH), 'c')
