@@ -23,7 +23,7 @@ KEYS = (
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
-    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.valid': (int, 0),
+    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Where a result came from: the code, the command, the machine, the versions."""
+"""Where a result comes from: the code, the command, the machine, the versions."""
 
-import datetime
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -15,13 +15,13 @@ import jax
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
+@functools.cache
 def of_this_process() -> dict[str, Any]:
-    """Commit, whether the tree had changes, command, time of day, hardware and versions of this process."""
+    """Commit, whether the tree had changes, command, hardware and versions, as they were at the first call."""
     return {
         'commit': _git('rev-parse', 'HEAD'),
         'dirty': bool(_git('status', '--porcelain', '--untracked-files=no')),
         'command': command(),
-        'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'hardware': {
             'processor': _processor(),
             'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),

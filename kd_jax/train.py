@@ -1,5 +1,6 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
+import datetime
 import functools
 import pathlib
 import signal
@@ -43,6 +44,7 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
       UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
       Preempted: SIGTERM or SIGINT arrived; the state is saved.
     """
+    provenance.of_this_process()
     directory.mkdir(parents=True, exist_ok=True)
     batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(job.order.batch_size, int))
     loaded = _load_networks(job, sources)
@@ -184,6 +186,7 @@ def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> di
     return {
         'config': job.config,
         **provenance.of_this_process(),
+        'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
         'steps': job.total_steps,
         'epochs': job.config.get('epochs', 0),

@@ -19,6 +19,7 @@ OPTIONS = {
     'classes': 'training examples of these classes only',
     'exclude': 'no training examples of these classes',
     'subset': "a specialist's classes: labels become their positions, all other classes the dustbin after them",
+    'label_noise': 'share of the training labels replaced by classes drawn at random, anew for each seed',
     'jitter': 'training images are shifted by up to so many pixels',
     'resident': 'keep the data on the device; false streams it',
 }
@@ -83,6 +84,8 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
     if len(chosen) < cut:
         train = {name: array[chosen] for name, array in train.items()}
+    if config.get('label_noise'):
+        train = noisy(train, config['label_noise'], loaded.num_classes, np.random.default_rng([seed, 2]))
     splits = {'train': train, 'test': test}
     if held:
         splits['valid'] = valid
@@ -118,6 +121,12 @@ def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
         raise UserError(
             f'{where}: {label[wrong[0]]} (example {wrong[0]}, {len(wrong)} in all) is not in [0, {num_classes}).'
         )
+
+
+def noisy(arrays: Arrays, share: float, num_classes: int, rng: np.random.Generator) -> Arrays:
+    """The arrays with each label replaced, with probability `share`, by a class drawn uniformly (the right one too)."""
+    drawn = rng.integers(num_classes, size=len(arrays['label']), dtype=np.int32)
+    return {**arrays, 'label': np.where(rng.random(len(drawn)) < share, drawn, arrays['label'])}
 
 
 def relabel(arrays: Arrays, subset: tuple[int, ...]) -> Arrays:

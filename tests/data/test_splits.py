@@ -121,3 +121,19 @@ def test_a_negative_label_is_refused(tmp_path):
 def test_a_source_is_told_what_it_needs():
     with pytest.raises(UserError, match="c, data: source 'npz' needs path, num_classes"):
         splits.load({'source': 'npz'}, 0, 'c')
+
+
+def test_noisy_labels_are_uniform_over_classes_in_their_share_and_leave_the_rest_alone():
+    arrays = {'label': np.zeros(20_000, np.int32)}
+    noisy = splits.noisy(arrays, 0.4, 10, np.random.default_rng(0))['label']
+    # 0.4 * 9 / 10 of the labels change; one standard deviation of that share is 0.0034.
+    assert abs(np.mean(noisy != 0) - 0.36) < 0.015
+    counts = np.bincount(noisy, minlength=10)[1:]
+    assert np.all(np.abs(counts - 800) < 4 * np.sqrt(800))
+
+
+def test_only_training_labels_are_noisy():
+    clean, noisy = (splits.load({'source': 'mnist', 'valid': 100, 'label_noise': share}, 0) for share in (0.0, 0.5))
+    for split in ('valid', 'test'):
+        np.testing.assert_array_equal(clean.arrays[split]['label'], noisy.arrays[split]['label'])
+    assert np.mean(clean.arrays['train']['label'] != noisy.arrays['train']['label']) > 0.4
