@@ -74,6 +74,7 @@ def _loop(
     eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
     sums, saved = position['sums'], time.monotonic()
     started = saved - position['seconds']
+    progress(done, total, {})
     while done < total:
         end = next_boundary(done, total, per_epoch, eval_steps)
         positions, epochs = job.order.steps(done, end - done)
