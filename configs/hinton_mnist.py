@@ -23,7 +23,7 @@ PAPER_TEXT = (
 
 TEMPERATURES = (1.0, 2.0, 2.5, 4.0, 8.0, 20.0)
 WIDTHS = (30, 300, 800)
-PAIRS = dict(source='mnist_pairs', train=20_000, sources=10_000, valid=5000)
+PAIRS = dict(source='mnist_pairs', train=20_000, sources=10_000, valid=5000, jitter=2)
 SPECIALISTS = 10
 SUBSET = 20
 ENSEMBLE_T = 10.0
