@@ -86,6 +86,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
                 f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
             )
         study.forget(planned, workdir, list(changed))
+        runs = study.select(planned, options.only, workdir)
         metrics.write_json(workdir.path / 'study.json', about)
         execute(planned, runs, workdir)
     with checkpoint.disk_errors(workdir.path):
