@@ -153,7 +153,7 @@ def specialists() -> dict[str, Any]:
     for m in range(SPECIALISTS):
         start = dict(net, num_classes=SUBSET + 1, init='run:generalist', fresh=('head',))
         runs[f'specialist_{m}'] = {
-            'data': dict(data, subset=f'{subsets}.{m}'), 'batch_size': 128, 'epochs': 10, 'optimizer': adam(peak=3e-4),
+            'data': dict(data, subset=f'{subsets}.{m}'), 'batch_size': 128, 'epochs': 20, 'optimizer': adam(),
             'networks': {'specialist': start}, 'terms': {'hard': dict(label, logits='specialist.logits')},
         }  # fmt: skip
     networks = {'generalist': dict(net, num_classes=100, update='frozen', init='run:generalist')}
@@ -189,8 +189,8 @@ def student_net(hidden: tuple[int, ...] = (800, 800)) -> dict[str, Any]:
     return dict(model='mlp', hidden=hidden, init_sd=0.01)
 
 
-def adam(peak: float = 1e-3) -> dict[str, Any]:
-    return dict(name='adam', learning_rate=dict(schedule='cosine', peak=peak))
+def adam() -> dict[str, Any]:
+    return dict(name='adam', learning_rate=dict(schedule='cosine', peak=1e-3))
 
 
 def teacher(data: dict[str, Any], epochs: int) -> dict[str, Any]:

@@ -207,8 +207,9 @@ def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys)
     assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
 
 
+@pytest.mark.parametrize('only', ['*', 'student'])
 @pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
-def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, work, monkeypatch, without_report):
+def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, monkeypatch, without_report):
     trained = []
 
     def noted(job, directory, *_):
@@ -216,7 +217,7 @@ def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, w
         return {'last': {'test': {}}, 'seconds': 0.0}
 
     monkeypatch.setattr(run.study.train, 'train', noted)
-    arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--config.runs.{changed}.batch_size=30']
+    arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--only={only}', f'--config.runs.{changed}.batch_size=30']
     assert run.main(arguments) == 0
     assert [directory.name for directory in trained] == again
     assert not any((directory / 'checkpoints').exists() for directory in trained)
