@@ -220,7 +220,7 @@ def test_executing_skips_what_is_finished_and_stops_at_the_first_error(workdir, 
         seen.append((directory.name, {name: path.name for name, path in sources.items()}))
         return {'last': {}}
 
-    monkeypatch.setattr(train, 'prepare', lambda config, *_: config)
+    monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
     monkeypatch.setattr(train, 'train', trained)
     finish(workdir, 'peer-s0')
     done = []

@@ -13,7 +13,7 @@ from orbax.checkpoint import v1 as ocp
 from kd_jax import config_file, initialize, metrics, train
 from kd_jax.data import pipeline
 from kd_jax.errors import UserError
-from kd_jax.job import prepare
+from kd_jax.job import parameters, prepare
 
 CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
 pytestmark = [
@@ -219,4 +219,4 @@ def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
 
 def test_parameters_counts_weights_and_biases_of_every_copy():
     job = prepared('teacher', 'networks.teacher.copies=3')
-    assert train.parameters(job, job.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
+    assert parameters(job, job.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
