@@ -177,8 +177,8 @@ def specialists() -> dict[str, Any]:
 def regularisers() -> dict[str, Any]:
     """Section 6: 3% of the images, hard targets and soft ones of a net that saw all; no early stopping."""
     few = dict(source='mnist', valid=5000, examples=1800)
-    soft = distilled(few, t=2.0, epochs=100, teacher_run='baseline', teacher_net=student_net())
-    hard = baseline(few, epochs=100, optimizer=adam())
+    soft = distilled(few, t=2.0, epochs=150, teacher_run='baseline', teacher_net=student_net())
+    hard = baseline(few, epochs=150, optimizer=adam())
     return {'few_hard': dict(hard, eval_every=20), 'few_soft': dict(soft, eval_every=20)}
 
 
