@@ -182,10 +182,9 @@ def specialists() -> dict[str, Any]:
 def regularisers() -> dict[str, Any]:
     """Section 6: 3% of the images, hard targets and soft ones of a net that saw all; no early stopping."""
     few = dict(source='mnist', valid=5000, examples=1800)
-    runs = {'few_hard': baseline(few, epochs=150, optimizer=adam())}
-    for name, t in (('few_soft', 2.0), ('few_soft_t20', 20.0)):
-        runs[name] = distilled(few, t=t, epochs=150, teacher_run='baseline', teacher_net=student_net())
-    return {name: dict(run, eval_every=20) for name, run in runs.items()}
+    hard = baseline(few, epochs=150, optimizer=adam())
+    soft = distilled(few, t=2.0, epochs=150, teacher_run='baseline', teacher_net=student_net())
+    return {'few_hard': dict(hard, eval_every=20), 'few_soft': dict(soft, eval_every=20)}
 
 
 def teacher_net() -> dict[str, Any]:
@@ -370,7 +369,6 @@ def paper_report() -> dict[str, Any]:
                     'baseline': dict(label='100%, hard targets', paper=dict(zip(few, (0.634, 0.589), strict=True))),
                     'few_hard': dict(label='3%, hard targets', paper=dict(zip(few, (0.673, 0.445), strict=True))),
                     'few_soft': dict(label='3%, soft targets, T = 2', paper=dict(zip(few, (0.654, 0.57), strict=True))),
-                    'few_soft_t20': dict(label='3%, soft targets, T = 20'),
                 },
             ),
         },
@@ -384,14 +382,11 @@ def paper_report() -> dict[str, Any]:
                 value=f'taught_by_probabilities:{ACCURACY}', low='members:last.test.member.accuracy',
                 high=f'{members}.probabilities.accuracy',
             ),
-            **{
-                name: dict(
-                    title=f'Share of the gap between 3% and 100% of the images that soft targets at T = {t} recover',
-                    kind='share', value=f'{name}:{ACCURACY}', low=f'few_hard:{ACCURACY}', high=f'baseline:{ACCURACY}',
-                    paper=0.87,
-                )
-                for name, t in (('few_soft', 2), ('few_soft_t20', 20))
-            },
+            'recovered': dict(
+                title='Share of the gap between 3% and 100% of the images that soft targets at T = 2 recover',
+                kind='share', value=f'few_soft:{ACCURACY}', low=f'few_hard:{ACCURACY}', high=f'baseline:{ACCURACY}',
+                paper=0.87,
+            ),
         },
         'figures': {
             'temperature': dict(
