@@ -281,7 +281,7 @@ def covering(number: int) -> dict[str, str]:
     row = f'analyses.specialists.test.covering.{number}'
     return {
         'images': f'{row}.examples', 'generalist accuracy': f'{row}.generalist_accuracy',
-        'combined accuracy': f'{row}.combined_accuracy', 'errors spared': f'{row}.delta_errors',
+        'combined accuracy': f'{row}.combined_accuracy', 'change in errors': f'{row}.delta_errors',
     }  # fmt: skip
 
 
@@ -391,7 +391,7 @@ def paper_report() -> dict[str, Any]:
         'figures': {
             'temperature': dict(
                 title='Temperature and width', kind='lines', runs=[f'w{width}_t*' for width in WIDTHS],
-                x='config.terms.soft.t', y=ERRORS, by='config.networks.student.hidden.0', by_label='units', log_x=True,
+                x='config.terms.soft.t', y=ERRORS, by='config.networks.student.hidden.0', by_label='{} units', log_x=True,
                 log_y=True, xlabel='temperature', ylabel='test errors',
                 reference={f'{width} units, labels': f'w{width}_hard:{ERRORS}' for width in WIDTHS},
                 caption='The paper: all above 8 alike with 300 or more units a layer; 2.5 to 4 best with 30.',
