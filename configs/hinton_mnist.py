@@ -391,8 +391,8 @@ def paper_report() -> dict[str, Any]:
         'figures': {
             'temperature': dict(
                 title='Temperature and width', kind='lines', runs=[f'w{width}_t*' for width in WIDTHS],
-                x='config.terms.soft.t', y=ERRORS, by='config.networks.student.hidden.0', by_label='{} units', log_x=True,
-                log_y=True, xlabel='temperature', ylabel='test errors',
+                x='config.terms.soft.t', y=ERRORS, by='config.networks.student.hidden.0', by_label='{} units',
+                log_x=True, log_y=True, xlabel='temperature', ylabel='test errors',
                 reference={f'{width} units, labels': f'w{width}_hard:{ERRORS}' for width in WIDTHS},
                 caption='The paper: all above 8 alike with 300 or more units a layer; 2.5 to 4 best with 30.',
             ),
