@@ -73,7 +73,7 @@ def mnist_table() -> dict[str, Any]:
         ),
     }  # fmt: skip
     return {
-        'teacher': teacher(dict(everything, jitter=2), epochs=45),
+        'teacher': dict(teacher(dict(everything, jitter=2), epochs=100), eval_every=5),
         'baseline': baseline(everything, epochs=30),
         'distilled': taught,
         'distilled_jitter': distilled(dict(everything, jitter=2), t=20.0, epochs=30),
