@@ -1,13 +1,14 @@
 """A run's config made into objects, everything checked that can be known before it trains."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from kd_jax import analyses, initialize, lookup
+from kd_jax import analyses, initialize, lookup, sharding
 from kd_jax import recipe as recipes
 from kd_jax.data import pipeline
 from kd_jax.data import splits as data_splits
@@ -17,8 +18,8 @@ from kd_jax.recipe import Path, Recipe
 from kd_jax.step import Context
 
 KEYS = (
-    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'networks',
-    'optimizer', 'terms',
+    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'mesh',
+    'networks', 'optimizer', 'terms',
 )  # fmt: skip
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {
@@ -39,18 +40,24 @@ class Job:
     order: pipeline.Order
     evaluator: Evaluator
     context: Context
+    mesh: Mesh
 
     @property
     def total_steps(self) -> int:
         return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
 
 
-def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
+def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[Any] | None = None) -> Job:
     """Checks everything about a run that can be known before it trains.
 
     Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
     class counts.
 
+    Args:
+      config: of the run.
+      seed: of its data order, initial parameters and randomness.
+      where: the place in the study, for messages.
+      devices: what its mesh is made of; all there are unless said otherwise.
     Raises:
       UserError: whatever is wrong with the config, in one sentence.
     """
@@ -66,8 +73,12 @@ def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
     splits = data_splits.load(known, seed, where)
     batch_size = config.get('batch_size', 128)
     order = pipeline.Order(splits, batch_size, seed)
+    mesh = sharding.make_mesh(
+        _dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
+    )
     if config.get('epochs', 0):
         _check_trains(config['epochs'], order, recipe, where)
+        sharding.check_batch(mesh, batch_size, where)
     if config.get('cache') and config['data'].get('jitter'):
         raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
@@ -83,7 +94,7 @@ def prepare(config: Mapping[str, Any], seed: int, where: str) -> Job:
                 f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
                 f'set networks.{path.source}.num_classes={splits.num_classes}.'
             )
-    return Job(config, seed, where, recipe, splits, order, evaluator, context)
+    return Job(config, seed, where, recipe, splits, order, evaluator, context, mesh)
 
 
 def _check_options(config: Mapping[str, Any], where: str) -> None:

@@ -12,6 +12,7 @@ from kd_jax.errors import UserError, suggest
 from kd_jax.optimizers import Optimizer
 
 UPDATES = ('sgd', 'ema', 'frozen')
+SHARDINGS = ('replicated', 'fsdp')
 TERM_KEYS = ('loss', 'weight', 'mask')
 
 
@@ -49,6 +50,7 @@ class Network:
       fresh: top-level modules that start at random although `init` has them.
       optimizer: of an 'sgd' network.
       stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
+      sharding: 'replicated', or 'fsdp': parameters and optimizer state split over devices (see `sharding.py`).
     """
 
     name: str
@@ -61,6 +63,7 @@ class Network:
     fresh: tuple[str, ...] = ()
     optimizer: Optimizer | None = None
     stacked: tuple[bool, ...] = ()
+    sharding: str = 'replicated'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,13 +146,16 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     inputs = options.pop('input', 'batch.image')
     paths = tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
     fields: dict[str, Any] = {
-        key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh') if key in options
+        key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh', 'sharding') if key in options
     }
     fresh = fields.get('fresh', ())
     fields['fresh'] = (fresh,) if isinstance(fresh, str) else tuple(fresh)
     update = fields.get('update', 'sgd')
     if update not in UPDATES:
         raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
+    sharding = fields.get('sharding', 'replicated')
+    if sharding not in SHARDINGS:
+        raise UserError(f'{where}: there is no sharding {sharding!r}. {suggest(str(sharding), SHARDINGS)}')
     if update == 'ema':
         decay = options.pop('decay', 0.999)
         if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
