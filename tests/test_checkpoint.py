@@ -9,7 +9,6 @@ import shutil
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
@@ -40,12 +39,6 @@ def position(step):
     return {'step': step, 'seconds': step / 3, 'sums': {'hard': (0.1 * step, 3.0)}}
 
 
-def assert_bitwise(got, wanted):
-    raw = lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a  # noqa: E731
-    assert jax.tree.structure(got) == jax.tree.structure(wanted)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b), strict=True), got, wanted)
-
-
 @pytest.fixture
 def saved(tmp_path):
     """A directory with the checkpoints of steps 1 and 2."""
@@ -64,7 +57,7 @@ def restored(directory: pathlib.Path):
     return found
 
 
-def test_state_and_position_come_back_bit_for_bit(saved):
+def test_state_and_position_come_back_bit_for_bit(saved, assert_bitwise):
     got, where = restored(saved)
     assert_bitwise(got, state(2))
     assert where['step'] == 2
@@ -112,7 +105,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(damage, saved, caplog):
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(damage, saved, caplog, assert_bitwise):
     DAMAGES[damage](saved / 'checkpoints' / '2')
     got, where = restored(saved)
     assert_bitwise(got, state(1))
@@ -136,14 +129,14 @@ def test_a_position_of_another_step_than_the_state_is_damage(saved):
     assert restored(saved)[1]['step'] == 1
 
 
-def test_what_a_killed_save_leaves_is_ignored(saved):
+def test_what_a_killed_save_leaves_is_ignored(saved, assert_bitwise):
     half = saved / 'checkpoints' / '3.orbax-checkpoint-tmp'
     shutil.copytree(saved / 'checkpoints' / '2', half)
     (half / 'commit_success.txt').unlink(missing_ok=True)
     assert_bitwise(restored(saved)[0], state(2))
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved):
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, assert_bitwise):
     checkpoints = Checkpoints(saved / 'checkpoints')
     large = state(3)._replace(key=jax.random.split(jax.random.key(0), 100_000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -184,7 +177,7 @@ def teachers(tmp_path):
     return tmp_path
 
 
-def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers):
+def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers, assert_bitwise):
     own = variables(0) | {'batch_stats': {'mean': jnp.zeros(3)}}
     got = load_network(NETWORK, teachers, 'net', own, 'here')
     assert_bitwise(got, variables(1) | {'batch_stats': {'mean': jnp.full(3, 5 / 7)}})

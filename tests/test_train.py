@@ -5,7 +5,6 @@ import pathlib
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
@@ -48,12 +47,6 @@ def final_state(directory):
         return checkpointer.load_checkpointables(newest)['state']
 
 
-def assert_bitwise(got, wanted):
-    raw = lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a  # noqa: E731
-    assert jax.tree.structure(got) == jax.tree.structure(wanted)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b), strict=True), got, wanted)
-
-
 def without_seconds(history):
     return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
 
@@ -65,11 +58,15 @@ def whole(tmp_path_factory):
     return directory, train.train(prepared(), directory, {}, silent)
 
 
-def assert_ends_like(whole, directory, result):
-    assert_bitwise(final_state(directory), final_state(whole[0]))
-    assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
-    assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
-    assert result['last'] == whole[1]['last']
+@pytest.fixture
+def assert_ends_like_it(whole, assert_bitwise):
+    def compare(directory, result):
+        assert_bitwise(final_state(directory), final_state(whole[0]))
+        assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
+        assert without_seconds(metrics.read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
+        assert result['last'] == whole[1]['last']
+
+    return compare
 
 
 @pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
@@ -92,7 +89,9 @@ def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_st
 
 
 @pytest.mark.parametrize(('number', 'at'), [(signal.SIGTERM, 6), (signal.SIGINT, 18), (signal.SIGTERM, 24)])
-def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends(number, at, whole, tmp_path):
+def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends(
+    number, at, assert_ends_like_it, tmp_path
+):
     def ask_to_stop(done, *_):
         if done == at:
             os.kill(os.getpid(), number)
@@ -104,10 +103,12 @@ def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends
     assert stop.value.number == number
     assert signal.getsignal(number) is not None
     assert int(final_state(tmp_path)['step']) == at
-    assert_ends_like(whole, tmp_path, train.train(prepared(), tmp_path, {}, silent))
+    assert_ends_like_it(tmp_path, train.train(prepared(), tmp_path, {}, silent))
 
 
-def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_same(whole, tmp_path, caplog):
+def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_same(
+    assert_ends_like_it, tmp_path, caplog
+):
     def die(done, *_):
         if done == 24:
             raise MemoryError
@@ -122,7 +123,7 @@ def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_sa
     result = train.train(prepared(), tmp_path, {}, lambda done, *_: seen.append(done))
     assert seen == [12, 18, 24]  # on from step 12
     assert 'goes back to the one before' in caplog.text
-    assert_ends_like(whole, tmp_path, result)
+    assert_ends_like_it(tmp_path, result)
 
 
 def test_a_run_at_its_end_is_only_measured(whole):
@@ -141,7 +142,7 @@ def test_history_has_a_row_for_every_evaluation_and_the_best_is_chosen_on_valida
     assert whole[1]['last']['test'] == rows[-1]['test']
 
 
-def test_streamed_data_trains_like_resident_data_bit_for_bit():
+def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
     job = prepared()
     batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(25, int))
     positions, epochs = job.order.steps(9, 6)  # over the end of the first epoch
@@ -177,7 +178,7 @@ def student(whole, tmp_path_factory):
     return job, train._load_networks(job, {'teacher': whole[0]})
 
 
-def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(whole, student, tmp_path):
+def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(whole, student, tmp_path, assert_bitwise):
     job, loaded = student
     saved = final_state(whole[0])['params']['teacher']
     assert_bitwise(loaded['teacher'], {'params': saved})
