@@ -33,6 +33,9 @@ class Run:
         return f'{self.name}-s{self.seed}'
 
 
+Progress = Callable[[Run, int, int, Mapping[str, float]], None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """Runs in an order in which each follows those it needs; `about` is what the report needs to know."""
@@ -59,16 +62,16 @@ def parse(config: Mapping[str, Any], where: str) -> Study:
     for name, run in named.items():
         if not isinstance(run, Mapping):
             raise UserError(f"{where}: run '{name}' is {run!r}, but it must be a dictionary.")
-    needs = {name: tuple(dict.fromkeys(_needs(run))) for name, run in named.items()}
-    for name, others in needs.items():
+    wanted = {name: tuple(dict.fromkeys(_needs(run))) for name, run in named.items()}
+    for name, others in wanted.items():
         for other in others:
             if other not in named:
                 raise UserError(f"{where}: run '{name}' starts from run '{other}'. {suggest(other, named)}")
     seeds = config.get('seeds', 1)
     if not isinstance(seeds, int) or seeds < 1:
         raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
-    ordered = _in_order(needs, where)
-    runs = tuple(Run(name, seed, named[name], needs[name]) for seed in range(seeds) for name in ordered)
+    ordered = _in_order(wanted, where)
+    runs = tuple(Run(name, seed, named[name], wanted[name]) for seed in range(seeds) for name in ordered)
     return Study(runs, {key: value for key, value in config.items() if key != 'runs'}, where)
 
 
@@ -84,12 +87,12 @@ def _needs(tree: Any) -> Iterator[str]:
         yield tree.removeprefix('result:').partition('.')[0]
 
 
-def _in_order(needs: Mapping[str, Sequence[str]], where: str) -> list[str]:
+def _in_order(wanted: Mapping[str, Sequence[str]], where: str) -> list[str]:
     done: list[str] = []
-    while len(done) < len(needs):
-        ready = [name for name in needs if name not in done and set(needs[name]) <= set(done)]
+    while len(done) < len(wanted):
+        ready = [name for name in wanted if name not in done and set(wanted[name]) <= set(done)]
         if not ready:
-            circle = ', '.join(sorted(set(needs) - set(done)))
+            circle = ', '.join(sorted(set(wanted) - set(done)))
             raise UserError(f'{where}: runs {circle} need each other in a circle.')
         done += ready
     return done
@@ -228,11 +231,21 @@ def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def units(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
+    """Runs that are trained together, in an order in which each unit follows those it needs."""
+    return [(run,) for run in runs]
+
+
+def needs(unit: Sequence[Run]) -> set[str]:
+    """The ids of the runs that a unit starts from."""
+    return {f'{name}-s{run.seed}' for run in unit for name in run.needs}
+
+
 def execute(
     study: Study,
     runs: Sequence[Run],
     workdir: Workdir,
-    progress: Callable[[Run, int, int, Mapping[str, float]], None],
+    progress: Progress,
     finished: Callable[[Run, dict[str, Any]], None],
 ) -> None:
     """Trains what is not finished, in order, and writes each result when it is whole.
@@ -241,19 +254,33 @@ def execute(
       UserError: as `train.train`.
       train.Preempted: the process was asked to stop; the same call goes on where it stopped.
     """
-    for run in runs:
-        if workdir.result(run.id) is not None:
-            continue
-        directory = workdir.directory(run.id)
-        job = _prepare(study, run, resolve(run.config, run.seed, workdir))
-        sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-        with checkpoint.disk_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            metrics.write_json(directory / 'config.json', run.config)
-            result = train.train(job, directory, sources, functools.partial(progress, run))
-            result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result}
-            metrics.write_json(workdir.result_path(run.id), result)
-        finished(run, result)
+    for unit in units([run for run in runs if workdir.result(run.id) is None]):
+        for run, result in zip(unit, execute_unit(study, unit, workdir, progress), strict=True):
+            finished(run, result)
+
+
+def execute_unit(study: Study, unit: Sequence[Run], workdir: Workdir, progress: Progress) -> list[dict[str, Any]]:
+    """Trains the runs of one unit in this process, writes their results and returns them.
+
+    All it needs are plain values and the work directory, so that any process that sees the directory can do it.
+
+    Raises:
+      UserError, train.Preempted: as `execute`.
+    """
+    return [_train(study, run, workdir, progress) for run in unit]
+
+
+def _train(study: Study, run: Run, workdir: Workdir, progress: Progress) -> dict[str, Any]:
+    directory = workdir.directory(run.id)
+    job = _prepare(study, run, resolve(run.config, run.seed, workdir))
+    sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
+    with checkpoint.disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        metrics.write_json(directory / 'config.json', run.config)
+        result = train.train(job, directory, sources, functools.partial(progress, run))
+        result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result}
+        metrics.write_json(workdir.result_path(run.id), result)
+    return result
 
 
 def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:
