@@ -11,6 +11,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from kd_jax.sweeps import chain, grid
+
 VARIANTS = ('', 'paper')
 SHORT_TEXT = (
     'A shortened run of section 3: 4,000 of the 60,000 training images and few epochs, so errors are above those of '
@@ -87,14 +89,16 @@ def temperature_by_width() -> dict[str, Any]:
     Narrow nets are cheap and slow to converge: they train for more epochs.
     """
     data = dict(source='mnist', valid=5000, examples=10_000)
-    runs = {}
-    for width, epochs, eval_every in ((30, 80, 40), (300, 40, 20), (800, 12, 4)):
-        net = dict(epochs=epochs, hidden=(width, width))
-        runs[f'w{width}_hard'] = dict(baseline(data, optimizer=adam(), **net), eval_every=eval_every)
-        for t in TEMPERATURES:
-            name = f'w{width}_t{f"{t:g}".replace(".", "_")}'
-            runs[name] = dict(distilled(data, t=t, **net), eval_every=eval_every)
-    return runs
+    hard = dict(baseline(data, epochs=80, optimizer=adam()), eval_every=40)
+    soft = dict(distilled(data, t=1.0, epochs=80), eval_every=40)
+    lengths = ((30, 80, 40), (300, 40, 20), (800, 12, 4))
+    nets = {
+        ('networks.student.hidden', 'epochs', 'eval_every'): [((w, w), epochs, every) for w, epochs, every in lengths]
+    }
+    return chain(
+        grid(hard, nets, 'w{hidden[0]}_hard'),
+        grid(soft, {**nets, 'terms.soft.t': TEMPERATURES}, 'w{hidden[0]}_t{t}'),
+    )
 
 
 def unseen_classes() -> dict[str, Any]:

@@ -33,6 +33,8 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
     try:
         config: ConfigDict = module.get_config(variant)
         report = module.get_report(variant) if hasattr(module, 'get_report') else {}
+    except UserError as error:
+        raise UserError(f'--config={file_and_variant}: {error}') from error
     except Exception as error:
         raise UserError(f'--config={file_and_variant}: get_config failed: {type(error).__name__}: {error}.') from error
     plain = config.to_dict()

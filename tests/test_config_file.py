@@ -85,6 +85,10 @@ def test_a_file_that_is_no_python_is_refused(tmp_path):
         ('def get_config(:', 'cannot be loaded: SyntaxError'),
         ('import no_such_module', 'cannot be loaded: ModuleNotFoundError'),
         ('x = 1', r'defines no get_config'),
+        (
+            "from kd_jax import sweeps\ndef get_config(_): return sweeps.grid({'t': 1.0}, {'tt': (2.0,)}, 't')",
+            r"broken.py: grid 't': the run has no 'tt'. Did you mean 't'\?",
+        ),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path, text, message):
