@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kd_jax import optimizers, step
 from kd_jax.errors import UserError, suggest
-from kd_jax.recipe import Network, Path, Recipe
+from kd_jax.recipe import Network, Normalize, Path, Recipe
 from kd_jax.step import Context, State, Tree
 
 
@@ -31,14 +31,19 @@ def shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
     """The shapes of a network's variables and of its activations, found without computing."""
     inputs = [context[path.source][path.name] for path in network.inputs]
     shaped = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs)
-    return _shapes(network.module, network.copies, network.stacked, shaped)
+    return _shapes(network.module, network.copies, network.stacked, network.normalize, shaped)
 
 
 @functools.lru_cache(maxsize=256)
 def _shapes(
-    module: nn.Module, copies: int, stacked: tuple[bool, ...], inputs: tuple[jax.ShapeDtypeStruct, ...]
+    module: nn.Module,
+    copies: int,
+    stacked: tuple[bool, ...],
+    normalize: Normalize | None,
+    inputs: tuple[jax.ShapeDtypeStruct, ...],
 ) -> tuple[Tree, Tree]:
-    network, key = Network('', module, (), copies=copies, stacked=stacked), jax.random.key(0)
+    network = Network('', module, (), copies=copies, stacked=stacked, normalize=normalize)
+    key = jax.random.key(0)
     variables = jax.eval_shape(lambda key: init_variables(network, inputs, key), key)
     return variables, jax.eval_shape(
         lambda v, x, key: step.forward(network, v, x, key, False)[0], variables, inputs, key

@@ -35,6 +35,26 @@ class Path:
         return cls(source, name, text.startswith('~'))
 
 
+@dataclasses.dataclass(frozen=True)
+class Normalize:
+    """(image - mean) / std, each of one number or one a channel, for images in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def parse(cls, config: Any, where: str) -> 'Normalize':
+        known = ('mean', 'std')
+        if not isinstance(config, Mapping) or set(config) != set(known):
+            raise UserError(f'{where} is {config!r}, but it must be dict(mean=..., std=...).')
+        values = [config[key] if isinstance(config[key], list | tuple) else (config[key],) for key in known]
+        if not all(hyperparameters.is_number(v) and not isinstance(v, Mapping) for both in values for v in both):
+            raise UserError(f'{where}: mean and std are numbers, one or one a channel, not {config!r}.')
+        if len(values[0]) != len(values[1]) or min(values[1], default=0) <= 0:
+            raise UserError(f'{where}: mean and std must be equally many, and std greater than 0, not {config!r}.')
+        return cls(*(tuple(map(float, both)) for both in values))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A named model and how its parameters move.
@@ -48,6 +68,7 @@ class Network:
       copies: how many are stacked on a leading axis of parameters and activations; 0 for one without that axis.
       init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK'.
       fresh: top-level modules that start at random although `init` has them.
+      normalize: its own normalisation of images, applied to its first input.
       optimizer: of an 'sgd' network.
       stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
       sharding: 'replicated', or 'fsdp': parameters and optimizer state split over devices (see `sharding.py`).
@@ -61,6 +82,7 @@ class Network:
     copies: int = 0
     init: str = ''
     fresh: tuple[str, ...] = ()
+    normalize: Normalize | None = None
     optimizer: Optimizer | None = None
     stacked: tuple[bool, ...] = ()
     sharding: str = 'replicated'
@@ -150,6 +172,8 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     }
     fresh = fields.get('fresh', ())
     fields['fresh'] = (fresh,) if isinstance(fresh, str) else tuple(fresh)
+    if 'normalize' in options:
+        fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')
     if update not in UPDATES:
         raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
@@ -170,8 +194,11 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     known = [key for key in inspect.signature(model).parameters if key not in ('parent', 'name')]
     for key in options:
         if key not in known:
-            raise UserError(f'{where}: model {model.__name__} takes no {key!r}. {suggest(key, known)}')
-    module = model(**{key: _hashable(option) for key, option in options.items()})
+            raise UserError(f'{where}: model {config["model"]!r} takes no {key!r}. {suggest(key, known)}')
+    try:
+        module = model(**{key: _hashable(option) for key, option in options.items()})
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from error
     return Network(name, module, paths, optimizer=optimizer, **fields)
 
 

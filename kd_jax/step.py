@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax import hyperparameters, optimizers
-from kd_jax.recipe import Network, Path, Recipe, Term
+from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
 
 Tree = Any
 Context = Mapping[str, Mapping[str, jax.Array]]
@@ -45,6 +45,8 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     mutable = [name for name in variables if name != 'params'] if train else []
 
     def one(variables, key, *inputs):
+        if network.normalize:
+            inputs = (normalized(inputs[0], network.normalize), *inputs[1:])
         out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
         return (out if isinstance(out, Mapping) else {'logits': out}), updated
 
@@ -52,6 +54,14 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
         return one(variables, key, *inputs)
     axes = (0, 0, *(0 if stacked else None for stacked in network.stacked))
     return jax.vmap(one, in_axes=axes)(variables, jax.random.split(key, network.copies), *inputs)
+
+
+def normalized(image: jax.Array, normalize: Normalize) -> jax.Array:
+    """Images as a network expects them: [..., channels], or of any shape where there is one mean alone."""
+    mean, std = (jnp.asarray(numbers, image.dtype) for numbers in (normalize.mean, normalize.std))
+    if mean.size not in (1, image.shape[-1]):
+        raise ValueError(f'normalize has {mean.size} means, but the input has {image.shape[-1]} channels')
+    return (image - mean) / std
 
 
 def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:

@@ -102,7 +102,20 @@ def test_any_callable_is_a_loss_or_a_model():
         (
             {'network_student': {'hiden': [3]}},
             "c, network 'student'",
-            "MLP takes no 'hiden'. Did you mean 'hidden'",
+            "model 'mlp' takes no 'hiden'. Did you mean 'hidden'",
+        ),
+        ({'network_other': {'model': 'vgg', 'depth': 9}}, "c, network 'other'", 'depth is 9, but a VGG network'),
+        ({'network_student': {'normalize': 0.5}}, "c, network 'student'.normalize", 'must be dict(mean=..., std=...)'),
+        ({'network_student': {'normalize': {'mean': 'a', 'std': 1}}}, "c, network 'student'.normalize", 'are numbers'),
+        (
+            {'network_student': {'normalize': {'mean': 0.5, 'std': 0}}},
+            "c, network 'student'.normalize",
+            'std greater than 0',
+        ),
+        (
+            {'network_student': {'normalize': {'mean': (1, 2), 'std': 1}}},
+            "c, network 'student'.normalize",
+            'equally many',
         ),
         ({'network_student': {'update': 'frosen'}}, "c, network 'student'", "Did you mean 'frozen'"),
         (
@@ -144,7 +157,7 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, network 'mean'.decay",
             'must be a number between 0 and 1',
         ),
-        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cnn, mlp'),
+        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, cnn, mlp'),
         ({'term_soft': {'loss': 'dk'}}, "c, term 'soft'", "no loss 'dk'. Did you mean 'kd'"),
         (
             {'term_soft': {'temperature': 2.0}},

@@ -295,6 +295,27 @@ def test_batch_statistics_are_written_back_and_averaged():
     assert_close(state.collections['mean']['batch_stats']['BatchNorm_0'], half, atol=1e-6)
 
 
+def test_each_network_sees_images_normalized_its_own_way():
+    rgb = {**BATCH, 'image': BATCH['image'][:, :3]}
+    own = {'normalize': {'mean': (0.5, 0.25, 0.0), 'std': (0.5, 0.25, 2.0)}}
+    networks = {
+        'student': LINEAR,
+        'teacher': {**LINEAR, **own, 'update': 'frozen'},
+        'single': {**LINEAR, 'normalize': {'mean': 0.5, 'std': 2.0}, 'copies': 2},
+    }
+    recipe = recipe_of(networks, {'soft': soft('student', 'teacher.logits')})
+    state, frozen = start(recipe, rgb)
+    variables, key = steps.variables(state, frozen), jax.random.key(0)
+    context, _ = steps.run_networks(recipe.networks, variables, {'batch': rgb}, key, train=True)
+    for name, image in (
+        ('student', rgb['image']),
+        ('teacher', (rgb['image'] - [0.5, 0.25, 0.0]) / [0.5, 0.25, 2.0]),
+        ('single', (rgb['image'] - 0.5) / 2.0),
+    ):
+        kernel, bias = head(variables[name]['params'])
+        assert_close(context[name]['logits'], image @ kernel + bias[..., None, :], rtol=1e-4, atol=1e-5)
+
+
 def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
     context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
     read = steps.read(context, (recipes.Path('a', 'x'), recipes.Path('b', 'x')))
@@ -335,6 +356,11 @@ def mean_over_copies(logits):
             {'a': {**SMALL, 'copies': 2}},
             {'mean': {'loss': mean_over_copies, 'logits': 'a.logits'}},
             ["term 'mean' gives (8,) for a network of 2 copies: lead with [2, ...]"],
+        ),
+        (
+            {'a': {**SMALL, 'normalize': {'mean': (0.5,) * 3, 'std': (0.5,) * 3}}},
+            {},
+            ["network 'a' does not take batch.image [8, 5]: normalize has 3 means, but the input has 5 channels"],
         ),
         ({'a': {'model': 'cnn', 'num_classes': 3}}, {}, ["network 'a' does not take batch.image [8, 5]"]),
     ],

@@ -1,9 +1,32 @@
 """Models: flax.linen modules that return a dict of named activations, 'logits' among them.
 
-A model's name here is its name in a config; its fields are its options there.
+A model's name here is its name in a config; its fields are its options there. The networks of the CIFAR literature have
+their names of there: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is `wide_resnet` with depth=16, width=2.
 """
+
+import functools
 
 from kd_jax.models.cnn import CNN as cnn
 from kd_jax.models.mlp import MLP as mlp
+from kd_jax.models.resnet import cifar_resnet, resnet
+from kd_jax.models.vgg import VGG as vgg
+from kd_jax.models.wide_resnet import WideResNet as wide_resnet
 
-__all__ = ['cnn', 'mlp']
+WIDE = (32, 64, 128, 256)
+resnet8, resnet14, resnet20, resnet32, resnet44, resnet56, resnet110 = (
+    functools.partial(cifar_resnet, depth=depth) for depth in (8, 14, 20, 32, 44, 56, 110)
+)
+resnet8x4, resnet32x4 = (functools.partial(cifar_resnet, depth=depth, channels=WIDE) for depth in (8, 32))
+resnet18, resnet34, resnet50, resnet101, resnet152 = (
+    functools.partial(resnet, depth=depth) for depth in (18, 34, 50, 101, 152)
+)
+wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2 = (
+    functools.partial(wide_resnet, depth=depth, width=width) for depth in (16, 40) for width in (1, 2)
+)
+vgg8, vgg11, vgg13, vgg16, vgg19 = (functools.partial(vgg, depth=depth) for depth in (8, 11, 13, 16, 19))
+
+__all__ = [
+    'cifar_resnet', 'cnn', 'mlp', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20', 'resnet32',
+    'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152', 'vgg', 'vgg8',
+    'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
+]  # fmt: skip

@@ -1,0 +1,38 @@
+"""Layers with PyTorch's conventions, so that weights trained there give the same outputs here.
+
+Padding is symmetric (flax's 'SAME' pads a strided convolution on one side alone). Batch norm keeps 0.9 of its running
+averages a step (0.1 in PyTorch's words) and takes the batch's own variance for them, where PyTorch takes n / (n - 1) of
+it. Under a mesh the statistics are those of the global batch: the program is compiled for the whole of it.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# He et al. (2015), with the fan of the backward pass.
+he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# Uniform within 1 / sqrt(fan_in): PyTorch's start of a linear layer.
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
+def conv(channels: int, size: int, stride: int = 1, *, name: str, bias: bool = False) -> nn.Conv:
+    """A square convolution with padding size // 2 on every side."""
+    around = (size // 2, size // 2)
+    return nn.Conv(
+        channels, (size, size), (stride, stride), (around, around), use_bias=bias, kernel_init=he_fan_out, name=name
+    )
+
+
+def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
+    """Batch norm; its averages are in the collection 'batch_stats'."""
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
+
+
+def with_channels(image: jax.Array) -> jax.Array:
+    """Images [batch, height, width(, channels)] with their axis of channels."""
+    return image[..., None] if image.ndim == 3 else image
+
+
+def pooled(x: jax.Array) -> jax.Array:
+    """The mean over space, [batch, channels] of [batch, height, width, channels]."""
+    return jnp.mean(x, axis=(1, 2))

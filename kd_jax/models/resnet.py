@@ -1,0 +1,114 @@
+"""Residual networks: He et al. (2016), for images of 32 x 32 (section 4.2) and of 224 x 224 (table 1)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+
+from kd_jax.errors import UserError
+from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
+
+LARGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+class Unit(nn.Module):
+    """A residual unit: two 3 x 3 convolutions, or 1 x 1, 3 x 3 and 1 x 1 to four times `channels` (bottleneck).
+
+    The stride is that of the first 3 x 3 convolution. Returns the sum before the last ReLU.
+    """
+
+    channels: int
+    stride: int = 1
+    bottleneck: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        layers = [(3, self.stride, 1), (3, 1, 1)]
+        if self.bottleneck:
+            layers = [(1, 1, 1), (3, self.stride, 1), (1, 1, 4)]
+        out, shortcut = x, x
+        for number, (size, stride, factor) in enumerate(layers, start=1):
+            out = conv(self.channels * factor, size, stride, name=f'conv{number}')(out)
+            out = batch_norm(train, name=f'bn{number}')(out)
+            out = nn.relu(out) if number < len(layers) else out
+        if x.shape != out.shape:
+            shortcut = conv(out.shape[-1], 1, self.stride, name='shortcut_conv')(x)
+            shortcut = batch_norm(train, name='shortcut_bn')(shortcut)
+        return out + shortcut
+
+
+class ResNet(nn.Module):
+    """Stages of residual units; each stage but the first halves height and width.
+
+    Attributes:
+      units: residual units of each stage.
+      channels: of the stem and of each stage (a bottleneck's output has four times as many).
+      num_classes: size of the output.
+      bottleneck: units of three convolutions.
+      large_images: the stem is a 7 x 7 convolution of stride 2 and a 3 x 3 maximum of stride 2, else one 3 x 3
+        convolution.
+    """
+
+    units: Sequence[int]
+    channels: Sequence[int]
+    num_classes: int
+    bottleneck: bool = False
+    large_images: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """The stages' outputs before and after their last ReLU, and what follows.
+
+        Args:
+          x: [batch, height, width(, channels)].
+        Returns:
+          stem, block1_pre, block1, block2_pre, ... [batch, h, w, c]; features [batch, c]; logits [batch, num_classes].
+        """
+        large = self.large_images
+        x = conv(self.channels[0], 7 if large else 3, 2 if large else 1, name='stem_conv')(with_channels(x))
+        x = nn.relu(batch_norm(train, name='stem_bn')(x))
+        out = {'stem': nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if large else x}
+        x = out['stem']
+        for stage, (units, channels) in enumerate(zip(self.units, self.channels[1:], strict=True), start=1):
+            for number in range(units):
+                stride = 2 if stage > 1 and number == 0 else 1
+                pre = Unit(channels, stride, self.bottleneck, name=f'block{stage}_{number}')(x, train)
+                x = nn.relu(pre)
+            out[f'block{stage}_pre'], out[f'block{stage}'] = pre, x
+        out['features'] = pooled(x)
+        out['logits'] = nn.Dense(self.num_classes, kernel_init=uniform_fan_in, name='head')(out['features'])
+        return out
+
+
+def cifar_resnet(*, depth: int = 20, channels: Sequence[int] = (16, 16, 32, 64), num_classes: int = 100) -> ResNet:
+    """A residual network for images of 32 x 32: three stages of (depth - 2) / 6 units.
+
+    Args:
+      depth: 6 n + 2.
+      channels: of the stem and of the stages; (32, 64, 128, 256) makes 'resnet8x4' and 'resnet32x4' of Tian et al.
+        (2020), "Contrastive representation distillation".
+      num_classes: size of the output.
+    Raises:
+      UserError: no such depth, or not four channels.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise UserError(f'depth is {depth!r}, but a CIFAR ResNet has 6 n + 2 layers: 8, 14, 20, ...')
+    if len(channels) != 4:
+        raise UserError(f'channels is {channels!r}, but there are four: of the stem and of three stages.')
+    return ResNet((((depth - 2) // 6),) * 3, tuple(channels), num_classes)
+
+
+def resnet(*, depth: int = 50, width: int = 1, num_classes: int = 1000) -> ResNet:
+    """A residual network for images of 224 x 224; stride in the 3 x 3 convolution, as torchvision and timm have it.
+
+    Args:
+      depth: 18, 34 (two convolutions a unit), 50, 101 or 152 (bottlenecks).
+      width: every layer has so many times the channels: 152 layers and width 2 are the "R152x2" of Beyer et al. (2022).
+      num_classes: size of the output.
+    Raises:
+      UserError: no such depth.
+    """
+    if depth not in LARGE:
+        raise UserError(f'depth is {depth!r}, but an ImageNet ResNet has {", ".join(map(str, LARGE))} layers.')
+    channels = tuple(width * base for base in (64, 64, 128, 256, 512))
+    return ResNet(LARGE[depth], channels, num_classes, bottleneck=depth >= 50, large_images=True)
