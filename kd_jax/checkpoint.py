@@ -85,7 +85,7 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
       network: what is loaded; its `fresh` modules are left out.
       directory: of the other run.
       source: name of the network there; '' for its only trained one.
-      shapes: the variables as the network's model has them, arrays or shapes.
+      shapes: the variables as the network's model has them, arrays or shapes; where they live, the loaded ones will.
       where: the place in the config, for messages.
     Raises:
       UserError: no checkpoint there, no such network in it, or parameters of other names or shapes.
@@ -103,16 +103,11 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
             tree: Any = checkpointer.checkpointables_metadata(latest).metadata['state']
             there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
             source = source_for(network, source, there, shapes, where, str(directory))
-            wanted = {'params': {source}, 'collections': {source}}
-            abstract = {
-                part: {
-                    key: jax.tree.map(_abstract if key in wanted[part] else lambda _: ocp.PLACEHOLDER, value)
-                    for key, value in subtree.items()
-                }
-                if part in wanted
-                else jax.tree.map(lambda _: ocp.PLACEHOLDER, subtree)
-                for part, subtree in tree.items()
-            }
+            abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
+            for part, modules in _without_fresh(shapes, network).items():
+                place = abstract['params'] if part == 'params' else abstract['collections'][source]
+                key = source if part == 'params' else part
+                place[key] = {**place[key], **jax.tree.map(_abstract, modules)}
             loaded: Any = checkpointer.load_checkpointables(latest, {'state': abstract})['state']
     except UserError:
         raise
@@ -167,7 +162,7 @@ def _without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, 
 
 
 def _abstract(array: Any) -> jax.ShapeDtypeStruct:
-    sharding = getattr(array, 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = getattr(array, 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
 

@@ -1,12 +1,13 @@
 """Exact evaluation: every example counts once, the last partial batch is padded and masked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from kd_jax import initialize, metrics, step
+from kd_jax import initialize, metrics, sharding, step
 from kd_jax.data import pipeline
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
@@ -24,10 +25,19 @@ class Evaluator:
       recipe: whose networks are evaluated.
       config: name -> dict(logits=path, labels=path, teacher=path), `labels` 'batch.label' unless said otherwise and
         `teacher` left out where there is none; empty for every trained or averaged network under its own name.
+      where: the place in the config, for messages.
+      mesh: what batches are split over; the first device alone unless said otherwise.
     """
 
-    def __init__(self, recipe: Recipe, config: Mapping[str, Mapping[str, str]], where: str = 'config'):
+    def __init__(
+        self,
+        recipe: Recipe,
+        config: Mapping[str, Mapping[str, str]],
+        where: str = 'config',
+        mesh: Mesh | None = None,
+    ):
         self.recipe = recipe
+        self.mesh = mesh or sharding.make_mesh({}, jax.local_devices()[:1], where)
         chosen = dict(config) or {
             n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'
         }
@@ -38,8 +48,9 @@ class Evaluator:
                     raise UserError(f"{where}, evaluate '{name}': there is no {key!r}. {suggest(key, KEYS)}")
             paths = {'labels': 'batch.label', **paths}
             self.measured[name] = {k: Path.parse(p, f"{where}, evaluate '{name}'") for k, p in paths.items()}
-        self._sums = jax.jit(self._sums_of_batch)
-        self._read = jax.jit(self._read_batch, static_argnames='paths')
+        whole = sharding.replicated(self.mesh)
+        self._sums = jax.jit(self._sums_of_batch, out_shardings=whole)
+        self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
 
     def check(self, context: step.Context, where: str) -> None:
         """Raises a UserError if an evaluation reads what no network gives, or arrays that do not go together."""
@@ -74,8 +85,8 @@ class Evaluator:
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
         """Numbers of every evaluation over a split: see `metrics.summary`."""
         total: Any = None
-        for positions, mask in pipeline.padded(arrays, BATCH_SIZE):
-            sums = self._sums(variables, pipeline.fetch(arrays, positions), mask)
+        for batch, mask in self._batches(arrays, BATCH_SIZE):
+            sums = self._sums(variables, batch, mask)
             sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
             total = sums if total is None else jax.tree.map(np.add, total, sums)
         return {
@@ -92,11 +103,18 @@ class Evaluator:
         """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
-        for positions, mask in pipeline.padded(arrays, batch_size):
-            read = self._read(variables, pipeline.fetch(arrays, positions), paths)
+        for batch, mask in self._batches(arrays, batch_size):
+            read = self._read(variables, batch, paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))
         return [np.concatenate(part, axis=axis) for part, axis in zip(parts, axes, strict=True)]
+
+    def _batches(self, arrays: Arrays, batch_size: int) -> Iterator[tuple[dict[str, jax.Array], np.ndarray]]:
+        """Batches of at least `batch_size` that the mesh divides, each process fetching its own rows, and masks."""
+        batch_size += -batch_size % sharding.batch_parts(self.mesh)
+        rows, split = sharding.local_rows(self.mesh, batch_size), sharding.batch_sharding(self.mesh)
+        for positions, mask in pipeline.padded(arrays, batch_size):
+            yield sharding.place(split, pipeline.fetch(arrays, positions[rows]), batch_size), mask
 
     def _copies(self, path: Path) -> int:
         return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)

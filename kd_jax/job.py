@@ -81,7 +81,7 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
         sharding.check_batch(mesh, batch_size, where)
     if config.get('cache') and config['data'].get('jitter'):
         raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
-    evaluator = Evaluator(recipe, config.get('evaluate', {}), where)
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
     shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
     context = initialize.check(recipe, shapes, where)
     evaluator.check(context, where)

@@ -60,9 +60,14 @@ def make_mesh(config: Mapping[str, int], devices: Sequence[Any], where: str) -> 
     return Mesh(np.reshape(np.array(devices[:count]), tuple(sizes.values())), AXES, axis_types=kinds)
 
 
+def batch_parts(mesh: Mesh) -> int:
+    """How many parts a batch is cut into."""
+    return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+
+
 def check_batch(mesh: Mesh, batch_size: int, where: str) -> None:
     """Raises a UserError if the devices that share a batch cannot have equal parts of it."""
-    parts = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    parts = batch_parts(mesh)
     if batch_size % parts:
         near = f'batch_size={batch_size - batch_size % parts} or ' if batch_size > parts else ''
         raise UserError(
@@ -106,6 +111,12 @@ def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
     return jax.tree.map(one, shapes)
 
 
+def placed(network: Network, mesh: Mesh, shapes: Any) -> Any:
+    """The shapes of a network's arrays with their shardings, as Orbax restores into."""
+    shardings = variables_sharding(network, mesh, shapes)
+    return jax.tree.map(lambda a, own: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=own), shapes, shardings)
+
+
 def state_sharding(recipe: Recipe, mesh: Mesh, state_shapes: Any) -> Any:
     """The `step.State` of shardings for a state, or for its shapes: every network as its own config says."""
 
@@ -124,6 +135,12 @@ def state_sharding(recipe: Recipe, mesh: Mesh, state_shapes: Any) -> Any:
 def frozen_sharding(recipe: Recipe, mesh: Mesh, frozen_shapes: Mapping[str, Any]) -> dict[str, Any]:
     """Shardings for the variables of the frozen networks."""
     return {name: variables_sharding(recipe.network(name), mesh, tree) for name, tree in frozen_shapes.items()}
+
+
+def replicate(mesh: Mesh, tree: Any) -> Any:
+    """Arrays that every process has whole, whole on every device."""
+    whole = replicated(mesh)
+    return jax.tree.map(lambda array: jax.make_array_from_process_local_data(whole, array, array.shape), tree)
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import analyses, cache, initialize, lookup, metrics, provenance
+from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sharding
 from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline
@@ -46,9 +46,7 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
     """
     provenance.of_this_process()
     directory.mkdir(parents=True, exist_ok=True)
-    batch = pipeline.fetch(job.splits.arrays['train'], np.zeros(job.order.batch_size, int))
-    loaded = _load_networks(job, sources)
-    state, frozen = initialize.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), job.seed, loaded)
+    state, frozen = start(job, _load_networks(job, sources))
     checkpoints = Checkpoints(directory / 'checkpoints')
     position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
     state, position = checkpoints.restore(state) or (state, position)
@@ -62,6 +60,18 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
         checkpoints.close()
 
 
+def start(job: Job, loaded: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+    """The state before the first step and the frozen networks, made where they will live on the run's mesh."""
+    init = functools.partial(initialize.init_state, job.recipe, job.context['batch'], job.seed)
+    return jax.jit(init, out_shardings=shardings(job))(loaded)
+
+
+def shardings(job: Job) -> tuple[State, dict[str, Any]]:
+    """Where the state and the frozen networks live on the run's mesh."""
+    state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
+    return sharding.state_sharding(job.recipe, job.mesh, state), sharding.frozen_sharding(job.recipe, job.mesh, frozen)
+
+
 def _loop(
     job: Job, state: State, frozen, position, checkpoints: Checkpoints, writer: metrics.Writer, stop, progress: Progress
 ) -> State:
@@ -69,7 +79,9 @@ def _loop(
     arrays: Any = job.splits.arrays['train']
     if job.config.get('cache'):
         arrays = cache.record(job.evaluator, steps.variables(state, frozen), arrays, job.order.batch_size)
-    resident = jax.device_put(arrays) if job.config['data'].get('resident', True) else None
+    resident = sharding.replicate(job.mesh, arrays) if job.config['data'].get('resident', True) else None
+    batch_size, by_step = job.order.batch_size, sharding.batch_sharding(job.mesh, lead=1)
+    rows = sharding.local_rows(job.mesh, batch_size)
     per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
     eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
     sums, saved = position['sums'], time.monotonic()
@@ -78,7 +90,8 @@ def _loop(
     while done < total:
         end = next_boundary(done, total, per_epoch, eval_steps)
         positions, epochs = job.order.steps(done, end - done)
-        xs = positions if resident is not None else pipeline.fetch(arrays, positions)
+        mine = positions[:, rows]
+        xs = sharding.place(by_step, mine if resident is not None else pipeline.fetch(arrays, mine), batch_size)
         state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, epochs)
         chunk = jax.device_get(chunk)
         _check_finite(chunk, done, job, checkpoints)
@@ -115,17 +128,30 @@ def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int) -> int
 
 
 def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
-    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches."""
+    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches.
+
+    The state and the frozen networks stay where `start` puts them, each batch is split over the mesh, and resident data
+    is whole on every device.
+    """
     train_step = steps.make_train_step(job.recipe, job.total_steps)
     jitter = job.config['data'].get('jitter', 0)
+    of_state, of_frozen = shardings(job)
+    whole, split = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh)
+    by_step = sharding.batch_sharding(job.mesh, lead=1)
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(
+        jax.jit,
+        donate_argnums=0,
+        in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
+        out_shardings=(of_state, whole),
+    )
     def run_chunk(state: State, hparams, frozen, resident, xs, epochs):
         key = steps.fold_in_name(state.key, 'augment')
 
         def body(state, x):
             positions_or_batch, epoch = x
             batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch)
+            batch = jax.lax.with_sharding_constraint(batch, split)
             return train_step(state, hparams, frozen, pipeline.view(batch, key, epoch, jitter))
 
         return jax.lax.scan(body, state, (xs, epochs))
@@ -167,7 +193,7 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
         where = f"{job.where}, network '{network.name}'"
         if not network.init:
             continue
-        shapes = variable_shapes(job, network)
+        shapes = sharding.placed(network, job.mesh, variable_shapes(job, network))
         run, _, source = network.init.removeprefix('run:').partition('/')
         directory, source = (
             (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
