@@ -1,6 +1,7 @@
 """A run's config made into objects, everything checked that can be known before it trains."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from jax.sharding import Mesh
 
 from kd_jax import analyses, initialize, lookup, sharding
 from kd_jax import recipe as recipes
-from kd_jax.data import pipeline
+from kd_jax.data import augment, pipeline
 from kd_jax.data import splits as data_splits
 from kd_jax.errors import UserError, suggest
 from kd_jax.evaluate import Evaluator
@@ -79,14 +80,19 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
     if config.get('epochs', 0):
         _check_trains(config['epochs'], order, recipe, where)
         sharding.check_batch(mesh, batch_size, where)
-    if config.get('cache') and config['data'].get('jitter'):
-        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; it needs data.jitter=0.')
+    if config.get('cache') and splits.augment:
+        drawn = ', '.join(splits.augment)
+        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; leave out {drawn}.')
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
-    shapes = jax.eval_shape(pipeline.plain_view, pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int)))
+    batch = pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int))
+    seen = functools.partial(pipeline.view, options=splits.augment, num_classes=splits.num_classes)
+    shapes = jax.eval_shape(seen, batch, jax.random.key(0), np.zeros((), np.int32))
+    _check_mixing(recipe, splits, where)
     context = initialize.check(recipe, shapes, where)
-    evaluator.check(context, where)
+    evaluated = {**context, 'batch': jax.eval_shape(pipeline.plain_view, batch)}
+    evaluator.check(evaluated, where)
     for name, options in config.get('analyses', {}).items():
-        _check_analysis(name, options, context, where)
+        _check_analysis(name, options, evaluated, where)
     for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
         classes = context[path.source][path.name].shape[-1]
         if classes != splits.num_classes and len(known) == len(config['data']):
@@ -129,6 +135,16 @@ def _check_trains(epochs: float, order: pipeline.Order, recipe: Recipe, where: s
         raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
     if not (recipe.terms and recipe.trained):
         raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
+
+
+def _check_mixing(recipe: Recipe, splits: data_splits.Splits, where: str) -> None:
+    """Refuses terms that teach a mixed image the label of one of its two."""
+    for term in recipe.terms if augment.mixes(splits.augment) else ():
+        if any((path.source, path.name) == ('batch', 'label') for path in term.paths()):
+            raise UserError(
+                f"{where}, term '{term.name}' reads 'batch.label', but data.augment mixes the images: read the mixed "
+                "labels 'batch.target' with a loss that takes distributions, such as cross_entropy."
+            )
 
 
 def _check_analysis(name: str, options: Mapping[str, Any], context: Context, where: str) -> None:

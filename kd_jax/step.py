@@ -1,6 +1,5 @@
 """The training step: every method of distillation is a recipe for this one function."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax import hyperparameters, optimizers
+from kd_jax.keys import fold_in_name
 from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
 
 Tree = Any
@@ -25,11 +25,6 @@ class State(NamedTuple):
     collections: dict[str, Tree]
     opt_state: dict[str, Tree]
     key: jax.Array
-
-
-def fold_in_name(key: jax.Array, name: str) -> jax.Array:
-    """A key of its own for each name, the same in every process and recipe."""
-    return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big'))
 
 
 def read(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:

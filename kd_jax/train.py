@@ -134,7 +134,7 @@ def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
     is whole on every device.
     """
     train_step = steps.make_train_step(job.recipe, job.total_steps)
-    jitter = job.config['data'].get('jitter', 0)
+    options, num_classes = job.splits.augment, job.splits.num_classes
     of_state, of_frozen = shardings(job)
     whole, split = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh)
     by_step = sharding.batch_sharding(job.mesh, lead=1)
@@ -152,7 +152,7 @@ def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
             positions_or_batch, epoch = x
             batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch)
             batch = jax.lax.with_sharding_constraint(batch, split)
-            return train_step(state, hparams, frozen, pipeline.view(batch, key, epoch, jitter))
+            return train_step(state, hparams, frozen, pipeline.view(batch, key, epoch, options, num_classes))
 
         return jax.lax.scan(body, state, (xs, epochs))
 

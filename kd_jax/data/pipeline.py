@@ -47,12 +47,11 @@ def fetch(arrays: Mapping[str, Any], positions: Any) -> dict[str, Any]:
     return jax.tree.map(lambda array: array[positions], dict(arrays))
 
 
-def view(batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, jitter: int) -> dict[str, jax.Array]:
-    """The batch as networks see it in training: images in [0, 1], shifted as `jitter` says, keyed by example id."""
-    out = plain_view(batch)
-    if jitter:
-        out['image'] = augment.jitter(out['image'], augment.example_keys(key, epoch, batch['id']), jitter)
-    return out
+def view(
+    batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any], num_classes: int
+) -> dict[str, jax.Array]:
+    """The batch as networks see it in training: images in [0, 1], augmented; see `augment.augmented`."""
+    return augment.augmented(plain_view(batch), key, epoch, options, num_classes)
 
 
 def plain_view(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -3,13 +3,14 @@
 import functools
 import pathlib
 import zipfile
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kd_jax.errors import UserError
 
-__all__ = ['mnist', 'mnist_pairs', 'npz', 'tfds']
+__all__ = ['cifar10', 'cifar100', 'mnist', 'mnist_pairs', 'npz', 'tfds']
 
 Arrays = dict[str, np.ndarray]
 
@@ -95,6 +96,18 @@ def npz(*, path: str, num_classes: int) -> Source:
     return Source(train, test, num_classes)
 
 
+@functools.cache
+def cifar10(*, data_dir: str | None = None) -> Source:
+    """CIFAR-10 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 10); see `tfds`."""
+    return tfds(name='cifar10', data_dir=data_dir)
+
+
+@functools.cache
+def cifar100(*, data_dir: str | None = None) -> Source:
+    """CIFAR-100 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 100); see `tfds`."""
+    return tfds(name='cifar100', data_dir=data_dir)
+
+
 def tfds(*, name: str, data_dir: str | None = None) -> Source:
     """A prepared TFDS data set of images and labels, read into memory without TensorFlow.
 
@@ -104,22 +117,28 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
     Raises:
       UserError: the directory holds no such data set in a format that can be read at random (array_record).
     """
-    import tensorflow_datasets as datasets
+    (train, test), num_classes = _prepared(name, data_dir, ('train', 'test'))
 
-    try:
-        builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
-        splits = {split: builder.as_data_source(split=split) for split in ('train', 'test')}
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f'data.name={name!r} was not found prepared in {data_dir or "the default TFDS directory"} ({reason}); '
-            f'prepare it once with `tfds build {name} --file_format=array_record`.'
-        ) from error
-
-    def read(split: str) -> Arrays:
-        examples = [splits[split][i] for i in range(len(splits[split]))]
+    def read(split: Sequence[Any]) -> Arrays:
+        examples = [split[i] for i in range(len(split))]
         image = np.stack([example['image'] for example in examples])
         label = np.array([example['label'] for example in examples], np.int32)
         return {'image': image[..., 0] if image.shape[-1] == 1 else image, 'label': label}
 
-    return Source(read('train'), read('test'), builder.info.features['label'].num_classes)
+    return Source(read(train), read(test), num_classes)
+
+
+def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], int]:
+    """The splits of a prepared TFDS data set, which read an example when indexed, and the number of its classes."""
+    import tensorflow_datasets as datasets
+
+    try:
+        builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
+        return [builder.as_data_source(split=s) for s in splits], builder.info.features['label'].num_classes
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f'data set {name!r} was not found prepared in {data_dir or "the default TFDS directory"} ({reason}); '
+            f'prepare it once with `tfds build {name} --file_format=array_record` (needs TensorFlow), '
+            'or set data.data_dir to where it is.'
+        ) from error

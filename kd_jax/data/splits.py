@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax import lookup
-from kd_jax.data import sources
+from kd_jax.data import augment, sources
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
 
@@ -20,7 +20,8 @@ OPTIONS = {
     'exclude': 'no training examples of these classes',
     'subset': "a specialist's classes: labels become their positions, all other classes the dustbin after them",
     'label_noise': 'share of the training labels replaced by classes drawn at random, anew for each seed',
-    'jitter': 'training images are shifted by up to so many pixels',
+    'augment': 'what is drawn anew for each training image and epoch, see `augment.OPTIONS`',
+    'jitter': 'training images are shifted by up to so many pixels: augment.crop by the name of Hinton et al.',
     'resident': 'keep the data on the device; false streams it',
 }
 
@@ -31,13 +32,14 @@ class Splits:
 
     `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest,
     (1 - s) / s when the subset is a share s of the data and half of each batch; 1 without a subset or for one of
-    more than half.
+    more than half. `augment`: the augmentations of the training split that are on.
     """
 
     arrays: Mapping[str, Arrays]
     num_classes: int
     subset: tuple[int, ...] = ()
     oversampling: float = 1.0
+    augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
@@ -59,6 +61,7 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in config]
     if missing:
         raise UserError(f'{place}: source {config["source"]!r} needs {", ".join(missing)}.')
+    augmentations = _augmentations(config, place)
     loaded = source(**{key: config[key] for key in own if key in config})
     train, test = with_ids(loaded.train), with_ids(loaded.test)
     check_labels(train, loaded.num_classes, f'{place}, training labels')
@@ -90,12 +93,19 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     if held:
         splits['valid'] = valid
     if not subset:
-        return Splits(splits, loaded.num_classes)
+        return Splits(splits, loaded.num_classes, augment=augmentations)
     share = float(np.mean(np.isin(splits['train']['label'], subset)))
     if not share:
         raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
     relabelled = {split: relabel(arrays, subset) for split, arrays in splits.items()}
-    return Splits(relabelled, len(subset) + 1, subset, oversampling=max(1.0, (1.0 - share) / share))
+    return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations)
+
+
+def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
+    options = augment.parse(config.get('augment', {}), f'{place}.augment')
+    if config.get('jitter') and 'crop' in options:
+        raise UserError(f'{place}: jitter and augment.crop are one and the same; set one of them.')
+    return {'crop': config['jitter'], **options} if config.get('jitter') else options
 
 
 def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:

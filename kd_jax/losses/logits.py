@@ -13,20 +13,28 @@ Average = Literal['probabilities', 'logits', 'losses']
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Fraction = 0.0) -> jax.Array:
-    """Cross-entropy to integer labels, smoothed towards the uniform distribution.
+    """Cross-entropy to labels, smoothed towards the uniform distribution.
 
     Szegedy et al. (2016), section 7: the target is (1 - label_smoothing) * one_hot + label_smoothing / num_classes.
 
     Args:
       logits: [..., num_classes].
-      labels: integers in [0, num_classes), broadcast against the leading axes of `logits`.
+      labels: integers in [0, num_classes), broadcast against the leading axes of `logits`; or distributions over
+        classes, floats [..., num_classes].
       label_smoothing: share of the target that is uniform.
     Returns:
       nats per example, [...].
+    Raises:
+      UserError: distributions over another number of classes.
     """
     log_q = _softened(logits, 1.0)
-    labels = jnp.broadcast_to(labels, logits.shape[:-1])
-    picked = jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        if labels.shape[-1:] != logits.shape[-1:]:
+            raise UserError(f'the labels are distributions over other classes: {labels.shape} and {logits.shape}')
+        picked = jnp.sum(labels * log_q, axis=-1)
+    else:
+        labels = jnp.broadcast_to(labels, logits.shape[:-1])
+        picked = jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
     return -(1.0 - label_smoothing) * picked - label_smoothing * jnp.mean(log_q, axis=-1)
 
 

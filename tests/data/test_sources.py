@@ -129,6 +129,19 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, kind):
 
 def test_a_tfds_directory_without_the_data_set_is_refused(tmp_path):
     with pytest.raises(
-        UserError, match=r"data.name='fashion_mnist' was not found prepared in .*; prepare it once with"
+        UserError, match=r"'fashion_mnist' was not found prepared in .*; prepare it once with `tfds build fashion_mnist"
     ):
         sources.tfds(name='fashion_mnist', data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(('source', 'num_classes'), [(sources.cifar10, 10), (sources.cifar100, 100)])
+def test_the_cifar_sets_are_read_as_8_bit_images_with_their_number_of_classes(source, num_classes):
+    import tensorflow_datasets as datasets
+
+    with datasets.testing.mock_data(num_examples=7):
+        loaded = source.__wrapped__()
+    assert loaded.num_classes == num_classes
+    for arrays in (loaded.train, loaded.test):
+        assert arrays['image'].shape == (7, 32, 32, 3)
+        assert arrays['image'].dtype == np.uint8
+        assert arrays['label'].dtype == np.int32

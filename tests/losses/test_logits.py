@@ -190,3 +190,26 @@ def test_the_gradient_of_cross_entropy_is_that_of_finite_differences():
     with jax.enable_x64(True):
         logits, labels = np.random.default_rng(4).normal(size=(3, 4)), np.array([0, 3, 1])
         check_grads(lambda z: cross_entropy(z, labels, label_smoothing=0.3), (logits,), order=1, modes='rev')
+
+
+def test_cross_entropy_to_a_distribution_is_the_mean_over_it_of_cross_entropy_to_labels():
+    # logits ln 2, ln 1, ln 1: probabilities 1/2, 1/4, 1/4. 0.75 ln 2 + 0.25 ln 4 = 1.25 ln 2.
+    logits, target = log(2, 1, 1)[None], np.array([[0.75, 0.0, 0.25]], np.float32)
+    np.testing.assert_allclose(cross_entropy(logits, target), 1.25 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(
+        cross_entropy(logits, target, label_smoothing=0.1),
+        0.75 * cross_entropy(logits, np.array([0]), label_smoothing=0.1)
+        + 0.25 * cross_entropy(logits, np.array([2]), label_smoothing=0.1),
+        rtol=1e-6,
+    )
+
+
+def test_one_hot_targets_are_labels_for_every_stacked_copy():
+    logits, labels = random_logits(3, 5, 4), np.array([0, 3, 1, 1, 2])
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    np.testing.assert_allclose(cross_entropy(logits, one_hot), cross_entropy(logits, labels), rtol=1e-6)
+
+
+def test_targets_over_other_classes_are_refused():
+    with pytest.raises(UserError, match='distributions over other classes'):
+        losses.cross_entropy(random_logits(4, 3), np.ones((4, 1), np.float32))
