@@ -104,7 +104,7 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
             there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
             source = source_for(network, source, there, shapes, where, str(directory))
             abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-            for part, modules in _without_fresh(shapes, network).items():
+            for part, modules in without_fresh(shapes, network).items():
                 place = abstract['params'] if part == 'params' else abstract['collections'][source]
                 key = source if part == 'params' else part
                 place[key] = {**place[key], **jax.tree.map(_abstract, modules)}
@@ -116,7 +116,7 @@ def load_network(network: Network, directory: pathlib.Path, source: str, shapes:
             f'{where}: the checkpoint in {directory} cannot be read ({_first_line(error)}); delete the result of that '
             'run and run the same command again.'
         ) from error
-    return _without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
+    return without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
 
 
 def source_for(
@@ -138,11 +138,9 @@ def source_for(
     if source not in there:
         what = f'no network {source!r}' if source else 'several networks: say which, NAME/NETWORK'
         raise UserError(f'{where}: {origin} has {what}. {suggest(source, there)}')
-    for module in network.fresh:
-        if module not in own['params']:
-            raise UserError(f'{where} has no module {module!r} to start fresh. {suggest(module, own["params"])}')
+    check_fresh(network, own, where)
     shapes = [
-        {name: tuple(a.shape) for name, a in flat(_without_fresh(tree, network)).items()}
+        {name: tuple(a.shape) for name, a in flat(without_fresh(tree, network)).items()}
         for tree in (there[source], own)
     ]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
@@ -154,7 +152,15 @@ def source_for(
     return source
 
 
-def _without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:
+def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:
+    """Raises a UserError if the network's model, of variables `own`, lacks one of its `fresh` modules."""
+    for module in network.fresh:
+        if module not in own['params']:
+            raise UserError(f'{where} has no module {module!r} to start fresh. {suggest(module, own["params"])}')
+
+
+def without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:
+    """The network's variables without its `fresh` modules."""
     return {
         part: {name: tree for name, tree in modules.items() if name not in network.fresh}
         for part, modules in variables.items()

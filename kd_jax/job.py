@@ -67,9 +67,11 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
         if not isinstance(network.init, str):
-            raise UserError(f"{place}: init is {network.init!r}, but it must be one 'run:NAME' or a run's directory.")
+            raise UserError(
+                f"{place}: init is {network.init!r}, but it must be one 'run:NAME', 'torch:FILE' or a run's directory."
+            )
         if network.update == 'frozen' and not network.init:
-            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME'.")
+            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME' or init='torch:FILE'.")
     known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
     splits = data_splits.load(known, seed, where)
     batch_size = config.get('batch_size', 128)

@@ -66,7 +66,7 @@ class Network:
       update: 'sgd' (its optimizer trains it), 'ema' (follows the network `of`) or 'frozen'.
       of: the network that an 'ema' network averages.
       copies: how many are stacked on a leading axis of parameters and activations; 0 for one without that axis.
-      init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK'.
+      init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or a run's directory.
       fresh: top-level modules that start at random although `init` has them.
       normalize: its own normalisation of images, applied to its first input.
       optimizer: of an 'sgd' network.

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kd_jax import checkpoint, metrics, train
+from kd_jax import checkpoint, metrics, torch_weights, train
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, prepare, variable_shapes
 from kd_jax.recipe import Network
@@ -179,6 +179,9 @@ def jobs(study: Study) -> dict[str, Job]:
 
 def _check_init(network: Network, job: Job, ready: Mapping[str, Job]) -> None:
     where, own = f"{job.where}, network '{network.name}'", variable_shapes(job, network)
+    if network.init.startswith('torch:'):
+        torch_weights.load(network, network.init.removeprefix('torch:'), own, where)
+        return
     if not network.init.startswith('run:'):
         checkpoint.load_network(network, pathlib.Path(network.init), '', own, where)
         return

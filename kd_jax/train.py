@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sharding
+from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sharding, torch_weights
 from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline
@@ -194,6 +194,10 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
         if not network.init:
             continue
         shapes = sharding.placed(network, job.mesh, variable_shapes(job, network))
+        if network.init.startswith('torch:'):
+            path = network.init.removeprefix('torch:')
+            loaded[network.name] = torch_weights.load(network, path, shapes, where)
+            continue
         run, _, source = network.init.removeprefix('run:').partition('/')
         directory, source = (
             (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')

@@ -1,5 +1,6 @@
 """Residual networks: He et al. (2016), for images of 32 x 32 (section 4.2) and of 224 x 224 (table 1)."""
 
+import re
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -78,6 +79,14 @@ class ResNet(nn.Module):
         out['features'] = pooled(x)
         out['logits'] = nn.Dense(self.num_classes, kernel_init=uniform_fan_in, name='head')(out['features'])
         return out
+
+    @staticmethod
+    def torch_name(module: str) -> str:
+        """'layer1.0.conv2' for 'block1_0.conv2': names of RepDistiller, mdistiller, torchvision and timm."""
+        module = re.sub(r'^block(\d)_(\d+)', r'layer\1.\2', module)
+        for ours, theirs in (('stem_', ''), ('shortcut_conv', 'downsample.0'), ('shortcut_bn', 'downsample.1')):
+            module = module.replace(ours, theirs)
+        return {'conv': 'conv1', 'bn': 'bn1', 'head': 'fc'}.get(module, module)
 
 
 def cifar_resnet(*, depth: int = 20, channels: Sequence[int] = (16, 16, 32, 64), num_classes: int = 100) -> ResNet:

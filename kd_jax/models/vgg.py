@@ -54,3 +54,12 @@ class VGG(nn.Module):
             out['features']
         )
         return out
+
+    @staticmethod
+    def torch_name(module: str) -> str:
+        """'block0.3' for 'stem_conv1': names of RepDistiller and mdistiller, where ReLUs are numbered too."""
+        block, _, layer = module.replace('stem', 'block0').partition('_')
+        if not layer:
+            return 'classifier'
+        number = int(layer.removeprefix('conv').removeprefix('bn'))
+        return f'{block}.{3 * number + layer.startswith("bn")}'

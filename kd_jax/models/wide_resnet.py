@@ -1,5 +1,7 @@
 """Wide residual networks: Zagoruyko & Komodakis (2016), arXiv 1605.07146."""
 
+import re
+
 import flax.linen as nn
 import jax
 
@@ -73,3 +75,9 @@ class WideResNet(nn.Module):
         out['features'] = pooled(nn.relu(out['block3_pre']))
         out['logits'] = nn.Dense(self.num_classes, kernel_init=uniform_fan_in, name='head')(out['features'])
         return out
+
+    @staticmethod
+    def torch_name(module: str) -> str:
+        """'block1.layer.0.conv2' for 'block1_0.conv2': names of RepDistiller and mdistiller."""
+        module = re.sub(r'^block(\d)_(\d+)', r'block\1.layer.\2', module).replace('shortcut_conv', 'convShortcut')
+        return {'stem_conv': 'conv1', 'bn': 'bn1', 'head': 'fc'}.get(module, module)
