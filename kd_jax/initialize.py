@@ -108,10 +108,12 @@ def check(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -
         check_paths(term.paths(), context, place)
         with explained(f'{place} does not fit {_shown(term.paths(), context)}'):
             numbers = recipe.hparams['terms'][term.name]
-            array = jax.eval_shape(lambda c, t=term, n=numbers: step.values(t, c, n, jnp.zeros(())), context)
+            array = jax.eval_shape(lambda c, t=term, n=numbers: step.values(t, recipe, c, n, jnp.zeros(())), context)
         copies = step.trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
             raise UserError(f'{place} gives {array.shape} for a network of {copies} copies: lead with [{copies}, ...].')
+        with explained(f'{place} does not fit {_shown(term.paths(), context)}'):
+            jax.eval_shape(lambda c, a, t=term: step.reduce(t, recipe, c, a), context, array)
     return context
 
 

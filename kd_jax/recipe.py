@@ -93,6 +93,7 @@ class Term:
     """One weighted loss: a pure function, the paths it reads, its options, and an optional mask.
 
     `reads` has, for each positional parameter of `loss`, a path or a tuple of paths (stacked on a new leading axis).
+    `compares` says that the loss relates the examples of a batch to each other: it declares `where`, for the mask.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Term:
     static: Mapping[str, Any]
     schedules: Mapping[str, str]
     mask: Path | None = None
+    compares: bool = False
 
     def paths(self) -> list[Path]:
         flat = [p for read in self.reads for p in (read if isinstance(read, tuple) else (read,))]
@@ -207,6 +209,7 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
         raise UserError(f'{where} has no loss. {suggest("", losses.__all__)}')
     loss = lookup.named(config['loss'], losses, 'loss', where)
     positional, keywords = lookup.signature(loss)
+    compares = keywords.pop('where', None) is not None
     for key in config:
         if key not in (*positional, *keywords, *TERM_KEYS):
             hint = suggest(key, [*positional, *keywords, *TERM_KEYS])
@@ -238,7 +241,7 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
             static[key] = _hashable(option)
     hparams['terms'][name] = numbers
     mask = Path.parse(config['mask'], where) if config.get('mask') else None
-    return Term(name, loss, tuple(reads), static, schedules, mask)
+    return Term(name, loss, tuple(reads), static, schedules, mask, compares)
 
 
 def _check_option(key: str, option: Any, annotation: Any, where: str) -> None:

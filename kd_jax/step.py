@@ -1,5 +1,6 @@
 """The training step: every method of distillation is a recipe for this one function."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax import hyperparameters, optimizers
+from kd_jax.errors import UserError
 from kd_jax.keys import fold_in_name
 from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
 
@@ -101,28 +103,63 @@ def run_networks(
     return context, updated
 
 
-def values(term: Term, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> jax.Array:
-    """What the term's loss gives before mask and weight: one value an example, or one for the whole batch."""
+def values(term: Term, recipe: Recipe, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> jax.Array:
+    """What the term's loss gives before mask and weight: one value an example, or one for the whole batch.
+
+    A loss that compares examples with each other is given the mask, and of stacked copies one at a time.
+    """
     now = {
         key: hyperparameters.value(schedule, numbers[key], progress)
         for key, schedule in term.schedules.items()
         if key != 'weight'
     }
-    return term.loss(*[read(context, path) for path in term.reads], **term.static, **now)
+    loss = functools.partial(term.loss, **term.static, **now)
+    arrays = [read(context, path) for path in term.reads]
+    if not term.compares:
+        return loss(*arrays)
+    mask = None if term.mask is None else read(context, term.mask)
+    copies = trained_copies(term, recipe)
+    if not copies:
+        return loss(*arrays, where=mask)
+    axes = [_axis_of_copies(path, recipe, copies) for path in (*term.reads, term.mask)]
+    return jax.vmap(lambda where, *own: loss(*own, where=where), in_axes=(axes[-1], *axes[:-1]))(mask, *arrays)
+
+
+def _axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies: int) -> int | None:
+    """Where the axis of the trained copies is in what is read; None if it does not come from as many."""
+    path = read[0] if isinstance(read, tuple) else read
+    if path is None or path.source == 'batch' or recipe.network(path.source).copies != copies:
+        return None
+    return int(isinstance(read, tuple))
 
 
 def reduce(term: Term, recipe: Recipe, context: Context, array: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(sum, count) of a term's values where its mask holds.
 
+    A mask has the leading axes of the values after the one of copies, and holds for all that the others range over.
     Over the stacked copies of a trained network the loss is summed and only examples are counted, so each copy learns
-    exactly as it would alone.
+    exactly as it would alone. One value for the whole batch counts for as many examples as the mask lets through.
+
+    Raises:
+      UserError: the mask's shape does not fit, or it can no longer be applied to one value for the whole batch.
     """
-    if term.mask is not None:
-        mask = jnp.broadcast_to(read(context, term.mask), array.shape).astype(array.dtype)
-        array, count = jnp.where(mask > 0, array, 0.0) * mask, jnp.sum(mask)
-    else:
-        count = jnp.asarray(array.size, jnp.float32)
-    return jnp.sum(array), count / max(1, trained_copies(term, recipe))
+    copies = trained_copies(term, recipe)
+    if term.mask is None:
+        return jnp.sum(array), jnp.asarray(array.size, jnp.float32) / max(1, copies)
+    mask, lead = read(context, term.mask), int(copies > 0)
+    own = 0 if _axis_of_copies(term.mask, recipe, copies) is None else lead
+    if array.ndim == lead:
+        if not term.compares:
+            raise UserError('it gives one value for the whole batch: to be masked, the loss must take `where`')
+        count = jnp.sum(mask > 0, dtype=array.dtype) / (copies if own else 1)
+        return jnp.sum(array) * count, count
+    mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead + own - mask.ndim))
+    try:
+        mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)
+    except ValueError as error:
+        shape = list(read(context, term.mask).shape)
+        raise UserError(f"the mask's shape {shape} does not fit the values, {list(array.shape)}") from error
+    return jnp.sum(jnp.where(mask > 0, array, 0.0) * mask), jnp.sum(mask) / max(1, copies)
 
 
 def trained_copies(term: Term, recipe: Recipe) -> int:
@@ -157,7 +194,7 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
             total, metrics = jnp.zeros(()), {}
             for term in recipe.terms:
                 numbers = hparams['terms'][term.name]
-                summed, count = reduce(term, recipe, context, values(term, context, numbers, progress))
+                summed, count = reduce(term, recipe, context, values(term, recipe, context, numbers, progress))
                 weight = hyperparameters.value(term.schedules['weight'], numbers['weight'], progress)
                 total += weight * summed / jnp.where(count > 0, count, 1.0)
                 metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))

@@ -370,3 +370,58 @@ def test_a_recipe_that_does_not_fit_is_refused_before_training(networks, term, p
         initialize.check(recipe_of(networks, term), BATCH)
     for part in parts:
         assert part in str(error.value)
+
+
+def spread(hidden, *, where=None):
+    counts = jnp.ones(len(hidden)) if where is None else where * 1.0
+    mean = counts @ hidden / jnp.sum(counts)
+    return jnp.sum(counts[:, None] * (hidden - mean) ** 2) / jnp.sum(counts)
+
+
+def test_a_masked_loss_between_examples_learns_what_it_would_from_the_examples_alone():
+    relation = {'loss': spread, 'hidden': 'a.hidden1'}
+    kept = np.asarray(BATCH['labelled']) > 0
+    sliced = jax.tree.map(lambda array: array[kept], BATCH)
+    begin = initialize.init_state(recipe_of({'a': SMALL}, {'all': relation}), sliced, seed=0)
+    (_, alone), few = train(recipe_of({'a': SMALL}, {'all': relation}), begin=begin, batch=sliced)
+    (_, masked), many = train(recipe_of({'a': SMALL}, {'all': {**relation, 'mask': 'batch.labelled'}}), begin=begin)
+    assert_close(masked.params, alone.params)
+    summed, count = many['all']
+    np.testing.assert_allclose(count, kept.sum())
+    np.testing.assert_allclose(summed / count, few['all'][0], rtol=1e-5)
+
+
+def test_copies_learn_from_a_loss_between_examples_each_for_itself():
+    relation = {'loss': spread, 'hidden': 'a.hidden1', 'mask': 'batch.labelled'}
+    stacked = recipe_of({'a': {**SMALL, 'copies': 2}}, {'all': relation})
+    state, frozen = initialize.init_state(stacked, BATCH, seed=0)
+    (_, together), _ = train(stacked, begin=(state, frozen))
+    for copy in range(2):
+        own = state._replace(params=jax.tree.map(lambda a, copy=copy: a[copy], state.params))
+        fresh, _ = initialize.init_state(recipe_of({'a': SMALL}, {'all': relation}), BATCH, seed=0)
+        begin = (fresh._replace(params=own.params), frozen)
+        (_, alone), _ = train(recipe_of({'a': SMALL}, {'all': relation}), begin=begin)
+        assert_close(jax.tree.map(lambda a, copy=copy: a[copy], together.params), alone.params, atol=1e-5)
+
+
+def test_a_mask_of_examples_holds_for_every_position_of_their_maps():
+    network, term = recipes.Path('a', 'x'), recipe_of({'a': SMALL}, {'m': {**hard('a'), 'mask': 'batch.labelled'}})
+    context = {'batch': {'labelled': jnp.array([1.0, 0.0])}, network.source: {}}
+    array = jnp.arange(8.0).reshape(2, 2, 2)
+    summed, count = steps.reduce(term.terms[0], term, context, array)
+    assert (float(summed), float(count)) == (0.0 + 1.0 + 2.0 + 3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'message'),
+    [
+        (lambda logits: jnp.mean(logits), 'must take `where`'),
+        (lambda logits: jnp.mean(logits, axis=0), r"mask's shape \[8\] does not fit the values, \[3\]"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused_before_training(loss, message):
+    loss.__name__ = 'mine'
+    with pytest.raises(UserError, match=message):
+        initialize.check(
+            recipe_of({'a': SMALL}, {'m': {'loss': loss, 'logits': 'a.logits', 'mask': 'batch.labelled'}}), BATCH
+        )

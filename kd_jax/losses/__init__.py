@@ -1,8 +1,32 @@
-"""Losses: pure functions from activations to nats per example. A function's name here is its name in a config.
+"""Losses: pure functions from activations to one value an example. A function's name here is its name in a config.
 
-Positional parameters are paths in a config, keyword-only ones are hyperparameters.
+Positional parameters are paths in a config, keyword-only ones are hyperparameters. A loss that compares examples with
+each other takes arrays that lead with the batch, and the term's mask as the keyword `where`.
 """
 
+from kd_jax.losses.features import (
+    activation_boundaries,
+    attention_transfer,
+    cosine,
+    factor_transfer,
+    hierarchical_context,
+    nst,
+    ofd,
+    vid,
+)
+from kd_jax.losses.layers import fsp, ickd, kdsvd
 from kd_jax.losses.logits import cross_entropy, kd, mse
+from kd_jax.losses.relations import (
+    cka,
+    correlation_congruence,
+    pkt,
+    rkd_angle,
+    rkd_distance,
+    similarity_preserving,
+)
 
-__all__ = ['cross_entropy', 'kd', 'mse']
+__all__ = [
+    'activation_boundaries', 'attention_transfer', 'cka', 'correlation_congruence', 'cosine', 'cross_entropy',
+    'factor_transfer', 'fsp', 'hierarchical_context', 'ickd', 'kd', 'kdsvd', 'mse', 'nst', 'ofd', 'pkt', 'rkd_angle',
+    'rkd_distance', 'similarity_preserving', 'vid',
+]  # fmt: skip

@@ -8,6 +8,7 @@ import optax
 
 from kd_jax.errors import UserError
 from kd_jax.hyperparameters import Fraction, Positive
+from kd_jax.losses.arrays import check_alike, check_classes, wide
 
 Average = Literal['probabilities', 'logits', 'losses']
 
@@ -57,8 +58,7 @@ def kd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Ave
     Raises:
       UserError: student and teacher have different numbers of classes.
     """
-    if student.shape[-1] != target.shape[-1]:
-        raise UserError(f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}')
+    check_classes(student, target)
     log_q = _softened(student, t)
     if target.ndim > student.ndim and average == 'losses':
         return t**2 * jnp.mean(_kl(_softened(target, t), log_q), axis=0)
@@ -70,31 +70,31 @@ def average_log_probabilities(target: jax.Array, t: float, average: Average, ndi
     if target.ndim <= ndim:
         return _softened(target, t)
     if average == 'logits':
-        return _softened(jnp.mean(target, axis=0, dtype=_at_least_float32(target)), t)
+        return _softened(jnp.mean(wide(target), axis=0), t)
     return jax.nn.logsumexp(_softened(target, t), axis=0) - jnp.log(target.shape[0])
 
 
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:
     """Mean over the last axis of the squared difference.
 
-    Ba & Caruana (2014) match logits so; it is the limit of `kd` at high temperature for centred logits, times 2.
+    Ba & Caruana (2014) match logits so; it is the limit of `kd` at high temperature for centred logits, times 2. On the
+    output of a connector it is the hint loss of FitNets (Romero et al. 2015, section 2), there a sum over 2.
 
     Args:
       student: [..., dim].
-      target: [..., dim].
+      target: [..., dim], or [teachers, ..., dim] for several, each of which is matched.
     Returns:
       [...].
+    Raises:
+      UserError: shapes that differ.
     """
-    return jnp.mean(optax.losses.squared_error(student, target), axis=-1)
+    check_alike(student, target)
+    return jnp.mean(optax.losses.squared_error(wide(student), wide(target)), axis=-1)
 
 
 def _softened(logits: jax.Array, t: float) -> jax.Array:
     # In bfloat16 the differences between log-probabilities at a high temperature drown in rounding.
-    return jax.nn.log_softmax(logits.astype(_at_least_float32(logits)) / t)
-
-
-def _at_least_float32(array: jax.Array) -> jnp.dtype:
-    return jnp.promote_types(array.dtype, jnp.float32)
+    return jax.nn.log_softmax(wide(logits) / t)
 
 
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:

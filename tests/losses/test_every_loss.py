@@ -1,0 +1,294 @@
+"""What holds of every loss, checked of every loss: a new one joins by a line in CASES."""
+
+import functools
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax import losses, recipe, step
+from kd_jax.errors import UserError
+
+BATCH = 6
+SHAPES = {
+    'vector': (5,), 'wide': (7,), 'logits': (4,), 'map': (4, 4, 3), 'thick': (4, 4, 5), 'deep': (2, 2, 4),
+    'labels': (), 'positive': (4, 4, 3),
+}  # fmt: skip
+
+
+class Case(NamedTuple):
+    """Arguments of a loss by kind, its options, and which argument stands in for which when teacher equals student."""
+
+    kinds: tuple[str, ...]
+    options: Mapping[str, Any] = MappingProxyType({})
+    zero: tuple[int, ...] | None = None
+    largest: float = 1e4
+
+
+PAIR, SAME = ('vector', 'wide'), (0, 0)
+LAYERS = ('map', 'deep', 'map', 'deep')
+CASES = {
+    'activation_boundaries': Case(('map', 'map')),
+    'attention_transfer': Case(('map', 'thick'), zero=SAME),
+    'attention_transfer paper': Case(('map', 'thick'), {'form': 'paper'}, zero=SAME),
+    'cka': Case(PAIR, zero=SAME),
+    'correlation_congruence': Case(PAIR, zero=SAME),
+    'correlation_congruence exact': Case(PAIR, {'order': 0}, zero=SAME),
+    'cosine': Case(('vector', 'vector'), zero=SAME),
+    'cross_entropy': Case(('logits', 'labels'), {'label_smoothing': 0.1}),
+    'factor_transfer': Case(('map', 'thick'), zero=SAME),
+    'factor_transfer paper': Case(('map', 'map'), {'form': 'paper'}, zero=SAME),
+    'fsp': Case(LAYERS, zero=(0, 1, 0, 1)),
+    'fsp paper': Case(LAYERS, {'form': 'paper'}, zero=(0, 1, 0, 1)),
+    'hierarchical_context': Case(('map', 'map'), zero=SAME),
+    'ickd': Case(('map', 'map'), zero=SAME),
+    'kd': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'kdsvd': Case(LAYERS, zero=(0, 1, 0, 1)),
+    'mse': Case(('vector', 'vector'), zero=SAME),
+    'nst': Case(('map', 'thick'), zero=SAME),
+    'nst linear': Case(('map', 'thick'), {'kernel': 'linear'}, zero=SAME),
+    'ofd': Case(('map', 'map')),
+    'pkt': Case(PAIR, zero=SAME),
+    'pkt paper': Case(PAIR, {'form': 'paper'}, zero=SAME),
+    'rkd_angle': Case(PAIR, zero=SAME),
+    'rkd_distance': Case(PAIR, zero=SAME),
+    'similarity_preserving': Case(PAIR, zero=SAME),
+    'vid': Case(('map', 'positive', 'map')),
+}  # fmt: skip
+# These take statistics over the batch, which one example has too.
+BATCH_OF_ONE = ('ofd',)
+every = pytest.mark.parametrize('name', CASES)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def quick_compilation():
+    """Hundreds of small programs that run once: compiling them is what takes the time."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
+def loss_of(name):
+    return functools.partial(getattr(losses, name.split()[0]), **CASES[name].options)
+
+
+def compares(name):
+    return 'where' in inspect.signature(getattr(losses, name.split()[0])).parameters
+
+
+def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    made = []
+    for kind in CASES[name].kinds:
+        shape = (batch, *SHAPES[kind])
+        if kind == 'labels':
+            made.append(rng.integers(SHAPES['logits'][0], size=shape).astype(np.int32))
+        else:
+            values = rng.normal(size=shape)
+            made.append((np.exp(values) if kind == 'positive' else values).astype(dtype))
+    return made
+
+
+def differentiable(name):
+    return tuple(i for i, kind in enumerate(CASES[name].kinds) if kind not in ('labels',))
+
+
+@functools.cache
+def compiled(name):
+    """The values of a loss and the gradient of their sum, in one program for all tests of float32."""
+
+    def total(*args):
+        out = loss_of(name)(*args)
+        return jnp.sum(out), out
+
+    return jax.jit(jax.value_and_grad(total, argnums=differentiable(name), has_aux=True))
+
+
+def values(name, *args):
+    return np.asarray(compiled(name)(*args)[0][1])
+
+
+def assert_finite(name, args):
+    (_, out), grads = compiled(name)(*args)
+    for array in (out, *grads):
+        assert np.all(np.isfinite(array))
+
+
+def test_every_loss_has_a_case():
+    assert {name.split()[0] for name in CASES} == set(losses.__all__)
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if CASES[name].zero])
+def test_a_student_that_equals_its_teacher_loses_nothing_and_one_that_differs_does(name):
+    args = arguments(name)
+    assert np.mean(np.abs(values(name, *args))) > 1e-4
+    same = [args[i] for i in CASES[name].zero]
+    same_kinds = [CASES[name].kinds[i] for i in CASES[name].zero] == list(CASES[name].kinds)
+    zero = values(name, *same) if same_kinds else jax.jit(loss_of(name))(*same)
+    np.testing.assert_allclose(zero, 0.0, atol=2e-6)
+
+
+@every
+def test_the_order_of_the_batch_does_not_matter(name):
+    args, order = arguments(name), np.random.default_rng(1).permutation(BATCH)
+    out, permuted = values(name, *args), values(name, *[a[order] for a in args])
+    np.testing.assert_allclose(permuted, out[order] if out.ndim else out, rtol=2e-4, atol=1e-6)
+
+
+@every
+def test_the_gradient_is_that_of_finite_differences(name):
+    with jax.enable_x64(True):
+        args, where = arguments(name, dtype=np.float64), differentiable(name)
+        rng, size = np.random.default_rng(2), 1e-6
+        total = jax.jit(jax.value_and_grad(lambda *args: jnp.sum(loss_of(name)(*args)), argnums=where))
+        _, grads = total(*args)
+        along = [rng.normal(size=args[i].shape) for i in where]
+        moved = []
+        for sign in (1, -1):
+            there = list(args)
+            for i, direction in zip(where, along, strict=True):
+                there[i] = args[i] + sign * size * direction
+            moved.append(float(total(*there)[0]))
+        slope = sum(float(np.sum(g * d)) for g, d in zip(grads, along, strict=True))
+    np.testing.assert_allclose(slope, (moved[0] - moved[1]) / (2 * size), rtol=1e-5, atol=1e-7)
+
+
+@every
+def test_bfloat16_inputs_lose_nothing_more_in_the_loss(name):
+    half = [a.astype(jnp.bfloat16) if a.dtype == np.float32 else a for a in arguments(name)]
+    exact = [a.astype(np.float32) if a.dtype == jnp.bfloat16 else a for a in half]
+    out = jax.jit(loss_of(name))(*half)
+    assert out.dtype == jnp.float32
+    np.testing.assert_allclose(out, values(name, *exact), rtol=1e-4, atol=1e-6)
+
+
+@every
+def test_extreme_activations_give_finite_losses_and_gradients(name):
+    args = arguments(name)
+    for size in (0.0, CASES[name].largest):
+        floats = [a if a.dtype == np.int32 else a * np.float32(size) for a in args]
+        kinds = CASES[name].kinds
+        assert_finite(name, [a if k == 'positive' else f for a, f, k in zip(args, floats, kinds, strict=True)])
+
+
+@every
+def test_duplicate_examples_give_finite_losses_and_gradients(name):
+    args = arguments(name)
+    for rows in ([0, 0, 1, 1, 2, 3], [0] * BATCH):
+        assert_finite(name, [a[np.array(rows)] for a in args])
+
+
+KEEP = np.array([True, False, True, True, False, True])
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if compares(name)])
+def test_examples_that_the_mask_rules_out_enter_nothing(name):
+    args, floats = arguments(name), differentiable(name)
+    spoilt = [
+        np.where(KEEP.reshape(-1, *[1] * (a.ndim - 1)), a, np.nan) if i in floats else a for i, a in enumerate(args)
+    ]
+    masked = jax.jit(lambda *args, where: loss_of(name)(*args, where=where))(*spoilt, where=KEEP)
+    sliced = jax.jit(loss_of(name))(*[a[KEEP] for a in args])
+    np.testing.assert_allclose(masked[KEEP] if masked.ndim else masked, sliced, rtol=1e-5)
+
+    def total(*args, where):
+        out = loss_of(name)(*args, where=where)
+        return jnp.sum(jnp.where(where, out, 0.0) if out.ndim else out)
+
+    gradient = jax.jit(jax.grad(total, argnums=floats))
+    for grad in gradient(*args, where=KEEP):
+        assert np.all(np.asarray(grad)[~KEEP] == 0.0)
+    for grad in gradient(*args, where=np.zeros(BATCH, bool)):
+        assert np.all(np.asarray(grad) == 0.0)
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if compares(name) and name not in BATCH_OF_ONE])
+def test_a_batch_of_one_is_refused_where_examples_are_compared(name):
+    with pytest.raises(UserError, match=r'needs at least [23], not 1'):
+        jax.eval_shape(loss_of(name), *arguments(name, batch=1))
+
+
+@every
+def test_stacked_copies_learn_what_each_would_alone(name):
+    term, made = term_of(name)
+    copies = [arguments(name, seed) for seed in (0, 1)]
+    context = {'student': {}, 'batch': {}}
+    for i, kind in enumerate(CASES[name].kinds):
+        source = 'batch' if kind == 'labels' else 'student'
+        context[source][f'a{i}'] = copies[0][i] if kind == 'labels' else np.stack([args[i] for args in copies])
+    numbers = made.hparams['terms']['term']
+    stacked = jax.jit(lambda context, numbers: step.values(term, made, context, numbers, 0.0))(context, numbers)
+    for alone, args in zip(stacked, copies, strict=True):
+        args = [copies[0][i] if kind == 'labels' else args[i] for i, kind in enumerate(CASES[name].kinds)]
+        np.testing.assert_allclose(alone, values(name, *args), rtol=1e-4, atol=1e-6)
+
+
+def term_of(name):
+    """A term with this loss that teaches a network of two copies, and its recipe."""
+    loss = getattr(losses, name.split()[0])
+    sources = ['batch' if kind == 'labels' else 'student' for kind in CASES[name].kinds]
+    names = list(inspect.signature(loss).parameters)[: len(sources)]
+    paths = {p: f'{source}.a{i}' for i, (p, source) in enumerate(zip(names, sources, strict=True))}
+    config = {
+        'networks': {'student': {'model': 'mlp', 'copies': 2}},
+        'terms': {'term': {'loss': name.split()[0], **paths, **CASES[name].options}},
+        'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
+    }
+    made = recipe.parse(config)
+    return made.terms[0], made
+
+
+COMPARING = [name for name in CASES if compares(name)]
+
+
+def on_four_devices():
+    """Values and gradients of losses between examples, of a batch on one device and of one spread over four."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    devices = np.array(jax.devices())
+    assert len(devices) == 4
+    mesh = jax.sharding.Mesh(devices, ('data',))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+    out = {}
+    for name in COMPARING:
+        args = arguments(name, batch=8)
+
+        def total(*args, name=name):
+            return jnp.mean(loss_of(name)(*args))
+
+        function = jax.jit(jax.value_and_grad(total))
+        results = [function(*place) for place in (args, [jax.device_put(a, spread) for a in args])]
+        assert len(results[1][1].devices()) == 4
+        out[name] = [[float(value), np.asarray(grad).tolist()] for value, grad in results]
+    print(json.dumps(out))
+
+
+@pytest.fixture(scope='module')
+def from_four_devices():
+    environment = {
+        **os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=4', 'JAX_PLATFORMS': 'cpu',
+        'PYTHONPATH': str(pathlib.Path(losses.__file__).parents[2]),
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('name', COMPARING)
+def test_a_batch_on_four_devices_is_the_batch_on_one(name, from_four_devices):
+    one, four = from_four_devices[name]
+    np.testing.assert_allclose(four[0], one[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(four[1], one[1], rtol=1e-3, atol=1e-6)
+
+
+if __name__ == '__main__':
+    on_four_devices()

@@ -1,0 +1,191 @@
+import jax
+import numpy as np
+import pytest
+
+from kd_jax import losses
+from kd_jax.errors import UserError
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def maps(*rows):
+    """One example of one row: positions, each with its channels."""
+    return np.array(rows, np.float32)[None, None]
+
+
+def test_cosine_by_hand():
+    np.testing.assert_allclose(losses.cosine(np.array([3.0, 4.0]), np.array([4.0, 3.0])), 1 - 24 / 25, rtol=1e-6)
+    np.testing.assert_allclose(losses.cosine(np.array([1.0, 0.0]), np.array([-2.0, 0.0])), 2.0, rtol=1e-6)
+
+
+def test_attention_transfer_by_hand():
+    # Two positions; sums of squares over channels (9, 16) -> (9, 16) / sqrt 337; the teacher's (1, 0) -> (1, 0).
+    student, teacher = maps([3.0, 0.0], [0.0, 4.0]), maps([1.0], [0.0])
+    difference = np.array([9.0, 16.0]) / np.sqrt(337) - [1.0, 0.0]
+    np.testing.assert_allclose(losses.attention_transfer(student, teacher), [np.mean(difference**2)], rtol=1e-5)
+    paper = losses.attention_transfer(student, teacher, form='paper')
+    np.testing.assert_allclose(paper, [np.linalg.norm(difference)], rtol=1e-5)
+    # Power 1: (3, 4) / 5.
+    first = losses.attention_transfer(student, teacher, power=1)
+    np.testing.assert_allclose(first, [(0.4**2 + 0.8**2) / 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [1e-25, 1e25])
+def test_attention_does_not_depend_on_the_size_of_activations(size):
+    student, teacher = random(2, 3, 3, 4), random(2, 3, 3, 2, seed=1)
+    for loss in (losses.attention_transfer, losses.factor_transfer, losses.nst):
+        once, scaled = (np.asarray(loss(student * np.float32(s), teacher)) for s in (1.0, size))
+        np.testing.assert_allclose(scaled, once, rtol=1e-4)
+
+
+def test_nst_by_hand():
+    # Student: one channel (1, 0) over two positions; teacher: channels (1, 0) and (0, 1).
+    student, teacher = maps([1.0], [0.0]), maps([1.0, 0.0], [0.0, 1.0])
+    # Kernels: 1 within the student; (1 + 0 + 0 + 1) / 4 within the teacher; (1 + 0) / 2 across. 1 + 1/2 - 2 * 1/2.
+    for kernel in ('polynomial', 'linear'):
+        np.testing.assert_allclose(losses.nst(student, teacher, kernel=kernel), [0.5], rtol=1e-6)
+
+
+def test_nst_is_the_distance_of_what_its_kernels_stand_for():
+    student, teacher = random(2, 2, 3, 4), random(2, 2, 3, 5, seed=1)
+    x, y = (m.reshape(2, 6, -1).transpose(0, 2, 1) for m in (student, teacher))
+    x, y = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (x, y))
+    linear = np.sum((x.mean(1) - y.mean(1)) ** 2, axis=-1)
+    np.testing.assert_allclose(losses.nst(student, teacher, kernel='linear'), linear, rtol=1e-4)
+    gram = [np.swapaxes(a, 1, 2) @ a / a.shape[1] for a in (x, y)]
+    squared = np.sum((gram[0] - gram[1]) ** 2, axis=(1, 2))
+    np.testing.assert_allclose(losses.nst(student, teacher), squared, rtol=1e-4)
+
+
+def test_factor_transfer_by_hand():
+    # Flattened (3, 4) / 5 against (1, 0): |0.6 - 1| + |0.8|.
+    student, teacher = maps([3.0], [4.0]), maps([2.0], [0.0])
+    np.testing.assert_allclose(losses.factor_transfer(student, teacher, form='paper'), [1.2], rtol=1e-5)
+    # Squares averaged over channels, (9, 16) / sqrt 337, against (1, 0); the mean of two positions.
+    expected = np.mean(np.abs(np.array([9.0, 16.0]) / np.sqrt(337) - [1.0, 0.0]))
+    np.testing.assert_allclose(losses.factor_transfer(student, teacher), [expected], rtol=1e-5)
+
+
+def test_activation_boundaries_by_hand():
+    # Active teacher: student 0.5 falls 0.5 short, 2 none. Inactive: 0.5 is 1.5 too high, -2 is fine, 0 is 1 too high.
+    student, teacher = maps([0.5, 2.0, 0.5, -2.0, 0.0]), maps([3.0, 0.1, -1.0, -0.1, 0.0])
+    np.testing.assert_allclose(losses.activation_boundaries(student, teacher), [0.25 + 2.25 + 1.0], rtol=1e-6)
+    relu = losses.activation_boundaries(student, np.maximum(teacher, 0.0))
+    np.testing.assert_allclose(relu, [3.5], rtol=1e-6)
+    np.testing.assert_allclose(losses.activation_boundaries(student, teacher, margin=0.0), [0.25], rtol=1e-6)
+
+
+def test_ofd_by_hand():
+    # One channel: negative responses -1 and -3 have mean -2, the margin. Targets 2, max(-1, -2) = -1, max(-3, -2) = -2.
+    teacher = maps([2.0], [-1.0], [-3.0])
+    # Student 1 below 2: 1. Student -1.5 below the target -1: free. Student 0 above -2: 4.
+    np.testing.assert_allclose(losses.ofd(maps([1.0], [-1.5], [0.0]), teacher), [1.0 + 0.0 + 4.0], rtol=1e-6)
+
+
+def test_ofd_of_a_teacher_after_its_relu_has_margin_zero():
+    student, teacher = random(2, 3, 3, 4), np.maximum(random(2, 3, 3, 4, seed=1), 0.0)
+    squared = np.where((teacher > 0) | (student > 0), (student - teacher) ** 2, 0.0)
+    np.testing.assert_allclose(losses.ofd(student, teacher), squared.sum((1, 2, 3)), rtol=1e-5)
+
+
+def test_the_margins_of_ofd_are_those_of_the_whole_batch():
+    teacher = np.concatenate([maps([-1.0]), maps([-3.0])])
+    # Margin -2 for both: targets -1 and -2; the students at 0 lie above them.
+    np.testing.assert_allclose(losses.ofd(np.zeros_like(teacher), teacher), [1.0, 4.0], rtol=1e-6)
+
+
+def test_vid_is_the_gaussian_likelihood_without_its_constant():
+    # Variance 4, error 2: (ln 4 + 1) / 2. Variance 1, error 1: 1/2.
+    mean, variance, target = np.array([[0.0, 1.0]]), np.array([[4.0, 1.0]]), np.array([[2.0, 0.0]])
+    np.testing.assert_allclose(losses.vid(mean, variance, target), [((np.log(4) + 1) / 2 + 0.5) / 2], rtol=1e-6)
+
+
+def test_the_best_variance_of_vid_is_the_mean_squared_error():
+    errors = random(50, 1)
+    best = np.mean(errors**2)
+
+    def average(variance):
+        return float(np.mean(losses.vid(np.zeros_like(errors), np.full_like(errors, variance), errors)))
+
+    assert average(best) < min(average(0.9 * best), average(1.1 * best))
+
+
+def test_hierarchical_context_by_hand():
+    # A map of 2 x 2 that differs by 1 at one place: levels 2 x 2 (mean 1/4) and 1 x 1 ((1/4)^2), weights 1 and 1/2.
+    student = np.zeros((1, 2, 2, 1), np.float32)
+    student[0, 0, 0, 0] = 1.0
+    expected = (1 / 4 + 0.5 * (1 / 4) ** 2) / 1.5
+    np.testing.assert_allclose(losses.hierarchical_context(student, np.zeros_like(student)), [expected], rtol=1e-6)
+
+
+def test_the_levels_of_hierarchical_context_are_means_over_blocks():
+    difference = random(2, 8, 8, 3)
+    levels = [difference.reshape(2, s, 8 // s, s, 8 // s, 3).mean((2, 4)) for s in (8, 4, 2, 1)]
+    weights = np.array([1.0, 0.5, 0.25, 0.125])
+    expected = sum(w * np.mean(level**2, axis=(1, 2, 3)) for w, level in zip(weights, levels, strict=True))
+    loss = losses.hierarchical_context(difference, np.zeros_like(difference))
+    np.testing.assert_allclose(loss, expected / weights.sum(), rtol=1e-5)
+
+
+def test_fsp_by_hand():
+    # Positions (1, 2) and (3, 1) of the first layer, 1 and 2 of the second: flow (1 * 1 + 3 * 2, 2 * 1 + 1 * 2) / 2.
+    first, second = maps([1.0, 2.0], [3.0, 1.0]), maps([1.0], [2.0])
+    zero = np.zeros_like
+    flow = np.array([3.5, 2.0])
+    loss = losses.fsp(first, second, zero(first), zero(second), form='paper')
+    np.testing.assert_allclose(loss, [np.sum(flow**2)], rtol=1e-6)
+    np.testing.assert_allclose(losses.fsp(first, second, zero(first), zero(second)), [np.mean(flow**2)], rtol=1e-6)
+
+
+def test_fsp_pools_the_larger_map_by_its_maximum():
+    large, small = random(2, 4, 4, 3), random(2, 2, 2, 3)
+    pooled = large.reshape(2, 2, 2, 2, 2, 3).max((2, 4))
+    other = (random(2, 2, 2, 3, seed=1), random(2, 2, 2, 3, seed=2))
+    np.testing.assert_allclose(losses.fsp(large, small, *other), losses.fsp(pooled, small, *other), rtol=1e-5)
+    with pytest.raises(UserError, match='a map of 3 x 3 cannot be pooled evenly to 2 x 2'):
+        losses.fsp(random(2, 3, 3, 3), small, *other)
+
+
+def test_ickd_by_hand():
+    # Channels (1, 0) and (1, 1): Gram [[1, 1], [1, 2]], rows over their norms, against the identity; over 2 channels.
+    student, teacher = maps([1.0, 1.0], [0.0, 1.0]), maps([1.0, 0.0], [0.0, 1.0])
+    rows = np.array([[1, 1] / np.sqrt(2), [1, 2] / np.sqrt(5)])
+    np.testing.assert_allclose(losses.ickd(student, teacher), [np.sum((rows - np.eye(2)) ** 2) / 2], rtol=1e-5)
+
+
+def test_kdsvd_of_maps_of_rank_one_by_hand():
+    # Each map is one direction of channels at every position: its leading singular vector, here with value 1.
+    def layer(*direction):
+        return np.broadcast_to(np.array(direction, np.float32), (1, 2, 2, len(direction)))
+
+    # Student (1, 0) twice, teacher (1, 0) then (0.8, 0.6), to which (1, 0) is the nearest: exp(-(a_i - b_j)^2 / 8).
+    loss = losses.kdsvd(layer(1.0, 0.0), layer(1.0, 0.0), layer(1.0, 0.0), layer(0.8, 0.6))
+    rows = np.array([[1.0], [0.0]])
+    relations = [np.exp(-((rows - np.array(second)) ** 2) / 8) for second in ([1.0, 0.0], [0.8, 0.6])]
+    np.testing.assert_allclose(loss, [np.sum((relations[0] - relations[1]) ** 2)], rtol=1e-4)
+
+
+def test_kdsvd_does_not_depend_on_the_sign_or_size_of_the_students_maps():
+    layers = [random(2, 3, 3, 4, seed=seed) for seed in range(4)]
+    loss = jax.jit(losses.kdsvd)
+    turned = loss(-2.0 * layers[0], 3.0 * layers[1], *layers[2:])
+    np.testing.assert_allclose(turned, loss(*layers), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'shapes', 'message'),
+    [
+        ('attention_transfer', [(2, 8, 8, 3), (2, 4, 4, 3)], "student's maps are 8 x 8 and the teacher's 4 x 4"),
+        ('nst', [(2, 5), (2, 5)], r'needs feature maps \[batch, height, width, channels\], not \[2, 5\]'),
+        ('mse', [(2, 8, 8, 3), (2, 4, 4, 3)], 'put a connector of size=4 between them'),
+        ('mse', [(2, 5), (2, 1)], r"shape is \[2, 5\] and the teacher's \[2, 1\]: put a connector between them"),
+        ('vid', [(2, 5), (2, 5), (2, 6)], r"teacher's \[2, 6\]: put a connector"),
+        ('ickd', [(2, 4, 4, 3), (2, 4, 4, 5)], 'student has 3 channels and the teacher 5'),
+        ('kdsvd', [(2, 4, 4, 3)] * 3 + [(2, 4, 4, 5)], 'put a connector between them'),
+    ],
+)
+def test_shapes_that_do_not_go_together_are_refused_in_one_sentence(loss, shapes, message):
+    with pytest.raises(UserError, match=message):
+        getattr(losses, loss)(*[np.zeros(shape, np.float32) for shape in shapes])
