@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kd_jax import checkpoint, config_file, metrics, provenance, report, study, train
+from kd_jax import checkpoint, chips, config_file, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
 from kd_jax.job import Job, parameters
 from kd_jax.study import Run, Study, Workdir
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format='%(levelname)s: %(message)s')
     logging.getLogger('absl').setLevel(logging.ERROR)
     options, overrides = arguments(argv)
+    chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
     jax.config.update('jax_compilation_cache_dir', str(cache))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)

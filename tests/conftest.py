@@ -1,5 +1,9 @@
 """What tests of several rooms compare with."""
 
+import os
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')  # libtpu is installed for preflight; without this JAX looks for a TPU
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,0 +1,259 @@
+"""Says, before anything is paid, whether a study fits on a slice of TPUs and what it costs at least; needs no TPU.
+
+python -m experiments.preflight --config=configs/hinton_mnist.py --topology=v5e:2x2
+python -m experiments.preflight --config=configs/hinton_mnist.py --topology=all                # a table over slices
+python -m experiments.preflight --config=configs/hinton_mnist.py --topology=cpu:8              # without libtpu
+"""
+
+import argparse
+import dataclasses
+import fnmatch
+import logging
+import math
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from kd_jax import checkpoint, chips, config_file, metrics, preflight, study
+from kd_jax.chips import Topology
+from kd_jax.errors import UserError, suggest
+from kd_jax.job import prepare
+from kd_jax.preflight import Cost
+
+console = Console(highlight=False)
+CAVEAT = (
+    'Nothing can take less than this; in brackets, what it would take if every operand came from HBM. Not counted: '
+    'input, evaluation, compiling, preemption. See docs/cloud_tpu.md.'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Runs of a study whose training step is one and the same program; `steps`: of all of them, over all seeds."""
+
+    runs: tuple[str, ...]
+    config: Mapping[str, Any]
+    where: str
+    steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a part costs on a slice; `cost` is None where it cannot run at all, `verdict` says why."""
+
+    part: Part
+    verdict: str
+    cost: Cost | None = None
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command line: its options, and the overrides of config leaves."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser.add_argument('--config', required=True, help='a config file, with :variant if it has some')
+    parser.add_argument('--topology', required=True, help="slices with commas between them, 'cpu:8', or 'all'")
+    parser.add_argument('--run', default='*', help='a glob of runs; all that train unless said otherwise')
+    parser.add_argument('--dollars_per_chip_hour', type=float, help='what you pay, for the price of the study')
+    parser.add_argument('--out', type=pathlib.Path, help='a JSON file for all numbers')
+    options, rest = parser.parse_known_args(argv)
+    wrong = [text for text in rest if not text.startswith('--config.')]
+    if wrong:
+        parser.error(f'unknown argument {wrong[0]}; see --help')
+    return options, [text.removeprefix('--config.') for text in rest]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    options, overrides = arguments(argv)
+    jax.config.update('jax_platforms', 'cpu')
+    try:
+        return run(options, overrides)
+    except UserError as error:
+        console.print(f'error: {error}', style='bold red', soft_wrap=True, markup=False)
+        return 2
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    names = chips.COMPARED if options.topology == 'all' else options.topology.split(',')
+    slices = [chips.parse(name) for name in names]
+    config, _ = config_file.load(options.config, overrides)
+    planned = study.parse(config, options.config)
+    for topology in sorted(slices, key=lambda one: -one.chips):
+        preflight.devices(topology)
+    parts = distinct(planned, options.run)
+    found: list[tuple[Topology, list[Answer]]] = []
+    for topology in slices:
+        with console.status(f'compiling for {topology.name}'):
+            found.append((topology, [answer(part, topology, alone=len(slices) == 1) for part in parts]))
+    for topology, answers in found:
+        if len(slices) == 1:
+            console.print(step_table(topology, answers))
+        for one in answers if len(slices) == 1 else ():
+            console.print(f'{", ".join(one.part.runs)}: {one.verdict}', markup=False, soft_wrap=True)
+    totals = [total(topology, answers, options.dollars_per_chip_hour) for topology, answers in found]
+    console.print(study_table(totals, planned.about['name']))
+    console.print(CAVEAT, soft_wrap=True)
+    if options.out:
+        with checkpoint.disk_errors(options.out):
+            metrics.write_json(
+                options.out, {'study': planned.about['name'], 'config': options.config, 'slices': totals}
+            )
+    return 0 if any(one['fits'] is not False for one in totals) else 1
+
+
+def distinct(planned: study.Study, glob: str) -> list[Part]:
+    """The runs that train and match `glob`, those of one program together.
+
+    Raises:
+      UserError: no run matches, or one is wrong.
+    """
+    seeds = len({run.seed for run in planned.runs})
+    chosen = [r for r in planned.runs if r.seed == planned.runs[0].seed and fnmatch.fnmatch(r.name, glob)]
+    if not chosen:
+        raise UserError(f'--run={glob} matches no run. {suggest(glob, {run.name for run in planned.runs})}')
+    parts: dict[str, Part] = {}
+    for run in chosen:
+        where = f"{planned.where}: run '{run.name}'"
+        job = prepare({**run.config, 'mesh': {}}, run.seed, where, jax.devices()[:1])
+        if job.total_steps:
+            key = f'{run.config.get("mesh")} {preflight.structure(job)}'
+            before = parts.get(key, Part((), run.config, where))
+            steps = before.steps + job.total_steps * seeds
+            parts[key] = dataclasses.replace(before, runs=(*before.runs, run.name), steps=steps)
+    return list(parts.values())
+
+
+def answer(part: Part, topology: Topology, alone: bool) -> Answer:
+    """What the part costs on a slice.
+
+    Raises:
+      UserError: its mesh does not fit the slice, if that is the only one asked about.
+    """
+    try:
+        job = prepare(part.config, 0, part.where, preflight.devices(topology))
+        cost = preflight.compile_run(job, topology)
+    except UserError as error:
+        if alone:
+            raise
+        return Answer(part, str(error))
+    return Answer(part, preflight.verdict(cost, job), cost)
+
+
+def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) -> dict[str, Any]:
+    """The whole study on a slice, as plain data: every part, and the least it takes with one run after another."""
+    chip, known = topology.chip, [(one.part, one.cost) for one in answers if one.cost]
+    fits = all(one.cost and one.cost.fits is not False for one in answers)
+    row: dict[str, Any] = {
+        'topology': topology.name,
+        'chips': topology.chips,
+        'source': chip.source if chip else '',
+        'fits': fits if chip or not fits else None,
+        'needed': max((cost.needed or math.inf for _, cost in known), default=None),
+        'available': chip.hbm if chip else None,
+        'verdict': next(
+            (o.verdict for o in answers if not o.cost or o.cost.fits is False), 'fits' if chip else 'compiles'
+        ),
+        'parts': [
+            {'runs': one.part.runs, 'steps': one.part.steps, 'verdict': one.verdict, **numbers(one.cost)}
+            for one in answers
+        ],
+    }
+    if fits and chip:
+        for name, seconds in (('hours', 'seconds'), ('hours_with_traffic', 'seconds_with_traffic')):
+            row[name] = sum(part.steps * getattr(cost, seconds) for part, cost in known) / 3600
+        row['chip_hours'] = row['hours'] * topology.chips
+        row['chip_hours_with_traffic'] = row['hours_with_traffic'] * topology.chips
+        if dollars is not None:
+            row['dollars'], row['dollars_with_traffic'] = (
+                row[name] * dollars for name in ('chip_hours', 'chip_hours_with_traffic')
+            )
+    return row
+
+
+def numbers(cost: Cost | None) -> dict[str, Any]:
+    """A step's cost for one chip as plain data."""
+    if cost is None:
+        return {}
+    fields = ('memory', 'needed', 'flops', 'accessed', 'moved', 'exchanged', 'bounds', 'seconds')
+    return {field: getattr(cost, field) for field in fields}
+
+
+def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
+    """One training step of every part, for one chip."""
+    table = Table('', title=f'One training step on one chip of {topology.name}')
+    for one in answers:
+        more = f' and {len(one.part.runs) - 1} like it' if len(one.part.runs) > 1 else ''
+        table.add_column(one.part.runs[0] + more, justify='right')
+    costs = [one.cost for one in answers if one.cost]
+    table.add_row('HBM', *[size(cost.needed) for cost in costs])
+    for name in dict.fromkeys(name for cost in costs for name in cost.memory):
+        table.add_row(f'  {name}', *[size(cost.memory.get(name)) for cost in costs])
+    table.add_row('operations', *[f'{cost.flops:.3g}' for cost in costs])
+    table.add_row('bytes in and out, at least', *[size(cost.moved) for cost in costs])
+    table.add_row('bytes of all operations', *[size(cost.accessed) for cost in costs])
+    for kind in dict.fromkeys(kind for cost in costs for kind in cost.exchanged):
+        shown = [cost.exchanged.get(kind, (0, 0.0)) for cost in costs]
+        table.add_row(f'sent by {kind}', *[f'{size(sent)} in {count}' if count else '–' for count, sent in shown])
+    for name in ('compute', 'memory', 'interconnect') if topology.chip else ():
+        table.add_row(f'time for {name}, at least', *[duration(cost.bounds.get(name)) for cost in costs])
+    if topology.chip:
+        table.add_row('a step, at least', *[duration(cost.seconds) for cost in costs])
+        table.add_row('with all bytes from HBM', *[duration(cost.seconds_with_traffic) for cost in costs])
+    return table
+
+
+def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
+    """The whole study on every slice."""
+    table = Table(
+        'slice', 'chips', 'HBM a chip', 'hours', 'chip-hours', title=f'All runs and seeds of {name}, at least'
+    )
+    priced = any('dollars' in row for row in totals)
+    if priced:
+        table.add_column('dollars')
+    table.add_column('verdict', overflow='fold')
+    for row in totals:
+        of = '' if row['available'] is None else f' of {row["available"] / chips.GIB:.0f} GiB'
+        cells = [
+            row['topology'],
+            str(row['chips']),
+            size(row['needed']) + of,
+            span(row, 'hours'),
+            span(row, 'chip_hours'),
+        ]
+        table.add_row(*cells, *([span(row, 'dollars')] if priced else []), row['verdict'].replace('[', r'\['))
+    return table
+
+
+def span(row: Mapping[str, Any], name: str) -> str:
+    """The lower bound and, after it, the one with all bytes from HBM."""
+    return f'{row[name]:.3g} ({row[f"{name}_with_traffic"]:.3g})' if name in row else '–'
+
+
+def size(number: float | None) -> str:
+    if number is None or math.isinf(number):
+        return '–'
+    for unit, name in ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
+        if number >= unit:
+            return f'{number / unit:.1f} {name}'
+    return f'{number:.0f} B'
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return '–'
+    return (
+        f'{seconds:.2f} s'
+        if seconds >= 1
+        else f'{1e3 * seconds:.2f} ms'
+        if seconds >= 1e-3
+        else f'{1e6 * seconds:.1f} µs'
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

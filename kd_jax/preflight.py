@@ -1,0 +1,296 @@
+"""What a run will need and cost on a slice of TPUs, found by compiling its real training step on a machine without any.
+
+What this cannot know is written in docs/cloud_tpu.md.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+
+from kd_jax import cache, collectives, initialize, sharding, step, train
+from kd_jax.chips import GIB, Topology
+from kd_jax.errors import UserError
+from kd_jax.job import Job
+
+# Without these libtpu looks for the metadata server of a Cloud VM, writes logs, and refuses a second process.
+ENVIRONMENT = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
+    'TPU_LOG_DIR': 'disabled',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+PREFIX = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """One training step on one slice; all numbers are for one chip.
+
+    Attributes:
+      topology: the slice.
+      memory: bytes by what holds them: 'parameters' (of all networks that move, with their collections), 'optimizer',
+        'teacher' (all frozen networks), 'data' (resident examples and a batch), 'activations' (all that is alive within
+        the step only), 'code', and 'padding' to the chip's tiles. The last three are missing if it did not compile.
+      needed: bytes in all; None if the compiler gave up without saying.
+      available: bytes that a program may use; None for fake devices.
+      flops: operations a step.
+      accessed: bytes a step that the program's operations read and write, also those that stay on the chip.
+      moved: bytes a step that must come from HBM or go there whatever the program does between: its arguments without
+        resident examples, and its results.
+      exchanged: the collectives, kind -> (how many, bytes sent).
+    """
+
+    topology: Topology
+    memory: Mapping[str, float]
+    needed: float | None
+    available: float | None
+    flops: float = 0.0
+    accessed: float = 0.0
+    moved: float = 0.0
+    exchanged: Mapping[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the program fits into the chip's memory; None for fake devices, which have no limit."""
+        if self.available is None:
+            return None
+        return self.needed is not None and self.needed <= self.available
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Seconds a step that each part of the chip needs at its published rate: nothing is faster than the slowest.
+
+        'traffic' is no bound: it is what the memory would need if nothing that `accessed` counts stayed on the chip.
+        """
+        chip = self.topology.chip
+        if chip is None or not self.fits:
+            return {}
+        return {
+            'compute': self.flops / chip.flops,
+            'memory': self.moved / chip.bandwidth,
+            'interconnect': sum(sent for _, sent in self.exchanged.values()) / chip.interconnect,
+            'traffic': self.accessed / chip.bandwidth,
+        }
+
+    @property
+    def seconds(self) -> float | None:
+        """The roofline: no step can take less (Williams, Waterman & Patterson 2009)."""
+        return max((s for name, s in self.bounds.items() if name != 'traffic'), default=None)
+
+    @property
+    def seconds_with_traffic(self) -> float | None:
+        """The same, if every operand of every operation came from HBM: nearer to what large networks take."""
+        return max(self.bounds.values(), default=None)
+
+
+def devices(topology: Topology) -> Sequence[Any]:
+    """The devices of a slice, described and not there; or fake devices of this machine's processor.
+
+    Raises:
+      UserError: libtpu is not installed, or it knows no such slice; JAX has already started with fewer fake devices.
+    """
+    if topology.chip is None:
+        return _fake(topology.chips)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        described = topologies.get_topology_desc(topology.name, 'tpu', **topology.chip.options)
+    except Exception as error:
+        try:
+            import libtpu  # noqa: F401
+        except ImportError:
+            raise UserError(
+                f'--topology={topology.name} needs libtpu, which compiles for TPUs on any Linux machine: '
+                "pip install '.[tpu-preflight]'."
+            ) from error
+        raise UserError(f'--topology={topology.name}: libtpu cannot describe it ({_first_line(error)}).') from error
+    return described.devices
+
+
+def _fake(count: int) -> Sequence[Any]:
+    with contextlib.suppress(RuntimeError):  # JAX has started: what there is must do.
+        jax.config.update('jax_num_cpu_devices', count)
+    found = jax.devices('cpu')
+    if len(found) < count:
+        raise UserError(
+            f'--topology=cpu:{count}: JAX has already started with {len(found)} processor devices; run cpu:{count} '
+            'by itself.'
+        )
+    return found[:count]
+
+
+def structure(job: Job) -> str:
+    """Equal for jobs whose training step compiles to the same program: seeds, rates and temperatures do not matter."""
+    networks = [dataclasses.replace(network, init='', fresh=()) for network in job.recipe.networks]
+    return repr((networks, job.recipe.terms, arguments(job), job.splits.augment, job.splits.num_classes))
+
+
+def arguments(job: Job) -> tuple[Any, ...]:
+    """Shapes and types of what `train.make_run_chunk` takes, for a chunk of one step."""
+    state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
+    examples: dict[str, Any] = {name: _shape(array, array.shape) for name, array in job.splits.arrays['train'].items()}
+    if job.config.get('cache'):
+        examples[step.RECORDED] = _recorded(job)
+    positions: Any = jax.ShapeDtypeStruct((1, job.order.batch_size), jnp.int32)
+    resident: Any = examples
+    if not job.config['data'].get('resident', True):
+        positions = jax.tree.map(lambda a: _shape(a, (1, job.order.batch_size, *a.shape[1:])), examples)
+        resident = None
+    hparams = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(job.recipe.hparams)))
+    return state, hparams, frozen, resident, positions, jax.ShapeDtypeStruct((1,), jnp.int32)
+
+
+def _recorded(job: Job) -> dict[str, Any]:
+    """Shapes of the recorded outputs of the frozen networks, examples leading."""
+    count = len(job.splits.arrays['train']['label'])
+    recorded: dict[str, dict[str, Any]] = {}
+    for path in cache.recorded_paths(job.recipe):
+        array = job.context[path.source][path.name]
+        lead = array.shape[: job.evaluator.stacked_axes(path)]
+        rest = array.shape[len(lead) + 1 :]
+        recorded.setdefault(path.source, {})[path.name] = _shape(array, (count, *lead, *rest))
+    return recorded
+
+
+def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(tuple(shape), array.dtype)
+
+
+def compile_run(job: Job, topology: Topology) -> Cost:
+    """Compiles the job's training step for the devices of its mesh, and reads off what it needs.
+
+    Args:
+      job: from `job.prepare(..., devices=devices(topology))`.
+      topology: the slice.
+    Raises:
+      UserError: the compiler refuses the program for another reason than memory.
+    """
+    state, _, frozen, resident, positions, _ = given = arguments(job)
+    of_state, of_frozen = train.shardings(job)
+    whole, by_step = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh, lead=1)
+    chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
+    memory = {
+        'parameters': _bytes((state.params, state.collections), (of_state.params, of_state.collections)),
+        'optimizer': _bytes(state.opt_state, of_state.opt_state),
+        'teacher': _bytes(frozen, of_frozen),
+        'data': _bytes(resident, whole) + _bytes(positions, by_step),
+    }
+    stays = per_chip * _bytes(resident, whole)
+    memory = {name: per_chip * size for name, size in memory.items()}
+    run_chunk: Any = train.make_run_chunk(job)
+    lowered = run_chunk.trace(*given).lower(lowering_platforms=('tpu' if chip else 'cpu',))
+    with tempfile.TemporaryDirectory() as dump:
+        try:
+            # The text is dumped because that of some programs (TPU7x) cannot be had from the executable.
+            compiled = lowered.compile(compiler_options={'xla_dump_to': dump} if chip else None)
+        except jax.errors.JaxRuntimeError as error:
+            if chip is None or 'RESOURCE_EXHAUSTED' not in str(error):
+                raise UserError(f'{job.where}: no program for {topology.name} ({_first_line(error)}).') from error
+            needed, available = (per_chip * size for size in out_of_memory(str(error)) or (math.nan, math.nan))
+            known = not math.isnan(needed)
+            return Cost(topology, memory, needed if known else None, available if known else chip.hbm)
+        texts = [path.read_text() for path in pathlib.Path(dump).glob('*.after_optimizations.txt')]
+    text = max(texts, key=len) if texts else compiled.as_text()
+    cost = _read(compiled, collectives.read(text, job.mesh.size), topology, memory)
+    return dataclasses.replace(cost, moved=cost.moved - stays)
+
+
+def _read(compiled: Any, exchanged: list[collectives.Collective], topology: Topology, memory: dict[str, float]) -> Cost:
+    chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
+    sizes, costs = compiled.memory_analysis(), compiled.cost_analysis()
+    moved = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    held = sum(memory.values())  # with what the program does not read: a teacher whose outputs are recorded
+    memory |= {
+        'activations': per_chip * sizes.temp_size_in_bytes,
+        'code': per_chip * sizes.generated_code_size_in_bytes,
+        'padding': max(0.0, per_chip * (moved - sizes.alias_size_in_bytes) - held),
+    }
+    return Cost(
+        topology,
+        memory,
+        sum(memory.values()),
+        None if chip is None else chip.hbm,
+        flops=per_chip * costs.get('flops', 0.0),
+        accessed=per_chip * costs.get('bytes accessed', 0.0),
+        moved=per_chip * moved,
+        exchanged={k: (count, per_chip * sent) for k, (count, sent) in collectives.by_kind(exchanged).items()},
+    )
+
+
+def _bytes(shapes: Any, shardings: Any) -> float:
+    """Bytes that one device holds; `shardings` is one for all, or a tree of them."""
+    if isinstance(shardings, jax.sharding.Sharding):
+        one = shardings
+        shardings = jax.tree.map(lambda _: one, shapes)
+
+    def size(array: Any, placed: Any) -> float:
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return 8.0
+        return math.prod(placed.shard_shape(array.shape)) * np.dtype(array.dtype).itemsize
+
+    return float(sum(jax.tree.leaves(jax.tree.map(size, shapes, shardings))))
+
+
+def out_of_memory(message: str) -> tuple[float, float] | None:
+    """Bytes (needed, available) of the compiler's complaint, None if it does not say.
+
+    It knows two: 'the total memory required for HLO temporaries (17.38G) exceeds available HBM (15.75G)', and
+    'Used 20.00G of 15.75G hbm.'.
+    """
+    size = r'([\d.]+)([KMGT]?)'
+    match = re.search(rf'required[^(]*\({size}\) exceeds[^(]*\({size}\)', message)
+    match = match or re.search(rf'Used {size} of {size} hbm', message, re.IGNORECASE)
+    if not match:
+        return None
+    needed, unit, available, other = match.groups()
+    return float(needed) * PREFIX[unit], float(available) * PREFIX[other]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip('.') if str(error).strip() else type(error).__name__
+
+
+def verdict(cost: Cost, job: Job) -> str:
+    """'fits', or 'does not fit' and what to change, in one sentence."""
+    if cost.available is None:
+        return 'compiles'
+    needed = 'more than the chip has' if cost.needed is None else f'{cost.needed / GIB:.2f} GiB'
+    room = f'{cost.available / GIB:.4g} GiB a chip'
+    if cost.fits:
+        assert cost.needed is not None
+        share = cost.needed / cost.available
+        return f'fits: {needed} of {room} ({share:.0%})' + (', little is left for evaluation' if share > 0.9 else '')
+    return f'does not fit: {needed}, of {room}; {remedy(cost, job)}'
+
+
+def remedy(cost: Cost, job: Job) -> str:
+    """What would save most memory."""
+    known = {name: cost.memory[name] for name in ('parameters', 'optimizer', 'teacher', 'data')}
+    if 'activations' not in cost.memory and cost.needed is not None:
+        known['activations'] = max(0.0, cost.needed - sum(known.values()))
+    largest = max(known, key=lambda name: known[name])
+    size = (
+        f'{largest} take {known[largest] / GIB:.2f} GiB'
+        if largest != 'teacher'
+        else (f'the teacher takes {known[largest] / GIB:.2f} GiB')
+    )
+    advice = {
+        'parameters': "shard them: networks.NAME.sharding='fsdp' with mesh.fsdp=N",
+        'optimizer': "shard it: networks.NAME.sharding='fsdp' with mesh.fsdp=N",
+        'teacher': "shard it (networks.NAME.sharding='fsdp' with mesh.fsdp=N) or pay it once (cache=True)",
+        'data': 'stream them: data.resident=False',
+        'activations': f'use a batch_size below {job.order.batch_size}, more chips, or compute_dtype="bfloat16"',
+    }
+    return f'{size}: {advice[largest]}.'
