@@ -19,8 +19,8 @@ from kd_jax.recipe import Path, Recipe
 from kd_jax.step import Context
 
 KEYS = (
-    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'data', 'epochs', 'eval_every', 'evaluate', 'mesh',
-    'networks', 'optimizer', 'terms',
+    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs', 'eval_every',
+    'evaluate', 'mesh', 'networks', 'optimizer', 'terms',
 )  # fmt: skip
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {

@@ -13,6 +13,7 @@ from kd_jax.optimizers import Optimizer
 
 UPDATES = ('sgd', 'ema', 'frozen')
 SHARDINGS = ('replicated', 'fsdp')
+COMPUTE_DTYPES = ('float32', 'bfloat16')
 TERM_KEYS = ('loss', 'weight', 'mask')
 
 
@@ -71,6 +72,8 @@ class Network:
       normalize: its own normalisation of images, applied to its first input.
       optimizer: of an 'sgd' network.
       stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
+      compute_dtype: what its parameters and inputs are cast to where it runs; both are kept, and its activations are
+        read, in float32.
       sharding: 'replicated', or 'fsdp': parameters and optimizer state split over devices (see `sharding.py`).
     """
 
@@ -85,6 +88,7 @@ class Network:
     normalize: Normalize | None = None
     optimizer: Optimizer | None = None
     stacked: tuple[bool, ...] = ()
+    compute_dtype: str = 'float32'
     sharding: str = 'replicated'
 
 
@@ -139,6 +143,7 @@ def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
     networks, terms = [], []
     hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'ema': {}}
     for name, options in config.get('networks', {}).items():
+        options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
         networks.append(_network(name, options, config.get('optimizer'), hparams, f"{where}, network '{name}'"))
     for name, options in config.get('terms', {}).items():
         terms.append(_term(name, options, hparams, f"{where}, term '{name}'"))
@@ -169,9 +174,8 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     model = lookup.named(options.pop('model'), models, 'model', where)
     inputs = options.pop('input', 'batch.image')
     paths = tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
-    fields: dict[str, Any] = {
-        key: options.pop(key) for key in ('update', 'of', 'copies', 'init', 'fresh', 'sharding') if key in options
-    }
+    own = ('update', 'of', 'copies', 'init', 'fresh', 'sharding', 'compute_dtype')
+    fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
     fresh = fields.get('fresh', ())
     fields['fresh'] = (fresh,) if isinstance(fresh, str) else tuple(fresh)
     if 'normalize' in options:
@@ -179,9 +183,9 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     update = fields.get('update', 'sgd')
     if update not in UPDATES:
         raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
-    sharding = fields.get('sharding', 'replicated')
-    if sharding not in SHARDINGS:
-        raise UserError(f'{where}: there is no sharding {sharding!r}. {suggest(str(sharding), SHARDINGS)}')
+    for key, choices in (('sharding', SHARDINGS), ('compute_dtype', COMPUTE_DTYPES)):
+        if fields.get(key, choices[0]) not in choices:
+            raise UserError(f'{where}: there is no {key} {fields[key]!r}. {suggest(str(fields[key]), choices)}')
     if update == 'ema':
         decay = options.pop('decay', 0.999)
         if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):

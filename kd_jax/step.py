@@ -38,14 +38,22 @@ def read(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:
 
 
 def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
-    """A network's activations, and its collections as the pass left them; of copies, stacked on the leading axis."""
+    """A network's activations, and its collections as the pass left them; of copies, stacked on the leading axis.
+
+    Both are float32 whatever the network computes in; batch statistics and the like take part in float32.
+    """
     mutable = [name for name in variables if name != 'params'] if train else []
+    low = network.compute_dtype != 'float32'
 
     def one(variables, key, *inputs):
         if network.normalize:
             inputs = (normalized(inputs[0], network.normalize), *inputs[1:])
+        if low:
+            params, inputs = _cast((variables.get('params', {}), inputs), network.compute_dtype)
+            variables = {**variables, 'params': params}
         out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
-        return (out if isinstance(out, Mapping) else {'logits': out}), updated
+        out = out if isinstance(out, Mapping) else {'logits': out}
+        return _cast((out, updated), 'float32') if low else (out, updated)
 
     if not network.copies:
         return one(variables, key, *inputs)
@@ -59,6 +67,11 @@ def normalized(image: jax.Array, normalize: Normalize) -> jax.Array:
     if mean.size not in (1, image.shape[-1]):
         raise ValueError(f'normalize has {mean.size} means, but the input has {image.shape[-1]} channels')
     return (image - mean) / std
+
+
+def _cast(tree: Tree, dtype: str) -> Tree:
+    """The tree with its floating-point arrays in another precision."""
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
 def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:

@@ -1,5 +1,6 @@
 import flax.linen as nn
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -314,6 +315,47 @@ def test_each_network_sees_images_normalized_its_own_way():
     ):
         kernel, bias = head(variables[name]['params'])
         assert_close(context[name]['logits'], image @ kernel + bias[..., None, :], rtol=1e-4, atol=1e-5)
+
+
+def dot_dtypes(jaxpr):
+    """The dtypes of the operands of every matrix product in a jaxpr, those of inner ones included."""
+    found = set()
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == 'dot_general':
+            found |= {str(operand.aval.dtype) for operand in equation.invars}
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            found |= dot_dtypes(inner)
+    return found
+
+
+def test_in_bfloat16_only_networks_compute_and_everything_kept_is_float32():
+    networks = {'student': {'model': Normalised}, 'teacher': {**SMALL, 'copies': 2, 'update': 'frozen'}}
+    terms = {'hard': hard('student'), 'soft': soft('student', 'teacher.logits', t=2.0)}
+    config = {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 1.0}}
+    full, low = recipes.parse(config), recipes.parse({**config, 'compute_dtype': 'bfloat16'})
+    state, frozen = initialize.init_state(full, BATCH, seed=0)
+    step = steps.make_train_step(low, TOTAL)
+    assert dot_dtypes(jax.make_jaxpr(step)(state, low.hparams, frozen, BATCH).jaxpr) == {'bfloat16'}
+    (_, wanted), expected = train(full, begin=(state, frozen))
+    (_, got), metrics = train(low, begin=(state, frozen))
+    assert {a.dtype.name for a in jax.tree.leaves((got.params, got.collections, metrics))} == {'float32'}
+    # A bfloat16 has 8 significant bits: relative errors near 2^-8. A learning rate of 1 makes the change the gradient.
+    gradient, rounded = (
+        np.concatenate([np.ravel(a - b) for a, b in zip(*map(jax.tree.leaves, (s.params, state.params)), strict=True)])
+        for s in (wanted, got)
+    )
+    assert 0 < np.linalg.norm(rounded - gradient) < 0.02 * np.linalg.norm(gradient)
+    for name in terms:
+        np.testing.assert_allclose(metrics[name][0], expected[name][0], rtol=0.02)
+    assert_close(got.collections, wanted.collections, rtol=0.01, atol=1e-3)
+
+
+def test_a_network_may_compute_in_another_precision_than_the_run():
+    networks = {'student': {**SMALL, 'compute_dtype': 'float32'}, 'teacher': {**SMALL, 'update': 'frozen'}}
+    recipe = recipes.parse({'networks': networks, 'optimizer': {'learning_rate': 1.0}, 'compute_dtype': 'bfloat16'})
+    assert {n.name: n.compute_dtype for n in recipe.networks} == {'student': 'float32', 'teacher': 'bfloat16'}
+    with pytest.raises(UserError, match=r"there is no compute_dtype 'bf16'. Did you mean 'bfloat16'"):
+        recipe_of({'a': {**SMALL, 'compute_dtype': 'bf16'}}, {})
 
 
 def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():

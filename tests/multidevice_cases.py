@@ -1,0 +1,206 @@
+"""What holds on one device holds on four and on eight: `test_multidevice.py` runs this file on eight fake ones."""
+
+import math
+import os
+import signal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax import losses, models, train
+from kd_jax.data.sources import Source
+from kd_jax.job import prepare
+from kd_jax.recipe import Path
+
+MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
+STEPS = 3
+
+
+def source():
+    """Images [12, 12] whose class is the brightest of three bands; few are 'labelled', all in the first rows."""
+    rng = np.random.default_rng(0)
+
+    def split(size):
+        image = rng.integers(0, 256, size=(size, 12, 12)).astype(np.uint8)
+        label = image.reshape(size, 3, -1).sum(-1).argmax(-1).astype(np.int32)
+        return {'image': image, 'label': label, 'labelled': np.arange(size) % 5 == 0}
+
+    return Source(split(96), split(37), 3)
+
+
+class Normalised(nn.Module):
+    """A convolution, batch normalisation, and a linear classifier."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.Conv(8, (3, 3))(x[..., None])
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        return nn.Dense(3)(x.reshape(len(x), -1))
+
+
+def relation(student, target):
+    """A loss of the whole batch: the squared distance of the cosine similarities between all its examples."""
+
+    def similarities(x):
+        x = x.reshape(len(x), -1)
+        x = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+        return x @ x.T
+
+    return jnp.sum(jnp.square(similarities(student) - similarities(target)))[None] / len(student) ** 2
+
+
+NET = {'model': models.mlp, 'hidden': (64,), 'num_classes': 3, 'sharding': 'fsdp'}
+WHOLE = {**NET, 'sharding': 'replicated'}
+FROZEN = {**NET, 'update': 'frozen', 'init': 'run:teacher'}
+
+
+def hard(name, **options):
+    return {'loss': losses.cross_entropy, 'logits': f'{name}.logits', 'labels': 'batch.label', **options}
+
+
+def soft(student, target, **options):
+    return {'loss': losses.kd, 'student': f'{student}.logits', 'target': target, 't': 3.0, **options}
+
+
+FAMILIES = {
+    'labels alone, with dropout': ({'a': {**NET, 'dropout': 0.3}}, {'hard': hard('a')}),
+    'a frozen teacher': ({'a': WHOLE, 'teacher': FROZEN}, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}),
+    'stacked teachers, averaged in three ways': (
+        {'a': WHOLE, 'teacher': {**FROZEN, 'copies': 4}},
+        {average: soft('a', 'teacher.logits', average=average) for average in ('probabilities', 'logits', 'losses')},
+    ),
+    'two that teach each other': (
+        {'a': NET, 'b': WHOLE},
+        {'hard_a': hard('a'), 'hard_b': hard('b'), 'a': soft('a', '~b.logits'), 'b': soft('b', '~a.logits')},
+    ),
+    'the average of itself, and few labels': (
+        {'a': NET, 'mean': {**NET, 'update': 'ema', 'of': 'a', 'decay': 0.8}},
+        {'hard': hard('a', mask='batch.labelled'), 'soft': soft('a', 'mean.logits')},
+    ),
+    'trained copies, clipped each by itself': (
+        {'a': {**NET, 'copies': 2, 'optimizer': {'learning_rate': 0.1, 'momentum': 0.9, 'clip': 0.1, 'max_norm': 1.0}}},
+        {'hard': hard('a')},
+    ),
+    'batch statistics': ({'a': {'model': Normalised}}, {'hard': hard('a')}),
+    'a relation of the whole batch': (
+        {'a': NET, 'teacher': FROZEN},
+        {'relation': {'loss': relation, 'student': 'a.hidden1', 'target': 'teacher.hidden1'}},
+    ),
+    'bfloat16': ({'a': {**NET, 'compute_dtype': 'bfloat16'}}, {'hard': hard('a')}),
+}
+
+
+def job_of(networks, terms, mesh, **options):
+    config = {
+        'data': {'source': source, 'jitter': 1},
+        'batch_size': 16,
+        'epochs': 1,
+        'optimizer': {'learning_rate': 0.1, 'momentum': 0.9},
+        'networks': networks,
+        'terms': terms,
+        'mesh': mesh,
+        **options,
+    }
+    return prepare(config, 0, 'the run', jax.devices()[: math.prod(mesh.values())])
+
+
+def steps_on(job):
+    """The state and the frozen networks after each of the first steps, and the metrics of each."""
+    run_chunk = train.make_run_chunk(job)
+    state, frozen = train.start(job, {})
+    after = []
+    for step in range(STEPS):
+        positions, epochs = job.order.steps(step, 1)
+        resident = job.splits.arrays['train']
+        state, metrics = run_chunk(state, job.recipe.hparams, frozen, resident, positions, epochs)
+        assert_placed(state.params | frozen, job)
+        after.append(jax.device_get((state._replace(key=0), metrics)))
+    return after
+
+
+def assert_placed(trees, job):
+    """Sharded networks are in parts on each device, of which there are no more than one whole network makes."""
+    for name, tree in trees.items():
+        network, size = job.recipe.network(name), job.mesh.shape
+        for array in (a for a in jax.tree.leaves(tree) if a.size >= 4096 * max(1, network.copies)):
+            parts = size['fsdp'] if network.sharding == 'fsdp' else 1
+            parts *= size['stack'] if network.copies else 1
+            assert all(shard.data.size == array.size // parts for shard in array.addressable_shards)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_losses_gradients_and_parameters_agree_on_1_4_and_8_devices(family):
+    # Momentum starts at zero, so that after the first step the optimizer's state is the gradient.
+    alone, *others = [steps_on(job_of(*FAMILIES[family], mesh)) for mesh in MESHES.values()]
+    tolerance = {'rtol': 2e-2, 'atol': 2e-3} if family == 'bfloat16' else {'rtol': 1e-4, 'atol': 1e-6}
+    for other in others:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), other, alone)
+    assert any(np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.params) for s, _ in alone[:2]), strict=True))
+
+
+def silent(*_):
+    pass
+
+
+def assert_close(got, wanted):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), got, wanted)
+
+
+def numbers(result):
+    """The losses and the evaluations of a result."""
+    return [{key: row[key] for key in ('step', 'terms', 'test')} for row in result['history']], result['last']
+
+
+@pytest.fixture(scope='module')
+def distilled(tmp_path_factory):
+    """Directories of a teacher and of a student, trained on eight devices, and the student's result."""
+    directory = tmp_path_factory.mktemp('eight')
+    train.train(job_of({'teacher': NET}, {'hard': hard('teacher')}, MESHES[8]), directory / 'teacher', {}, silent)
+    result = train.train(student_on(8), directory / 'student', {'teacher': directory / 'teacher'}, silent)
+    return directory, result
+
+
+def student_on(devices):
+    terms = {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}
+    options = {'eval_every': 0.5, 'checkpoint_seconds': 0}
+    return job_of({'a': {**NET, 'dropout': 0.2}, 'teacher': FROZEN}, terms, MESHES[devices], **options)
+
+
+@pytest.mark.parametrize('devices', [4, 1])
+def test_a_run_stopped_on_eight_devices_goes_on_with_fewer(devices, distilled, tmp_path):
+    directory, whole = distilled
+
+    def ask_to_stop(done, *_):
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sources = {'teacher': directory / 'teacher'}
+    with pytest.raises(train.Preempted, match='stopped at step 3 of 6'):
+        train.train(student_on(8), tmp_path, sources, ask_to_stop)
+    seen = []
+    result = train.train(student_on(devices), tmp_path, sources, lambda done, *_: seen.append(done))
+    assert seen == [3, 6]
+    assert_close(numbers(result), numbers(whole))
+
+
+def test_a_finished_run_is_read_bit_for_bit_on_one_device(distilled):
+    states = [
+        train.Checkpoints(distilled[0] / 'student' / 'checkpoints').restore(train.start(student_on(devices), {})[0])[0]
+        for devices in (8, 1)
+    ]
+    assert [len(state.params['a']['dense1']['kernel'].sharding.device_set) for state in states] == [8, 1]
+    jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=0) for state in states])
+
+
+def test_predictions_on_eight_devices_are_in_order_and_complete():
+    networks = {'a': NET, 'b': {**NET, 'copies': 2}}
+    paths, read = (Path('a', 'logits'), Path('b', 'logits')), []
+    for mesh in (MESHES[1], MESHES[8]):
+        job = job_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh)
+        variables = train.steps.variables(*train.start(job, {}))
+        read.append(job.evaluator.predict(variables, job.splits.arrays['test'], paths))
+    assert [array.shape for array in read[0]] == [(37, 3), (2, 37, 3)]
+    assert_close(read[1], read[0])

@@ -1,0 +1,16 @@
+"""The train step, evaluation and checkpoints on a mesh of eight fake devices."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+CASES = pathlib.Path(__file__).with_name('multidevice_cases.py')
+
+
+def test_the_cases_hold_on_eight_devices():
+    # The number of CPU devices cannot change once JAX has started, hence a process of its own.
+    environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
+    command = [sys.executable, '-m', 'pytest', str(CASES), '-p', 'no:cacheprovider', '--tb=short']
+    done = subprocess.run(command, env=environment, cwd=CASES.parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
