@@ -15,6 +15,7 @@ from kd_jax.data import augment, pipeline
 from kd_jax.data import splits as data_splits
 from kd_jax.errors import UserError, suggest
 from kd_jax.evaluate import Evaluator
+from kd_jax.models.adapters import Pretrained
 from kd_jax.recipe import Path, Recipe
 from kd_jax.step import Context
 
@@ -70,7 +71,10 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
             raise UserError(
                 f"{place}: init is {network.init!r}, but it must be one 'run:NAME', 'torch:FILE' or a run's directory."
             )
-        if network.update == 'frozen' and not network.init:
+        brought = isinstance(network.module, Pretrained)
+        if brought and network.copies:
+            raise UserError(f'{place}: copies of a network that brings its weights would be all alike; set copies=0.')
+        if network.update == 'frozen' and not network.init and not brought:
             raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME' or init='torch:FILE'.")
     known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
     splits = data_splits.load(known, seed, where)

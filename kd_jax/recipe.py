@@ -62,7 +62,7 @@ class Network:
 
     Attributes:
       name: what paths call it.
-      module: the linen module; only its `init` and `apply` are used.
+      module: a linen module, or an adapter with its `init` and `apply` (see models/adapters.py): no more is used.
       inputs: paths to its positional arguments.
       update: 'sgd' (its optimizer trains it), 'ema' (follows the network `of`) or 'frozen'.
       of: the network that an 'ema' network averages.

@@ -18,6 +18,7 @@ from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline
 from kd_jax.errors import UserError
 from kd_jax.job import Job, read_paths, variable_shapes
+from kd_jax.models.adapters import Pretrained
 from kd_jax.step import State
 
 CHUNK = 128
@@ -192,6 +193,8 @@ def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, A
     for network in job.recipe.networks:
         where = f"{job.where}, network '{network.name}'"
         if not network.init:
+            if isinstance(network.module, Pretrained):
+                loaded[network.name] = network.module.variables
             continue
         shapes = sharding.placed(network, job.mesh, variable_shapes(job, network))
         if network.init.startswith('torch:'):

@@ -1,0 +1,56 @@
+"""Writes a trained network for use without this code: weights.safetensors, and logits.stablehlo to run on them.
+
+python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --out=exported
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import jax
+
+from kd_jax import export
+from kd_jax.errors import UserError, suggest
+from kd_jax.job import prepare
+from kd_jax.study import Workdir
+
+USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. To run it, with jax alone:
+  weights = safetensors.numpy.load_file('{out}/weights.safetensors')
+  logits = jax.export.deserialize(bytearray(open('{out}/logits.stablehlo', 'rb').read())).call
+  logits(weights, ...)  # {inputs}"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument('--workdir', type=pathlib.Path, required=True, help='of the study')
+    parser.add_argument('--run', required=True, help='a finished run and its seed, as student-s0')
+    parser.add_argument('--network', default='', help='of that run; its only trained one unless said otherwise')
+    parser.add_argument('--out', type=pathlib.Path, required=True, help='a directory')
+    args = parser.parse_args(argv)
+    try:
+        print(exported(args))
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def exported(args: argparse.Namespace) -> str:
+    workdir = Workdir(args.workdir)
+    result = workdir.result(args.run)
+    if result is None:
+        finished = [path.stem for path in args.workdir.glob('results/*.json')]
+        raise UserError(f'{args.workdir} has no finished run {args.run!r}. {suggest(args.run, finished)}')
+    config = {key: value for key, value in result['config'].items() if key != 'mesh'}
+    job = prepare(config, result['seed'], f"run '{args.run}'")
+    network = export.chosen(job, args.network)
+    variables = export.load(job, network, workdir.directory(args.run))
+    inputs = export.write(job, network, variables, args.out)
+    count = sum(a.size for a in jax.tree.leaves(variables['params']))
+    return USE.format(out=args.out, count=count, inputs=inputs)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
