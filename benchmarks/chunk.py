@@ -1,0 +1,54 @@
+"""Steps of kd_jax as training runs them, without the loop around them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from kd_jax import initialize, recipe, step
+from kd_jax.data import pipeline
+
+EXAMPLES = 2000
+
+
+def random_data(image: tuple[int, ...], num_classes: int) -> dict[str, np.ndarray]:
+    """Images and labels that mean nothing: time does not depend on them."""
+    rng = np.random.default_rng(0)
+    return {
+        'id': np.arange(EXAMPLES, dtype=np.int32),
+        'image': rng.integers(0, 256, (EXAMPLES, *image), dtype=np.uint8),
+        'label': rng.integers(num_classes, size=EXAMPLES, dtype=np.int32),
+    }
+
+
+def random_positions(steps: int, batch_size: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(EXAMPLES, size=(steps, batch_size))
+
+
+def steps_of(
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, jitter: int = 0
+) -> Callable[[], Any]:
+    """A function that trains len(positions) steps of a run's config as one program, from random weights.
+
+    Args:
+      config: of a run: its networks, terms and optimizer.
+      arrays: images and labels, and under 'recorded' what frozen networks gave.
+      positions: [steps, batch_size].
+      jitter: see `pipeline.view`.
+    """
+    built = recipe.parse(config, 'benchmark')
+    batch = pipeline.plain_view(pipeline.fetch({k: v for k, v in arrays.items() if k != step.RECORDED}, positions[0]))
+    state, frozen = initialize.init_state(built, batch, seed=0)
+    train_step = step.make_train_step(built, total_steps=10**6)
+    resident = jax.device_put(dict(arrays))
+
+    @jax.jit
+    def chunk(state, frozen, resident, positions):
+        def body(state, rows):
+            seen = pipeline.view(pipeline.fetch(resident, rows), state.key, 0, jitter)
+            return train_step(state, built.hparams, frozen, seen)
+
+        return jax.lax.scan(body, state, positions)
+
+    return lambda: jax.block_until_ready(chunk(state, frozen, resident, positions))

@@ -1,0 +1,55 @@
+"""What the benchmarks have in common: sides measured in turn, medians over repeats, a table and a JSON file."""
+
+import argparse
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from kd_jax import metrics, provenance
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser that knows what every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--repeats', type=int, default=7, help='measurements of each side')
+    parser.add_argument('--out', type=pathlib.Path, help='where the numbers are written as JSON')
+    return parser
+
+
+def in_turn(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every side, `repeats` times round after one round that is not counted.
+
+    Sides take turns, so that a slow minute of the machine is shared by all. Each must wait for its own result.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(repeats + 1):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def median(seconds: Sequence[float]) -> float:
+    return statistics.median(seconds)
+
+
+def show(title: str, rows: Sequence[Mapping[str, Any]], out: pathlib.Path | None, **raw: Any) -> None:
+    """Prints the rows as a table and writes them, with where they come from and what else was measured, as JSON."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify='left')
+    for name in rows[0]:
+        table.add_column(name, justify='left' if isinstance(rows[0][name], str) else 'right')
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, str) else f'{cell:,.4g}' for cell in row.values()))
+    Console().print(table)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        metrics.write_json(out, {'title': title, 'rows': rows, **raw, **provenance.of_this_process()})
+        print(f'written: {out}')

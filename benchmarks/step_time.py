@@ -1,0 +1,74 @@
+"""A training step of the MNIST study as a share of the rate at which this machine multiplies matrices.
+
+  python -m benchmarks.step_time --out=benchmarks/results/step_time.json
+
+The rate is that of float32 products of square matrices, the best of several sizes. A step's work is that of its matrix
+products alone: 2 * batch * inputs * outputs for a layer's forward pass, as much for its weights' gradient and, but for
+the first layer, for its inputs' gradient. Optimizer, dropout, jitter, losses and the gathering of the batch take time
+and count for nothing.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import chunk, measure
+from kd_jax import config_file, step
+
+CONFIG = 'configs/hinton_mnist.py:paper'
+RUNS = {'teacher': False, 'baseline': False, 'distilled': True, 'distilled_jitter': False}  # name: teacher cached
+STEPS = 50
+SIZES = (1024, 2048)
+INPUTS, CLASSES = 784, 10
+
+
+def products(size: int) -> Callable[[], Any]:
+    """Eight dependent products of matrices [size, size]."""
+    matrix = jnp.ones((size, size))
+    run = jax.jit(lambda a: jax.lax.fori_loop(0, 8, lambda _, b: a @ b / size, a))
+    return lambda: jax.block_until_ready(run(matrix))
+
+
+def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
+    """Of the matrix products of one step."""
+    total = 0.0
+    for network in networks.values():
+        units = (INPUTS, *network['hidden'], CLASSES)
+        layers = [2.0 * batch_size * a * b for a, b in itertools.pairwise(units)]
+        if network.get('update') != 'frozen':
+            total += 3 * sum(layers) - layers[0]
+        elif not cached:
+            total += sum(layers)
+    return total
+
+
+def side(run: Mapping[str, Any], cached: bool) -> Callable[[], Any]:
+    arrays: dict[str, Any] = chunk.random_data((28, 28), CLASSES)
+    if cached:
+        arrays[step.RECORDED] = {'teacher': {'logits': np.zeros((chunk.EXAMPLES, CLASSES), np.float32)}}
+    positions = chunk.random_positions(STEPS, run['batch_size'])
+    return chunk.steps_of(run, arrays, positions, run['data'].get('jitter', 0))
+
+
+def main() -> None:
+    args = measure.arguments(__doc__.splitlines()[0]).parse_args()
+    runs = config_file.load(CONFIG)[0]['runs']
+    sides = {name: side(runs[name], cached) for name, cached in RUNS.items()}
+    sides |= {f'product {size}': products(size) for size in SIZES}
+    seconds = measure.in_turn(sides, args.repeats)
+    rate = max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
+    rows = []
+    for name, cached in RUNS.items():
+        work = flops(runs[name]['networks'], runs[name]['batch_size'], cached)
+        each = measure.median(seconds[name]) / STEPS
+        rows.append({'run': name, 'ms a step': 1e3 * each, 'GFLOP/s': work / each / 1e9, 'share': work / each / rate})
+    rows.append({'run': 'matrix product', 'ms a step': float('nan'), 'GFLOP/s': rate / 1e9, 'share': 1.0})
+    measure.show('Training steps of the MNIST study against matrix products', rows, args.out, seconds=seconds)
+
+
+if __name__ == '__main__':
+    main()
