@@ -81,7 +81,7 @@ def kd_config(teacher: dict, student: dict, t: float, hard: float, optimizer: di
 
 
 def pairs() -> dict[str, Pair]:
-    mlp, resnet = dict(model='mlp'), dict(model='resnet', num_classes=100)
+    mlp, resnet = dict(model='mlp'), dict(model='cifar_resnet', num_classes=100)
     return {
         'mlp': Pair(
             kd_config(dict(mlp, hidden=(1200, 1200)), dict(mlp, hidden=(800, 800)), 20.0, 0.1,
