@@ -20,7 +20,7 @@ from benchmarks import chunk, measure
 from kd_jax import config_file, step
 
 CONFIG = 'configs/hinton_mnist.py:paper'
-RUNS = {'teacher': False, 'baseline': False, 'distilled': True, 'distilled_jitter': False}  # name: teacher cached
+RUNS = {'teacher': False, 'baseline': False, 'distilled': True}  # name: teacher cached
 STEPS = 50
 SIZES = (1024, 2048)
 INPUTS, CLASSES = 784, 10
