@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kd_jax import initialize, metrics, sharding, step
-from kd_jax.data import pipeline
+from kd_jax.data import pipeline, stream
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
 from kd_jax.recipe import Path, Recipe
@@ -16,6 +16,7 @@ from kd_jax.recipe import Path, Recipe
 Variables = Mapping[str, Any]
 KEYS = ('logits', 'labels', 'teacher')
 BATCH_SIZE = 1000
+BATCH_BYTES = 2**26  # of larger examples a batch has fewer
 
 
 class Evaluator:
@@ -85,7 +86,7 @@ class Evaluator:
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
         """Numbers of every evaluation over a split: see `metrics.summary`."""
         total: Any = None
-        for batch, mask in self._batches(arrays, BATCH_SIZE):
+        for batch, mask in self._batches(arrays, _batch_size(arrays)):
             sums = self._sums(variables, batch, mask)
             sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
             total = sums if total is None else jax.tree.map(np.add, total, sums)
@@ -98,12 +99,12 @@ class Evaluator:
         variables: Variables,
         arrays: Arrays,
         paths: tuple[Path | tuple[Path, ...], ...],
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 0,
     ) -> list[np.ndarray]:
         """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
-        for batch, mask in self._batches(arrays, batch_size):
+        for batch, mask in self._batches(arrays, batch_size or _batch_size(arrays)):
             read = self._read(variables, batch, paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))
@@ -113,8 +114,11 @@ class Evaluator:
         """Batches of at least `batch_size` that the mesh divides, each process fetching its own rows, and masks."""
         batch_size += -batch_size % sharding.batch_parts(self.mesh)
         rows, split = sharding.local_rows(self.mesh, batch_size), sharding.batch_sharding(self.mesh)
-        for positions, mask in pipeline.padded(arrays, batch_size):
-            yield sharding.place(split, pipeline.fetch(arrays, positions[rows]), batch_size), mask
+        covering = list(pipeline.padded(arrays, batch_size))
+        read = stream.batches(arrays, lambda i: (covering[i][0][rows], None), 0, len(covering))
+        placed = (sharding.place(split, batch, batch_size) for batch in read)
+        for batch, (_, mask) in zip(stream.ahead(placed), covering, strict=True):
+            yield batch, mask
 
     def _copies(self, path: Path) -> int:
         return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)
@@ -124,3 +128,7 @@ class Evaluator:
         if isinstance(path, tuple):
             return 1 + self.stacked_axes(path[0])
         return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)
+
+
+def _batch_size(arrays: Arrays) -> int:
+    return max(1, min(BATCH_SIZE, BATCH_BYTES // pipeline.example_bytes(arrays)))

@@ -27,6 +27,7 @@ SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
     'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
+    'data.workers': (int, 0),
 }  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
         drawn = ', '.join(splits.augment)
         raise UserError(f'{where}: cache=True replays the outputs on one view of each image; leave out {drawn}.')
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
-    batch = pipeline.fetch(splits.arrays['train'], np.zeros(batch_size, int))
+    batch = pipeline.shapes(splits.arrays['train'], batch_size)
     seen = functools.partial(pipeline.view, options=splits.augment, num_classes=splits.num_classes)
     shapes = jax.eval_shape(seen, batch, jax.random.key(0), np.zeros((), np.int32))
     _check_mixing(recipe, splits, where)

@@ -1,12 +1,12 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
+import contextlib
 import datetime
 import functools
 import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sharding, torch_weights
 from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
-from kd_jax.data import pipeline
+from kd_jax.data import pipeline, stream
 from kd_jax.errors import UserError
 from kd_jax.job import Job, read_paths, variable_shapes
 from kd_jax.models.adapters import Pretrained
@@ -53,8 +53,8 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
     state, position = checkpoints.restore(state) or (state, position)
     writer = metrics.Writer(directory, int(state.step))
     try:
-        with _stop_signals() as stop:
-            state = _loop(job, state, frozen, position, checkpoints, writer, stop, progress)
+        with _stop_signals() as stop, contextlib.ExitStack() as opened:
+            state = _loop(job, state, frozen, position, checkpoints, writer, opened, stop, progress)
         return _result(job, state, frozen, writer.history)
     finally:
         writer.close()
@@ -74,25 +74,27 @@ def shardings(job: Job) -> tuple[State, dict[str, Any]]:
 
 
 def _loop(
-    job: Job, state: State, frozen, position, checkpoints: Checkpoints, writer: metrics.Writer, stop, progress: Progress
+    job: Job,
+    state: State,
+    frozen,
+    position,
+    checkpoints: Checkpoints,
+    writer: metrics.Writer,
+    opened: contextlib.ExitStack,
+    stop,
+    progress: Progress,
 ) -> State:
     run_chunk = make_run_chunk(job)
     arrays: Any = job.splits.arrays['train']
     if job.config.get('cache'):
         arrays = cache.record(job.evaluator, steps.variables(state, frozen), arrays, job.order.batch_size)
-    resident = sharding.replicate(job.mesh, arrays) if job.config['data'].get('resident', True) else None
-    batch_size, by_step = job.order.batch_size, sharding.batch_sharding(job.mesh, lead=1)
-    rows = sharding.local_rows(job.mesh, batch_size)
+    resident = sharding.replicate(job.mesh, arrays) if job.splits.resident else None
     per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
     eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
     sums, saved = position['sums'], time.monotonic()
     started = saved - position['seconds']
     progress(done, total, {})
-    while done < total:
-        end = next_boundary(done, total, per_epoch, eval_steps)
-        positions, epochs = job.order.steps(done, end - done)
-        mine = positions[:, rows]
-        xs = sharding.place(by_step, mine if resident is not None else pipeline.fetch(arrays, mine), batch_size)
+    for end, xs, epochs in opened.enter_context(_chunks(job, arrays, resident is not None, done, eval_steps)):
         state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, epochs)
         chunk = jax.device_get(chunk)
         _check_finite(chunk, done, job, checkpoints)
@@ -114,16 +116,45 @@ def _loop(
     return state
 
 
+@contextlib.contextmanager
+def _chunks(job: Job, arrays, resident: bool, first: int, eval_steps: int) -> Iterator[Iterator[tuple[int, Any, Any]]]:
+    """The chunks of steps from step `first` on, made while the one before is trained on.
+
+    Each is the step where it ends, this process's part of its positions or batches, on the devices, and its epochs.
+    """
+    order, total, mesh = job.order, job.total_steps, job.mesh
+    rows, by_step = sharding.local_rows(mesh, order.batch_size), sharding.batch_sharding(mesh, lead=1)
+
+    def at(step: int) -> tuple[np.ndarray, Any]:
+        positions, epochs = order.steps(step, 1)
+        return positions[0, rows], epochs[0]
+
+    def made() -> Iterator[tuple[int, Any, Any]]:
+        done, most = first, CHUNK if resident else stream.steps_at_once(arrays, len(rows), CHUNK)
+        while done < total:
+            end = next_boundary(done, total, order.steps_per_epoch, eval_steps, most)
+            positions, epochs = order.steps(done, end - done)
+            xs = positions[:, rows] if resident else stream.stacked(batches, end - done)
+            yield end, sharding.place(by_step, xs, order.batch_size), epochs
+            done = end
+
+    with (
+        contextlib.closing(stream.batches(arrays, at, first, total)) as batches,
+        contextlib.closing(stream.ahead(made())) as chunks,
+    ):
+        yield chunks
+
+
 def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float]:
     return before[0] + float(np.sum(pair[0])), before[1] + float(np.sum(pair[1]))
 
 
-def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int) -> int:
-    """The step at which the chunk that starts at `done` ends.
+def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:
+    """The step at which the chunk that starts at `done`, of at most `most` steps, ends.
 
     Boundaries depend on nothing but the step, so a resumed run executes the very programs of an uninterrupted one.
     """
-    chunk = -(-per_epoch // -(-per_epoch // CHUNK))
+    chunk = -(-per_epoch // -(-per_epoch // most))
     in_epoch = done - done % per_epoch + min((done % per_epoch // chunk + 1) * chunk, per_epoch)
     return min(in_epoch, done - done % eval_steps + eval_steps, total)
 
@@ -224,7 +255,7 @@ def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> di
         'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
         'steps': job.total_steps,
         'epochs': job.config.get('epochs', 0),
-        'examples': {split: len(arrays['label']) for split, arrays in job.splits.arrays.items()},
+        'examples': {split: len(arrays['id']) for split, arrays in job.splits.arrays.items()},
         'oversampling': job.splits.oversampling,
         'seconds': history[-1]['seconds'] if history else 0.0,
         'last': last,
@@ -247,7 +278,7 @@ def _analyse(options: Mapping[str, Any], job: Job, variables) -> Any:
     return function(*arguments, **{key: options[key] for key in keywords if key in options})
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """A list that is empty until SIGTERM or SIGINT arrives."""
     seen: list[int] = []

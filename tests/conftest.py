@@ -23,3 +23,48 @@ def assert_bitwise():
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(_raw(a), _raw(b), strict=True), got, wanted)
 
     return compare
+
+
+@pytest.fixture(scope='session')
+def image_files(tmp_path_factory):
+    """A directory with the TFDS data set 'squares', prepared as TFDS prepares its own: `prepare_squares`."""
+    directory = tmp_path_factory.mktemp('tfds')
+    prepare_squares(str(directory))
+    return str(directory)
+
+
+def prepare_squares(directory):
+    """Writes 20 training and 7 validation images of several sizes: number n is 10 n everywhere, its class n % 3.
+
+    TFDS encodes arrays with TensorFlow, but takes images that are encoded already without it.
+    """
+    import io
+
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    def encoded(number):
+        file = io.BytesIO()
+        pixels = np.full((20 + number, 30, 3), 10 * number, np.uint8)
+        Image.fromarray(pixels).save(file, 'png')
+        file.seek(0)
+        return {'image': file, 'label': number % 3}
+
+    class Squares(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version('1.0.0')
+
+        def _info(self):
+            features = {
+                'image': tfds.features.Image(shape=(None, None, 3), encoding_format='png'),
+                'label': tfds.features.ClassLabel(num_classes=3),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, _):
+            return {'train': self._generate_examples(20), 'validation': self._generate_examples(7)}
+
+        def _generate_examples(self, count):
+            yield from ((number, encoded(number)) for number in range(count))
+
+    tfds.display_progress_bar(False)
+    Squares(data_dir=directory, file_format='array_record').download_and_prepare()

@@ -10,7 +10,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax import config_file, initialize, metrics, train
-from kd_jax.data import pipeline
+from kd_jax.data import pipeline, stream
 from kd_jax.errors import UserError
 from kd_jax.job import parameters, prepare
 
@@ -154,6 +154,47 @@ def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
         held = jax.device_put(arrays) if resident else None
         ends.append(train.make_run_chunk(job)(state, job.recipe.hparams, frozen, held, xs, epochs))
     assert_bitwise(ends[1], ends[0])
+
+
+def test_a_run_on_streamed_data_ends_where_one_on_resident_data_ends(tmp_path, assert_ends_like_it):
+    result = train.train(prepared('teacher', 'data.resident=False'), tmp_path, {}, silent)
+    assert_ends_like_it(tmp_path, result)
+
+
+def of_image_files(directory):
+    network = {'model': 'mlp', 'hidden': (4,), 'num_classes': 3}
+    config = {
+        'data': {
+            'source': 'tfds_images', 'name': 'squares', 'data_dir': directory, 'test': 'validation', 'size': 8,
+            'resize': 10, 'augment': {'resized_crop': 0.2, 'flip': True, 'mixup': 0.5},
+        },
+        'batch_size': 5,
+        'epochs': 3.0,
+        'networks': {'student': network},
+        'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.target'}},
+        'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
+    }  # fmt: skip
+    return prepare(config, 0, 'run')
+
+
+def test_a_run_on_image_files_that_was_stopped_ends_where_an_uninterrupted_one_ends(
+    image_files, tmp_path, monkeypatch, assert_bitwise
+):
+    monkeypatch.setattr(stream, 'AT_ONCE', 5 * (8 * 8 * 3 + 8) * 3)  # three steps
+    seen = []
+    whole = train.train(of_image_files(image_files), tmp_path / 'whole', {}, lambda done, *_: seen.append(done))
+    assert seen == [0, 2, 4, 6, 8, 10, 12]  # four steps an epoch, in chunks of one size
+    assert whole['last']['test']['student']['count'] == 7
+
+    def ask_to_stop(done, *_):
+        if done == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(train.Preempted):
+        train.train(of_image_files(image_files), tmp_path / 'stopped', {}, ask_to_stop)
+    result = train.train(of_image_files(image_files), tmp_path / 'stopped', {}, silent)
+    assert_bitwise(final_state(tmp_path / 'stopped'), final_state(tmp_path / 'whole'))
+    assert without_seconds(result['history']) == without_seconds(whole['history'])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.data import augment
+from kd_jax.data.images import Images
 from kd_jax.data.sources import Arrays
-from kd_jax.data.splits import Splits
+from kd_jax.data.splits import Splits, size
 
 
 class Order:
@@ -20,17 +21,24 @@ class Order:
     """
 
     def __init__(self, splits: Splits, batch_size: int, seed: int):
-        label = splits.arrays['train']['label']
+        arrays = splits.arrays['train']
         self.batch_size, self.seed = batch_size, seed
-        self.inside = np.flatnonzero(label < len(splits.subset)) if splits.subset else np.arange(len(label))
-        self.outside = np.flatnonzero(label == len(splits.subset)) if splits.subset else np.arange(0)
+        self.inside, self.outside = np.arange(size(arrays)), np.arange(0)
+        if splits.subset:
+            self.inside = np.flatnonzero(arrays['label'] < len(splits.subset))
+            self.outside = np.flatnonzero(arrays['label'] == len(splits.subset))
+        self.newest: tuple[int, np.ndarray] = (-1, self.outside)
         self.steps_per_epoch = len(self.epoch(0)) // batch_size
 
     def epoch(self, epoch: int) -> np.ndarray:
         """Positions in the training split, in the order of this epoch."""
-        rng = np.random.default_rng([self.seed, 0, epoch])
-        others = rng.permutation(self.outside)[: len(self.inside)]
-        return rng.permutation(np.concatenate([self.inside, others]))
+        number, order = self.newest  # A stream asks for one step after the other.
+        if number != epoch:
+            rng = np.random.default_rng([self.seed, 0, epoch])
+            others = rng.permutation(self.outside)[: len(self.inside)]
+            order = rng.permutation(np.concatenate([self.inside, others]))
+            self.newest = (epoch, order)
+        return order
 
     def steps(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions [count, batch_size] and epochs [count] of `count` steps from step `first` on."""
@@ -42,9 +50,31 @@ class Order:
         return np.stack(rows).astype(np.int32), epochs.astype(np.int32)
 
 
-def fetch(arrays: Mapping[str, Any], positions: Any) -> dict[str, Any]:
-    """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device."""
-    return jax.tree.map(lambda array: array[positions], dict(arrays))
+def fetch(arrays: Mapping[str, Any], positions: Any, views: Any = None) -> dict[str, Any]:
+    """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device.
+
+    Args:
+      arrays: of a split. `Images` among them are read, with their labels.
+      positions: [..., batch].
+      views: the epoch whose view each batch gets where images are cropped as they are read, [...]; None for evaluation.
+    """
+    kept = {name: array for name, array in arrays.items() if not isinstance(array, Images)}
+    batch = jax.tree.map(lambda array: array[positions], kept)
+    for images in arrays.values():
+        if isinstance(images, Images):
+            batch |= images.read(batch['id'], views)
+    return batch
+
+
+def example_bytes(arrays: Mapping[str, Any]) -> int:
+    """Bytes of one example."""
+    return sum(array.nbytes for array in jax.tree.leaves(fetch(arrays, np.zeros(1, int))))
+
+
+def shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch of examples."""
+    one = fetch(arrays, np.zeros(1, int))
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), one)
 
 
 def view(
@@ -62,7 +92,7 @@ def plain_view(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 
 def padded(arrays: Arrays, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Positions [batch_size] and mask [batch_size] of the batches that cover a split; the last is filled and masked."""
-    size = len(arrays['label'])
-    for start in range(0, size, batch_size):
+    count = size(arrays)
+    for start in range(0, count, batch_size):
         positions = np.arange(start, start + batch_size)
-        yield np.minimum(positions, size - 1).astype(np.int32), positions < size
+        yield np.minimum(positions, count - 1).astype(np.int32), positions < count

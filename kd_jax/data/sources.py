@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kd_jax.data.images import Images
 from kd_jax.errors import UserError
 
-__all__ = ['cifar10', 'cifar100', 'mnist', 'mnist_pairs', 'npz', 'tfds']
+__all__ = ['cifar10', 'cifar100', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]
 
 
 class Source(NamedTuple):
-    """Examples as arrays with a leading axis of examples; `label` holds integers in [0, num_classes)."""
+    """Examples as arrays with a leading axis of examples; `label` holds integers in [0, num_classes).
+
+    Where `image` is `Images`, examples are read when they are needed, labels with them.
+    """
 
     train: Arrays
     test: Arrays
@@ -126,6 +130,38 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
         return {'image': image[..., 0] if image.shape[-1] == 1 else image, 'label': label}
 
     return Source(read(train), read(test), num_classes)
+
+
+def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 256) -> Source:
+    """ImageNet (Russakovsky et al. 2015), 1,281,167 training images; tests are made on its 50,000 validation images.
+
+    See `tfds_images` for the options. TFDS prepares it from the two archives of the challenge, downloaded by hand.
+    """
+    return tfds_images(name='imagenet2012', data_dir=data_dir, test='validation', size=size, resize=resize)
+
+
+def tfds_images(
+    *, name: str, data_dir: str | None = None, test: str = 'test', size: int = 224, resize: int = 256
+) -> Source:
+    """A prepared TFDS data set of images of any sizes and labels, read image by image without TensorFlow.
+
+    Args:
+      name: of the TFDS data set.
+      data_dir: where it was prepared; None for TFDS's default.
+      test: the split that tests are made on.
+      size: height and width that images are given in.
+      resize: in evaluation the shorter side is scaled to this before the central square of `size` is cut out.
+    Raises:
+      UserError: as `tfds`, or a size that is none.
+    """
+    if not 1 <= size <= resize:
+        raise UserError(f'data.size is {size} and data.resize {resize}, but it must be 1 <= size <= resize.')
+    found, num_classes = _prepared(name, data_dir, ('train', test))
+    train, held = (
+        {'image': Images(examples, f'{name}, split {split!r}', num_classes, size, resize)}
+        for split, examples in zip(('train', test), found, strict=True)
+    )
+    return Source(train, held, num_classes)
 
 
 def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], int]:

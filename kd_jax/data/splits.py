@@ -9,6 +9,7 @@ import numpy as np
 
 from kd_jax import lookup
 from kd_jax.data import augment, sources
+from kd_jax.data.images import Images
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
 
@@ -22,7 +23,8 @@ OPTIONS = {
     'label_noise': 'share of the training labels replaced by classes drawn at random, anew for each seed',
     'augment': 'what is drawn anew for each training image and epoch, see `augment.OPTIONS`',
     'jitter': 'training images are shifted by up to so many pixels: augment.crop by the name of Hinton et al.',
-    'resident': 'keep the data on the device; false streams it',
+    'resident': 'keep the data on the device; false streams it, as images that are read from files always are',
+    'workers': 'processes that read images from files; 0 for threads',
 }
 
 
@@ -32,7 +34,8 @@ class Splits:
 
     `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest,
     (1 - s) / s when the subset is a share s of the data and half of each batch; 1 without a subset or for one of
-    more than half. `augment`: the augmentations of the training split that are on.
+    more than half. `augment`: the augmentations of the training split that are on. `resident`: whether
+    training data is kept on the device.
     """
 
     arrays: Mapping[str, Arrays]
@@ -40,6 +43,7 @@ class Splits:
     subset: tuple[int, ...] = ()
     oversampling: float = 1.0
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    resident: bool = True
 
 
 def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
@@ -63,19 +67,25 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
         raise UserError(f'{place}: source {config["source"]!r} needs {", ".join(missing)}.')
     augmentations = _augmentations(config, place)
     loaded = source(**{key: config[key] for key in own if key in config})
-    train, test = with_ids(loaded.train), with_ids(loaded.test)
+    streamed = any(isinstance(array, Images) for array in loaded.train.values())
+    (_check_streamed if streamed else _check_in_memory)(config, augmentations, place)
+    train, test = (
+        with_ids(_replaced(arrays, workers=config.get('workers', 0))) for arrays in (loaded.train, loaded.test)
+    )
     check_labels(train, loaded.num_classes, f'{place}, training labels')
     check_labels(test, loaded.num_classes, f'{place}, test labels')
     held = config.get('valid', 0)
-    if not 0 <= held < len(train['label']):
-        raise UserError(f'{place}.valid is {held}, but there are {len(train["label"])} training examples.')
-    cut = len(train['label']) - held
-    valid = {name: array[cut:] for name, array in train.items()}
-    train = {name: array[:cut] for name, array in train.items()}
+    if not 0 <= held < size(train):
+        raise UserError(f'{place}.valid is {held}, but there are {size(train)} training examples.')
+    cut = size(train) - held
+    valid, train = chosen_of(train, slice(cut, None)), chosen_of(train, slice(cut))
+    train = _replaced(train, area=augmentations.get('resized_crop', 0.0), seed=seed)
     classes, exclude, subset = (
         _classes(config.get(key), loaded.num_classes, f'{place}.{key}') for key in ('classes', 'exclude', 'subset')
     )
-    keep = ~np.isin(train['label'], exclude)
+    keep = np.ones(cut, bool)
+    if exclude:
+        keep &= ~np.isin(train['label'], exclude)
     if classes:
         keep &= np.isin(train['label'], classes)
     chosen = np.flatnonzero(keep)
@@ -86,19 +96,20 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     if not len(chosen):
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
     if len(chosen) < cut:
-        train = {name: array[chosen] for name, array in train.items()}
+        train = chosen_of(train, chosen)
     if config.get('label_noise'):
         train = noisy(train, config['label_noise'], loaded.num_classes, np.random.default_rng([seed, 2]))
     splits = {'train': train, 'test': test}
     if held:
         splits['valid'] = valid
+    resident = bool(config.get('resident', not streamed))
     if not subset:
-        return Splits(splits, loaded.num_classes, augment=augmentations)
+        return Splits(splits, loaded.num_classes, augment=augmentations, resident=resident)
     share = float(np.mean(np.isin(splits['train']['label'], subset)))
     if not share:
         raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
     relabelled = {split: relabel(arrays, subset) for split, arrays in splits.items()}
-    return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations)
+    return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations, resident)
 
 
 def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -106,6 +117,29 @@ def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     if config.get('jitter') and 'crop' in options:
         raise UserError(f'{place}: jitter and augment.crop are one and the same; set one of them.')
     return {'crop': config['jitter'], **options} if config.get('jitter') else options
+
+
+def _check_streamed(config: Mapping[str, Any], augmentations: Mapping[str, Any], place: str) -> None:
+    """Refuses what needs labels that are not known, or images that are not in memory."""
+    for key in ('classes', 'exclude', 'subset', 'label_noise'):
+        if config.get(key):
+            raise UserError(
+                f'{place}.{key} needs the labels of all examples, but source {config["source"]!r} reads each with its '
+                f'image, when it is needed: leave {key} out, or prepare a data set of these examples.'
+            )
+    if config.get('resident'):
+        raise UserError(f'{place}: source {config["source"]!r} is too large to be resident: leave resident out.')
+
+
+def _check_in_memory(config: Mapping[str, Any], augmentations: Mapping[str, Any], place: str) -> None:
+    """Refuses what is done where images are read from files."""
+    if 'resized_crop' in augmentations:
+        raise UserError(
+            f'{place}.augment.resized_crop is cut from the files of a streamed source; the images of '
+            f'{config["source"]!r} are in memory and all of one size: use crop, their number of padded pixels.'
+        )
+    if config.get('workers'):
+        raise UserError(f'{place}.workers read files of a streamed source, but {config["source"]!r} is in memory.')
 
 
 def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
@@ -120,12 +154,30 @@ def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
 
 def with_ids(arrays: Arrays) -> Arrays:
     """The arrays and `id`, each example's number."""
-    return {**arrays, 'id': np.arange(len(arrays['label']), dtype=np.int32)}
+    return {**arrays, 'id': np.arange(size(arrays), dtype=np.int32)}
+
+
+def size(arrays: Arrays) -> int:
+    """How many examples there are."""
+    return len(arrays['id'] if 'id' in arrays else next(iter(arrays.values())))
+
+
+def chosen_of(arrays: Arrays, chosen: Any) -> Arrays:
+    """Some of the examples; images that are read when they are needed go by their ids."""
+    return {name: array if isinstance(array, Images) else array[chosen] for name, array in arrays.items()}
+
+
+def _replaced(arrays: Arrays, **options: Any) -> Arrays:
+    """The arrays with options of the `Images` among them set."""
+    return {
+        name: dataclasses.replace(array, **options) if isinstance(array, Images) else array
+        for name, array in arrays.items()
+    }
 
 
 def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
-    """Raises a UserError if a label is not in [0, num_classes)."""
-    label = arrays['label']
+    """Raises a UserError if a label is not in [0, num_classes). `Images` check theirs when they are read."""
+    label = arrays.get('label', np.arange(0))
     wrong = np.flatnonzero((label < 0) | (label >= num_classes))
     if len(wrong):
         raise UserError(
