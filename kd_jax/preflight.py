@@ -20,6 +20,7 @@ from jax.experimental import topologies
 
 from kd_jax import cache, collectives, initialize, sharding, step, train
 from kd_jax.chips import GIB, Topology
+from kd_jax.data import pipeline
 from kd_jax.errors import UserError
 from kd_jax.job import Job
 
@@ -140,12 +141,13 @@ def structure(job: Job) -> str:
 def arguments(job: Job) -> tuple[Any, ...]:
     """Shapes and types of what `train.make_run_chunk` takes, for a chunk of one step."""
     state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
-    examples: dict[str, Any] = {name: _shape(array, array.shape) for name, array in job.splits.arrays['train'].items()}
+    train = job.splits.arrays['train']
+    examples: dict[str, Any] = pipeline.shapes(train, len(train['id']))
     if job.config.get('cache'):
         examples[step.RECORDED] = _recorded(job)
     positions: Any = jax.ShapeDtypeStruct((1, job.order.batch_size), jnp.int32)
     resident: Any = examples
-    if not job.config['data'].get('resident', True):
+    if not job.splits.resident:
         positions = jax.tree.map(lambda a: _shape(a, (1, job.order.batch_size, *a.shape[1:])), examples)
         resident = None
     hparams = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(job.recipe.hparams)))
@@ -154,7 +156,7 @@ def arguments(job: Job) -> tuple[Any, ...]:
 
 def _recorded(job: Job) -> dict[str, Any]:
     """Shapes of the recorded outputs of the frozen networks, examples leading."""
-    count = len(job.splits.arrays['train']['label'])
+    count = len(job.splits.arrays['train']['id'])
     recorded: dict[str, dict[str, Any]] = {}
     for path in cache.recorded_paths(job.recipe):
         array = job.context[path.source][path.name]
