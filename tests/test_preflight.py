@@ -154,6 +154,7 @@ def test_a_teacher_that_is_recorded_costs_its_memory_and_no_operations(replicate
 
 @pytest.mark.parametrize('topology', ['v5e:2x2', 'v4:2x2x1'])
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
+@pytest.mark.usefixtures('black_images')
 def test_a_config_compiles_for_a_slice(path, topology):
     """Of each config the run with most networks; one structure each keeps this short."""
     planned = study.parse(config_file.load(str(path))[0], path.name)
