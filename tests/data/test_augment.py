@@ -152,7 +152,7 @@ def test_an_example_keeps_its_share_of_a_mixture_wherever_it_stands_in_the_batch
     assert len(set(shares[0].values())) > 20
 
 
-def test_the_draws_of_crop_flip_and_mixing_are_independent():
+def test_half_of_the_images_that_a_crop_moved_right_are_flipped():
     batch = {'image': np.zeros((4000, 3, 3), np.float32), 'label': np.zeros(4000, int), 'id': np.arange(4000)}
     batch['image'][:, 1, 1] = 1.0
     batch['label'][::2] = 1

@@ -112,6 +112,12 @@ def test_a_prepared_data_set_is_read_image_by_image_with_its_labels(image_files)
     assert shapes(loaded.arrays['train'], 4)['image'].shape == (4, 8, 8, 3)
 
 
+def test_only_training_images_are_cropped_at_random_by_the_seed_of_the_run(image_files):
+    arrays = splits.load(squares(image_files, valid=5, augment={'resized_crop': 0.2}), 6).arrays
+    assert (arrays['train']['image'].area, arrays['train']['image'].seed) == (0.2, 6)
+    assert arrays['valid']['image'].area == arrays['test']['image'].area == 0
+
+
 def test_examples_of_a_streamed_split_keep_their_ids(image_files):
     whole, some = (splits.load(squares(image_files, examples=count), 3).arrays['train'] for count in (0, 6))
     np.testing.assert_array_equal(fetch(some, np.arange(6))['image'], fetch(whole, some['id'])['image'])
