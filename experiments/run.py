@@ -3,9 +3,12 @@
 python -m experiments.run --config=configs/hinton_mnist.py                        # minutes on two cores
 python -m experiments.run --config=configs/hinton_mnist.py:paper --plan           # look before it runs
 python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0     # change any leaf
+python -m experiments.run --config=... --executor=processes --workers=4           # several runs at once
 """
 
 import argparse
+import dataclasses
+import itertools
 import logging
 import pathlib
 import signal
@@ -16,11 +19,20 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
-from kd_jax import checkpoint, chips, config_file, metrics, provenance, report, study, train
+from kd_jax import checkpoint, chips, config_file, executors, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
+from kd_jax.executors import Executor
 from kd_jax.job import Job, parameters
 from kd_jax.study import Run, Study, Workdir
 
@@ -37,6 +49,9 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     parser.add_argument('--only', action='append', default=[], help='globs of runs, with commas between them')
     parser.add_argument('--plan', action='store_true', help='show what would be run, and stop')
     parser.add_argument('--fresh', action='store_true', help='start anew the runs whose config has changed')
+    parser.add_argument('--executor', choices=('in_process', 'processes', 'ray'), default='in_process')
+    parser.add_argument('--workers', type=int, default=2, help='of --executor=processes: runs at once (default: 2)')
+    parser.add_argument('--ray_address', default='auto', help="of --executor=ray: 'host:port' (default: auto)")
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]
     if wrong:
@@ -78,6 +93,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if options.plan:
         console.print(plan_table(runs, jobs, workdir))
         return 0
+    executor = make_executor(options)
     with workdir.locked(), checkpoint.disk_errors(workdir.path):
         changed = study.differences(planned, workdir, runs)
         if changed and not options.fresh:
@@ -89,7 +105,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         study.forget(planned, workdir, list(changed))
         runs = study.select(planned, options.only, workdir)
         metrics.write_json(workdir.path / 'study.json', about)
-        execute(planned, runs, workdir)
+        execute(dataclasses.replace(planned, about=about), runs, workdir, executor)
     with checkpoint.disk_errors(workdir.path):
         report.build(workdir.path, workdir.path)
     report.print_tables(*report.load(workdir.path))
@@ -97,7 +113,14 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def execute(planned: Study, runs: Sequence[Run], workdir: Workdir) -> None:
+def make_executor(options: argparse.Namespace) -> Executor:
+    """What the command line asks for; joins the Ray cluster."""
+    if options.executor == 'processes':
+        return executors.processes(options.workers)
+    return executors.ray(options.ray_address) if options.executor == 'ray' else executors.in_process()
+
+
+def execute(planned: Study, runs: Sequence[Run], workdir: Workdir, executor: Executor) -> None:
     """Trains, with a progress display on a terminal and a line for every finished run anywhere."""
     waiting = [run for run in runs if workdir.result(run.id) is None]
     if len(waiting) < len(runs):
@@ -108,25 +131,28 @@ def execute(planned: Study, runs: Sequence[Run], workdir: Workdir) -> None:
     )  # fmt: skip
     with Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal) as display:
         whole = display.add_task('study', total=len(waiting), rate='', losses='')
-        steps = display.add_task('', total=None, rate='', losses='')
+        lines: dict[str, TaskID] = {}
         clock: dict[str, tuple[float, int]] = {}
+        numbers = itertools.count(len(runs) - len(waiting) + 1)
 
         def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
             since, first = clock.setdefault(run.id, (time.monotonic(), done))
-            if done == first:
-                display.reset(steps)
+            if run.id not in lines:
+                lines[run.id] = display.add_task(run.id, total=total, rate='', losses='')
             rate = (done - first) / max(time.monotonic() - since, 1e-9)
             shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
-            speed = f'{rate:.0f} steps/s' if rate else 'compiling'
-            display.update(steps, description=run.id, completed=done, total=total, rate=speed, losses=shown)
+            speed = f'{rate:.0f} steps/s' if rate > 0 else 'compiling'
+            display.update(lines[run.id], completed=done, rate=speed, losses=shown)
 
         def finished(run: Run, result: Mapping[str, Any]) -> None:
             display.advance(whole)
+            if run.id in lines:
+                display.remove_task(lines.pop(run.id))
             test = '  '.join(f'{name} {m["errors"]:.0f} errors' for name, m in result['last']['test'].items())
-            number = sum(workdir.result(r.id) is not None for r in runs)
-            console.print(f'[{number}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s', markup=False)
+            line = f'[{next(numbers)}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s'
+            console.print(line, markup=False)
 
-        study.execute(planned, runs, workdir, progress, finished)
+        executor(planned, study.units(waiting), workdir, progress, finished)
 
 
 def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir) -> Table:

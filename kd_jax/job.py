@@ -21,13 +21,15 @@ from kd_jax.step import Context
 
 KEYS = (
     'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs', 'eval_every',
-    'evaluate', 'mesh', 'networks', 'optimizer', 'terms',
+    'evaluate', 'mesh', 'networks', 'optimizer', 'resources', 'terms',
 )  # fmt: skip
+RESOURCES = ('cpu', 'gpu', 'tpu')
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
     'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
     'data.workers': (int, 0),
+    'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
 }  # fmt: skip
 
 
@@ -117,9 +119,13 @@ def _check_options(config: Mapping[str, Any], where: str) -> None:
     for key in SECTIONS:
         for name, options in _dictionary(config.get(key, {}), f'{where}.{key}').items():
             _dictionary(options, f'{where}.{key}.{name}')
-    data = _dictionary(config.get('data', {}), f'{where}.data')
+    within = {key: _dictionary(config.get(key, {}), f'{where}.{key}') for key in ('data', 'resources')}
+    for key in within['resources']:
+        if key not in RESOURCES:
+            raise UserError(f'{where}.resources: there is no {key!r}. {suggest(key, RESOURCES)}')
     for key, (kind, least) in NUMBERS.items():
-        value = data.get(key.removeprefix('data.'), 0) if key.startswith('data.') else config.get(key, 1)
+        section, _, leaf = key.rpartition('.')
+        value = within[section].get(leaf, 0) if section else config.get(key, 1)
         whole = isinstance(value, int) and not isinstance(value, bool)
         right_kind = whole or (kind is float and isinstance(value, float))
         if str(value).startswith('result:') or (right_kind and value >= least):

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from kd_jax import checkpoint, metrics, torch_weights, train
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, prepare, variable_shapes
@@ -141,6 +143,15 @@ class Workdir:
                 ) from None
             yield
 
+    @contextlib.contextmanager
+    def alone(self, run_id: str) -> Iterator[None]:
+        """Waits until no other process trains this run: a worker that was given up may not have ended yet."""
+        self.directory(run_id).mkdir(parents=True, exist_ok=True)
+        with (self.directory(run_id) / '.lock').open('w') as lock:
+            if jax.process_index() == 0:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
 
 def select(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
     """The runs whose name or id matches one of the globs `only` (all without any), and unfinished ones that they need.
@@ -206,7 +217,7 @@ def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str
         path = workdir.directory(run.id) / 'config.json'
         if not path.exists():
             continue
-        there, here = metrics.flat(json.loads(path.read_text())), metrics.flat(_plain(run.config))
+        there, here = _experiment(json.loads(path.read_text())), _experiment(_plain(run.config))
         leaves = [
             f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
             for key in sorted(there.keys() | here.keys())
@@ -215,6 +226,11 @@ def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str
         if leaves:
             changed[run.id] = leaves
     return changed
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a run's config that its numbers depend on: all but the resources it asks for."""
+    return metrics.flat({key: value for key, value in config.items() if key != 'resources'})
 
 
 def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
@@ -244,31 +260,14 @@ def needs(unit: Sequence[Run]) -> set[str]:
     return {f'{name}-s{run.seed}' for run in unit for name in run.needs}
 
 
-def execute(
-    study: Study,
-    runs: Sequence[Run],
-    workdir: Workdir,
-    progress: Progress,
-    finished: Callable[[Run, dict[str, Any]], None],
-) -> None:
-    """Trains what is not finished, in order, and writes each result when it is whole.
-
-    Raises:
-      UserError: as `train.train`.
-      train.Preempted: the process was asked to stop; the same call goes on where it stopped.
-    """
-    for unit in units([run for run in runs if workdir.result(run.id) is None]):
-        for run, result in zip(unit, execute_unit(study, unit, workdir, progress), strict=True):
-            finished(run, result)
-
-
 def execute_unit(study: Study, unit: Sequence[Run], workdir: Workdir, progress: Progress) -> list[dict[str, Any]]:
     """Trains the runs of one unit in this process, writes their results and returns them.
 
     All it needs are plain values and the work directory, so that any process that sees the directory can do it.
 
     Raises:
-      UserError, train.Preempted: as `execute`.
+      UserError: as `train.train`.
+      train.Preempted: the process was asked to stop; the same call goes on where it stopped.
     """
     return [_train(study, run, workdir, progress) for run in unit]
 
@@ -277,11 +276,13 @@ def _train(study: Study, run: Run, workdir: Workdir, progress: Progress) -> dict
     directory = workdir.directory(run.id)
     job = _prepare(study, run, resolve(run.config, run.seed, workdir))
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-    with checkpoint.disk_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+    with checkpoint.disk_errors(directory), workdir.alone(run.id):
+        if (before := workdir.result(run.id)) is not None:
+            return before
         metrics.write_json(directory / 'config.json', run.config)
         result = train.train(job, directory, sources, functools.partial(progress, run))
-        result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result}
+        asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
+        result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
         metrics.write_json(workdir.result_path(run.id), result)
     return result
 

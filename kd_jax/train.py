@@ -53,7 +53,7 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
     state, position = checkpoints.restore(state) or (state, position)
     writer = metrics.Writer(directory, int(state.step))
     try:
-        with _stop_signals() as stop, contextlib.ExitStack() as opened:
+        with stop_signals() as stop, contextlib.ExitStack() as opened:
             state = _loop(job, state, frozen, position, checkpoints, writer, opened, stop, progress)
         return _result(job, state, frozen, writer.history)
     finally:
@@ -279,7 +279,7 @@ def _analyse(options: Mapping[str, Any], job: Job, variables) -> Any:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """A list that is empty until SIGTERM or SIGINT arrives."""
     seen: list[int] = []
     before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}

@@ -1,6 +1,7 @@
 """The command line: what it refuses, what it skips, what it resumes."""
 
 import errno
+import importlib.util
 import json
 import logging
 import os
@@ -122,6 +123,8 @@ def refusal(capsys, workdir, *arguments, code=2):
         ('seeds=0', 'seeds is 0'),
         ('name=', 'has no name'),
         ('sedes=1', "Did you mean 'seeds'?"),
+        ("runs.student.resources={'gpus': 1}", "there is no 'gpus'. Did you mean 'gpu'?"),
+        ("runs.student.resources={'cpu': -1}", 'resources.cpu is -1, but it must be a number, 0 or more'),
         ("runs.student.analyses={'a': {'analysis': 'soft_target'}}", "Did you mean 'soft_targets'?"),
     ],
 )  # fmt: skip
@@ -148,6 +151,27 @@ def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
         run.main([CONFIG, '--workdri=x'])
     assert 'unknown argument --workdri=x' in capsys.readouterr().err
     assert not (tmp_path / 'work').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--executor=processes', '--workers=0'], '--workers=0: it is how many runs are trained at once, 1 or more'),
+        (['--executor=ray', '--ray_address=127.0.0.1:1'], 'no Ray cluster answers at 127.0.0.1:1 ([Errno 111]'),
+        (['--executor=ray', '--ray_address=head'], "--ray_address=head is neither 'auto' nor 'host:port'"),
+    ],
+)
+def test_an_executor_that_cannot_be_had_is_refused_before_anything_is_written(arguments, said, tmp_path, capsys):
+    if '--executor=ray' in arguments:
+        pytest.importorskip('ray')
+    assert said in refusal(capsys, tmp_path / 'work', CONFIG, *arguments)
+    assert not (tmp_path / 'work').exists()
+
+
+def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, '--executor=ray')
+    assert "Ray, which is not installed: pip install 'kd_jax[ray]'" in sentence
 
 
 def test_a_teacher_that_was_never_trained_is_a_missing_checkpoint(tmp_path, capsys):
@@ -292,7 +316,7 @@ def test_an_interrupt_outside_the_loop_is_one_sentence(tmp_path, monkeypatch, ca
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.study, 'execute', interrupted)
+    monkeypatch.setattr(run.study, 'execute_unit', interrupted)
     assert run.main([CONFIG, f'--workdir={tmp_path}']) == 130
     assert capsys.readouterr().out == 'stopped between checkpoints; run the same command to go on.\n'
 

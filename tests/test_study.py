@@ -211,7 +211,7 @@ def test_a_damaged_result_is_named(text, workdir):
         workdir.result('a-s0')
 
 
-def test_executing_skips_what_is_finished_and_stops_at_the_first_error(workdir, monkeypatch):
+def test_a_unit_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
     planned, seen = parsed(), []
 
     def trained(config, directory, sources, _):
@@ -223,10 +223,18 @@ def test_executing_skips_what_is_finished_and_stops_at_the_first_error(workdir, 
     monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
     monkeypatch.setattr(train, 'train', trained)
     finish(workdir, 'peer-s0')
-    done = []
-    with pytest.raises(UserError, match='enough'):
-        study.execute(planned, planned.runs, workdir, lambda *_: None, lambda run, _: done.append(run.id))
+    for unit in study.units([run for run in planned.runs if run.name in ('teacher', 'assistant')]):
+        study.execute_unit(planned, unit, workdir, lambda *_: None)
     assert seen == [('teacher-s0', {}), ('assistant-s0', {'teacher': 'teacher-s0'})]
-    assert done == ['teacher-s0', 'assistant-s0']
     assert workdir.result('assistant-s0') == {'study': 'chain', 'run': 'assistant', 'seed': 0, 'last': {}}
+    with pytest.raises(UserError, match='enough'):
+        study.execute_unit(planned, planned.runs[-1:], workdir, lambda *_: None)
     assert workdir.result('student-s0') is None
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_not_trained_again(workdir, monkeypatch):
+    monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
+    monkeypatch.setattr(train, 'train', lambda *_: pytest.fail('trained again'))
+    finish(workdir, 'peer-s0', last=7)
+    unit = tuple(run for run in parsed().runs if run.name == 'peer')
+    assert study.execute_unit(parsed(), unit, workdir, lambda *_: None) == [{'last': 7}]

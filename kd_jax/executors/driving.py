@@ -1,0 +1,194 @@
+"""What executors share: which units are ready, how a worker's end is judged, and what a worker does."""
+
+import collections
+import logging
+import pathlib
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from kd_jax import study as studies
+from kd_jax import train
+from kd_jax.errors import UserError
+from kd_jax.study import Progress, Run, Study, Workdir
+
+RETRIES = 3
+POLL_SECONDS = 0.2
+REPORT_SECONDS = 0.5  # between two progress reports of one worker
+SETTINGS = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs', 'jax_platforms')
+
+Unit = tuple[Run, ...]
+Finished = Callable[[Run, dict[str, Any]], None]
+Executor = Callable[[Study, Sequence[Unit], Workdir, Progress, Finished], None]
+log = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """How a worker ended.
+
+    `kind` is 'finished' (value: the results), 'failed' (the user's mistake), 'stopped' (it has saved), 'died' (how) or
+    'crashed' (a traceback).
+    """
+
+    kind: str
+    value: Any
+
+
+class Task(NamedTuple):
+    """All that a worker needs: plain values, and a work directory that it sees too."""
+
+    study: Study
+    unit: Unit
+    workdir: pathlib.Path
+    settings: Mapping[str, Any]
+
+
+class Agenda:
+    """The units of a study that wait for others, and those that have failed."""
+
+    def __init__(self, units: Sequence[Unit]):
+        self.waiting = list(units)
+        self.unfinished = {run.id for unit in units for run in unit}
+        self.mistakes: list[str] = []
+
+    def ready(self) -> list[Unit]:
+        """The units that wait for nothing; those that need a failed one always do."""
+        return [unit for unit in self.waiting if not studies.needs(unit) & self.unfinished]
+
+    def finish(self, unit: Unit) -> None:
+        self.unfinished -= {run.id for run in unit}
+
+    def fail(self, unit: Unit, mistake: str) -> None:
+        self.mistakes.append(mistake)
+        if self.ready():
+            log.warning('%s failed; the runs that do not need it go on.', names(unit))
+
+    def close(self) -> None:
+        """Raises what was wrong.
+
+        Raises:
+          UserError: each mistake in a sentence, and what was not started because of them.
+        """
+        if self.mistakes:
+            left = [run.id for unit in self.waiting for run in unit]
+            more = [f'Not started, because they need what failed: {", ".join(left)}.'] if left else []
+            raise UserError('\n'.join([*dict.fromkeys(self.mistakes), *more]))
+
+
+def drive(
+    units: Sequence[Unit],
+    start: Callable[[Unit], bool],
+    poll: Callable[[bool], Sequence[tuple[Unit, Outcome]]],
+    finished: Finished,
+) -> None:
+    """Has workers train every unit.
+
+    Args:
+      units: what is to be trained, each after those it needs.
+      start: puts a worker to a unit; False if there is no room now.
+      poll: waits a moment and returns the units whose workers have ended; its argument tells whether workers are to
+        save and stop.
+      finished: called with every run's result.
+    Raises:
+      UserError: mistakes in runs, and workers that died again and again, when the others are done.
+      train.Preempted: this process was asked to stop; every worker has saved.
+      RuntimeError: a worker met an error of ours; with its traceback.
+    """
+    agenda, running = Agenda(units), 0
+    deaths: collections.Counter[str] = collections.Counter()
+    with train.stop_signals() as stop:
+        while running or (agenda.ready() and not stop):
+            for unit in () if stop else agenda.ready():
+                if start(unit):
+                    agenda.waiting.remove(unit)
+                    running += 1
+            for unit, (kind, value) in poll(bool(stop)):
+                running -= 1
+                name = names(unit)
+                deaths[name] += kind in ('died', 'stopped')
+                if kind == 'finished':
+                    agenda.finish(unit)
+                    for run, result in zip(unit, value, strict=True):
+                        finished(run, result)
+                elif kind == 'crashed':
+                    raise RuntimeError(f'{name} met an error of ours in its worker:\n{value}')
+                elif kind == 'failed':
+                    agenda.fail(unit, value)
+                elif stop or deaths[name] <= RETRIES:
+                    agenda.waiting.append(unit)
+                    if not stop:
+                        log.warning('%s: its worker %s; another one goes on from the last checkpoint.', name, value)
+                else:
+                    agenda.fail(
+                        unit,
+                        f'{name}: {RETRIES + 1} workers died, the last one {value}; give each more memory, or run the '
+                        'same command to go on from the last checkpoint.',
+                    )
+        if stop and agenda.ready():
+            raise train.Preempted('every worker has saved and stopped; run the same command to go on.', stop[0])
+    agenda.close()
+
+
+def tasks(study: Study, units: Sequence[Unit], workdir: Workdir) -> list[Task]:
+    """A task a unit.
+
+    Raises:
+      UserError: a config holds something that cannot be sent to another process.
+    """
+    settings = {name: getattr(jax.config, name) for name in SETTINGS}
+    made = []
+    for unit in units:
+        task = Task(Study(unit, study.about, study.where), unit, workdir.path.absolute(), settings)
+        try:
+            pickle.dumps(task)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{study.where}: run '{unit[0].name}' holds what no other process can be sent ({error}); write a "
+                "function as 'module:name', or use --executor=in_process."
+            ) from None
+        made.append(task)
+    return made
+
+
+def work(task: Task, report: Callable[[Run, int, int, Mapping[str, float]], None]) -> Outcome:
+    """Trains a unit in this process, which is a worker's."""
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    for name, value in task.settings.items():
+        jax.config.update(name, value)
+    try:
+        results = studies.execute_unit(task.study, task.unit, Workdir(task.workdir), _now_and_then(report))
+        return Outcome('finished', results)
+    except UserError as error:
+        return Outcome('failed', str(error))
+    except train.Preempted as stop:
+        return Outcome('stopped', f'was stopped by signal {stop.number}')
+    except Exception:
+        return Outcome('crashed', traceback.format_exc())
+
+
+def _now_and_then(report: Progress) -> Progress:
+    last = -REPORT_SECONDS
+
+    def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= REPORT_SECONDS:
+            last = time.monotonic()
+            report(run, done, total, losses)
+
+    return progress
+
+
+def names(unit: Unit) -> str:
+    return ', '.join(run.id for run in unit)
+
+
+def resources(unit: Unit) -> dict[str, float]:
+    """What a unit asks for: of 'cpu', 'gpu' and 'tpu' the most that any of its runs does."""
+    asked = [run.config.get('resources', {}) for run in unit]
+    return {
+        kind: max(each.get(kind, default) for each in asked) for kind, default in (('cpu', 1), ('gpu', 0), ('tpu', 0))
+    }

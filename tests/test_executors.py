@@ -1,0 +1,324 @@
+"""Executors: order, failures and retries with workers that are pretended; then real ones, killed and stopped."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax import config_file, executors, metrics, study, train
+from kd_jax.errors import UserError
+from kd_jax.executors import cluster, driving, local
+from kd_jax.executors.driving import Outcome
+from kd_jax.study import Workdir
+
+# Final states are read back without saying where the arrays are to live.
+pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
+CHAIN = {
+    'student': {'networks': {'teacher': {'init': 'run:assistant'}, 'other': {'init': 'run:peer'}}},
+    'assistant': {'networks': {'teacher': {'init': 'run:teacher'}}},
+    'peer': {},
+    'teacher': {},
+}
+
+
+def chain(runs=CHAIN):
+    return study.parse({'name': 'chain', 'runs': runs}, 'here')
+
+
+class Pretended:
+    """Workers that end at once as `ends` says, in the order in which they were started, at most `room` at a time."""
+
+    def __init__(self, ends, room=9):
+        self.ends, self.room, self.live, self.log = {k: list(v) for k, v in ends.items()}, room, [], []
+
+    def start(self, unit):
+        if len(self.live) == self.room:
+            return False
+        self.live.append(unit)
+        self.log.append(unit[0].name)
+        return True
+
+    def poll(self, stopping):
+        unit, self.live = self.live[0], self.live[1:]
+        outcome = next(iter(self.ends.get(unit[0].name, [])), None)
+        if outcome:
+            self.ends[unit[0].name].pop(0)
+        return [(unit, outcome or Outcome('finished', [{}]))]
+
+    def drive(self, planned):
+        done = []
+        try:
+            driving.drive(study.units(planned.runs), self.start, self.poll, lambda run, _: done.append(run.name))
+        finally:
+            self.done = done
+
+
+@pytest.mark.parametrize('room', [1, 2, 9])
+def test_a_unit_starts_when_what_it_needs_is_finished_and_not_before(room):
+    workers = Pretended({}, room)
+    workers.drive(chain())
+    assert sorted(workers.done) == ['assistant', 'peer', 'student', 'teacher']
+    assert workers.log.index('assistant') > workers.done.index('teacher')
+    assert workers.done.index('student') == 3
+    if room > 1:  # the peer does not wait for the chain beside it
+        assert set(workers.log[:2]) == {'teacher', 'peer'}
+
+
+def test_a_mistake_stops_what_depends_on_it_and_nothing_else():
+    workers = Pretended({'teacher': [Outcome('failed', 'no good.')]})
+    with pytest.raises(UserError) as error:
+        workers.drive(chain())
+    assert workers.done == ['peer']
+    first, second = str(error.value).splitlines()
+    assert first == 'no good.'
+    assert second == 'Not started, because they need what failed: assistant-s0, student-s0.'
+
+
+def test_a_worker_that_dies_is_replaced_three_times(caplog):
+    died = Outcome('died', 'was ended by SIGKILL')
+    workers = Pretended({'teacher': [died] * 3})
+    workers.drive(chain())
+    assert workers.log.count('teacher') == 4
+    assert len(caplog.records) == 3
+    workers = Pretended({'teacher': [died] * 4})
+    with pytest.raises(UserError, match=r'^teacher-s0: 4 workers died, the last one was ended by SIGKILL; '):
+        workers.drive(chain())
+    assert workers.log.count('teacher') == 4
+
+
+def test_an_error_of_ours_is_raised_with_its_traceback():
+    with pytest.raises(RuntimeError, match=r'(?s)peer-s0.*ZeroDivisionError: here'):
+        Pretended({'peer': [Outcome('crashed', 'Traceback ... ZeroDivisionError: here')]}).drive(chain())
+
+
+def test_in_process_a_mistake_stops_what_depends_on_it_and_nothing_else(monkeypatch, tmp_path):
+    def execute_unit(planned, unit, workdir, progress):
+        if unit[0].name == 'teacher':
+            raise UserError('no good.')
+        return [{}]
+
+    monkeypatch.setattr(study, 'execute_unit', execute_unit)
+    planned, done = chain(), []
+    with pytest.raises(UserError, match=r'no good.\nNot started.*: assistant-s0, student-s0'):
+        executors.in_process()(
+            planned, study.units(planned.runs), Workdir(tmp_path), None, lambda run, _: done.append(run.name)
+        )
+    assert done == ['peer']
+
+
+@pytest.mark.parametrize(
+    ('cores', 'workers', 'wanted'),
+    [
+        ([0, 1, 2, 3], 2, [{0, 1}, {2, 3}]),
+        ([4, 5, 6, 7, 8], 2, [{4, 5}, {6, 7}]),
+        ([0, 1], 3, [{0}, {1}, {0}]),
+    ],
+)
+def test_workers_share_the_cores(cores, workers, wanted):
+    assert local.shares(cores, workers) == wanted
+
+
+def test_a_packed_unit_asks_for_the_most_that_any_of_its_runs_does():
+    runs = chain({'a': {'resources': {'cpu': 4}}, 'b': {'resources': {'gpu': 0.5, 'tpu': 2}}}).runs
+    assert driving.resources(runs) == {'cpu': 4, 'gpu': 0.5, 'tpu': 2}
+    assert driving.resources(chain({'a': {}}).runs) == {'cpu': 1, 'gpu': 0, 'tpu': 0}
+
+
+@pytest.mark.parametrize(
+    ('asked', 'said'),
+    [
+        ({'gpu': 1}, "here: run 'a' asks for gpu=1, and local processes do not share out accelerators"),
+        ({'cpu': 10**6}, "here: run 'a' asks for cpu=1000000, and 1 workers have "),
+    ],
+)
+def test_processes_refuse_a_run_that_asks_for_more_than_there_is(asked, said, tmp_path):
+    planned = chain({'a': {'resources': asked}})
+    with pytest.raises(UserError, match=said):
+        executors.processes(1)(planned, study.units(planned.runs), Workdir(tmp_path), None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_function_that_only_this_process_knows_is_refused(tmp_path):
+    planned = chain({'a': {'terms': {'own': {'loss': lambda x: x}}}})
+    with pytest.raises(UserError, match="run 'a' holds what no other process can be sent"):
+        executors.processes(1)(planned, study.units(planned.runs), Workdir(tmp_path), None, None)
+
+
+def test_resources_are_no_part_of_the_experiment(tmp_path):
+    before, after = chain({'a': {'resources': {'cpu': 1}}}), chain({'a': {'resources': {'cpu': 2}}})
+    (tmp_path / 'runs' / 'a-s0').mkdir(parents=True)
+    (tmp_path / 'runs' / 'a-s0' / 'config.json').write_text(json.dumps(before.runs[0].config))
+    assert study.differences(after, Workdir(tmp_path), after.runs) == {}
+
+
+# Real workers. The teacher evaluates and saves twelve times, so that there is time to kill it in between.
+
+
+@pytest.fixture(scope='module')
+def settings_as_before(tmp_path_factory):
+    names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(names[0], str(tmp_path_factory.mktemp('xla')))
+    jax.config.update(names[1], 0.3)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope='module')
+def planned():
+    quick = ['runs.teacher.epochs=6.0', 'runs.teacher.data.jitter=0', 'runs.student.data.jitter=0']
+    config, _ = config_file.load(CONFIG, quick)
+    return study.parse(config, 'tiny')
+
+
+def execute(executor, planned, path, runs=None):
+    (path / 'results').mkdir(parents=True, exist_ok=True)
+    executor(planned, study.units(runs or planned.runs), Workdir(path), lambda *_: None, lambda *_: None)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(planned, settings_as_before, tmp_path_factory):
+    path = tmp_path_factory.mktemp('uninterrupted')
+    execute(executors.in_process(), planned, path)
+    return path
+
+
+def final_state(path, run_id):
+    directory = path / 'runs' / run_id / 'checkpoints'
+    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(newest)['state'] | {'key': 0})
+
+
+def assert_ends_alike(path, uninterrupted, run_ids=('teacher-s0', 'student-s0')):
+    for run_id in run_ids:
+        jax.tree.map(np.testing.assert_array_equal, final_state(path, run_id), final_state(uninterrupted, run_id))
+        result, whole = (Workdir(p).result(run_id) for p in (path, uninterrupted))
+        assert result['last'] == whole['last']
+        assert [row | {'seconds': 0} for row in result['history']] == [row | {'seconds': 0} for row in whole['history']]
+
+
+@contextlib.contextmanager
+def once_saved(path, act):
+    """Calls `act` when the teacher has its first checkpoint, from another thread."""
+
+    def wait():
+        while not any((path / 'runs' / 'teacher-s0' / 'checkpoints').glob('[0-9]*')):
+            time.sleep(0.005)
+        acted.append(act())
+
+    acted = []
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    yield acted
+    thread.join(1.0)
+    assert acted
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_processes_go_on_after_a_worker_is_killed_and_end_bitwise_alike(uninterrupted, planned, tmp_path, caplog):
+    with once_saved(tmp_path, lambda: kill(multiprocessing.active_children()[0].pid)):
+        execute(executors.processes(1), planned, tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        'teacher-s0: its worker was ended by SIGKILL; another one goes on from the last checkpoint.'
+    ]
+    assert_ends_alike(tmp_path, uninterrupted)
+    assert not multiprocessing.active_children()
+
+
+def test_a_signal_makes_processes_save_and_stop_and_the_same_call_goes_on(uninterrupted, planned, tmp_path):
+    teacher = planned.runs[:1]
+    with once_saved(tmp_path, lambda: signal_self(signal.SIGTERM)), pytest.raises(train.Preempted) as stopped:
+        execute(executors.processes(2), planned, tmp_path, teacher)
+    assert stopped.value.number == signal.SIGTERM
+    assert not multiprocessing.active_children()
+    assert not Workdir(tmp_path).result_path('teacher-s0').exists()
+    history = metrics.read_history(tmp_path / 'runs' / 'teacher-s0' / 'metrics.jsonl')
+    assert 0 < history[-1]['step'] < 72
+    execute(executors.in_process(), planned, tmp_path, teacher)
+    assert_ends_alike(tmp_path, uninterrupted, ['teacher-s0'])
+
+
+def signal_self(number):
+    os.kill(os.getpid(), number)
+    return number
+
+
+CLUSTER = """
+from ray.cluster_utils import Cluster
+head = {'num_cpus': 1, 'include_dashboard': False, 'object_store_memory': 80 * 2**20}
+cluster = Cluster(initialize_head=True, head_node_args=head)
+print('address', cluster.address, flush=True)
+try:
+    input()  # until the test has ended, or been ended
+except EOFError:
+    pass
+cluster.shutdown()
+"""
+
+
+@pytest.fixture(scope='module')
+def ray_cluster():
+    """A real cluster of one core on this machine, in processes of its own."""
+    pytest.importorskip('ray')
+    variables = {'RAY_USAGE_STATS_ENABLED': '0', 'PYTHONPATH': str(pathlib.Path(__file__).parents[1])}
+    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, '-c', CLUSTER], env=os.environ | variables, text=True, **pipes) as process:
+        yield next(line.split()[1] for line in process.stdout if line.startswith('address'))
+        process.stdin.close()
+        process.wait()
+
+
+def ray_workers():
+    """The processes of this machine that a Ray worker's task has named after itself."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(b'ray::_remote'):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_ray_goes_on_after_a_worker_is_killed_and_ends_bitwise_alike(
+    uninterrupted, planned, ray_cluster, tmp_path, caplog
+):
+    executor = executors.ray(ray_cluster)
+    with once_saved(tmp_path, lambda: kill(ray_workers()[0])):
+        execute(executor, planned, tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        'teacher-s0: its worker died (WorkerCrashedError); another one goes on from the last checkpoint.'
+    ]
+    assert_ends_alike(tmp_path, uninterrupted)
+    assert not (tmp_path / '.seen').exists()
+
+
+def test_a_signal_makes_ray_workers_save_and_stop(planned, ray_cluster, tmp_path):
+    executor = executors.ray(ray_cluster)
+    with once_saved(tmp_path, lambda: signal_self(signal.SIGINT)), pytest.raises(train.Preempted) as stopped:
+        execute(executor, planned, tmp_path, planned.runs[:1])
+    assert stopped.value.number == signal.SIGINT
+    assert not Workdir(tmp_path).result_path('teacher-s0').exists()
+
+
+def test_a_worker_that_does_not_see_the_work_directory_says_so(planned, ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, 'SEEN', 'another')  # here, not in the workers
+    with pytest.raises(UserError, match=r'does not see what is written to .* storage that all nodes share'):
+        execute(executors.ray(ray_cluster), planned, tmp_path)
+    assert not (tmp_path / 'runs').exists()
