@@ -263,8 +263,9 @@ def signal_self(number):
 
 CLUSTER = """
 from ray.cluster_utils import Cluster
-head = {'num_cpus': 1, 'include_dashboard': False, 'object_store_memory': 80 * 2**20}
-cluster = Cluster(initialize_head=True, head_node_args=head)
+cluster = Cluster()
+cluster.add_node(wait=False, num_cpus=1, include_dashboard=False, object_store_memory=80 * 2**20)
+cluster.wait_for_nodes(timeout=300)
 print('address', cluster.address, flush=True)
 try:
     input()  # until the test has ended, or been ended

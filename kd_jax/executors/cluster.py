@@ -160,8 +160,8 @@ def _remote(task: Task, token: str, board: Any) -> Outcome:
         )
     asked = resources(task.unit)
     os.environ['NPROC'] = str(max(1, math.ceil(asked['cpu'])))  # the size of XLA's thread pool
-    if not (asked['gpu'] or asked['tpu']):
-        task = task._replace(settings={**task.settings, 'jax_platforms': 'cpu'})
+    platforms = None if asked['gpu'] or asked['tpu'] else 'cpu'
+    task = task._replace(settings={**task.settings, 'jax_platforms': platforms})
 
     def report(*progress: Any) -> None:
         if ray.get(board.put.remote(*progress)):
