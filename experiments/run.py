@@ -63,6 +63,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format='%(levelname)s: %(message)s')
     logging.getLogger('absl').setLevel(logging.ERROR)
+    logging.getLogger('kd_jax').setLevel(logging.INFO)
     options, overrides = arguments(argv)
     chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'

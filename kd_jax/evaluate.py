@@ -99,12 +99,11 @@ class Evaluator:
         variables: Variables,
         arrays: Arrays,
         paths: tuple[Path | tuple[Path, ...], ...],
-        batch_size: int = 0,
     ) -> list[np.ndarray]:
         """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
-        for batch, mask in self._batches(arrays, batch_size or _batch_size(arrays)):
+        for batch, mask in self._batches(arrays, _batch_size(arrays)):
             read = self._read(variables, batch, paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))

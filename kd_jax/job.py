@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from kd_jax import analyses, initialize, lookup, sharding
+from kd_jax import analyses, cache, initialize, lookup, sharding
 from kd_jax import recipe as recipes
 from kd_jax.data import augment, pipeline
 from kd_jax.data import splits as data_splits
@@ -17,6 +17,7 @@ from kd_jax.errors import UserError, suggest
 from kd_jax.evaluate import Evaluator
 from kd_jax.models.adapters import Pretrained
 from kd_jax.recipe import Path, Recipe
+from kd_jax.recording import View
 from kd_jax.step import Context
 
 KEYS = (
@@ -28,14 +29,17 @@ SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 NUMBERS = {
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
     'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
-    'data.workers': (int, 0),
+    'data.views': (int, 0), 'data.workers': (int, 0),
     'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
 }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run's config made into objects, all its names and shapes checked."""
+    """A run's config made into objects, all its names and shapes checked.
+
+    `view` makes of a batch, the key of augmentation and the number of a view what training sees.
+    """
 
     config: Mapping[str, Any]
     seed: int
@@ -46,6 +50,13 @@ class Job:
     evaluator: Evaluator
     context: Context
     mesh: Mesh
+    view: View
+    cache: cache.Cache | None
+
+    @property
+    def resident(self) -> bool:
+        """Whether the training split, and all that is recorded for it, lives on the devices."""
+        return self.splits.resident and (self.cache is None or self.cache.in_memory)
 
     @property
     def total_steps(self) -> int:
@@ -82,20 +93,17 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
     known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
     splits = data_splits.load(known, seed, where)
     batch_size = config.get('batch_size', 128)
-    order = pipeline.Order(splits, batch_size, seed)
+    order = pipeline.Order(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
+    view = functools.partial(pipeline.view, options=splits.augment, num_classes=splits.num_classes)
     mesh = sharding.make_mesh(
         _dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
     )
     if config.get('epochs', 0):
         _check_trains(config['epochs'], order, recipe, where)
         sharding.check_batch(mesh, batch_size, where)
-    if config.get('cache') and splits.augment:
-        drawn = ', '.join(splits.augment)
-        raise UserError(f'{where}: cache=True replays the outputs on one view of each image; leave out {drawn}.')
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
     batch = pipeline.shapes(splits.arrays['train'], batch_size)
-    seen = functools.partial(pipeline.view, options=splits.augment, num_classes=splits.num_classes)
-    shapes = jax.eval_shape(seen, batch, jax.random.key(0), np.zeros((), np.int32))
+    shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     _check_mixing(recipe, splits, where)
     context = initialize.check(recipe, shapes, where)
     evaluated = {**context, 'batch': jax.eval_shape(pipeline.plain_view, batch)}
@@ -109,7 +117,11 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
                 f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
                 f'set networks.{path.source}.num_classes={splits.num_classes}.'
             )
-    return Job(config, seed, where, recipe, splits, order, evaluator, context, mesh)
+    recorded = None
+    if config.get('cache'):
+        train = splits.arrays['train']
+        recorded = cache.plan(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
+    return Job(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
 
 
 def _check_options(config: Mapping[str, Any], where: str) -> None:

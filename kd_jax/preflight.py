@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 
-from kd_jax import cache, collectives, initialize, sharding, step, train
+from kd_jax import collectives, initialize, sharding, train
 from kd_jax.chips import GIB, Topology
 from kd_jax.data import pipeline
 from kd_jax.errors import UserError
@@ -141,29 +141,23 @@ def structure(job: Job) -> str:
 def arguments(job: Job) -> tuple[Any, ...]:
     """Shapes and types of what `train.make_run_chunk` takes, for a chunk of one step."""
     state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
-    train = job.splits.arrays['train']
-    examples: dict[str, Any] = pipeline.shapes(train, len(train['id']))
-    if job.config.get('cache'):
-        examples[step.RECORDED] = _recorded(job)
+    examples = _examples(job)
     positions: Any = jax.ShapeDtypeStruct((1, job.order.batch_size), jnp.int32)
-    resident: Any = examples
-    if not job.splits.resident:
-        positions = jax.tree.map(lambda a: _shape(a, (1, job.order.batch_size, *a.shape[1:])), examples)
-        resident = None
+    resident, positions = (examples, positions) if job.resident else (None, examples)
     hparams = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(job.recipe.hparams)))
     return state, hparams, frozen, resident, positions, jax.ShapeDtypeStruct((1,), jnp.int32)
 
 
-def _recorded(job: Job) -> dict[str, Any]:
-    """Shapes of the recorded outputs of the frozen networks, examples leading."""
-    count = len(job.splits.arrays['train']['id'])
-    recorded: dict[str, dict[str, Any]] = {}
-    for path in cache.recorded_paths(job.recipe):
-        array = job.context[path.source][path.name]
-        lead = array.shape[: job.evaluator.stacked_axes(path)]
-        rest = array.shape[len(lead) + 1 :]
-        recorded.setdefault(path.source, {})[path.name] = _shape(array, (count, *lead, *rest))
-    return recorded
+def _examples(job: Job) -> dict[str, Any]:
+    """Shapes of the resident training split or, of one that is streamed, of the batch of a chunk of one step."""
+    split = job.splits.arrays['train']
+    lead = (len(split['id']),) if job.resident else (1, job.order.batch_size)
+    examples: dict[str, Any] = {n: _shape(a, (*lead, *a.shape[1:])) for n, a in pipeline.shapes(split, 1).items()}
+    for path, array in job.cache.what.outputs.items() if job.cache else ():
+        views = (job.order.views,) if job.resident else ()
+        recorded = examples.setdefault(pipeline.RECORDED, {}).setdefault(path.source, {})
+        recorded[path.name] = _shape(array, (*views, *lead, *array.shape))
+    return examples
 
 
 def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax import hyperparameters, optimizers
+from kd_jax.data.pipeline import RECORDED
 from kd_jax.errors import UserError
 from kd_jax.keys import fold_in_name
 from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
@@ -16,7 +17,6 @@ from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
 Tree = Any
 Context = Mapping[str, Mapping[str, jax.Array]]
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
-RECORDED = 'recorded'
 
 
 class State(NamedTuple):

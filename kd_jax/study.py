@@ -101,13 +101,20 @@ def _in_order(wanted: Mapping[str, Sequence[str]], where: str) -> list[str]:
 
 
 class Workdir:
-    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`."""
+    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`, and
+    `caches/`, what was recorded of frozen networks.
+    """
 
     def __init__(self, path: pathlib.Path):
         self.path = path
 
     def directory(self, run_id: str) -> pathlib.Path:
         return self.path / 'runs' / run_id
+
+    @property
+    def caches(self) -> pathlib.Path:
+        """Where runs share what they record of the same frozen networks."""
+        return self.path / 'caches'
 
     def result_path(self, run_id: str) -> pathlib.Path:
         return self.path / 'results' / f'{run_id}.json'
@@ -280,7 +287,7 @@ def _train(study: Study, run: Run, workdir: Workdir, progress: Progress) -> dict
         if (before := workdir.result(run.id)) is not None:
             return before
         metrics.write_json(directory / 'config.json', run.config)
-        result = train.train(job, directory, sources, functools.partial(progress, run))
+        result = train.train(job, directory, sources, functools.partial(progress, run), workdir.caches)
         asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
         result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
         metrics.write_json(workdir.result_path(run.id), result)

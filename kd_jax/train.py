@@ -33,7 +33,13 @@ class Preempted(Exception):
         self.number = number
 
 
-def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path], progress: Progress) -> dict[str, Any]:
+def train(
+    job: Job,
+    directory: pathlib.Path,
+    sources: Mapping[str, pathlib.Path],
+    progress: Progress,
+    caches: pathlib.Path | None = None,
+) -> dict[str, Any]:
     """Trains a run to its end and returns its result; goes on from the newest checkpoint in `directory`.
 
     Args:
@@ -41,6 +47,7 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
       directory: of this run: checkpoints, metrics.jsonl, TensorBoard files.
       sources: run name -> directory, of the runs that networks start from.
       progress: called with (steps done, steps in all, the latest losses).
+      caches: where runs share what they record of the same networks; `directory` unless said otherwise.
     Raises:
       UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
       Preempted: SIGTERM or SIGINT arrived; the state is saved.
@@ -54,7 +61,8 @@ def train(job: Job, directory: pathlib.Path, sources: Mapping[str, pathlib.Path]
     writer = metrics.Writer(directory, int(state.step))
     try:
         with stop_signals() as stop, contextlib.ExitStack() as opened:
-            state = _loop(job, state, frozen, position, checkpoints, writer, opened, stop, progress)
+            arrays = _training_split(job, state, frozen, caches or directory / 'caches', stop)
+            state = _loop(job, state, frozen, arrays, position, checkpoints, writer, opened, stop, progress)
         return _result(job, state, frozen, writer.history)
     finally:
         writer.close()
@@ -73,10 +81,23 @@ def shardings(job: Job) -> tuple[State, dict[str, Any]]:
     return sharding.state_sharding(job.recipe, job.mesh, state), sharding.frozen_sharding(job.recipe, job.mesh, frozen)
 
 
+def _training_split(job: Job, state: State, frozen, caches: pathlib.Path, stop: Sequence[int]) -> Mapping[str, Any]:
+    """The arrays to train on: with recorded outputs of frozen networks, if the run has a cache."""
+    if job.cache is None or int(state.step) == job.total_steps:
+        return job.splits.arrays['train']
+
+    def between() -> None:
+        if stop:
+            raise Preempted(f'{job.where} stopped while recording its cache; run the same command to go on.', stop[0])
+
+    return cache.replay(job.cache, frozen, steps.fold_in_name(state.key, 'augment'), caches, between)
+
+
 def _loop(
     job: Job,
     state: State,
     frozen,
+    arrays: Mapping[str, Any],
     position,
     checkpoints: Checkpoints,
     writer: metrics.Writer,
@@ -85,17 +106,14 @@ def _loop(
     progress: Progress,
 ) -> State:
     run_chunk = make_run_chunk(job)
-    arrays: Any = job.splits.arrays['train']
-    if job.config.get('cache'):
-        arrays = cache.record(job.evaluator, steps.variables(state, frozen), arrays, job.order.batch_size)
-    resident = sharding.replicate(job.mesh, arrays) if job.splits.resident else None
+    resident = sharding.replicate(job.mesh, arrays) if job.resident else None
     per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
     eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
     sums, saved = position['sums'], time.monotonic()
     started = saved - position['seconds']
     progress(done, total, {})
-    for end, xs, epochs in opened.enter_context(_chunks(job, arrays, resident is not None, done, eval_steps)):
-        state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, epochs)
+    for end, xs, views in opened.enter_context(_chunks(job, arrays, resident is not None, done, eval_steps)):
+        state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, views)
         chunk = jax.device_get(chunk)
         _check_finite(chunk, done, job, checkpoints)
         done = end
@@ -120,22 +138,22 @@ def _loop(
 def _chunks(job: Job, arrays, resident: bool, first: int, eval_steps: int) -> Iterator[Iterator[tuple[int, Any, Any]]]:
     """The chunks of steps from step `first` on, made while the one before is trained on.
 
-    Each is the step where it ends, this process's part of its positions or batches, on the devices, and its epochs.
+    Each is the step where it ends, this process's part of its positions or batches, on the devices, and its views.
     """
     order, total, mesh = job.order, job.total_steps, job.mesh
     rows, by_step = sharding.local_rows(mesh, order.batch_size), sharding.batch_sharding(mesh, lead=1)
 
     def at(step: int) -> tuple[np.ndarray, Any]:
-        positions, epochs = order.steps(step, 1)
-        return positions[0, rows], epochs[0]
+        positions, views = order.steps(step, 1)
+        return positions[0, rows], views[0]
 
     def made() -> Iterator[tuple[int, Any, Any]]:
         done, most = first, CHUNK if resident else stream.steps_at_once(arrays, len(rows), CHUNK)
         while done < total:
             end = next_boundary(done, total, order.steps_per_epoch, eval_steps, most)
-            positions, epochs = order.steps(done, end - done)
+            positions, views = order.steps(done, end - done)
             xs = positions[:, rows] if resident else stream.stacked(batches, end - done)
-            yield end, sharding.place(by_step, xs, order.batch_size), epochs
+            yield end, sharding.place(by_step, xs, order.batch_size), views
             done = end
 
     with (
@@ -166,7 +184,6 @@ def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
     is whole on every device.
     """
     train_step = steps.make_train_step(job.recipe, job.total_steps)
-    options, num_classes = job.splits.augment, job.splits.num_classes
     of_state, of_frozen = shardings(job)
     whole, split = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh)
     by_step = sharding.batch_sharding(job.mesh, lead=1)
@@ -177,16 +194,16 @@ def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
         in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
         out_shardings=(of_state, whole),
     )
-    def run_chunk(state: State, hparams, frozen, resident, xs, epochs):
+    def run_chunk(state: State, hparams, frozen, resident, xs, views):
         key = steps.fold_in_name(state.key, 'augment')
 
         def body(state, x):
-            positions_or_batch, epoch = x
-            batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch)
+            positions_or_batch, view = x
+            batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch, view)
             batch = jax.lax.with_sharding_constraint(batch, split)
-            return train_step(state, hparams, frozen, pipeline.view(batch, key, epoch, options, num_classes))
+            return train_step(state, hparams, frozen, job.view(batch, key, view))
 
-        return jax.lax.scan(body, state, (xs, epochs))
+        return jax.lax.scan(body, state, (xs, views))
 
     return run_chunk
 

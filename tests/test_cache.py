@@ -1,63 +1,319 @@
-"""Replayed outputs of a frozen network are the live ones."""
+"""Training from recorded outputs is training with the live networks; a cache that does not match is refused."""
 
+import json
+import logging
+import pathlib
+import resource
+import threading
+
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
-from kd_jax import cache, initialize, recipe, step
+from kd_jax import cache, config_file, initialize, recording, step, store, train
 from kd_jax.data import pipeline
-from kd_jax.evaluate import Evaluator
+from kd_jax.errors import UserError
+from kd_jax.job import prepare
 
-BATCH = 4
-
-
-def arrays(count: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (count, 5, 5)).astype(np.uint8)
-    return {'image': image, 'label': rng.integers(0, 3, count).astype(np.int32), 'id': np.arange(count, dtype=np.int32)}
+CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
+BATCH, SIZE = 25, 300
 
 
-def taught(copies: int) -> recipe.Recipe:
-    net = {'model': 'mlp', 'hidden': (6,), 'num_classes': 3}
-    return recipe.parse(
-        {
-            'networks': {'teacher': {**net, 'update': 'frozen', 'copies': copies}, 'student': net},
-            'terms': {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0}},
-            'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
-        }
+@pytest.fixture(autouse=True, scope='module')
+def compiled_once_a_session(tmp_path_factory):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
+    yield
+    jax.config.update('jax_compilation_cache_dir', before)
+
+
+def cached(**options):
+    return f'cache={options}'
+
+
+def student(*overrides, seed=0, **networks):
+    """A student's job: 12 steps an epoch on 300 images; the teacher starts from a run."""
+    config, _ = config_file.load(CONFIG, [f'runs.student.{text}' for text in overrides])
+    run = config['runs']['student']
+    for name, options in networks.items():
+        run['networks'][name] = {**run['networks'][name], **options}
+    return prepare(run, seed, "run 'student'")
+
+
+def started(job, seed=0):
+    """The frozen networks of a job, at random values, and the key of its views."""
+    state, frozen = initialize.init_state(job.recipe, job.context['batch'], seed)
+    return frozen, step.fold_in_name(state.key, 'augment')
+
+
+def replay(job, directory, seed=0, between=lambda: None):
+    return cache.replay(job.cache, *started(job, seed), directory, between)
+
+
+def logits(arrays):
+    return np.asarray(arrays[pipeline.RECORDED]['teacher']['logits'][:])
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(store, 'PART_ROWS', 2 * BATCH)
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory):
+    config, _ = config_file.load(CONFIG, ['runs.teacher.epochs=0.5'])
+    directory = tmp_path_factory.mktemp('teacher')
+    train.train(prepare(config['runs']['teacher'], 0, 'teacher'), directory, {}, lambda *_: None)
+    return directory
+
+
+def trained(teacher, directory, *overrides, **options):
+    """Every array of the state after three epochs of a student."""
+    job = student('epochs=3', 'eval_every=3', 'data.views=2', *overrides)
+    train.train(job, directory, {'teacher': teacher}, lambda *_: None, **options)
+    with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
+        state = checkpointer.load_checkpointables(36)['state']
+    return jax.tree.map(
+        lambda a: jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else np.asarray(a), state
     )
 
 
-@pytest.mark.parametrize('copies', [0, 3])
-def test_a_step_from_the_cache_is_the_live_step_bit_for_bit(copies):
-    made, data = taught(copies), arrays(10)
-    live = pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH)))
-    state, frozen = initialize.init_state(made, live, seed=0)
-    recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)
-    replayed = pipeline.plain_view(pipeline.fetch(recorded, np.arange(BATCH)))
-    train_step = jax.jit(step.make_train_step(made, 10))
-    one = train_step(state, made.hparams, frozen, live)
-    other = train_step(state, made.hparams, frozen, replayed)
-    jax.tree.map(np.testing.assert_array_equal, one[0]._replace(key=0), other[0]._replace(key=0))
+@pytest.fixture(scope='module')
+def live(teacher, tmp_path_factory):
+    return trained(teacher, tmp_path_factory.mktemp('live'))
 
 
-def test_a_recorded_network_does_not_run():
-    made, data = taught(0), arrays(10)
-    batch = pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH)))
-    state, frozen = initialize.init_state(made, batch, seed=0)
-    recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+@pytest.mark.parametrize(('read', 'resident'), [('memory', True), ('memory', False), ('disk', True)])
+def test_training_from_the_cache_is_live_training_bit_for_bit(read, resident, teacher, live, tmp_path):
+    """With jitter, dropout and more epochs than views."""
+    replayed = trained(teacher, tmp_path, cached(read=read), f'data.resident={resident}')
+    jax.tree.map(np.testing.assert_array_equal, replayed, live)
+    manifest = json.loads(next(tmp_path.glob('caches/*/manifest.json')).read_text())
+    assert manifest['done'] == manifest['parts'] == 2
+
+
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+def test_students_of_one_teacher_pay_for_it_once(teacher, tmp_path, monkeypatch):
+    trained(teacher, tmp_path / 'first', 'cache=True', caches=tmp_path)
+    monkeypatch.setattr(recording, 'write', None)
+    hot = trained(teacher, tmp_path / 'hot', 'cache=True', 'terms.soft.t=20.0', caches=tmp_path)
+    monkeypatch.undo()
+    jax.tree.map(np.testing.assert_array_equal, hot, trained(teacher, tmp_path / 'live', 'terms.soft.t=20.0'))
+
+
+def test_a_recorded_network_does_not_run(tmp_path):
+    job = student('cache=True', 'data.views=1')
+    recorded = replay(job, tmp_path)
+    state, frozen = initialize.init_state(job.recipe, job.context['batch'], 0)
     nothing = jax.tree.map(lambda a: np.full(a.shape, np.nan, a.dtype), frozen)
-    replayed = pipeline.plain_view(pipeline.fetch(recorded, np.arange(BATCH)))
-    _, metrics = step.make_train_step(made, 10)(state, made.hparams, nothing, replayed)
+    batch = pipeline.plain_view(pipeline.fetch(recorded, np.arange(BATCH)))
+    _, metrics = step.make_train_step(job.recipe, 10)(state, job.recipe.hparams, nothing, batch)
     assert np.isfinite(metrics['soft'][0])
 
 
-def test_the_record_holds_what_terms_read_for_every_example_in_order():
-    made, data = taught(3), arrays(10)
-    state, frozen = initialize.init_state(made, pipeline.plain_view(pipeline.fetch(data, np.arange(BATCH))), seed=0)
-    recorded = cache.record(Evaluator(made, {}), step.variables(state, frozen), data, BATCH)['recorded']
-    assert set(recorded) == {'teacher'}
-    assert set(recorded['teacher']) == {'logits'}
-    image = data['image'][[7]] / np.float32(255)
-    alone = made.network('teacher').module.apply(jax.tree.map(lambda a: a[1], frozen['teacher']), image)['logits']
-    np.testing.assert_allclose(recorded['teacher']['logits'][7, 1], alone[0], rtol=1e-5)
+@pytest.mark.parametrize('copies', [0, 3])
+def test_the_record_holds_what_terms_read_of_every_example_in_every_view(copies, tmp_path):
+    job = student('cache=True', 'data.views=2', teacher={'copies': copies})
+    recorded = replay(job, tmp_path)[pipeline.RECORDED]
+    assert {(network, name) for network, of in recorded.items() for name in of} == {('teacher', 'logits')}
+    found = recorded['teacher']['logits']
+    assert found.shape == (2, SIZE, *[copies] * bool(copies), 10)
+    frozen, key = started(job)
+    shifted = job.view(pipeline.fetch(job.splits.arrays['train'], np.array([7, 8])), key, jnp.int32(1))['image'][:1]
+    own = jax.tree.map(lambda a: a[1], frozen['teacher']) if copies else frozen['teacher']
+    alone = job.recipe.network('teacher').module.apply(own, shifted)['logits']
+    np.testing.assert_allclose(found[1, 7, 1] if copies else found[1, 7], alone[0], rtol=1e-4, atol=1e-6)
+
+
+def test_epoch_e_sees_view_e_modulo_views():
+    job = student('data.views=3')
+    assert job.order.steps_per_epoch == 12
+    assert job.order.steps(0, 60)[1].tolist() == [0] * 12 + [1] * 12 + [2] * 12 + [0] * 12 + [1] * 12
+    assert student().order.steps(48, 1)[1] == [4]
+    assert student('data.jitter=0').order.steps(48, 1)[1] == [0]  # there is but one view
+
+
+def test_a_killed_writer_goes_on_where_it_stopped(small_parts, tmp_path):
+    job = student('cache=True', 'data.views=2')
+    assert job.cache.what.layout.count == 12
+    written = []
+
+    def between():
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        written.append(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        replay(job, tmp_path, between=between)
+    assert json.loads(next(tmp_path.glob('*/manifest.json')).read_text())['done'] == 5
+    left = []
+    resumed = replay(job, tmp_path, between=lambda: left.append(0))
+    assert len(left) == 12 - 5
+    np.testing.assert_array_equal(logits(resumed), logits(replay(job, tmp_path / 'whole')))
+
+
+def test_of_two_runs_that_start_at_once_one_records(small_parts, tmp_path):
+    job, written, results = student('cache=True', 'data.views=1'), [], []
+    record = lambda: results.append(logits(replay(job, tmp_path, between=lambda: written.append(0))))  # noqa: E731
+    threads = [threading.Thread(target=record) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(written) == job.cache.what.layout.count == 6
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'seed', 'differs'),
+    [
+        ((), 1, 'teacher parameters differs;'),
+        (('data.examples=275',), 0, 'data differs;'),
+        (('data.jitter=1',), 0, r'augmentation differs \(.* there, .* here\);'),
+        (('data.views=1',), 0, r'views differs \(2 there, 1 here\);'),
+        (('batch_size=30',), 0, r'batch_size differs \(25 there, 30 here\);'),
+    ],
+)
+def test_a_stale_or_foreign_cache_is_refused_by_what_differs(overrides, seed, differs, tmp_path):
+    path = cached(path=str(tmp_path / 'shared'))
+    replay(student('data.views=2', path), tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    with pytest.raises(
+        UserError, match=f"run 'student': the cache .*shared was recorded from something else, its {differs}"
+    ):
+        replay(student('data.views=2', path, *overrides), tmp_path, seed=seed)
+    assert {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()} == before
+
+
+def test_views_are_those_of_the_seed_but_the_plain_view_is_of_none(tmp_path):
+    path = cached(path=str(tmp_path / 'plain'))
+    everything = ('data.examples=0', 'data.jitter=0', path)
+    first = logits(cache.replay(student(*everything).cache, *started(student()), tmp_path, lambda: None))
+    second = logits(cache.replay(student(*everything, seed=1).cache, *started(student()), tmp_path, lambda: None))
+    np.testing.assert_array_equal(first, second)
+    path = cached(path=str(tmp_path / 'jittered'))
+    replay(student('data.views=1', 'data.examples=0', path), tmp_path)
+    with pytest.raises(UserError, match=r'seed differs \(0 there, 1 here\)'):
+        replay(student('data.views=1', 'data.examples=0', path, seed=1), tmp_path)
+
+
+def damaged(path, how):
+    if how == 'missing':
+        path.unlink()
+    else:
+        whole = path.read_bytes()
+        changed = whole[:-40] if how == 'truncated' else whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]
+        path.write_bytes(changed)
+
+
+@pytest.mark.parametrize('how', ['missing', 'truncated', 'flipped bit'])
+@pytest.mark.parametrize('read', ['memory', 'disk'])
+def test_damage_is_told_and_never_read(how, read, small_parts, tmp_path):
+    job = student(cached(read=read), 'data.views=1')
+    replay(job, tmp_path)
+    damaged(next(tmp_path.glob('*/teacher.logits/c/0/3/**/0')), how)
+    with pytest.raises(UserError, match=r'the cache .* could not be read .*delete it and run the same command again'):
+        pipeline.fetch(replay(job, tmp_path), np.arange(SIZE))
+
+
+def test_a_full_disk_is_told_and_what_is_whole_is_kept(tmp_path):
+    job, before, begun = student('cache=True', 'data.views=2'), resource.getrlimit(resource.RLIMIT_FSIZE), []
+
+    def fill_the_disk():
+        begun.append(0)
+        if len(begun) == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))  # a part has 300 * 10 * 4 bytes
+
+    try:
+        with pytest.raises(UserError, match=r'the cache .* could not be written .*make room'):
+            replay(job, tmp_path, between=fill_the_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert json.loads(next(tmp_path.glob('*/manifest.json')).read_text())['done'] == 1
+    np.testing.assert_array_equal(logits(replay(job, tmp_path)), logits(replay(job, tmp_path / 'whole')))
+
+
+def test_a_directory_of_other_files_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('mine')
+    with pytest.raises(UserError, match=f'{tmp_path} holds other files, but no cache: choose another cache.path'):
+        replay(student('data.views=1', cached(path=str(tmp_path))), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['thesis.tex']
+
+
+def test_sixteen_bits_take_half_the_room_and_round_to_their_precision(tmp_path):
+    full = replay(student('cache=True', 'data.views=1'), tmp_path)
+    for dtype, digits in (('bfloat16', 8), ('float16', 11)):
+        job = student(cached(dtype=dtype), 'data.views=1')
+        assert job.cache.what.size == SIZE * 10 * 2
+        rounded = logits(replay(job, tmp_path))
+        assert rounded.dtype == np.float32
+        np.testing.assert_array_equal(rounded, logits(full).astype(jnp.dtype(dtype)).astype(np.float32))
+        np.testing.assert_allclose(rounded, logits(full), rtol=2.0**-digits, atol=1e-7)
+
+
+def test_size_and_time_are_told_before_anything_is_written(tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, 'kd_jax')
+    told = []
+    monkeypatch.setattr(store.Store, 'write', lambda *_: told.append(caplog.text))
+    job = student(cached(read='disk'), 'data.views=2')
+    replay(job, tmp_path)
+    # 2 views * 300 examples * 10 classes * 4 bytes
+    assert 'recording teacher.logits for 300 examples, 2 views each: 0.024 MB, about' in told[0]
+
+
+class Seated(nn.Module):
+    """Logits that grow along the batch."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        place = jnp.arange(x.shape[0], dtype=jnp.float32)[:, None]
+        return {'logits': nn.Dense(10)(x.reshape(x.shape[0], -1)) * 0.0 + place / 64.0}
+
+
+def test_outputs_that_depend_on_the_place_in_the_batch_are_told(tmp_path, caplog):
+    job = student('cache=True', 'data.views=1')
+    config = {**job.config, 'networks': {**job.config['networks']}}
+    config['networks']['teacher'] = {'model': Seated, 'update': 'frozen', 'init': 'run:teacher'}
+    replay(prepare(config, 0, 'seated'), tmp_path)
+    assert f'by up to {24 / 64:.2g}; training from the cache equals' in caplog.text
+    caplog.clear()
+    replay(job, tmp_path)
+    assert not caplog.text
+
+
+def test_outputs_that_are_no_numbers_are_not_recorded(tmp_path):
+    job = student('cache=True', 'data.views=1')
+    frozen, key = started(job)
+    nothing = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), frozen)
+    with pytest.raises(UserError, match=r"'teacher\.logits' is not a number"):
+        cache.replay(job.cache, nothing, key, tmp_path, lambda: None)
+    huge, half = jax.tree.map(lambda a: 1e6 * a, frozen), student(cached(dtype='float16'), 'data.views=1')
+    with pytest.raises(UserError, match=r"'teacher\.logits' is too large for float16; set cache.dtype='bfloat16'"):
+        cache.replay(half.cache, huge, key, tmp_path, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'told'),
+    [
+        (('cache=True',), r'cache: with a new view of each image .* set data\.views'),
+        (('cache=3', 'data.views=1'), 'cache is 3, but it must be True, False or a dictionary'),
+        (('cache={"dtpye": "float16"}', 'data.views=1'), "cache: there is no option 'dtpye'. Did you mean 'dtype'"),
+        (('cache={"dtype": "int8"}', 'data.views=1'), "cache: there is no dtype 'int8'"),
+        (('cache={"read": "tape"}', 'data.views=1'), "cache: there is no read 'tape'"),
+        (('cache={"path": "ftp://there/x"}', 'data.views=1'), 'the cache ftp://there/x could not be opened'),
+        (('cache=True', 'data.views=-1'), 'data.views is -1'),
+    ],
+)
+def test_mistakes_are_told_before_training(overrides, told):
+    with pytest.raises(UserError, match=told):
+        student(*overrides)
+
+
+def test_a_run_without_frozen_networks_has_nothing_to_record():
+    config, _ = config_file.load(CONFIG, ['runs.teacher.cache=True', 'runs.teacher.data.views=1'])
+    with pytest.raises(UserError, match='nothing reads the output of a frozen network'):
+        prepare(config['runs']['teacher'], 0, "run 'teacher'")

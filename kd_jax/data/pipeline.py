@@ -12,17 +12,21 @@ from kd_jax.data.images import Images
 from kd_jax.data.sources import Arrays
 from kd_jax.data.splits import Splits, size
 
+RECORDED = 'recorded'
+
 
 class Order:
     """The examples of every training step: each epoch a permutation of its own, cut into whole batches.
 
     A specialist's epoch holds each example of its subset once and as many others, drawn anew each epoch (Hinton et al.
     2015, section 5.2: half the examples from its special subset, half sampled at random from the rest).
+
+    `views`: how many views of each example there are; epoch e sees view e modulo `views`, or, if that is 0, view e.
     """
 
-    def __init__(self, splits: Splits, batch_size: int, seed: int):
+    def __init__(self, splits: Splits, batch_size: int, seed: int, views: int = 0):
         arrays = splits.arrays['train']
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.views = batch_size, seed, views
         self.inside, self.outside = np.arange(size(arrays)), np.arange(0)
         if splits.subset:
             self.inside = np.flatnonzero(arrays['label'] < len(splits.subset))
@@ -41,28 +45,34 @@ class Order:
         return order
 
     def steps(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions [count, batch_size] and epochs [count] of `count` steps from step `first` on."""
+        """Positions [count, batch_size] and views [count] of `count` steps from step `first` on."""
         steps = np.arange(first, first + count)
         epochs = steps // self.steps_per_epoch
         orders = {epoch: self.epoch(int(epoch)) for epoch in np.unique(epochs)}
         starts = (steps % self.steps_per_epoch) * self.batch_size
         rows = [orders[e][s : s + self.batch_size] for e, s in zip(epochs, starts, strict=True)]
-        return np.stack(rows).astype(np.int32), epochs.astype(np.int32)
+        views = epochs % self.views if self.views else epochs
+        return np.stack(rows).astype(np.int32), views.astype(np.int32)
 
 
 def fetch(arrays: Mapping[str, Any], positions: Any, views: Any = None) -> dict[str, Any]:
     """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device.
 
     Args:
-      arrays: of a split. `Images` among them are read, with their labels.
+      arrays: of a split. `Images` among them are read, with their labels. Arrays under 'recorded' lead with the views
+        and then the examples (see `cache`).
       positions: [..., batch].
-      views: the epoch whose view each batch gets where images are cropped as they are read, [...]; None for evaluation.
+      views: the view that each batch gets where images are cropped as they are read, and of what is recorded, [...];
+        None for evaluation.
     """
-    kept = {name: array for name, array in arrays.items() if not isinstance(array, Images)}
+    kept = {name: array for name, array in arrays.items() if not isinstance(array, Images) and name != RECORDED}
     batch = jax.tree.map(lambda array: array[positions], kept)
     for images in arrays.values():
         if isinstance(images, Images):
             batch |= images.read(batch['id'], views)
+    if RECORDED in arrays:
+        seen = 0 if views is None else views[..., None]
+        batch[RECORDED] = jax.tree.map(lambda array: array[seen, positions], arrays[RECORDED])
     return batch
 
 

@@ -23,6 +23,7 @@ OPTIONS = {
     'label_noise': 'share of the training labels replaced by classes drawn at random, anew for each seed',
     'augment': 'what is drawn anew for each training image and epoch, see `augment.OPTIONS`',
     'jitter': 'training images are shifted by up to so many pixels: augment.crop by the name of Hinton et al.',
+    'views': 'how many views of each training image are drawn: epoch e sees view e modulo views; 0 draws ever new ones',
     'resident': 'keep the data on the device; false streams it, as images that are read from files always are',
     'workers': 'processes that read images from files; 0 for threads',
 }
