@@ -20,6 +20,7 @@ from kd_jax import recording, step
 from kd_jax.data import augment, pipeline
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
+from kd_jax.metrics import flat
 from kd_jax.recipe import Path, Recipe
 from kd_jax.recording import Recording, View
 from kd_jax.store import Store
@@ -142,13 +143,14 @@ def replay(
 def _manifest(store: Store, parts: Mapping[str, Any], count: int, where: str) -> dict[str, Any]:
     """The manifest of a store that holds nothing, or some of what is to be recorded."""
     manifest = store.manifest() or {'done': 0, 'parts': count, 'fingerprint': parts}
-    there = manifest['fingerprint']
-    different = [name for name in {**there, **parts} if there.get(name) != parts.get(name)]
+    there, here = flat(manifest['fingerprint']), flat(parts)
+    different = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if not different:
         return manifest
-    values = [there.get(different[0]), parts.get(different[0])]
+    name = different[0]
+    values = [part.get(name, 'absent') for part in (there, here)]
     shown = f' ({values[0]} there, {values[1]} here)' if max(len(str(value)) for value in values) < 40 else ''
     raise UserError(
-        f'{where}: the cache {store.path} was recorded from something else, its {different[0]} differs{shown}; '
+        f'{where}: the cache {store.path} was recorded from something else, {name.replace("/", ".")} differs{shown}; '
         'delete it, or choose another cache.path.'
     )

@@ -131,6 +131,7 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
     program = what.program.lower(frozen, batch, key, np.int32(0)).as_text()
     return {
         'outputs': {str(path): f'{a.dtype}{list(a.shape)}' for path, a in what.outputs.items()},
+        'networks': {network.name: _options(network.module) for network in what.networks},
         'parameters': {name: _digest(tree, what.mesh) for name, tree in frozen.items()},
         'dtype': what.dtype,
         'views': what.views,
@@ -144,6 +145,13 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
         'kind of device': what.mesh.devices.flat[0].device_kind,
         'code of model or augmentation': hashlib.sha256(program.encode()).hexdigest(),
     }
+
+
+def _options(module: Any) -> dict[str, Any]:
+    """The options of a model that are plain values. What others do is in the program."""
+    fields = dataclasses.fields(module) if dataclasses.is_dataclass(module) else ()
+    options = {field.name: getattr(module, field.name) for field in fields if field.init}
+    return {name: option for name, option in options.items() if isinstance(option, bool | int | float | str)}
 
 
 def _of_data(array: Any, what: Recording) -> Any:
