@@ -27,7 +27,7 @@ def random_positions(steps: int, batch_size: int) -> np.ndarray:
 
 
 def steps_of(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, jitter: int = 0
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
 ) -> Callable[[], Any]:
     """A function that trains len(positions) steps of a run's config as one program, from random weights.
 
@@ -35,9 +35,11 @@ def steps_of(
       config: of a run: its networks, terms and optimizer.
       arrays: images and labels, and under 'recorded' what frozen networks gave.
       positions: [steps, batch_size].
-      jitter: see `pipeline.view`.
+      num_classes: of the data.
     """
     built = recipe.parse(config, 'benchmark')
+    jitter = config.get('data', {}).get('jitter', 0)
+    augmentation = {'crop': jitter} if jitter else {}
     batch = pipeline.plain_view(pipeline.fetch({k: v for k, v in arrays.items() if k != step.RECORDED}, positions[0]))
     state, frozen = initialize.init_state(built, batch, seed=0)
     train_step = step.make_train_step(built, total_steps=10**6)
@@ -46,7 +48,7 @@ def steps_of(
     @jax.jit
     def chunk(state, frozen, resident, positions):
         def body(state, rows):
-            seen = pipeline.view(pipeline.fetch(resident, rows), state.key, 0, jitter)
+            seen = pipeline.view(pipeline.fetch(resident, rows), state.key, 0, augmentation, num_classes)
             return train_step(state, built.hparams, frozen, seen)
 
         return jax.lax.scan(body, state, positions)

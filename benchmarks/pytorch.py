@@ -105,7 +105,7 @@ def in_kd_jax(pair: Pair, cached: bool) -> Callable[[], Any]:
     if cached:
         logits = np.random.default_rng(2).normal(size=(chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
         arrays[step.RECORDED] = {'teacher': {'logits': logits}}
-    return chunk.steps_of(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size))
+    return chunk.steps_of(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
 
 
 def in_pytorch(pair: Pair, cached: bool) -> Callable[[], Any]:

@@ -51,7 +51,7 @@ def side(run: Mapping[str, Any], cached: bool) -> Callable[[], Any]:
     if cached:
         arrays[step.RECORDED] = {'teacher': {'logits': np.zeros((chunk.EXAMPLES, CLASSES), np.float32)}}
     positions = chunk.random_positions(STEPS, run['batch_size'])
-    return chunk.steps_of(run, arrays, positions, run['data'].get('jitter', 0))
+    return chunk.steps_of(run, arrays, positions, CLASSES)
 
 
 def main() -> None:
