@@ -149,7 +149,7 @@ def specialists() -> dict[str, Any]:
     label = dict(loss='cross_entropy', labels='batch.label')
     runs: dict[str, Any] = {
         'generalist': {
-            'data': data, 'batch_size': 128, 'epochs': 15, 'optimizer': adam(),
+            'data': data, 'batch_size': 128, 'epochs': 60, 'optimizer': adam(),
             'networks': {'generalist': dict(net, num_classes=100)},
             'terms': {'hard': dict(label, logits='generalist.logits')},
             'analyses': {
