@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Runs a study on a slice of Cloud TPUs: makes the slice or takes the one there is, copies the committed code, installs it,
+# runs it on all hosts, starts again where it stopped if the slice was preempted, fetches the report, deletes the slice.
+#
+#   experiments/launch/tpu_vm.sh --project=P --zone=Z --bucket=B --name=N --topology=v5e:4x4 [--spot] [--keep] [--dry-run] \
+#     -- --config=configs/hinton_mnist.py
+#
+# What stands after -- goes to `python -m experiments.run`. Results and checkpoints live in gs://B/N; the bucket must exist.
+# --dry-run prints every command, for a slice that is new, and runs none.
+set -euo pipefail
+
+fail() {
+  echo "error: $1" >&2
+  exit 2
+}
+
+project='' zone='' bucket='' name='' topology='' spot='' keep='' dry=''
+while (($#)); do
+  case $1 in
+    --project=*) project=${1#*=} ;;
+    --zone=*) zone=${1#*=} ;;
+    --bucket=*) bucket=${1#*=} ;;
+    --name=*) name=${1#*=} ;;
+    --topology=*) topology=${1#*=} ;;
+    --spot) spot=1 ;;
+    --keep) keep=1 ;;
+    --dry-run) dry=1 ;;
+    --)
+      shift
+      break
+      ;;
+    *) fail "unknown argument $1; see the head of this file." ;;
+  esac
+  shift
+done
+for option in project zone bucket name topology; do
+  [[ -n ${!option} ]] || fail "--$option is missing; see the head of this file."
+done
+(($#)) || fail 'nothing to run: write -- --config=FILE at the end.'
+
+[[ $topology =~ ^(v4|v5e|v5p|v6e|tpu7x):([0-9]+(x[0-9]+)*)$ ]] || fail "--topology=$topology is no slice such as v5e:4x4."
+chips=$((${BASH_REMATCH[2]//x/*}))
+case ${BASH_REMATCH[1]} in # v4 and v5p count cores, two a chip
+  v4) accelerator=v4-$((2 * chips)) runtime=tpu-ubuntu2204-base ;;
+  v5e) accelerator=v5litepod-$chips runtime=v2-alpha-tpuv5-lite ;;
+  v5p) accelerator=v5p-$((2 * chips)) runtime=v2-alpha-tpuv5 ;;
+  v6e) accelerator=v6e-$chips runtime=v2-alpha-tpuv6e ;;
+  tpu7x) fail 'tpu7x is had through GKE alone: use experiments/launch/xpk.sh.' ;;
+esac
+where=("--project=$project" "--zone=$zone")
+
+run() { # prints a command, and runs it unless this is a dry run
+  printf '%q ' "$@"
+  echo
+  [[ -n $dry ]] || "$@"
+}
+
+on_all_hosts() {
+  run gcloud compute tpus tpu-vm ssh "$name" "${where[@]}" --worker=all --command="$1"
+}
+
+state() {
+  gcloud compute tpus queued-resources describe "$name" "${where[@]}" --format='value(state.state)' 2>/dev/null || true
+}
+
+delete() {
+  run gcloud compute tpus queued-resources delete "$name" "${where[@]}" --force --quiet
+}
+
+get_slice() {
+  local found=''
+  [[ -n $dry ]] || found=$(state)
+  case $found in
+    SUSPENDED | SUSPENDING | FAILED) delete ;;&
+    '' | SUSPENDED | SUSPENDING | FAILED)
+      run gcloud compute tpus queued-resources create "$name" "${where[@]}" --node-id="$name" \
+        --accelerator-type="$accelerator" --runtime-version="$runtime" ${spot:+--spot}
+      ;;
+  esac
+  while [[ -z $dry && $(state) != ACTIVE ]]; do
+    [[ $(state) != FAILED ]] || fail "the request for $accelerator in $zone failed; gcloud compute tpus queued-resources describe $name says why."
+    sleep 30
+  done
+}
+
+code=$(mktemp -d)
+trap 'rm -rf "$code"' EXIT
+printf -v arguments '%q ' "$@"
+root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+run git -C "$root" archive --format=tar.gz --output="$code/kd_jax.tar.gz" HEAD
+
+while true; do
+  get_slice
+  run gcloud compute tpus tpu-vm scp "$code/kd_jax.tar.gz" "$name:" "${where[@]}" --worker=all
+  on_all_hosts 'mkdir -p kd_jax && tar -xzf kd_jax.tar.gz -C kd_jax && pip install -q uv && cd kd_jax && python3 -m uv venv -q --allow-existing --python=3.11 .venv && python3 -m uv pip install -q --python=.venv "jax[tpu]" -r requirements.txt'
+  on_all_hosts "mkdir -p runs && (mountpoint -q runs || gcsfuse --implicit-dirs --only-dir='$name' '$bucket' runs)"
+  if on_all_hosts "cd kd_jax && .venv/bin/python -m experiments.run --workdir=\$HOME/runs $arguments"; then
+    break
+  else
+    status=$?
+  fi
+  sleep 60 # it takes a while until a preemption shows
+  [[ $(state) != ACTIVE ]] || exit "$status" # the run itself failed; otherwise the slice was taken away: get another
+done
+
+run mkdir -p "runs/$name"
+run gcloud storage rsync --recursive --exclude='.*checkpoints.*' "gs://$bucket/$name" "runs/$name"
+[[ -n $keep ]] || delete

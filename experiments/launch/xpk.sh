@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Runs a study on TPUs of a GKE cluster through xpk (pip install xpk): mounts a bucket in the cluster, submits the committed
+# code as a workload that is started again when it is preempted, and with --fetch brings the report.
+#
+#   experiments/launch/xpk.sh --project=P --zone=Z --cluster=C --bucket=B --name=N --topology=v6e:4x4 [--dry-run] \
+#     -- --config=configs/hinton_mnist.py
+#   experiments/launch/xpk.sh --project=P --zone=Z --cluster=C --bucket=B --name=N --fetch [--dry-run]
+#
+# What stands after -- goes to `python -m experiments.run`. Results and checkpoints live in gs://B/N. The cluster and the
+# bucket must exist: xpk cluster create --cluster=C --tpu-type=v6e-16 --num-slices=1 --spot --enable-gcsfuse-csi-driver
+set -euo pipefail
+
+fail() {
+  echo "error: $1" >&2
+  exit 2
+}
+
+project='' zone='' cluster='' bucket='' name='' topology='' fetch='' dry=''
+while (($#)); do
+  case $1 in
+    --project=*) project=${1#*=} ;;
+    --zone=*) zone=${1#*=} ;;
+    --cluster=*) cluster=${1#*=} ;;
+    --bucket=*) bucket=${1#*=} ;;
+    --name=*) name=${1#*=} ;;
+    --topology=*) topology=${1#*=} ;;
+    --fetch) fetch=1 ;;
+    --dry-run) dry=1 ;;
+    --)
+      shift
+      break
+      ;;
+    *) fail "unknown argument $1; see the head of this file." ;;
+  esac
+  shift
+done
+for option in project zone cluster bucket name; do
+  [[ -n ${!option} ]] || fail "--$option is missing; see the head of this file."
+done
+
+run() { # prints a command, and runs it unless this is a dry run
+  printf '%q ' "$@"
+  echo
+  [[ -n $dry ]] || "$@"
+}
+
+if [[ -n $fetch ]]; then
+  run mkdir -p "runs/$name"
+  run gcloud storage rsync --recursive --project="$project" --exclude='.*checkpoints.*' "gs://$bucket/$name" "runs/$name"
+  exit
+fi
+
+(($#)) || fail 'nothing to run: write -- --config=FILE at the end.'
+[[ $topology =~ ^(v4|v5e|v5p|v6e|tpu7x):([0-9]+(x[0-9]+)*)$ ]] || fail "--topology=$topology is no slice such as v6e:4x4."
+shape=${BASH_REMATCH[2]}
+chips=$((${shape//x/*}))
+case ${BASH_REMATCH[1]} in # v4 and v5p count cores, two a chip
+  v4 | v5p) type=${BASH_REMATCH[1]}-$((2 * chips)) ;;
+  v5e) type=v5litepod-$chips ;;
+  v6e) type=v6e-$chips ;;
+  tpu7x) type=tpu7x-$shape ;;
+esac
+where=("--project=$project" "--zone=$zone" "--cluster=$cluster")
+
+code=$(mktemp -d)
+trap 'rm -rf "$code"' EXIT
+root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+printf -v arguments '%q ' "$@"
+run git -C "$root" archive --format=tar --output="$code/kd_jax.tar" HEAD
+run tar -xf "$code/kd_jax.tar" -C "$code"
+run xpk storage attach "$name-runs" "${where[@]}" --type=gcsfuse --bucket="$bucket" --mount-point=/runs --readonly=false \
+  --size=1 --auto-mount=true
+run xpk workload create "${where[@]}" --workload="$name" --tpu-type="$type" --num-slices=1 --max-restarts=100 \
+  --base-docker-image=python:3.11 --script-dir="$code" \
+  --command="pip install -q 'jax[tpu]' -r requirements.txt && python -m experiments.run --workdir=/runs/$name $arguments"
