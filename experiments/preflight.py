@@ -21,6 +21,7 @@ from rich.table import Table
 
 from kd_jax import checkpoint, chips, config_file, metrics, preflight, study
 from kd_jax.chips import Topology
+from kd_jax.data import described
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import prepare
 from kd_jax.preflight import Cost
@@ -119,7 +120,7 @@ def distinct(planned: study.Study, glob: str) -> list[Part]:
     parts: dict[str, Part] = {}
     for run in chosen:
         where = f"{planned.where}: run '{run.name}'"
-        job = prepare({**run.config, 'mesh': {}}, run.seed, where, jax.devices()[:1])
+        job = prepare({**described.without_data(run.config), 'mesh': {}}, run.seed, where, jax.devices()[:1])
         if job.total_steps:
             key = f'{run.config.get("mesh")} {preflight.structure(job)}'
             before = parts.get(key, Part((), run.config, where))
@@ -135,7 +136,7 @@ def answer(part: Part, topology: Topology, alone: bool) -> Answer:
       UserError: its mesh does not fit the slice, if that is the only one asked about.
     """
     try:
-        job = prepare(part.config, 0, part.where, preflight.devices(topology))
+        job = prepare(described.without_data(part.config), 0, part.where, preflight.devices(topology))
         cost = preflight.compile_run(job, topology)
     except UserError as error:
         if alone:

@@ -4,11 +4,13 @@ import json
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 
 from experiments import preflight as command
 from kd_jax import chips, config_file, preflight, study
 from kd_jax.chips import GIB, Chip, Topology
+from kd_jax.data import described, sources
 from kd_jax.errors import UserError
 from kd_jax.job import prepare
 from kd_jax.preflight import Cost
@@ -160,9 +162,20 @@ def test_a_config_compiles_for_a_slice(path, topology):
     planned = study.parse(config_file.load(str(path))[0], path.name)
     trained = [run for run in planned.runs if run.config.get('epochs')]
     chosen = max(trained, key=lambda run: len(run.config['networks']))
-    one, _ = compiled(chosen.config, topology)
+    one, _ = compiled(described.without_data(chosen.config), topology)
     assert one.fits
     assert one.flops > 0
+
+
+def test_data_that_is_only_described_takes_no_memory_and_no_disk():
+    wanted = {'data': {'source': 'cifar100', 'data_dir': '/nowhere'}}
+    source = described.without_data(wanted)['data']['source']()
+    assert source.train['image'].shape == (50_000, 32, 32, 3)
+    assert source.train['image'].base.nbytes == 1
+    assert np.bincount(source.test['label']).tolist() == [100] * 100
+    assert set(described.__all__) <= set(sources.__all__)
+    other = {'data': {'source': 'mnist', 'valid': 7}}
+    assert described.without_data(other) == other
 
 
 def test_the_command_says_what_a_study_needs_and_writes_it(tmp_path, capsys):
