@@ -20,7 +20,7 @@ from jax.experimental import topologies
 
 from kd_jax import collectives, initialize, sharding, train
 from kd_jax.chips import GIB, Topology
-from kd_jax.data import pipeline
+from kd_jax.data import pipeline, stream
 from kd_jax.errors import UserError
 from kd_jax.job import Job
 
@@ -42,8 +42,9 @@ class Cost:
     Attributes:
       topology: the slice.
       memory: bytes by what holds them: 'parameters' (of all networks that move, with their collections), 'optimizer',
-        'teacher' (all frozen networks), 'data' (resident examples and a batch), 'activations' (all that is alive within
-        the step only), 'code', and 'padding' to the chip's tiles. The last three are missing if it did not compile.
+        'teacher' (all frozen networks), 'data' (resident examples, and what waits to be trained on), 'activations'
+        (all that is alive within the step only), 'code', and 'padding' to the chip's tiles. The last three are missing
+        if it did not compile.
       needed: bytes in all; None if the compiler gave up without saying.
       available: bytes that a program may use; None for fake devices.
       flops: operations a step.
@@ -160,6 +161,15 @@ def _examples(job: Job) -> dict[str, Any]:
     return examples
 
 
+def _waiting(job: Job) -> int:
+    """How many steps' batches are on the devices at once: those of a chunk, and of the next one."""
+    if job.resident:
+        return 2 * train.CHUNK
+    processes = len({device.process_index for device in job.mesh.devices.flat})
+    rows = max(1, job.order.batch_size // processes)
+    return 2 * stream.steps_at_once(job.splits.arrays['train'], rows, train.CHUNK)
+
+
 def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(tuple(shape), array.dtype)
 
@@ -181,7 +191,7 @@ def compile_run(job: Job, topology: Topology) -> Cost:
         'parameters': _bytes((state.params, state.collections), (of_state.params, of_state.collections)),
         'optimizer': _bytes(state.opt_state, of_state.opt_state),
         'teacher': _bytes(frozen, of_frozen),
-        'data': _bytes(resident, whole) + _bytes(positions, by_step),
+        'data': _bytes(resident, whole) + _waiting(job) * _bytes(positions, by_step),
     }
     stays = per_chip * _bytes(resident, whole)
     memory = {name: per_chip * size for name, size in memory.items()}

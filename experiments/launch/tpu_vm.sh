@@ -94,7 +94,7 @@ while true; do
   run gcloud compute tpus tpu-vm scp "$code/kd_jax.tar.gz" "$name:" "${where[@]}" --worker=all
   on_all_hosts 'mkdir -p kd_jax && tar -xzf kd_jax.tar.gz -C kd_jax && pip install -q uv && cd kd_jax && python3 -m uv venv -q --allow-existing --python=3.11 .venv && python3 -m uv pip install -q --python=.venv "jax[tpu]" -r requirements.txt'
   on_all_hosts "mkdir -p runs && (mountpoint -q runs || gcsfuse --implicit-dirs --only-dir='$name' '$bucket' runs)"
-  if on_all_hosts "cd kd_jax && .venv/bin/python -m experiments.run --workdir=\$HOME/runs $arguments"; then
+  if on_all_hosts "cd kd_jax && .venv/bin/python -m experiments.run --distributed --workdir=\$HOME/runs $arguments"; then
     break
   else
     status=$?

@@ -72,4 +72,4 @@ run xpk storage attach "$name-runs" "${where[@]}" --type=gcsfuse --bucket="$buck
   --size=1 --auto-mount=true
 run xpk workload create "${where[@]}" --workload="$name" --tpu-type="$type" --num-slices=1 --max-restarts=100 \
   --base-docker-image=python:3.11 --script-dir="$code" \
-  --command="pip install -q 'jax[tpu]' -r requirements.txt && python -m experiments.run --workdir=/runs/$name $arguments"
+  --command="pip install -q 'jax[tpu]' -r requirements.txt && python -m experiments.run --distributed --workdir=/runs/$name $arguments"
