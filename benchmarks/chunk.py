@@ -33,7 +33,7 @@ def steps_of(
 
     Args:
       config: of a run: its networks, terms and optimizer.
-      arrays: images and labels, and under 'recorded' what frozen networks gave.
+      arrays: images and labels, and under 'recorded' what frozen networks gave, [1, examples, ...].
       positions: [steps, batch_size].
       num_classes: of the data.
     """

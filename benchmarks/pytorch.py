@@ -103,7 +103,7 @@ def pairs() -> dict[str, Pair]:
 def in_kd_jax(pair: Pair, cached: bool) -> Callable[[], Any]:
     arrays: dict[str, Any] = chunk.random_data(pair.image, pair.num_classes)
     if cached:
-        logits = np.random.default_rng(2).normal(size=(chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
+        logits = np.random.default_rng(2).normal(size=(1, chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
         arrays[step.RECORDED] = {'teacher': {'logits': logits}}
     return chunk.steps_of(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
 

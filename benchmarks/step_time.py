@@ -49,7 +49,7 @@ def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
 def side(run: Mapping[str, Any], cached: bool) -> Callable[[], Any]:
     arrays: dict[str, Any] = chunk.random_data((28, 28), CLASSES)
     if cached:
-        arrays[step.RECORDED] = {'teacher': {'logits': np.zeros((chunk.EXAMPLES, CLASSES), np.float32)}}
+        arrays[step.RECORDED] = {'teacher': {'logits': np.zeros((1, chunk.EXAMPLES, CLASSES), np.float32)}}
     positions = chunk.random_positions(STEPS, run['batch_size'])
     return chunk.steps_of(run, arrays, positions, CLASSES)
 

@@ -88,8 +88,6 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
         brought = isinstance(network.module, Pretrained)
         if brought and network.copies:
             raise UserError(f'{place}: copies of a network that brings its weights would be all alike; set copies=0.')
-        if network.update == 'frozen' and not network.init and not brought:
-            raise UserError(f"{place} is frozen but starts from nothing: set init='run:NAME' or init='torch:FILE'.")
     known = {key: value for key, value in config.get('data', {}).items() if not str(value).startswith('result:')}
     splits = data_splits.load(known, seed, where)
     batch_size = config.get('batch_size', 128)
@@ -106,6 +104,7 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     _check_mixing(recipe, splits, where)
     context = initialize.check(recipe, shapes, where)
+    _check_starts(recipe, context, where)
     evaluated = {**context, 'batch': jax.eval_shape(pipeline.plain_view, batch)}
     evaluator.check(evaluated, where)
     for name, options in config.get('analyses', {}).items():
@@ -162,6 +161,18 @@ def _check_trains(epochs: float, order: pipeline.Order, recipe: Recipe, where: s
         raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
 
 
+def _check_starts(recipe: Recipe, context: Context, where: str) -> None:
+    """Refuses frozen networks whose parameters would stay at random values."""
+    for network in recipe.frozen:
+        if network.init or isinstance(network.module, Pretrained):
+            continue
+        if jax.tree.leaves(initialize.shapes(network, context)[0]):
+            raise UserError(
+                f"{where}, network '{network.name}' is frozen but starts from nothing: set init='run:NAME' or "
+                "init='torch:FILE'."
+            )
+
+
 def _check_mixing(recipe: Recipe, splits: data_splits.Splits, where: str) -> None:
     """Refuses terms that teach a mixed image the label of one of its two."""
     for term in recipe.terms if augment.mixes(splits.augment) else ():
@@ -194,7 +205,7 @@ def read_paths(read: Any, where: str) -> Path | tuple[Path, ...]:
 
 def parameters(job: Job, network: recipes.Network) -> int:
     """How many parameters a network has, its copies counted."""
-    return sum(a.size for a in jax.tree.leaves(variable_shapes(job, network)['params']))
+    return sum(a.size for a in jax.tree.leaves(variable_shapes(job, network).get('params', {})))
 
 
 def variable_shapes(job: Job, network: recipes.Network) -> Any:

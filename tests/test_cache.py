@@ -265,6 +265,42 @@ def test_size_and_time_are_told_before_anything_is_written(tmp_path, caplog, mon
     assert 'recording teacher.logits for 300 examples, 2 views each: 0.024 MB, about' in told[0]
 
 
+def cut(k, t, *overrides):
+    """A student that learns from its teacher's k largest probabilities, 25 examples a batch, one view of each."""
+    config = dict(student('data.views=1', 'cache=True', *overrides).config)
+    top = {'model': 'top_k', 'input': 'teacher.logits', 'update': 'frozen', 'k': k, 't': t}
+    reads = {'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes', 't': 'top.t'}
+    config['networks'] = {**config['networks'], 'top': top}
+    config['terms'] = {'soft': {'loss': 'kd_top_k', **reads}}
+    return prepare(config, 0, "run 'student'")
+
+
+def test_of_a_teacher_cut_to_its_top_classes_nothing_else_is_recorded(tmp_path):
+    job = cut(3, 2.0)
+    recorded = replay(job, tmp_path)
+    assert {network: set(of) for network, of in recorded[pipeline.RECORDED].items()} == {
+        'top': {'log_probs', 'classes', 't'}
+    }
+    # Three classes and the tail, the numbers of the classes in one byte each, and the temperature.
+    assert job.cache.what.size == SIZE * ((3 + 1) * 4 + 3 + 4)
+    np.testing.assert_allclose(np.exp(recorded[pipeline.RECORDED]['top']['log_probs']).sum(axis=-1), 1.0, rtol=1e-5)
+    state, frozen = initialize.init_state(job.recipe, job.context['batch'], 0)
+    key, view, rows = step.fold_in_name(state.key, 'augment'), np.int32(0), np.arange(40, 40 + BATCH)
+    train_step = jax.jit(step.make_train_step(job.recipe, 10))
+    ends = [
+        train_step(state, job.recipe.hparams, frozen, job.view(pipeline.fetch(arrays, rows, view), key, view))[0]
+        for arrays in (recorded, job.splits.arrays['train'])
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *(end.params for end in ends))
+
+
+def test_targets_of_another_temperature_are_refused(tmp_path):
+    path = cached(path=str(tmp_path / 'shared'))
+    replay(cut(3, 2.0, path), tmp_path)
+    with pytest.raises(UserError, match=r'networks\.top\.t differs \(2\.0 there, 4\.0 here\)'):
+        replay(cut(3, 4.0, path), tmp_path)
+
+
 class Seated(nn.Module):
     """Logits that grow along the batch."""
 

@@ -24,9 +24,10 @@ from kd_jax.losses.relations import (
     rkd_distance,
     similarity_preserving,
 )
+from kd_jax.losses.top_k import kd_top_k
 
 __all__ = [
     'activation_boundaries', 'attention_transfer', 'cka', 'correlation_congruence', 'cosine', 'cross_entropy',
-    'factor_transfer', 'fsp', 'hierarchical_context', 'ickd', 'kd', 'kdsvd', 'mse', 'nst', 'ofd', 'pkt', 'rkd_angle',
-    'rkd_distance', 'similarity_preserving', 'vid',
+    'factor_transfer', 'fsp', 'hierarchical_context', 'ickd', 'kd', 'kd_top_k', 'kdsvd', 'mse', 'nst', 'ofd', 'pkt',
+    'rkd_angle', 'rkd_distance', 'similarity_preserving', 'vid',
 ]  # fmt: skip

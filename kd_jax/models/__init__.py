@@ -1,4 +1,4 @@
-"""Models: flax.linen modules that return a dict of named activations, 'logits' among them.
+"""Models: flax.linen modules that return a dict of named activations, those of classifiers with 'logits' among them.
 
 A model's name here is its name in a config; its fields are its options there. The networks of the CIFAR literature have
 their names of there: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is `wide_resnet` with depth=16, width=2.
@@ -9,6 +9,7 @@ import functools
 from kd_jax.models.cnn import CNN as cnn
 from kd_jax.models.mlp import MLP as mlp
 from kd_jax.models.resnet import cifar_resnet, resnet
+from kd_jax.models.top_k import TopK as top_k
 from kd_jax.models.vgg import VGG as vgg
 from kd_jax.models.wide_resnet import WideResNet as wide_resnet
 
@@ -27,6 +28,6 @@ vgg8, vgg11, vgg13, vgg16, vgg19 = (functools.partial(vgg, depth=depth) for dept
 
 __all__ = [
     'cifar_resnet', 'cnn', 'mlp', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20', 'resnet32',
-    'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152', 'vgg', 'vgg8',
-    'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
+    'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152', 'top_k', 'vgg',
+    'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

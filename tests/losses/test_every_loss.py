@@ -22,8 +22,9 @@ from kd_jax.errors import UserError
 BATCH = 6
 SHAPES = {
     'vector': (5,), 'wide': (7,), 'logits': (4,), 'map': (4, 4, 3), 'thick': (4, 4, 5), 'deep': (2, 2, 4),
-    'labels': (), 'positive': (4, 4, 3),
+    'labels': (), 'positive': (4, 4, 3), 'log_probs': (3,), 'classes': (2,), 'temperature': (),
 }  # fmt: skip
+INTEGERS, NEVER_SCALED = ('labels', 'classes'), ('positive', 'temperature')
 
 
 class Case(NamedTuple):
@@ -53,6 +54,7 @@ CASES = {
     'hierarchical_context': Case(('map', 'map'), zero=SAME),
     'ickd': Case(('map', 'map'), zero=SAME),
     'kd': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'kd_top_k': Case(('logits', 'log_probs', 'classes', 'temperature')),
     'kdsvd': Case(LAYERS, zero=(0, 1, 0, 1)),
     'mse': Case(('vector', 'vector'), zero=SAME),
     'nst': Case(('map', 'thick'), zero=SAME),
@@ -93,14 +95,18 @@ def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
         shape = (batch, *SHAPES[kind])
         if kind == 'labels':
             made.append(rng.integers(SHAPES['logits'][0], size=shape).astype(np.int32))
+        elif kind == 'classes':
+            made.append(np.argsort(rng.normal(size=(batch, *SHAPES['logits'])))[:, : shape[-1]].astype(np.int32))
         else:
             values = rng.normal(size=shape)
-            made.append((np.exp(values) if kind == 'positive' else values).astype(dtype))
+            if kind == 'log_probs':
+                values -= np.log(np.exp(values).sum(axis=-1, keepdims=True))
+            made.append((np.exp(values) if kind in NEVER_SCALED else values).astype(dtype))
     return made
 
 
 def differentiable(name):
-    return tuple(i for i, kind in enumerate(CASES[name].kinds) if kind not in ('labels',))
+    return tuple(i for i, kind in enumerate(CASES[name].kinds) if kind not in INTEGERS)
 
 
 @functools.cache
@@ -178,7 +184,7 @@ def test_extreme_activations_give_finite_losses_and_gradients(name):
     for size in (0.0, CASES[name].largest):
         floats = [a if a.dtype == np.int32 else a * np.float32(size) for a in args]
         kinds = CASES[name].kinds
-        assert_finite(name, [a if k == 'positive' else f for a, f, k in zip(args, floats, kinds, strict=True)])
+        assert_finite(name, [a if k in NEVER_SCALED else f for a, f, k in zip(args, floats, kinds, strict=True)])
 
 
 @every

@@ -1,0 +1,105 @@
+"""What a cache of the teacher's outputs costs and brings: MB/s written and read, and steps with it against live ones.
+
+  python -m benchmarks.cache --out=benchmarks/results/cache.json
+
+MB/s are those of logits on the disk of `--directory`, written in parts with a checksum each chunk; what was just
+written is read from the memory that the system keeps it in. 'batch by batch' reads random rows, as training does from a
+cache that does not fit into memory. Steps are those of the MNIST study: a student of 800-800, a teacher of 1200-1200,
+random weights, each side with the data pipeline that it trains with.
+"""
+
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import measure
+from kd_jax import cache, config_file, sharding, step, store, train
+from kd_jax.data import pipeline
+from kd_jax.job import Job, prepare
+
+CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'distilled'
+SIDES: dict[str, Any] = {
+    'live teacher': False,
+    'cached, in memory': {'read': 'memory'},
+    'cached, batch by batch': {'read': 'disk'},
+}
+
+
+def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) -> dict[str, Callable[[], Any]]:
+    """Writes logits, reads all of them, and reads as many in batches of random rows."""
+    rows = np.random.default_rng(0).normal(size=(examples, classes)).astype(np.float32)
+    positions = np.random.default_rng(1).permutation(examples)
+    cut = store.layout(1, examples, batch_size, rows[0].nbytes)
+    place = store.Store(str(directory / 'logits'))
+
+    def write() -> None:
+        shutil.rmtree(directory / 'logits', ignore_errors=True)
+        array = place.create('logits', (classes,), rows.dtype, cut)
+        for number in range(cut.count):
+            _, start, stop = part = cut.part(number)
+            place.write(array, part, rows[start:stop])
+
+    def read() -> Any:
+        return place.rows('logits', rows.dtype)[:]
+
+    def read_batches() -> None:
+        array = place.rows('logits', rows.dtype)
+        for start in range(0, examples, batch_size):
+            array[0, positions[start : start + batch_size]]
+
+    return {'write': write, 'read': read, 'read, batch by batch': read_batches}
+
+
+def training(job: Job, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
+    """As many steps of a run as one program, with the fetching of their data."""
+    state, frozen = train.start(job, {})
+    arrays: Any = job.splits.arrays['train']
+    if job.cache:
+        key = step.fold_in_name(state.key, 'augment')
+        arrays = cache.replay(job.cache, frozen, key, directory / 'caches', lambda: None)
+    resident = sharding.replicate(job.mesh, arrays) if job.resident else None
+    run_chunk, by_step = train.make_run_chunk(job), sharding.batch_sharding(job.mesh, lead=1)
+    positions, views = job.order.steps(0, steps)
+    kept = [state]
+
+    def run() -> None:
+        xs = positions if job.resident else pipeline.fetch(arrays, positions, views)
+        xs = sharding.place(by_step, xs, job.order.batch_size)
+        kept[0], losses = run_chunk(kept[0], job.recipe.hparams, frozen, resident, xs, views)
+        jax.block_until_ready(losses)
+
+    return run
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__.splitlines()[0])
+    parser.add_argument('--examples', type=int, default=50_000, help='rows that are written and read')
+    parser.add_argument('--classes', type=int, default=1000, help='numbers a row')
+    parser.add_argument('--steps', type=int, default=100, help='steps that are timed together')
+    parser.add_argument('--directory', type=pathlib.Path, help='on the disk to measure; default: the temporary one')
+    args = parser.parse_args()
+    config = config_file.load(CONFIG)[0]['runs'][RUN]
+    with tempfile.TemporaryDirectory(dir=args.directory) as name:
+        directory = pathlib.Path(name)
+        sides = disk(directory, args.examples, args.classes, config['batch_size'])
+        stored = measure.in_turn(sides, args.repeats)
+        runs = {side: prepare({**config, 'cache': option}, 0, side) for side, option in SIDES.items()}
+        trained = measure.in_turn({s: training(job, directory, args.steps) for s, job in runs.items()}, args.repeats)
+    size = args.examples * args.classes * 4 / 1e6
+    rows = [{'what': side, 'seconds': (s := measure.median(t)), 'MB/s': size / s} for side, t in stored.items()]
+    measure.show(f'A cache of {size:,.0f} MB', rows, None)
+    live = measure.median(trained['live teacher'])
+    speed = [
+        {'what': side, 'ms a step': 1e3 * (s := measure.median(t)) / args.steps, 'speed-up': live / s}
+        for side, t in trained.items()
+    ]
+    measure.show('Training steps with it', speed, args.out, disk=rows, seconds={**stored, **trained})
+
+
+if __name__ == '__main__':
+    main()
