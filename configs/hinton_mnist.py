@@ -161,14 +161,14 @@ def specialists() -> dict[str, Any]:
         }
     }  # fmt: skip
     runs['generalist_longer'] = {
-        'data': data, 'batch_size': 128, 'epochs': 20, 'optimizer': adam(),
+        'data': data, 'batch_size': 128, 'epochs': 60, 'optimizer': adam(),
         'networks': {'generalist': dict(net, num_classes=100, init='run:generalist')},
         'terms': {'hard': dict(label, logits='generalist.logits')},
     }  # fmt: skip
     for m in range(SPECIALISTS):
         start = dict(net, num_classes=SUBSET + 1, init='run:generalist', fresh=('head',))
         runs[f'specialist_{m}'] = {
-            'data': dict(data, subset=f'{subsets}.{m}'), 'batch_size': 128, 'epochs': 20, 'optimizer': adam(),
+            'data': dict(data, subset=f'{subsets}.{m}'), 'batch_size': 128, 'epochs': 60, 'optimizer': adam(),
             'networks': {'specialist': start}, 'terms': {'hard': dict(label, logits='specialist.logits')},
         }  # fmt: skip
     networks = {'generalist': dict(net, num_classes=100, update='frozen', init='run:generalist')}
