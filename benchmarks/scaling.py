@@ -1,0 +1,77 @@
+"""Strong and weak scaling of a run's compiled training step, over slices of 1 to 512 TPU v5p chips; needs no TPU.
+
+python -m benchmarks.scaling --out=scaling.json
+python -m benchmarks.scaling --config=configs/cifar100_kd.py --run=student      # a network of size: minutes a slice
+
+Not times: what the compiler says of one chip's part, and the least time that it takes at published rates.
+"""
+
+import argparse
+import math
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from benchmarks import measure
+from kd_jax import chips, config_file, preflight, study
+from kd_jax.chips import Topology
+from kd_jax.data import described
+from kd_jax.errors import UserError, suggest
+from kd_jax.job import prepare
+
+# A single chip cannot be had as a slice; it is what the others are compared with.
+SLICES = ((1, 1, 1), (2, 2, 1), (2, 2, 4), (4, 4, 4), (4, 8, 8), (8, 8, 8))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description='Strong and weak scaling of compiled cost')
+    parser.add_argument('--out', type=pathlib.Path, help='where the numbers are written as JSON')
+    parser.add_argument('--config', default='configs/hinton_mnist.py', help='a config file')
+    parser.add_argument('--run', default='student_t4', help='the run of it whose step is compiled')
+    parser.add_argument('--batch', type=int, default=8192, help='examples a step, of strong scaling')
+    parser.add_argument('--per_chip', type=int, default=64, help='examples a step and chip, of weak scaling')
+    parser.add_argument('--most', type=int, default=512, help='chips of the largest slice')
+    options = parser.parse_args()
+    jax.config.update('jax_platforms', 'cpu')
+    try:
+        runs = study.parse(config_file.load(options.config)[0], options.config).runs
+        chosen = next((run for run in runs if run.name == options.run), None)
+        if chosen is None:
+            raise UserError(
+                f'--run={options.run} is no run of {options.config}. {suggest(options.run, {r.name for r in runs})}'
+            )
+        slices = [shape for shape in SLICES if math.prod(shape) <= options.most]
+        rows = [row('strong', chosen.config, options.batch, shape) for shape in slices]
+        rows += [row('weak', chosen.config, options.per_chip * math.prod(shape), shape) for shape in slices]
+    except UserError as error:
+        print(f'error: {error}')
+        return 2
+    what = f'{options.config}, run {options.run}: one step, for one chip of v5p'
+    measure.show(what, rows, options.out, source=chips.CHIPS['v5p'].source)
+    return 0
+
+
+def row(kind: str, config: Mapping[str, Any], batch_size: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a chip does for its part of a batch of this size."""
+    topology = Topology(f'v5p:{"x".join(map(str, shape))}', shape, chips.CHIPS['v5p'])
+    everything = {**config, 'data': {**config['data'], 'examples': 0}}  # large batches need them
+    changed = {**described.without_data(everything), 'batch_size': batch_size, 'mesh': {}}
+    cost = preflight.compile_run(prepare(changed, 0, 'scaling', preflight.devices(topology)), topology)
+    return {
+        'scaling': kind,
+        'chips': topology.chips,
+        'batch': batch_size,
+        'GFLOP': cost.flops / 1e9,
+        'HBM MiB': (cost.needed or math.nan) / 2**20,
+        'MiB accessed': cost.accessed / 2**20,
+        'MiB sent': sum(sent for _, sent in cost.exchanged.values()) / 2**20,
+        'collectives': sum(count for count, _ in cost.exchanged.values()),
+        'least µs': 1e6 * (cost.seconds or math.nan),
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(main())
