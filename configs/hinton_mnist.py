@@ -48,6 +48,19 @@ def get_config(variant: str = '') -> ConfigDict:
     return config
 
 
+def get_search(variant: str = '') -> dict[str, Any]:
+    """The temperature and the learning rate of a student, on images held out of the training set."""
+    student = 'w300_t4' if variant else 'student_t4'
+    return dict(
+        space={
+            f'runs.{student}.terms.soft.t': dict(low=1.0, high=20.0, log=True),
+            f'runs.{student}.optimizer.learning_rate.peak': dict(low=3e-4, high=1e-2, log=True),
+        },
+        objective=f'result:{student}.last.valid.student.accuracy',
+        direction='maximize',
+    )
+
+
 def short_runs() -> dict[str, Any]:
     """Teacher, baseline and students at three temperatures, in minutes."""
     data = dict(source='mnist', valid=5000, examples=4000)

@@ -14,7 +14,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -61,16 +61,21 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    options, overrides = arguments(argv)
+    return exit_code(lambda: run(options, overrides))
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Of a command that trains: 2 and a sentence for a mistake, 128 and the signal's number for an interruption."""
     logging.basicConfig(format='%(levelname)s: %(message)s')
     logging.getLogger('absl').setLevel(logging.ERROR)
     logging.getLogger('kd_jax').setLevel(logging.INFO)
-    options, overrides = arguments(argv)
     chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
     jax.config.update('jax_compilation_cache_dir', str(cache))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
     try:
-        return run(options, overrides)
+        return command()
     except UserError as error:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True)
         return 2
@@ -89,7 +94,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     variant = options.config.partition(':')[2]
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
     report.check(about, {run.name for run in planned.runs})
-    jobs = study.jobs(planned)
+    jobs = study.jobs(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
     runs = study.select(planned, options.only, workdir)
     if options.plan:
         console.print(plan_table(runs, jobs, workdir))

@@ -66,6 +66,22 @@ def _module(file: str | pathlib.Path) -> Any:
     return module
 
 
+def search(file_and_variant: str) -> dict[str, Any]:
+    """What the file's `get_search(variant)` says is to be searched.
+
+    Raises:
+      UserError: the file has none, or it fails.
+    """
+    name, _, variant = file_and_variant.partition(':')
+    module = _module(name)
+    if not hasattr(module, 'get_search'):
+        raise UserError(f'--config={name} defines no get_search(variant).')
+    try:
+        return dict(module.get_search(variant))
+    except Exception as error:
+        raise UserError(f'--config={file_and_variant}: get_search failed: {type(error).__name__}: {error}.') from error
+
+
 def override(config: dict[str, Any], text: str) -> None:
     """Sets one leaf, 'path.to.leaf=value', in place.
 
@@ -75,6 +91,18 @@ def override(config: dict[str, Any], text: str) -> None:
     path, equals, value = text.partition('=')
     if not equals:
         raise UserError(f'--config.{text} has no value: write --config.{text}=VALUE.')
+    try:
+        set_leaf(config, path, ast.literal_eval(value))
+    except (ValueError, SyntaxError):
+        set_leaf(config, path, value)
+
+
+def set_leaf(config: dict[str, Any], path: str, value: Any) -> None:
+    """Sets the leaf at 'path.to.leaf', in place.
+
+    Raises:
+      UserError: a dictionary on the way that does not exist.
+    """
     *way, leaf = path.split('.')
     node: Any = config
     for depth, key in enumerate(way):
@@ -82,7 +110,4 @@ def override(config: dict[str, Any], text: str) -> None:
             place = '.'.join(['config', *way[:depth]])
             raise UserError(f"--config.{path}: there is no '{key}' in {place}. {suggest(key, node)}")
         node = node[key]
-    try:
-        node[leaf] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        node[leaf] = value
+    node[leaf] = value

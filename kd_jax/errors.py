@@ -8,6 +8,10 @@ class UserError(ValueError):
     """A user's mistake. The message is one sentence: what is wrong, where, and how to mend it."""
 
 
+class Diverged(UserError):
+    """A run whose numbers are no longer finite; of a search it is a result like others."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """'Did you mean ...? Known: ...', for the end of a message about an unknown name."""
     known = sorted(known)

@@ -130,8 +130,8 @@ class Workdir:
             raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Refuses a second process on the same work directory.
+    def locked(self, shared: bool = False) -> Iterator[None]:
+        """Refuses a second process on the same work directory, unless both are willing to share it.
 
         Raises:
           UserError: another process holds it, or the directory cannot be made.
@@ -143,7 +143,7 @@ class Workdir:
             raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
                     f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
@@ -185,9 +185,15 @@ def select(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
     return [run for run in study.runs if run.id in chosen]
 
 
-def jobs(study: Study) -> dict[str, Job]:
-    """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from."""
-    ready = {run.name: _prepare(study, run, run.config) for run in study.runs if run.seed == study.runs[0].seed}
+def jobs(study: Study, devices: Callable[[Run], Sequence[Any]] | None = None) -> dict[str, Job]:
+    """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from.
+
+    Args:
+      study: what is to be run.
+      devices: those that a run will have, if it is not trained here.
+    """
+    first = [run for run in study.runs if run.seed == study.runs[0].seed]
+    ready = {run.name: _prepare(study, run, run.config, devices(run) if devices else None) for run in first}
     for job in ready.values():
         for network in job.recipe.networks:
             if network.init:
@@ -209,8 +215,8 @@ def _check_init(network: Network, job: Job, ready: Mapping[str, Job]) -> None:
     checkpoint.source_for(network, source, there, own, where, f"run '{name}'")
 
 
-def _prepare(study: Study, run: Run, config: Mapping[str, Any]) -> Job:
-    return prepare(config, run.seed, f"{study.where}: run '{run.name}'")
+def _prepare(study: Study, run: Run, config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Job:
+    return prepare(config, run.seed, f"{study.where}: run '{run.name}'", devices)
 
 
 def differences(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:

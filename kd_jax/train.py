@@ -16,7 +16,7 @@ from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sha
 from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline, stream
-from kd_jax.errors import UserError
+from kd_jax.errors import Diverged
 from kd_jax.job import Job, read_paths, variable_shapes
 from kd_jax.models.adapters import Pretrained
 from kd_jax.step import State
@@ -225,7 +225,7 @@ def _check_finite(chunk: steps.Metrics, first: int, job: Job, checkpoints: Check
     step = first + int(bad[name][0]) + 1
     what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
     kept = checkpoints.latest()
-    raise UserError(
+    raise Diverged(
         f'{job.where}: {what} became non-finite at step {step} (epoch {step / job.order.steps_per_epoch:.2f}); lower '
         'the learning rate, warm it up or set optimizer.clip=1.0. '
         + (

@@ -41,3 +41,14 @@ def get_config(variant: str = '') -> ConfigDict:
         'optimizer': {'name': 'adam', 'learning_rate': 0.01},
     }
     return c
+
+
+def get_search(variant: str = '') -> dict:
+    return {
+        'space': {
+            'runs.student.terms.soft.t': {'low': 1.0, 'high': 20.0, 'log': True},
+            'runs.student.optimizer.learning_rate': {'low': 0.001, 'high': 0.1, 'log': True},
+        },
+        'objective': 'result:student.last.valid.student.nll',
+        'direction': 'minimize',
+    }

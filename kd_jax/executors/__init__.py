@@ -8,6 +8,7 @@ stop.
 """
 
 from kd_jax.executors.cluster import ray as ray
+from kd_jax.executors.cluster import stand_ins as stand_ins
 from kd_jax.executors.driving import RETRIES as RETRIES
 from kd_jax.executors.driving import Executor as Executor
 from kd_jax.executors.local import in_process as in_process

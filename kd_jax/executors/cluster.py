@@ -7,8 +7,10 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
 
 from kd_jax.errors import UserError
 from kd_jax.executors.driving import (
@@ -73,6 +75,18 @@ def ray(address: str = 'auto') -> Executor:
             seen.unlink(missing_ok=True)
 
     return execute
+
+
+def stand_ins(study: Study) -> Callable[[Run], list[Any]]:
+    """As many CPU devices for each run as it asks for accelerators, so that its mesh is checked where there are none.
+
+    The driver itself takes no accelerator: its node may be one of those that train.
+    """
+    counts = {run.name: math.ceil(max(1, *(resources((run,))[kind] for kind in ('gpu', 'tpu')))) for run in study.runs}
+    jax.config.update('jax_platforms', 'cpu')
+    if max(counts.values()) > 1:
+        jax.config.update('jax_num_cpu_devices', max(counts.values()))
+    return lambda run: jax.devices()[: counts[run.name]]
 
 
 class Board:
