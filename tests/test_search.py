@@ -206,7 +206,7 @@ def pretended(monkeypatch, tmp_path):
     """The command without training or report: a student's nll is its temperature; the second trial's diverges."""
     trained = []
 
-    def train(job, directory, sources, progress):
+    def train(job, directory, sources, progress, caches):
         trained.append(directory.name)
         if directory.name == 'student_trial001-s0':
             raise Diverged('no longer finite.')

@@ -214,7 +214,7 @@ def test_a_damaged_result_is_named(text, workdir):
 def test_a_unit_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
     planned, seen = parsed(), []
 
-    def trained(config, directory, sources, _):
+    def trained(config, directory, sources, *_):
         if directory.name == 'student-s0':
             raise UserError('enough')
         seen.append((directory.name, {name: path.name for name, path in sources.items()}))
