@@ -158,7 +158,7 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, network 'mean'.decay",
             'must be a number between 0 and 1',
         ),
-        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier, cnn,'),
+        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier,'),
         ({'term_soft': {'loss': 'kdd'}}, "c, term 'soft'", "no loss 'kdd'. Did you mean 'kd'"),
         (
             {'term_soft': {'temperature': 2.0}},
@@ -194,7 +194,7 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, term 'hard'.label_smoothing",
             'must lie between 0 and 1',
         ),
-        ({'term_hard': {'weight': 1.0}}, "c, term 'hard'", 'has no loss. Known: activation_boundaries, attention_transfer,'),
+        ({'term_hard': {'weight': 1.0}}, "c, term 'hard'", 'has no loss. Known: activation_boundaries,'),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_cure(changes, place, hint):
