@@ -21,7 +21,7 @@ CONFIGS = {
 }
 CONNECTORS = (
     'classifier', 'connector', 'embedding', 'fusion', 'gate', 'masked_generator', 'memory_bank', 'noise', 'paraphraser',
-    'projector', 'translator', 'variational',
+    'projector', 'top_k', 'translator', 'variational',
 )  # fmt: skip
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -74,7 +74,7 @@ def test_all_methods_train_together_for_two_steps(quick_compilation):
         state, metrics = train_step(state, made.hparams, frozen, BATCH)
     assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
     assert set(metrics) == {term.name for term in made.terms} | {'loss', 'grad_norm'}
-    assert {'teacher', 'teachers', 'classifier'} == set(frozen)
+    assert {'teacher', 'teachers', 'classifier', 'top'} == set(frozen)
 
     def moved(a, b):
         return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), a, b)))
