@@ -153,17 +153,22 @@ def source_for(
 
 
 def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:
-    """Raises a UserError if the network's model, of variables `own`, lacks one of its `fresh` modules."""
-    for module in network.fresh:
+    """Raises a UserError if the network's model, of variables `own`, lacks a `fresh` module or a `part`."""
+    for module in (*network.fresh, *network.part):
         if module not in own['params']:
-            raise UserError(f'{where} has no module {module!r} to start fresh. {suggest(module, own["params"])}')
+            what = 'to start fresh' if module in network.fresh else 'to take from there'
+            raise UserError(f'{where} has no module {module!r} {what}. {suggest(module, own["params"])}')
 
 
 def without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:
-    """The network's variables without its `fresh` modules."""
+    """Those of a network's variables that `init` gives: without its `fresh` modules, its `part` alone if it has one."""
+
+    def given(name):
+        return name not in network.fresh and (not network.part or name in network.part)
+
     return {
-        part: {name: tree for name, tree in modules.items() if name not in network.fresh}
-        for part, modules in variables.items()
+        collection: {name: tree for name, tree in modules.items() if given(name)}
+        for collection, modules in variables.items()
     }
 
 

@@ -25,7 +25,8 @@ class Evaluator:
     Args:
       recipe: whose networks are evaluated.
       config: name -> dict(logits=path, labels=path, teacher=path), `labels` 'batch.label' unless said otherwise and
-        `teacher` left out where there is none; empty for every trained or averaged network under its own name.
+        `teacher` left out where there is none; empty for every trained or averaged network that gives logits, under its
+        own name.
       where: the place in the config, for messages.
       mesh: what batches are split over; the first device alone unless said otherwise.
     """
@@ -42,6 +43,7 @@ class Evaluator:
         chosen = dict(config) or {
             n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'
         }
+        self._chosen = bool(config)
         self.measured: dict[str, dict[str, Path]] = {}
         for name, paths in chosen.items():
             for key in paths:
@@ -54,7 +56,12 @@ class Evaluator:
         self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
 
     def check(self, context: step.Context, where: str) -> None:
-        """Raises a UserError if an evaluation reads what no network gives, or arrays that do not go together."""
+        """Raises a UserError if an evaluation reads what no network gives, or arrays that do not go together.
+
+        Where the config names none, trained networks without logits (connectors) are not evaluated.
+        """
+        if not self._chosen:
+            self.measured = {name: paths for name, paths in self.measured.items() if 'logits' in context[name]}
         for name, paths in self.measured.items():
             place = f"{where}, evaluate '{name}'"
             initialize.check_paths(paths.values(), context, place)

@@ -21,7 +21,7 @@ def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> T
     zeros = [jnp.zeros(a.shape[1:] if own else a.shape, a.dtype) for a, own in zip(inputs, stacked, strict=True)]
 
     def one(key):
-        return network.module.init({'params': key, 'dropout': key}, *zeros, train=False)
+        return {'params': {}, **network.module.init({'params': key, 'dropout': key}, *zeros, train=False)}
 
     key = step.fold_in_name(key, network.name)
     return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)

@@ -69,6 +69,7 @@ class Network:
       copies: how many are stacked on a leading axis of parameters and activations; 0 for one without that axis.
       init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or a run's directory.
       fresh: top-level modules that start at random although `init` has them.
+      part: top-level modules that alone are taken from `init`, which may have others; () for all.
       normalize: its own normalisation of images, applied to its first input.
       optimizer: of an 'sgd' network.
       stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
@@ -85,6 +86,7 @@ class Network:
     copies: int = 0
     init: str = ''
     fresh: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
     normalize: Normalize | None = None
     optimizer: Optimizer | None = None
     stacked: tuple[bool, ...] = ()
@@ -174,10 +176,11 @@ def _network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[s
     model = lookup.named(options.pop('model'), models, 'model', where)
     inputs = options.pop('input', 'batch.image')
     paths = tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
-    own = ('update', 'of', 'copies', 'init', 'fresh', 'sharding', 'compute_dtype')
+    own = ('update', 'of', 'copies', 'init', 'sharding', 'compute_dtype')
     fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
-    fresh = fields.get('fresh', ())
-    fields['fresh'] = (fresh,) if isinstance(fresh, str) else tuple(fresh)
+    for key in ('fresh', 'part'):
+        modules = options.pop(key, ())
+        fields[key] = (modules,) if isinstance(modules, str) else tuple(modules)
     if 'normalize' in options:
         fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')

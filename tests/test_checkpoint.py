@@ -65,6 +65,32 @@ def test_state_and_position_come_back_bit_for_bit(saved, assert_bitwise):
     assert list(where['sums']['hard']) == [0.2, 3.0]
 
 
+def test_a_trained_network_without_parameters_comes_back_too(tmp_path, assert_bitwise):
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    here = state(1, net=variables(1), noise={'params': {}})
+    checkpoints.save(here, position(1))
+    checkpoints.close()
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    got, _ = checkpoints.restore(state(0, net=variables(0), noise={'params': {}}))
+    checkpoints.close()
+    gc.collect()
+    assert_bitwise(got, here)
+
+
+def test_a_part_of_another_runs_network_is_taken_alone(saved, assert_bitwise):
+    classifier = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('head',))
+    own = classifier.module.init(jax.random.key(5), jnp.zeros((1, 4)))
+    loaded = load_network(classifier, saved, 'net', own, 'here')
+    assert set(loaded['params']) == {'head'}
+    assert_bitwise(loaded['params']['head'], variables(2)['params']['head'])
+    whole = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first')
+    with pytest.raises(UserError, match='missing here'):
+        load_network(whole, saved, 'net', own, 'here')
+    other = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('fc',))
+    with pytest.raises(UserError, match=r"here has no module 'fc' to take from there\. Known: head"):
+        load_network(other, saved, 'net', own, 'here')
+
+
 def test_an_empty_directory_restores_nothing(tmp_path):
     assert restored(tmp_path) is None
 

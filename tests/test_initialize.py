@@ -63,3 +63,37 @@ def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_b
     evaluator = Evaluator(made, {'student': {'logits': 'student.logits', 'teacher': 'teacher.logits'}}, 'c')
     with pytest.raises(UserError, match=r"evaluate 'student': .*student.logits \(4, 3\), teacher.logits \(3, 4, 3\)"):
         evaluator.check(initialize.check(made, BATCH), 'c')
+
+
+def relation(student, target):
+    return {'relation': {'loss': 'cka', 'student': student, 'target': target}}
+
+
+def test_a_relation_on_a_batch_of_one_is_refused_before_training():
+    one = {name: array[:1] for name, array in BATCH.items()}
+    networks = {'student': NET, 'teacher': {**NET, 'update': 'frozen'}}
+    with pytest.raises(
+        UserError, match=r"term 'relation' does not fit .*: it compares examples of a batch .* at least 2"
+    ):
+        initialize.check(recipe_of(networks, relation('student.hidden1', 'teacher.hidden1')), one)
+
+
+def test_maps_of_other_sizes_and_layers_that_do_not_exist_are_refused_before_training():
+    small, large = ({'model': 'cnn', 'channels': channels, 'num_classes': 3} for channels in ((2, 4), (2, 4, 8)))
+    batch = {'image': jnp.ones((4, 8, 8)), 'label': jnp.arange(4)}
+    networks = {'student': small, 'teacher': {**large, 'update': 'frozen'}}
+    term = {'loss': 'attention_transfer', 'student': 'student.block2', 'target': 'teacher.block3'}
+    message = r"student's maps are 2 x 2 and the teacher's 1 x 1: put a connector of size=1"
+    with pytest.raises(UserError, match=message):
+        initialize.check(recipe_of(networks, {'attention': term}), batch)
+    with pytest.raises(UserError, match=r"'student.blok2', which nothing gives. Did you mean 'student.block2'"):
+        initialize.check(recipe_of(networks, {'attention': {**term, 'student': 'student.blok2'}}), batch)
+
+
+def test_connectors_are_not_evaluated_and_those_that_are_asked_for_must_give_logits():
+    made = recipe_of({'student': NET, 'hint': {'model': 'connector', 'input': 'student.hidden1', 'channels': 4}})
+    evaluator = Evaluator(made, {}, 'c')
+    evaluator.check(initialize.check(made, BATCH), 'c')
+    assert set(evaluator.measured) == {'student'}
+    with pytest.raises(UserError, match=r"reads 'hint.logits', which nothing gives"):
+        Evaluator(made, {'hint': {'logits': 'hint.logits'}}, 'c').check(initialize.check(made, BATCH), 'c')

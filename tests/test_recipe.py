@@ -30,7 +30,8 @@ def test_a_config_becomes_networks_terms_and_numbers():
     assert [n.name for n in parsed.frozen] == ['teacher']
     assert term.reads == (Path('student', 'logits'), Path('teacher', 'logits'))
     assert term.mask == Path('batch', 'labelled')
-    assert term.static == {'average': 'logits'}
+    assert term.static['average'] == 'logits'
+    assert not set(term.static) & {'t', 'weight', 'mask'}
     assert parsed.hparams['terms'] == {'soft': {'t': 4.0, 'weight': 0.9}}
     assert parsed.hparams['optimizers'] == {'student': {'learning_rate': 0.1}}
 
@@ -157,8 +158,8 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, network 'mean'.decay",
             'must be a number between 0 and 1',
         ),
-        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, cnn, mlp'),
-        ({'term_soft': {'loss': 'dk'}}, "c, term 'soft'", "no loss 'dk'. Did you mean 'kd'"),
+        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier,'),
+        ({'term_soft': {'loss': 'kdd'}}, "c, term 'soft'", "no loss 'kdd'. Did you mean 'kd'"),
         (
             {'term_soft': {'temperature': 2.0}},
             "c, term 'soft'",
@@ -193,7 +194,7 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, term 'hard'.label_smoothing",
             'must lie between 0 and 1',
         ),
-        ({'term_hard': {'weight': 1.0}}, "c, term 'hard'", 'has no loss. Known: cross_entropy, kd, mse'),
+        ({'term_hard': {'weight': 1.0}}, "c, term 'hard'", 'has no loss. Known: activation_boundaries,'),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_cure(changes, place, hint):

@@ -5,6 +5,7 @@ options. Every analysis returns nested dicts of Python numbers, strings and list
 undefined.
 """
 
+from kd_jax.analyses.alignment import cka
 from kd_jax.analyses.bias import class_bias
 from kd_jax.analyses.clustering import confusable_classes
 from kd_jax.analyses.combination import specialists
@@ -13,6 +14,7 @@ from kd_jax.analyses.ensembles import ensemble
 from kd_jax.analyses.similarity import class_similarity
 
 __all__ = [
+    'cka',
     'class_bias',
     'class_similarity',
     'confusable_classes',

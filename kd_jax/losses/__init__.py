@@ -4,6 +4,9 @@ Positional parameters are paths in a config, keyword-only ones are hyperparamete
 each other takes arrays that lead with the batch, and the term's mask as the keyword `where`.
 """
 
+from kd_jax.losses.contrastive import crd, info_nce
+from kd_jax.losses.correlations import dist, kendall, mlld
+from kd_jax.losses.decoupled import dkd
 from kd_jax.losses.features import (
     activation_boundaries,
     attention_transfer,
@@ -15,7 +18,7 @@ from kd_jax.losses.features import (
     vid,
 )
 from kd_jax.losses.layers import fsp, ickd, kdsvd
-from kd_jax.losses.logits import cross_entropy, kd, mse
+from kd_jax.losses.logits import cross_entropy, hard_kd, kd, mse, teacher_free
 from kd_jax.losses.relations import (
     cka,
     correlation_congruence,
@@ -24,10 +27,12 @@ from kd_jax.losses.relations import (
     rkd_distance,
     similarity_preserving,
 )
+from kd_jax.losses.teachers import confident_kd, gated_kd
 from kd_jax.losses.top_k import kd_top_k
 
 __all__ = [
-    'activation_boundaries', 'attention_transfer', 'cka', 'correlation_congruence', 'cosine', 'cross_entropy',
-    'factor_transfer', 'fsp', 'hierarchical_context', 'ickd', 'kd', 'kd_top_k', 'kdsvd', 'mse', 'nst', 'ofd', 'pkt',
-    'rkd_angle', 'rkd_distance', 'similarity_preserving', 'vid',
+    'activation_boundaries', 'attention_transfer', 'cka', 'confident_kd', 'correlation_congruence', 'cosine', 'crd',
+    'cross_entropy', 'dist', 'dkd', 'factor_transfer', 'fsp', 'gated_kd', 'hard_kd', 'hierarchical_context', 'ickd',
+    'info_nce', 'kd', 'kd_top_k', 'kdsvd', 'kendall', 'mlld', 'mse', 'nst', 'ofd', 'pkt', 'rkd_angle', 'rkd_distance',
+    'similarity_preserving', 'teacher_free', 'vid',
 ]  # fmt: skip

@@ -10,6 +10,7 @@ Mask = jax.Array | None
 
 def wide(array: jax.Array) -> jax.Array:
     """The array in float32, or in float64 if it is."""
+    array = jnp.asarray(array)
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
@@ -33,6 +34,12 @@ def unit(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     x = scaled(x, axis)
     squared = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
     return x * jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+def standardised(x: jax.Array) -> jax.Array:
+    """x with mean 0 and standard deviation 1 (over n, not n - 1) along the last axis; constants become 0."""
+    x = scaled(x, axis=-1)
+    return unit(x - jnp.mean(x, axis=-1, keepdims=True)) * jnp.sqrt(x.shape[-1])
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -91,6 +98,14 @@ def check_classes(student: jax.Array, target: jax.Array) -> None:
     """Raises a UserError if the numbers of classes differ."""
     if student.shape[-1] != target.shape[-1]:
         raise UserError(f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}')
+
+
+def check_logits(student: jax.Array, target: jax.Array) -> None:
+    """Raises a UserError unless both are [batch, num_classes], of at least 2 examples."""
+    check_classes(student, target)
+    if student.ndim != 2 or target.ndim != 2:
+        raise UserError(f'it needs logits [batch, num_classes], not {list(student.shape)} and {list(target.shape)}')
+    check_batch(student, target)
 
 
 def check_maps(*maps: jax.Array) -> None:

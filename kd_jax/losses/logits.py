@@ -8,7 +8,7 @@ import optax
 
 from kd_jax.errors import UserError
 from kd_jax.hyperparameters import Fraction, Positive
-from kd_jax.losses.arrays import check_alike, check_classes, wide
+from kd_jax.losses.arrays import check_alike, check_classes, standardised, wide
 
 Average = Literal['probabilities', 'logits', 'losses']
 
@@ -39,7 +39,10 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Frac
     return -(1.0 - label_smoothing) * picked - label_smoothing * jnp.mean(log_q, axis=-1)
 
 
-def kd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Average = 'probabilities') -> jax.Array:
+def kd(
+    student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Average = 'probabilities',
+    shares: tuple[float, ...] = (), standardise: bool = False,
+) -> jax.Array:  # fmt: skip
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
 
     Hinton et al. (2015), section 2. The factor t^2 keeps the gradient's size when t changes; as t grows the loss tends
@@ -53,25 +56,90 @@ def kd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Ave
       t: temperature.
       average: 'probabilities' (arithmetic mean of the softened distributions), 'logits' (geometric mean, renormalised)
         or 'losses' (mean of the KLs).
+      shares: how much each of several teachers counts, validation accuracies say, of whatever sum; () for alike.
+      standardise: logits are first brought to mean 0 and standard deviation 1 over the classes of each example, so that
+        only their relations count (Sun et al. 2024, logit standardisation; there with t = 2 and a weight of 9).
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: student and teacher have different numbers of classes, or shares are not one for each teacher.
+    """
+    check_classes(student, target)
+    if standardise:
+        student, target = standardised(wide(student)), standardised(wide(target))
+    if not shares:
+        return averaged_kd(student, target, None, t, average)
+    if target.ndim <= student.ndim or len(shares) != target.shape[0] or min(shares) < 0 or sum(shares) <= 0:
+        raise UserError(f'shares {shares} must be one for each of several teachers, not negative, not all 0')
+    weights = jnp.array(shares).reshape(-1, *[1] * (target.ndim - 2)) / sum(shares)
+    return averaged_kd(student, target, weights, t, average)
+
+
+def averaged_kd(
+    student: jax.Array, target: jax.Array, weights: jax.Array | None, t: float, average: Average
+) -> jax.Array:
+    """KL(teachers || student) * t^2; `weights`, [teachers, ...], sum to 1 over the teachers, None for alike."""
+    log_q = _softened(student, t)
+    if target.ndim > student.ndim and average == 'losses':
+        each = _kl(_softened(target, t), log_q)
+        return t**2 * (jnp.mean(each, axis=0) if weights is None else jnp.sum(weights * each, axis=0))
+    return t**2 * _kl(average_log_probabilities(target, t, average, student.ndim, weights), log_q)
+
+
+def average_log_probabilities(
+    target: jax.Array, t: float, average: Average, ndim: int, weights: jax.Array | None = None
+) -> jax.Array:
+    """Softened log-probabilities of one teacher, or of the average of several (`target` with a leading axis more)."""
+    if target.ndim <= ndim:
+        return _softened(target, t)
+    if weights is None:
+        if average == 'logits':
+            return _softened(jnp.mean(wide(target), axis=0), t)
+        return jax.nn.logsumexp(_softened(target, t), axis=0) - jnp.log(target.shape[0])
+    weights = wide(weights)[..., None]
+    if average == 'logits':
+        return _softened(jnp.sum(weights * wide(target), axis=0), t)
+    return jax.nn.logsumexp(_softened(target, t), axis=0, b=weights)
+
+
+def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
+    """Cross-entropy to the class that the teacher finds most probable: all that a black box tells.
+
+    Touvron et al. (2021), equation 3 (hard-label distillation). Of several teachers the mean of their distributions
+    decides.
+
+    Args:
+      student: logits, [..., num_classes].
+      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several.
     Returns:
       nats per example, [...].
     Raises:
       UserError: student and teacher have different numbers of classes.
     """
     check_classes(student, target)
-    log_q = _softened(student, t)
-    if target.ndim > student.ndim and average == 'losses':
-        return t**2 * jnp.mean(_kl(_softened(target, t), log_q), axis=0)
-    return t**2 * _kl(average_log_probabilities(target, t, average, student.ndim), log_q)
+    log_p = average_log_probabilities(target, 1.0, 'probabilities', student.ndim)
+    return cross_entropy(student, jnp.argmax(log_p, axis=-1))
 
 
-def average_log_probabilities(target: jax.Array, t: float, average: Average, ndim: int) -> jax.Array:
-    """Softened log-probabilities of one teacher, or of the average of several (`target` with a leading axis more)."""
-    if target.ndim <= ndim:
-        return _softened(target, t)
-    if average == 'logits':
-        return _softened(jnp.mean(wide(target), axis=0), t)
-    return jax.nn.logsumexp(_softened(target, t), axis=0) - jnp.log(target.shape[0])
+def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.99, t: Positive = 20.0) -> jax.Array:
+    """`kd` from a virtual teacher that gives `correct` to the label and the rest to all other classes alike.
+
+    Yuan et al. (2020), equations 8 and 9 (Tf-KD by regularisation, t = 20, correct = 0.99), times t^2 as in `kd`. The
+    teacher's distribution is softened as a teacher's is, p^(1/t) renormalised; the published code softens the
+    probabilities as if they were logits, and does not soften the student. At t = 1 this is label smoothing of
+    (1 - correct) * num_classes / (num_classes - 1), up to a constant.
+
+    Args:
+      logits: [..., num_classes].
+      labels: integers, broadcast against the leading axes of `logits`.
+      correct: the virtual teacher's probability of the label.
+      t: temperature.
+    Returns:
+      nats per example, [...].
+    """
+    classes = logits.shape[-1]
+    is_label = jnp.arange(classes) == jnp.broadcast_to(labels, logits.shape[:-1])[..., None]
+    return kd(logits, jnp.where(is_label, jnp.log(correct), jnp.log((1.0 - correct) / (classes - 1))), t=t)
 
 
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:

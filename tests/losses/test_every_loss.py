@@ -22,9 +22,10 @@ from kd_jax.errors import UserError
 BATCH = 6
 SHAPES = {
     'vector': (5,), 'wide': (7,), 'logits': (4,), 'map': (4, 4, 3), 'thick': (4, 4, 5), 'deep': (2, 2, 4),
-    'labels': (), 'positive': (4, 4, 3), 'log_probs': (3,), 'classes': (2,), 'temperature': (),
+    'labels': (), 'positive': (4, 4, 3), 'log_probs': (3,), 'classes': (2,), 'temperature': (), 'teachers': (4,),
+    'weights': (3,), 'negatives': (3, 5),
 }  # fmt: skip
-INTEGERS, NEVER_SCALED = ('labels', 'classes'), ('positive', 'temperature')
+INTEGERS, NEVER_SCALED = ('labels', 'classes'), ('positive', 'temperature', 'weights')
 
 
 class Case(NamedTuple):
@@ -43,19 +44,33 @@ CASES = {
     'attention_transfer': Case(('map', 'thick'), zero=SAME),
     'attention_transfer paper': Case(('map', 'thick'), {'form': 'paper'}, zero=SAME),
     'cka': Case(PAIR, zero=SAME),
+    'confident_kd': Case(('logits', 'teachers', 'labels')),
+    'confident_kd entropy': Case(('logits', 'teachers', 'labels'), {'by': 'entropy', 'average': 'probabilities'}),
     'correlation_congruence': Case(PAIR, zero=SAME),
     'correlation_congruence exact': Case(PAIR, {'order': 0}, zero=SAME),
     'cosine': Case(('vector', 'vector'), zero=SAME),
+    'crd': Case(('vector', 'vector', 'negatives'), {'examples': 9}),
     'cross_entropy': Case(('logits', 'labels'), {'label_smoothing': 0.1}),
+    'dist': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'dkd': Case(('logits', 'logits', 'labels'), zero=(0, 0, 2)),
+    'dkd standardised': Case(('logits', 'logits', 'labels'), {'standardise': True}, zero=(0, 0, 2)),
     'factor_transfer': Case(('map', 'thick'), zero=SAME),
     'factor_transfer paper': Case(('map', 'map'), {'form': 'paper'}, zero=SAME),
     'fsp': Case(LAYERS, zero=(0, 1, 0, 1)),
     'fsp paper': Case(LAYERS, {'form': 'paper'}, zero=(0, 1, 0, 1)),
+    'gated_kd': Case(('logits', 'teachers', 'weights')),
+    'gated_kd logits': Case(('logits', 'teachers', 'weights'), {'average': 'logits'}),
+    'hard_kd': Case(('logits', 'logits')),
     'hierarchical_context': Case(('map', 'map'), zero=SAME),
     'ickd': Case(('map', 'map'), zero=SAME),
+    'info_nce': Case(('vector', 'vector')),
     'kd': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'kd shares': Case(('logits', 'teachers'), {'shares': (1.0, 2.0, 0.0)}),
+    'kd standardised': Case(('logits', 'logits'), {'standardise': True}, zero=SAME),
     'kd_top_k': Case(('logits', 'log_probs', 'classes', 'temperature')),
     'kdsvd': Case(LAYERS, zero=(0, 1, 0, 1)),
+    'kendall': Case(('logits', 'logits')),
+    'mlld': Case(('logits', 'logits'), zero=SAME),
     'mse': Case(('vector', 'vector'), zero=SAME),
     'nst': Case(('map', 'thick'), zero=SAME),
     'nst linear': Case(('map', 'thick'), {'kernel': 'linear'}, zero=SAME),
@@ -65,6 +80,7 @@ CASES = {
     'rkd_angle': Case(PAIR, zero=SAME),
     'rkd_distance': Case(PAIR, zero=SAME),
     'similarity_preserving': Case(PAIR, zero=SAME),
+    'teacher_free': Case(('logits', 'labels')),
     'vid': Case(('map', 'positive', 'map')),
 }  # fmt: skip
 # These take statistics over the batch, which one example has too.
@@ -92,17 +108,22 @@ def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
     rng = np.random.default_rng(seed)
     made = []
     for kind in CASES[name].kinds:
-        shape = (batch, *SHAPES[kind])
+        shape = (3, batch, *SHAPES[kind]) if kind == 'teachers' else (batch, *SHAPES[kind])
         if kind == 'labels':
             made.append(rng.integers(SHAPES['logits'][0], size=shape).astype(np.int32))
         elif kind == 'classes':
             made.append(np.argsort(rng.normal(size=(batch, *SHAPES['logits'])))[:, : shape[-1]].astype(np.int32))
         else:
             values = rng.normal(size=shape)
-            if kind == 'log_probs':
+            if kind in ('log_probs', 'weights'):
                 values -= np.log(np.exp(values).sum(axis=-1, keepdims=True))
             made.append((np.exp(values) if kind in NEVER_SCALED else values).astype(dtype))
     return made
+
+
+def taken(name, args, rows):
+    """The arguments of these examples."""
+    return [a[:, rows] if kind == 'teachers' else a[rows] for kind, a in zip(CASES[name].kinds, args, strict=True)]
 
 
 def differentiable(name):
@@ -147,7 +168,7 @@ def test_a_student_that_equals_its_teacher_loses_nothing_and_one_that_differs_do
 @every
 def test_the_order_of_the_batch_does_not_matter(name):
     args, order = arguments(name), np.random.default_rng(1).permutation(BATCH)
-    out, permuted = values(name, *args), values(name, *[a[order] for a in args])
+    out, permuted = values(name, *args), values(name, *taken(name, args, order))
     np.testing.assert_allclose(permuted, out[order] if out.ndim else out, rtol=2e-4, atol=1e-6)
 
 
@@ -191,7 +212,7 @@ def test_extreme_activations_give_finite_losses_and_gradients(name):
 def test_duplicate_examples_give_finite_losses_and_gradients(name):
     args = arguments(name)
     for rows in ([0, 0, 1, 1, 2, 3], [0] * BATCH):
-        assert_finite(name, [a[np.array(rows)] for a in args])
+        assert_finite(name, taken(name, args, np.array(rows)))
 
 
 KEEP = np.array([True, False, True, True, False, True])
@@ -224,7 +245,7 @@ def test_a_batch_of_one_is_refused_where_examples_are_compared(name):
         jax.eval_shape(loss_of(name), *arguments(name, batch=1))
 
 
-@every
+@pytest.mark.parametrize('name', [name for name in CASES if 'teachers' not in CASES[name].kinds])
 def test_stacked_copies_learn_what_each_would_alone(name):
     term, made = term_of(name)
     copies = [arguments(name, seed) for seed in (0, 1)]

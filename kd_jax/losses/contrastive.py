@@ -1,0 +1,66 @@
+"""Contrastive losses on embeddings: the same example in student and teacher against other examples."""
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.errors import UserError
+from kd_jax.hyperparameters import Positive
+from kd_jax.losses.arrays import Mask, check_alike, check_batch, product, rows, unit, valid, wide
+
+
+def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where: Mask = None) -> jax.Array:
+    """Cross-entropy of finding an example's partner in the other network among the batch (CRD, in-batch negatives).
+
+    van den Oord et al. (2018), equation 4, as Tian et al. (2020) compare student and teacher: cosines over t, with
+    the student as anchor and with the teacher as anchor, averaged. Negatives are all other examples of the batch, of
+    the global one under a mesh.
+
+    Args:
+      student: embeddings, [batch, dim].
+      target: embeddings, [batch, dim].
+      t: temperature.
+      where: [batch], which examples are anchors and negatives.
+    Returns:
+      nats per example, [batch], at most log(batch) on average for embeddings that know nothing.
+    Raises:
+      UserError: fewer than 2 examples, or dimensions that differ.
+    """
+    check_batch(student, target)
+    check_alike(student, target)
+    counts = valid(student, where)
+    cosines = product(unit(rows(student, where)), unit(rows(target, where))) / t
+    others = (counts[None, :] > 0) | jnp.eye(len(counts), dtype=bool)
+
+    def missed(scores):
+        return jax.nn.logsumexp(jnp.where(others, scores, -jnp.inf), axis=1) - jnp.diagonal(scores)
+
+    return 0.5 * (missed(cosines) + missed(cosines.T)) * counts
+
+
+def crd(student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Positive = 0.07, examples: int) -> jax.Array:
+    """Telling an example's partner in the other network from others of a memory bank (CRD).
+
+    Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with
+    h = e^(cos / t) / (e^(cos / t) + N / M), N negatives, M training examples. For the other direction a second term
+    takes the teacher as `student` and negatives from the student's bank. (The published code also divides e^(cos / t)
+    by its mean over the first batch.)
+
+    Args:
+      student: anchors, [..., dim].
+      target: their partners, [..., dim].
+      negatives: other examples in the partners' network, [..., N, dim] (model 'memory_bank').
+      t: temperature.
+      examples: M, how many the bank holds.
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: dimensions that differ.
+    """
+    check_alike(student, target)
+    if negatives.shape[-1] != student.shape[-1] or negatives.ndim != target.ndim + 1:
+        raise UserError(f'negatives are {list(negatives.shape)}, but the embeddings {list(target.shape)}')
+    x, y, others = unit(wide(student)), unit(wide(target)), unit(wide(negatives))
+    noise = jnp.log(negatives.shape[-2] / examples)
+    partner = jnp.sum(x * y, axis=-1) / t - noise
+    rest = jnp.sum(x[..., None, :] * others, axis=-1) / t - noise
+    return -jax.nn.log_sigmoid(partner) - jnp.sum(jax.nn.log_sigmoid(-rest), axis=-1)

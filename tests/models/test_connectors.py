@@ -1,0 +1,166 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax import initialize, models, recipe, step
+from kd_jax.errors import UserError
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+MAP = RNG.normal(size=(3, 4, 4, 5)).astype(np.float32)
+VECTOR = RNG.normal(size=(3, 5)).astype(np.float32)
+
+
+def made(module, *inputs):
+    variables = module.init({'params': KEY, 'dropout': KEY}, *inputs, train=False)
+    return variables, module.apply(variables, *inputs, train=False)
+
+
+def trained(module, variables, *inputs, seed=1):
+    mutable = [name for name in variables if name != 'params']
+    rngs = {'dropout': jax.random.key(seed)}
+    return module.apply(variables, *inputs, train=True, rngs=rngs, mutable=mutable)
+
+
+@pytest.mark.parametrize(
+    ('module', 'inputs', 'shapes'),
+    [
+        (models.connector(channels=7), [VECTOR], {'features': (3, 7)}),
+        (models.connector(channels=7, size=2, batch_norm=True, relu=True), [MAP], {'features': (3, 2, 2, 7)}),
+        (models.connector(channels=7, size=8), [MAP], {'features': (3, 8, 8, 7)}),
+        (models.variational(channels=7), [MAP], {'mean': (3, 4, 4, 7), 'variance': (3, 4, 4, 7)}),
+        (models.paraphraser(factor=2), [MAP], {'factor': (3, 4, 4, 2), 'reconstruction': (3, 4, 4, 5)}),
+        (models.translator(factor=2), [MAP], {'factor': (3, 4, 4, 2)}),
+        (
+            models.fusion(channels=(6, 7), width=4),
+            [MAP, MAP[:, ::2, ::2]],
+            {'stage1': (3, 4, 4, 6), 'stage2': (3, 2, 2, 7)},
+        ),
+        (models.masked_generator(channels=7), [MAP], {'features': (3, 4, 4, 7)}),
+        (models.projector(channels=6), [MAP], {'map': (3, 4, 4, 6), 'features': (3, 6)}),
+        (models.classifier(num_classes=9), [MAP], {'logits': (3, 9)}),
+        (models.gate(teachers=4), [VECTOR], {'weights': (3, 4)}),
+        (models.noise(), [VECTOR], {'logits': (3, 5)}),
+        (models.embedding(dim=6), [MAP], {'embedding': (3, 6)}),
+        (
+            models.memory_bank(dim=6, examples=9, negatives=4),
+            [VECTOR, jnp.arange(3)],
+            {'embedding': (3, 6), 'negatives': (3, 4, 6)},
+        ),
+    ],
+)
+def test_shapes_are_those_of_the_docstring_in_training_and_after(module, inputs, shapes):
+    variables, out = made(module, *inputs)
+    assert {name: array.shape for name, array in out.items()} == shapes
+    out, _ = trained(module, variables, *inputs)
+    assert {name: array.shape for name, array in out.items()} == shapes
+
+
+def test_a_connector_pools_by_means_over_blocks_before_it_regresses():
+    variables, out = made(models.connector(channels=7, size=2), MAP)
+    blocks = MAP.reshape(3, 2, 2, 2, 2, 5).mean((2, 4))
+    weights = variables['params']['regressor']
+    np.testing.assert_allclose(out['features'], blocks @ weights['kernel'] + weights['bias'], atol=1e-5)
+
+
+def test_a_size_is_refused_for_what_is_no_map():
+    with pytest.raises(UserError, match=r'only a map .* has a size, not \[3, 5\]'):
+        made(models.connector(channels=7, size=2), VECTOR)
+
+
+def test_the_variance_of_vid_is_one_trained_number_a_channel():
+    variables, out = made(models.variational(channels=7, initial=2.0), MAP)
+    np.testing.assert_allclose(out['variance'], 2.0, rtol=1e-5)
+    assert variables['params']['alpha'].shape == (7,)
+
+
+def test_fusion_lets_every_stage_hear_the_deeper_ones_and_no_shallower_one():
+    module, stages = models.fusion(channels=(6, 7), width=4), [MAP, MAP[:, ::2, ::2]]
+    variables, _ = made(module, *stages)
+
+    def felt(of, by):
+        gradient = jax.grad(lambda *s: jnp.sum(module.apply(variables, *s, train=False)[of] ** 2), argnums=by)(*stages)
+        return bool(jnp.any(gradient != 0))
+
+    assert felt('stage1', 0)
+    assert felt('stage1', 1)
+    assert felt('stage2', 1)
+    assert not felt('stage2', 0)
+
+
+def test_fusion_needs_the_channels_of_each_stage():
+    with pytest.raises(UserError, match='reads 1 stages, but has channels for 2'):
+        made(models.fusion(channels=(6, 7)), MAP)
+
+
+def test_what_mgd_hides_changes_from_step_to_step_and_nothing_is_hidden_after_training():
+    module = models.masked_generator(channels=5, share=0.5)
+    variables, after = made(module, MAP)
+    first, second = (trained(module, variables, MAP, seed=seed)[0]['features'] for seed in (1, 2))
+    again = trained(module, variables, MAP, seed=1)[0]['features']
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != second)
+    everything = trained(models.masked_generator(channels=5, share=0.0), variables, MAP)[0]['features']
+    np.testing.assert_allclose(everything, after['features'], rtol=1e-6)
+
+
+def test_noise_disturbs_its_share_of_the_examples_in_training_alone():
+    many = np.ones((4000, 3), np.float32)
+    module = models.noise(sd=0.5, share=0.25)
+    variables, after = made(module, many)
+    np.testing.assert_array_equal(after['logits'], many)
+    noisy = np.asarray(trained(module, variables, many)[0]['logits'])
+    disturbed = np.any(noisy != many, axis=-1)
+    np.testing.assert_allclose(disturbed.mean(), 0.25, atol=0.03)
+    np.testing.assert_allclose(noisy[disturbed].std(), 0.5, rtol=0.05)
+
+
+def test_the_bank_moves_the_entries_of_the_examples_seen_and_no_other():
+    module, ids = models.memory_bank(dim=4, examples=6, negatives=3, momentum=0.25), jnp.array([4, 1])
+    variables, _ = made(module, VECTOR[:2], ids)
+    before = np.asarray(variables['bank']['embeddings'])
+    np.testing.assert_allclose(np.linalg.norm(before, axis=-1), 1.0, rtol=1e-5)
+    out, updated = trained(module, variables, VECTOR[:2], ids)
+    expected = before.copy()
+    for row, embedding in zip((4, 1), np.asarray(out['embedding']), strict=True):
+        moved = 0.25 * before[row] + 0.75 * embedding
+        expected[row] = moved / np.linalg.norm(moved)
+    np.testing.assert_allclose(updated['bank']['embeddings'], expected, atol=1e-6)
+
+
+def test_an_example_is_never_its_own_negative_and_all_others_may_be():
+    module, ids = models.memory_bank(dim=6, examples=6, negatives=5), jnp.arange(6)
+    x = RNG.normal(size=(6, 5)).astype(np.float32)
+    variables, _ = made(module, x, ids)
+    variables = {**variables, 'bank': {'embeddings': jnp.eye(6)}}
+    drawn = np.zeros((6, 6))
+    for seed in range(20):
+        drawn += np.asarray(trained(module, variables, x, ids, seed=seed)[0]['negatives']).sum(1)
+    np.testing.assert_array_equal(drawn > 0, ~np.eye(6, dtype=bool))
+
+
+def test_a_bank_smaller_than_its_negatives_is_refused():
+    with pytest.raises(UserError, match='a bank of 4 examples cannot give 4 negatives'):
+        made(models.memory_bank(examples=4, negatives=4), VECTOR, jnp.arange(3))
+
+
+def test_a_hint_trains_the_connector_and_the_student_below_it_and_nothing_else():
+    net = {'model': 'mlp', 'hidden': (6, 4), 'num_classes': 3}
+    config = {
+        'networks': {
+            'teacher': {**net, 'hidden': (8, 8), 'update': 'frozen'},
+            'student': net,
+            'hint': {'model': 'connector', 'input': 'student.hidden1', 'channels': 8},
+        },
+        'terms': {'hint': {'loss': 'mse', 'student': 'hint.features', 'target': 'teacher.hidden1'}},
+        'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
+    }
+    parsed, batch = recipe.parse(config), {'image': VECTOR}
+    before, frozen = initialize.init_state(parsed, batch, seed=0)
+    after, _ = jax.jit(step.make_train_step(parsed, 1))(before, parsed.hparams, frozen, batch)
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before.params, after.params)
+    assert moved['hint']['regressor']['kernel']
+    assert moved['student']['dense1']['kernel']
+    assert not any(jax.tree.leaves([moved['student'][name] for name in ('dense2', 'head')]))
+    assert 'teacher' not in after.params

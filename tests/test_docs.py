@@ -1,0 +1,102 @@
+"""What the pages under docs/ promise can be copied and run."""
+
+import importlib
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from kd_jax import initialize, losses, recipe, step
+
+DOCS = pathlib.Path(__file__).parents[1] / 'docs'
+PAGE = (DOCS / 'methods.md').read_text()
+CONFIGS = {
+    cells[1].strip(): cells[4].strip().strip('`')
+    for cells in (line.split('|') for line in PAGE.splitlines() if line.startswith('| '))
+    if 'c.' in cells[4]
+}
+CONNECTORS = (
+    'classifier', 'connector', 'embedding', 'fusion', 'gate', 'masked_generator', 'memory_bank', 'noise', 'paraphraser',
+    'projector', 'top_k', 'translator', 'variational',
+)  # fmt: skip
+RNG = np.random.default_rng(0)
+BATCH = {
+    'image': RNG.normal(size=(6, 8, 8)).astype(np.float32),
+    'label': np.arange(6, dtype=np.int32),
+    'id': np.arange(6, dtype=np.int32) * 7,
+}
+
+
+def blocks(page):
+    """The Python blocks of a page, in order."""
+    return re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+
+
+def config_of(*lines):
+    """The config of the page's run with these lines added."""
+    c = ConfigDict({'networks': {}, 'terms': {}, 'evaluate': {}})
+    c.optimizer = dict(name='sgd', learning_rate=1e-3)
+    for text in (blocks(PAGE)[0], *lines):
+        exec(text, {'c': c})
+    return c.to_dict()
+
+
+def test_every_loss_and_every_connector_has_a_row():
+    used = '\n'.join([blocks(PAGE)[0], *CONFIGS.values()])
+    assert set(losses.__all__) <= set(re.findall(r"loss='(\w+)'", used))
+    assert set(CONNECTORS) <= set(re.findall(r"model='(\w+)'", used))
+
+
+@pytest.mark.parametrize('method', CONFIGS)
+def test_the_config_of_a_method_is_accepted(method):
+    made = recipe.parse(config_of(CONFIGS[method]))
+    assert len(made.terms) >= 2
+    assert set(initialize.check(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
+
+
+@pytest.fixture
+def quick_compilation():
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
+def test_all_methods_train_together_for_two_steps(quick_compilation):
+    # A memory bank of the page's size is large for a test.
+    made = recipe.parse(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
+    state, frozen = initialize.init_state(made, BATCH, seed=0)
+    before, train_step = state, jax.jit(step.make_train_step(made, 10))
+    for _ in range(2):
+        state, metrics = train_step(state, made.hparams, frozen, BATCH)
+    assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
+    assert set(metrics) == {term.name for term in made.terms} | {'loss', 'grad_norm'}
+    assert {'teacher', 'teachers', 'classifier', 'top'} == set(frozen)
+
+    def moved(a, b):
+        return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), a, b)))
+
+    still = {name for name in state.params if not moved(before.params[name], state.params[name])}
+    assert still == {'noisy'}  # has no parameters
+    assert moved(before.collections['bank_t'], state.collections['bank_t'])
+
+
+def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypatch):
+    found = {text.splitlines()[0].removeprefix('# '): text for text in blocks((DOCS / 'add_a_method.md').read_text())}
+    assert set(found) == {'sureness.py', 'config', 'test_sureness.py'}
+    assert sum(1 for text in found.values() for line in text.splitlines()[1:] if line.strip()) < 25
+    for name, text in found.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module('test_sureness')
+    tests = [getattr(module, name) for name in dir(module) if name.startswith('test_')]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+    made = recipe.parse(config_of(found['config']))
+    state, frozen = initialize.init_state(made, BATCH, seed=0)
+    _, metrics = jax.jit(step.make_train_step(made, 10))(state, made.hparams, frozen, BATCH)
+    assert metrics['sure'][1] == len(BATCH['label'])
