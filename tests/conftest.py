@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kd_jax.data import sources
-
 
 def _raw(array):
     return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
@@ -70,33 +68,3 @@ def prepare_squares(directory):
 
     tfds.display_progress_bar(False)
     Squares(data_dir=directory, file_format='array_record').download_and_prepare()
-
-
-CLASSES = {'cifar10': 10, 'cifar100': 100, 'imagenet2012': 1000}
-
-
-class Examples:
-    """Black images in place of a prepared data set."""
-
-    def __init__(self, num_classes, size):
-        self.num_classes, self.image = num_classes, np.zeros((size, size, 3), np.uint8)
-
-    def __len__(self):
-        return 5000
-
-    def __getitem__(self, number):
-        return {'image': self.image, 'label': number % self.num_classes}
-
-
-@pytest.fixture
-def black_images(monkeypatch):
-    """Black images wherever a config names a data set that has to be prepared: 5000 of CIFAR or ImageNet."""
-
-    def prepared(name, data_dir, splits):
-        return [Examples(CLASSES[name], 32 if 'cifar' in name else 256) for _ in splits], CLASSES[name]
-
-    monkeypatch.setattr(sources, '_prepared', prepared)
-    for name in set(CLASSES) & set(sources.__all__):
-        source = getattr(sources, name)
-        # A cached source would hold what it read here for the tests that follow.
-        monkeypatch.setattr(sources, name, getattr(source, '__wrapped__', source))
