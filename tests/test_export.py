@@ -50,7 +50,7 @@ def workdir(tmp_path_factory):
         'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}},
     }
     planned = study.parse({'name': 'small', 'runs': {'only': run}}, 'here')
-    study.execute(planned, planned.runs, study.Workdir(path), lambda *_: None, lambda *_: None)
+    study.execute_unit(planned, planned.runs, study.Workdir(path), lambda *_: None)
     return path
 
 

@@ -55,9 +55,7 @@ def study_of(tmp_path, teacher, **options):
 def test_a_pure_function_teaches_with_the_weights_it_brings(tmp_path):
     planned = study_of(tmp_path, TEACHER)
     study.jobs(planned)
-    results = []
-    workdir = study.Workdir(tmp_path)
-    study.execute(planned, planned.runs, workdir, lambda *_: None, lambda _, result: results.append(result))
+    results = study.execute_unit(planned, planned.runs, study.Workdir(tmp_path), lambda *_: None)
     logits = np.asarray(linear(WEIGHTS, IMAGES)['logits'], np.float64)
     nll = np.mean(np.log(np.sum(np.exp(logits), -1)) - logits[np.arange(6), LABELS])
     np.testing.assert_allclose(results[0]['last']['test']['teacher']['nll'], nll, rtol=1e-5)
