@@ -177,6 +177,8 @@ def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir) -
         table.add_row(run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', state, when)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {left / 60:.0f} min' if pace and todo else '')
+    sizes = [made.what.size for made in (jobs[run.name].cache for run in runs) if made]
+    table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
     return table
 
 

@@ -15,6 +15,8 @@ from orbax.checkpoint import v1 as ocp
 
 from kd_jax import cache, config_file, initialize, recording, step, store, train
 from kd_jax.data import pipeline
+from kd_jax.data.images import Images
+from kd_jax.data.sources import Source
 from kd_jax.errors import UserError
 from kd_jax.job import prepare
 
@@ -127,6 +129,27 @@ def test_the_record_holds_what_terms_read_of_every_example_in_every_view(copies,
     own = jax.tree.map(lambda a: a[1], frozen['teacher']) if copies else frozen['teacher']
     alone = job.recipe.network('teacher').module.apply(own, shifted)['logits']
     np.testing.assert_allclose(found[1, 7, 1] if copies else found[1, 7], alone[0], rtol=1e-4, atol=1e-6)
+
+
+def files():
+    """Images of different sizes that are read when asked for, as from files."""
+    rng = np.random.default_rng(0)
+    examples = [{'image': rng.integers(0, 256, (9, 8 + i % 5, 3), np.uint8), 'label': i % 10} for i in range(60)]
+    split = {'image': Images(examples, 'files', num_classes=10, size=6, resize=8)}
+    return Source(split, split, 10)
+
+
+def test_images_from_files_are_recorded_as_training_crops_them(tmp_path):
+    config = dict(student(cached(read='disk'), 'data.views=1').config)
+    config['data'] = {'source': files, 'augment': {'resized_crop': 0.3, 'flip': True}, 'views': 2}
+    job = prepare(config, 0, "run 'student'")
+    arrays, (frozen, key) = replay(job, tmp_path), started(job)
+    rows, view = np.array([3, 59, 0, 17]), np.int32(1)
+    batch = pipeline.fetch(arrays, rows, view)
+    seen = job.view({name: batch[name] for name in ('image', 'label', 'id')}, key, view)
+    wanted = job.recipe.network('teacher').module.apply(frozen['teacher'], seen['image'])['logits']
+    np.testing.assert_allclose(batch[pipeline.RECORDED]['teacher']['logits'], wanted, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(wanted, pipeline.fetch(arrays, rows, np.int32(0))[pipeline.RECORDED]['teacher']['logits'])
 
 
 def test_epoch_e_sees_view_e_modulo_views():

@@ -216,7 +216,8 @@ def once_saved(path, act):
     """Calls `act` when the teacher has its first checkpoint, from another thread."""
 
     def wait():
-        while not any((path / 'runs' / 'teacher-s0' / 'checkpoints').glob('[0-9]*')):
+        there = path / 'runs' / 'teacher-s0' / 'checkpoints'
+        while not any(saved.name.isdigit() for saved in there.glob('*')):
             time.sleep(0.005)
         acted.append(act())
 
@@ -228,17 +229,24 @@ def once_saved(path, act):
     assert acted
 
 
-def kill(pid):
+def kill(pid, path):
+    """Ends a worker at once; returns what the teacher had logged first."""
     os.kill(pid, signal.SIGKILL)
-    return pid
+    return metrics.read_history(path / 'runs' / 'teacher-s0' / 'metrics.jsonl')[0]
+
+
+def assert_went_on(path, row):
+    """The row is still there with its time: a run that had started anew would have written another."""
+    assert Workdir(path).result('teacher-s0')['history'][0] == row
 
 
 def test_processes_go_on_after_a_worker_is_killed_and_end_bitwise_alike(uninterrupted, planned, tmp_path, caplog):
-    with once_saved(tmp_path, lambda: kill(multiprocessing.active_children()[0].pid)):
+    with once_saved(tmp_path, lambda: kill(multiprocessing.active_children()[0].pid, tmp_path)) as seen:
         execute(executors.processes(1), planned, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
         'teacher-s0: its worker was ended by SIGKILL; another one goes on from the last checkpoint.'
     ]
+    assert_went_on(tmp_path, *seen)
     assert_ends_alike(tmp_path, uninterrupted)
     assert not multiprocessing.active_children()
 
@@ -301,11 +309,12 @@ def test_ray_goes_on_after_a_worker_is_killed_and_ends_bitwise_alike(
     uninterrupted, planned, ray_cluster, tmp_path, caplog
 ):
     executor = executors.ray(ray_cluster)
-    with once_saved(tmp_path, lambda: kill(ray_workers()[0])):
+    with once_saved(tmp_path, lambda: kill(ray_workers()[0], tmp_path)) as seen:
         execute(executor, planned, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
         'teacher-s0: its worker died (WorkerCrashedError); another one goes on from the last checkpoint.'
     ]
+    assert_went_on(tmp_path, *seen)
     assert_ends_alike(tmp_path, uninterrupted)
     assert not (tmp_path / '.seen').exists()
 

@@ -205,6 +205,13 @@ def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, mon
     assert (work / 'report.html').stat().st_size > 0
 
 
+def test_a_plan_tells_the_size_of_what_would_be_recorded(tmp_path, capsys):
+    cached = ['--config.runs.student.cache=True', '--config.runs.student.data.views=2']
+    assert run.main([CONFIG, f'--workdir={tmp_path}', *cached, '--plan']) == 0
+    # 2 views * 300 examples * 10 classes * 4 bytes
+    assert 'caches of up to 0.024 MB each' in ' '.join(capsys.readouterr().out.split())
+
+
 def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, capsys):
     plan = [CONFIG, f'--workdir={work}', '--config.seeds=2', '--plan']
     (work / 'results' / 'student-s0.json').unlink()
