@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import itertools
 import logging
+import os
 import pathlib
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+from jax.errors import JaxRuntimeError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -30,7 +32,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from kd_jax import checkpoint, chips, config_file, executors, metrics, provenance, report, study, train
+from kd_jax import checkpoint, chips, config_file, distributed, executors, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
 from kd_jax.executors import Executor
 from kd_jax.job import Job, parameters
@@ -52,6 +54,11 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     parser.add_argument('--executor', choices=('in_process', 'processes', 'ray'), default='in_process')
     parser.add_argument('--workers', type=int, default=2, help='of --executor=processes: runs at once (default: 2)')
     parser.add_argument('--ray_address', default='auto', help="of --executor=ray: 'host:port' (default: auto)")
+    hosts = parser.add_argument_group('several processes as one program, each started with the same command')
+    hosts.add_argument('--distributed', action='store_true', help='where the environment says who they are (Cloud TPU)')
+    hosts.add_argument('--coordinator', metavar='HOST:PORT', help='elsewhere: an address of the first process')
+    hosts.add_argument('--processes', type=int, help='how many there are')
+    hosts.add_argument('--process', type=int, help='which one this is, from 0 on')
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]
     if wrong:
@@ -82,12 +89,33 @@ def exit_code(command: Callable[[], int]) -> int:
     except train.Preempted as stop:
         console.print(escape(str(stop)), soft_wrap=True)
         return SIGNALLED + stop.number
+    except JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        # The other processes wait for nobody: leaving without the usual farewell keeps this one from waiting for them.
+        console.print(
+            f'another process ended ({escape(str(error).splitlines()[0])}); run the same command in all again.'
+        )
+        sys.stdout.flush()
+        os._exit(1)
     except KeyboardInterrupt:
         console.print('stopped between checkpoints; run the same command to go on.')
         return SIGNALLED + signal.SIGINT
 
 
+def join(options: argparse.Namespace) -> None:
+    """Makes this process one of several, if the command line says so; of these the first one speaks."""
+    hosts = (options.coordinator, options.processes, options.process)
+    if not options.distributed and all(value is None for value in hosts):
+        return
+    if options.executor != 'in_process':
+        raise UserError(f'--executor={options.executor} starts processes of its own: leave out --distributed.')
+    distributed.join(*hosts)
+    console.quiet = not distributed.is_primary()
+
+
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    join(options)
     config, shown = config_file.load(options.config, overrides)
     planned = study.parse(config, options.config)
     workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
@@ -108,13 +136,13 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
                 f'{workdir.path} was made with another config: {len(changed)} of the runs differ, {name} in '
                 f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
             )
-        study.forget(planned, workdir, list(changed))
+        distributed.on_primary(lambda: study.forget(planned, workdir, list(changed)))
         runs = study.select(planned, options.only, workdir)
-        metrics.write_json(workdir.path / 'study.json', about)
+        distributed.on_primary(lambda: metrics.write_json(workdir.path / 'study.json', about))
         execute(dataclasses.replace(planned, about=about), runs, workdir, executor)
     with checkpoint.disk_errors(workdir.path):
-        report.build(workdir.path, workdir.path)
-    report.print_tables(*report.load(workdir.path))
+        distributed.on_primary(lambda: report.build(workdir.path, workdir.path))
+    distributed.on_primary(lambda: report.print_tables(*report.load(workdir.path)))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import pathlib
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from kd_jax import distributed
 from kd_jax.errors import UserError, suggest
 from kd_jax.metrics import flat
 from kd_jax.recipe import Network
@@ -52,21 +54,28 @@ class Checkpoints:
         abstract = jax.tree.map(_abstract, like._asdict())
         for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
             path = self.directory / str(checkpoint.step)
-            try:
-                loaded = self._checkpointer.load_checkpointables(checkpoint.step, {'state': abstract, 'data': None})
-                if loaded['data']['step'] != int(loaded['state']['step']):
-                    raise ValueError('its state and its data position are of different steps')
+            loaded, reason = self._load(checkpoint.step, abstract)
+            everywhere = distributed.everywhere(loaded is not None).all()
+            if loaded is not None and everywhere:
                 return State(**loaded['state']), loaded['data']
-            except Exception as error:
-                aside = path.with_name(f'{path.name}.damaged')
-                log.warning(
-                    '%s cannot be read (%s); it is now %s, and training goes back to the one before it.',
-                    path, _first_line(error), aside.name,
-                )  # fmt: skip
-                shutil.rmtree(aside, ignore_errors=True)
-                path.rename(aside)
-                self._checkpointer.reload()
+            aside = path.with_name(f'{path.name}.damaged')
+            log.warning(
+                '%s cannot be read (%s); it is now %s, and training goes back to the one before it.',
+                path, reason, aside.name,
+            )  # fmt: skip
+            distributed.on_primary(functools.partial(_set_aside, path, aside))
+            self._checkpointer.reload()
         return None
+
+    def _load(self, step: int, abstract: Any) -> tuple[Any, str]:
+        """A checkpoint, or None and why it cannot be read."""
+        try:
+            loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
+            if loaded['data']['step'] != int(loaded['state']['step']):
+                raise ValueError('its state and its data position are of different steps')
+        except Exception as error:
+            return None, _first_line(error)
+        return loaded, 'another process could not read it'
 
     def latest(self) -> int | None:
         """The step of the newest checkpoint."""
@@ -76,6 +85,11 @@ class Checkpoints:
         """Ends the threads of Orbax, which raise again what went wrong in a save."""
         with disk_errors(self.directory):
             self._checkpointer.close()
+
+
+def _set_aside(path: pathlib.Path, aside: pathlib.Path) -> None:
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
 
 
 def load_network(network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class Evaluator:
 
     def _context(self, variables: Variables, batch: Mapping[str, jax.Array]) -> step.Context:
         context: step.Context = {'batch': pipeline.plain_view(batch)}
-        return step.run_networks(self.recipe.networks, variables, context, jax.random.key(0), train=False)[0]
+        with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+            return step.run_networks(self.recipe.networks, variables, context, jax.random.key(0), train=False)[0]
 
     def _sums_of_batch(self, variables, batch, mask):
         context = self._context(variables, batch)

@@ -102,14 +102,18 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 class Writer:
     """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
 
-    A resumed run first drops what it had logged after the step that it goes on from.
+    A resumed run first drops what it had logged after the step that it goes on from. A process that is not the primary
+    of several keeps the history but writes nothing.
     """
 
-    def __init__(self, directory: pathlib.Path, step: int):
+    def __init__(self, directory: pathlib.Path, step: int, primary: bool = True):
         from tensorboardX import SummaryWriter
 
         self.path = directory / 'metrics.jsonl'
         self.history = [row for row in read_history(self.path) if row['step'] <= step]
+        self.board = None
+        if not primary:
+            return
         part = self.path.with_suffix('.part')
         part.write_text(''.join(json.dumps(row) + '\n' for row in self.history))
         part.replace(self.path)
@@ -119,6 +123,8 @@ class Writer:
         """One evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
         row = finite(row)
         self.history.append(row)
+        if self.board is None:
+            return
         with self.path.open('a') as file:
             file.write(json.dumps(row) + '\n')
         for name, number in flat(row).items():
@@ -126,7 +132,8 @@ class Writer:
                 self.board.add_scalar(name, number, row['step'])
 
     def close(self) -> None:
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from kd_jax import sharding, step
+from kd_jax import distributed, sharding, step
 from kd_jax.data import pipeline, stream
 from kd_jax.data.images import Images
 from kd_jax.data.sources import Arrays
@@ -87,7 +86,8 @@ class Recording:
 
         def outputs(frozen, batch, key, view):
             context: step.Context = {'batch': self.view(batch, key, view)}
-            context, _ = step.run_networks(self.networks, frozen, context, key, train=False)
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                context, _ = step.run_networks(self.networks, frozen, context, key, train=False)
             axes = {path: examples_axis(self.recipe, path) for path in self.outputs}
             return {str(path): jnp.moveaxis(step.read(context, path), axis, 0) for path, axis in axes.items()}
 
@@ -264,4 +264,4 @@ def _narrowed(what: Recording, path: Path, rows: np.ndarray) -> np.ndarray:
 
 def agreed(number: int) -> int:
     """What the first process says, once all are here."""
-    return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+    return int(distributed.everywhere(number)[0, 0])

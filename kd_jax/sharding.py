@@ -111,6 +111,16 @@ def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
     return jax.tree.map(one, shapes)
 
 
+def gathered(tree: Any) -> Any:
+    """Parameters under 'fsdp' as their network runs: whole on every device of the mesh in context, if there is one.
+
+    Left to itself the compiler may gather the batch instead, and then each device would hold all its activations.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
+
+
 def placed(network: Network, mesh: Mesh, shapes: Any) -> Any:
     """The shapes of a network's arrays with their shardings, as Orbax restores into."""
     shardings = variables_sharding(network, mesh, shapes)

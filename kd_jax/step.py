@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax import hyperparameters, optimizers
+from kd_jax import hyperparameters, optimizers, sharding
 from kd_jax.data.pipeline import RECORDED
 from kd_jax.errors import UserError
 from kd_jax.keys import fold_in_name
@@ -48,9 +48,12 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     def one(variables, key, *inputs):
         if network.normalize:
             inputs = (normalized(inputs[0], network.normalize), *inputs[1:])
+        params = variables.get('params', {})
         if low:
-            params, inputs = _cast((variables.get('params', {}), inputs), network.compute_dtype)
-            variables = {**variables, 'params': params}
+            params, inputs = _cast((params, inputs), network.compute_dtype)
+        if network.sharding == 'fsdp':
+            params = sharding.gathered(params)
+        variables = {**variables, 'params': params}
         out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
         out = out if isinstance(out, Mapping) else {'logits': out}
         return _cast((out, updated), 'float32') if low else (out, updated)

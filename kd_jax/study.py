@@ -9,11 +9,9 @@ import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
-import jax
-
-from kd_jax import checkpoint, metrics, torch_weights, train
+from kd_jax import checkpoint, distributed, metrics, torch_weights, train
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, prepare, variable_shapes
 from kd_jax.recipe import Network
@@ -133,29 +131,36 @@ class Workdir:
     def locked(self, shared: bool = False) -> Iterator[None]:
         """Refuses a second process on the same work directory, unless both are willing to share it.
 
+        Of several processes that are one program, the first holds it for all.
+
         Raises:
           UserError: another process holds it, or the directory cannot be made.
         """
+        lock = distributed.on_primary(functools.partial(self._lock, shared))
+        with lock or contextlib.nullcontext():
+            yield
+
+    def _lock(self, shared: bool) -> IO[str]:
         try:
             (self.path / 'results').mkdir(parents=True, exist_ok=True)
             lock = (self.path / '.lock').open('w')
         except OSError as error:
             raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
-        with lock:
-            try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
-                ) from None
-            yield
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
+            ) from None
+        return lock
 
     @contextlib.contextmanager
     def alone(self, run_id: str) -> Iterator[None]:
         """Waits until no other process trains this run: a worker that was given up may not have ended yet."""
         self.directory(run_id).mkdir(parents=True, exist_ok=True)
         with (self.directory(run_id) / '.lock').open('w') as lock:
-            if jax.process_index() == 0:
+            if distributed.is_primary():
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -292,11 +297,11 @@ def _train(study: Study, run: Run, workdir: Workdir, progress: Progress) -> dict
     with checkpoint.disk_errors(directory), workdir.alone(run.id):
         if (before := workdir.result(run.id)) is not None:
             return before
-        metrics.write_json(directory / 'config.json', run.config)
+        distributed.on_primary(functools.partial(metrics.write_json, directory / 'config.json', run.config))
         result = train.train(job, directory, sources, functools.partial(progress, run), workdir.caches)
         asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
         result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
-        metrics.write_json(workdir.result_path(run.id), result)
+        distributed.on_primary(functools.partial(metrics.write_json, workdir.result_path(run.id), result))
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import analyses, cache, initialize, lookup, metrics, provenance, sharding, torch_weights
+from kd_jax import analyses, cache, distributed, initialize, lookup, metrics, provenance, sharding, torch_weights
 from kd_jax import step as steps
 from kd_jax.checkpoint import Checkpoints, load_network
 from kd_jax.data import pipeline, stream
@@ -58,7 +58,7 @@ def train(
     checkpoints = Checkpoints(directory / 'checkpoints')
     position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
     state, position = checkpoints.restore(state) or (state, position)
-    writer = metrics.Writer(directory, int(state.step))
+    writer = metrics.Writer(directory, int(state.step), distributed.is_primary())
     try:
         with stop_signals() as stop, contextlib.ExitStack() as opened:
             arrays = _training_split(job, state, frozen, caches or directory / 'caches', stop)
@@ -87,8 +87,11 @@ def _training_split(job: Job, state: State, frozen, caches: pathlib.Path, stop: 
         return job.splits.arrays['train']
 
     def between() -> None:
-        if stop:
-            raise Preempted(f'{job.where} stopped while recording its cache; run the same command to go on.', stop[0])
+        number = distributed.everywhere(stop[0] if stop else 0).max()
+        if number:
+            raise Preempted(
+                f'{job.where} stopped while recording its cache; run the same command to go on.', int(number)
+            )
 
     return cache.replay(job.cache, frozen, steps.fold_in_name(state.key, 'augment'), caches, between)
 
@@ -125,12 +128,14 @@ def _loop(
             writer.write(row | measure(job, state, frozen, ('valid', 'test')))
             sums = {}
         due = done % eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
-        if due or stop or done == total:
+        asked = distributed.everywhere(due, stop[0] if stop else 0)
+        due, number = asked[0, 0], asked[:, 1].max()
+        if due or number or done == total:
             checkpoints.save(state, {'step': done, 'seconds': time.monotonic() - started, 'sums': sums})
             saved = time.monotonic()
-        if stop:
+        if number:
             message = f'{job.where} stopped at step {done} of {total}; run the same command to go on.'
-            raise Preempted(message, stop[0])
+            raise Preempted(message, int(number))
     return state
 
 
@@ -201,7 +206,8 @@ def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
             positions_or_batch, view = x
             batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch, view)
             batch = jax.lax.with_sharding_constraint(batch, split)
-            return train_step(state, hparams, frozen, job.view(batch, key, view))
+            with jax.sharding.use_abstract_mesh(job.mesh.abstract_mesh):
+                return train_step(state, hparams, frozen, job.view(batch, key, view))
 
         return jax.lax.scan(body, state, (xs, views))
 

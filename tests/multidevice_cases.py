@@ -141,6 +141,17 @@ def test_losses_gradients_and_parameters_agree_on_1_4_and_8_devices(family):
     assert any(np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.params) for s, _ in alone[:2]), strict=True))
 
 
+def test_under_fsdp_weights_travel_and_each_device_computes_its_own_examples():
+    networks = {'a': {**NET, 'hidden': (64, 64)}, 'teacher': {**FROZEN, 'hidden': (64, 64)}}
+    job = job_of(networks, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}, {'fsdp': 8})
+    state, frozen = jax.eval_shape(lambda: train.initialize.init_state(job.recipe, job.context['batch'], 0))
+    arguments = job.splits.arrays['train'], *job.order.steps(0, 1)
+    compiled = train.make_run_chunk(job).lower(state, job.recipe.hparams, frozen, *arguments).compile().as_text()
+    # Hidden units of 16 examples in all, of 2 on each device.
+    assert 'f32[2,64]' in compiled
+    assert 'f32[16,64]' not in compiled
+
+
 def silent(*_):
     pass
 
