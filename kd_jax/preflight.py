@@ -10,13 +10,14 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
 
 from kd_jax import collectives, initialize, sharding, train
 from kd_jax.chips import GIB, Topology
@@ -95,6 +96,19 @@ class Cost:
     def seconds_with_traffic(self) -> float | None:
         """The same, if every operand of every operation came from HBM: nearer to what large networks take."""
         return max(self.bounds.values(), default=None)
+
+
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+    """No persistent compilation cache: a program for devices that are not there can be written to it, but not read."""
+    before = jax.config.read('jax_enable_compilation_cache')
+    jax.config.update('jax_enable_compilation_cache', False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update('jax_enable_compilation_cache', before)
+        compilation_cache.reset_cache()
 
 
 def devices(topology: Topology) -> Sequence[Any]:
@@ -200,7 +214,8 @@ def compile_run(job: Job, topology: Topology) -> Cost:
     with tempfile.TemporaryDirectory() as dump:
         try:
             # The text is dumped because that of some programs (TPU7x) cannot be had from the executable.
-            compiled = lowered.compile(compiler_options={'xla_dump_to': dump} if chip else None)
+            with _without_cache():
+                compiled = lowered.compile(compiler_options={'xla_dump_to': dump} if chip else None)
         except jax.errors.JaxRuntimeError as error:
             if chip is None or 'RESOURCE_EXHAUSTED' not in str(error):
                 raise UserError(f'{job.where}: no program for {topology.name} ({_first_line(error)}).') from error
