@@ -101,7 +101,7 @@ class Cost:
 @contextlib.contextmanager
 def _without_cache() -> Iterator[None]:
     """No persistent compilation cache: a program for devices that are not there can be written to it, but not read."""
-    before = jax.config.read('jax_enable_compilation_cache')
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update('jax_enable_compilation_cache', False)
     compilation_cache.reset_cache()
     try:
