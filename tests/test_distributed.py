@@ -110,7 +110,7 @@ def test_stopped_together_killed_and_started_again_they_end_bit_for_bit_where_un
     processes[1].kill()
     try:
         # A survivor ends at once if it was exchanging arrays; at a barrier it takes JAX 100 s to miss the other.
-        out = processes[0].communicate(timeout=20)[0]
+        out = processes[0].communicate(timeout=5)[0]
         assert processes[0].returncode != 0
         assert 'Traceback' not in out
     except subprocess.TimeoutExpired:
@@ -131,9 +131,17 @@ def test_stopped_together_killed_and_started_again_they_end_bit_for_bit_where_un
         (('127.0.0.1:1', None, 0), 'give all three or none'),
         ((None, None, 1), 'give all three or none'),
         (('127.0.0.1:1', 2, 2), 'of 2 processes it is one of 0 to 1'),
-        ((None, None, None), '--distributed finds no cluster here'),
     ],
 )
 def test_processes_that_do_not_go_together_are_one_sentence(hosts, said):
     with pytest.raises(UserError, match=said):
         distributed.join(*hosts)
+
+
+def test_where_there_is_no_cluster_is_one_sentence(tmp_path):
+    process = started(command(tmp_path / 'work', '--distributed'), devices=1)
+    out = process.communicate()[0]
+    assert process.returncode == 2
+    assert out.startswith('error: --distributed finds no cluster here (')
+    assert len(out.splitlines()) == 1
+    assert not (tmp_path / 'work').exists()
