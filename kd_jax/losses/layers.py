@@ -144,8 +144,16 @@ def _singular(maps: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
 @jax.custom_jvp
 def _eigenvectors(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues of symmetric matrices, falling, and their eigenvectors in columns."""
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = jax.lax.platform_dependent(matrix, cpu=_one_by_one, default=lambda m: tuple(jnp.linalg.eigh(m)))
     return values[..., ::-1], vectors[..., ::-1]
+
+
+def _one_by_one(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # jaxlib's LAPACK splits a batch over XLA's threads and waits for them on one of these: two such calls at a time, on
+    # two cores, wait for each other for ever. A batch of one is not split.
+    one = jax.custom_batching.sequential_vmap(lambda matrix: tuple(jnp.linalg.eigh(matrix)))
+    values, vectors = jax.vmap(one)(matrices.reshape(-1, *matrices.shape[-2:]))
+    return values.reshape(matrices.shape[:-1]), vectors.reshape(matrices.shape)
 
 
 @_eigenvectors.defjvp
