@@ -19,6 +19,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
+from experiments import command_line
 from kd_jax import checkpoint, chips, config_file, metrics, preflight, study
 from kd_jax.chips import Topology
 from kd_jax.data import described
@@ -54,18 +55,12 @@ class Answer:
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The command line: its options, and the overrides of config leaves."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
-    parser.add_argument('--config', required=True, help='a config file, with :variant if it has some')
+    parser = command_line.parser(__doc__)
     parser.add_argument('--topology', required=True, help="slices with commas between them, 'cpu:8', or 'all'")
     parser.add_argument('--run', default='*', help='a glob of runs; all that train unless said otherwise')
     parser.add_argument('--dollars_per_chip_hour', type=float, help='what you pay, for the price of the study')
     parser.add_argument('--out', type=pathlib.Path, help='a JSON file for all numbers')
-    options, rest = parser.parse_known_args(argv)
-    wrong = [text for text in rest if not text.startswith('--config.')]
-    if wrong:
-        parser.error(f'unknown argument {wrong[0]}; see --help')
-    return options, [text.removeprefix('--config.') for text in rest]
+    return command_line.parse(parser, argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

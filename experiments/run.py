@@ -32,6 +32,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from experiments import command_line
 from kd_jax import checkpoint, chips, config_file, distributed, executors, metrics, provenance, report, study, train
 from kd_jax.errors import UserError
 from kd_jax.executors import Executor
@@ -44,9 +45,7 @@ console = Console(highlight=False)
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The command line: its options, and the overrides of config leaves."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
-    parser.add_argument('--config', required=True, help='a config file, with :variant if it has some')
+    parser = command_line.parser(__doc__)
     parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>')
     parser.add_argument('--only', action='append', default=[], help='globs of runs, with commas between them')
     parser.add_argument('--plan', action='store_true', help='show what would be run, and stop')
@@ -59,12 +58,9 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     hosts.add_argument('--coordinator', metavar='HOST:PORT', help='elsewhere: an address of the first process')
     hosts.add_argument('--processes', type=int, help='how many there are')
     hosts.add_argument('--process', type=int, help='which one this is, from 0 on')
-    options, rest = parser.parse_known_args(argv)
-    wrong = [text for text in rest if not text.startswith('--config.')]
-    if wrong:
-        parser.error(f'unknown argument {wrong[0]}; see --help')
+    options, overrides = command_line.parse(parser, argv)
     options.only = [glob for text in options.only for glob in text.split(',') if glob]
-    return options, [text.removeprefix('--config.') for text in rest]
+    return options, overrides
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from experiments import command_line
 from experiments.run import console, escape, execute, exit_code
 from kd_jax import checkpoint, config_file, metrics, provenance, report, search, study, trials
 from kd_jax.errors import Diverged, UserError
@@ -20,17 +21,11 @@ from kd_jax.study import Workdir
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The command line: its options, and the overrides of config leaves."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
-    parser.add_argument('--config', required=True, help='a config file with get_search, with :variant if it has some')
+    parser = command_line.parser(__doc__)
     parser.add_argument('--trials', type=int, required=True, help='how many in all, those of other workers included')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
     parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>_search')
-    options, rest = parser.parse_known_args(argv)
-    wrong = [text for text in rest if not text.startswith('--config.')]
-    if wrong:
-        parser.error(f'unknown argument {wrong[0]}; see --help')
-    return options, [text.removeprefix('--config.') for text in rest]
+    return command_line.parse(parser, argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
