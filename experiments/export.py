@@ -13,7 +13,7 @@ import jax
 from kd_jax import export
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import prepare
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. To run it, with jax alone:
   weights = safetensors.numpy.load_file('{out}/weights.safetensors')

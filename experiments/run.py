@@ -37,7 +37,8 @@ from kd_jax import checkpoint, chips, config_file, distributed, executors, metri
 from kd_jax.errors import UserError
 from kd_jax.executors import Executor
 from kd_jax.job import Job, parameters
-from kd_jax.study import Run, Study, Workdir
+from kd_jax.study import Run, Study
+from kd_jax.workdir import Workdir
 
 SIGNALLED = 128  # plus the number of the signal: the exit code of a process that one has stopped
 console = Console(highlight=False)

@@ -16,7 +16,7 @@ from experiments import command_line
 from experiments.run import console, escape, execute, exit_code
 from kd_jax import checkpoint, config_file, metrics, provenance, report, search, study, trials
 from kd_jax.errors import Diverged, UserError
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

@@ -11,7 +11,8 @@ from kd_jax import metrics
 from kd_jax import study as studies
 from kd_jax.errors import UserError
 from kd_jax.search import Search, distribution
-from kd_jax.study import Progress, Run, Study, Workdir
+from kd_jax.study import Progress, Run, Study
+from kd_jax.workdir import Workdir
 
 OWN = 'kd_jax'  # the Optuna study's attribute that says what is searched
 

@@ -20,7 +20,7 @@ from kd_jax import config_file, executors, metrics, study, train
 from kd_jax.errors import UserError
 from kd_jax.executors import cluster, driving, local
 from kd_jax.executors.driving import Outcome
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 # Final states are read back without saying where the arrays are to live.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')

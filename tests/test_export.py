@@ -11,6 +11,7 @@ import safetensors.numpy
 from experiments import export as command
 from kd_jax import export, job, recipe, step, study, torch_weights
 from kd_jax.errors import UserError
+from kd_jax.workdir import Workdir
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 8, 8, 3), np.uint8)
@@ -50,7 +51,7 @@ def workdir(tmp_path_factory):
         'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}},
     }
     planned = study.parse({'name': 'small', 'runs': {'only': run}}, 'here')
-    study.execute_unit(planned, planned.runs, study.Workdir(path), lambda *_: None)
+    study.execute_unit(planned, planned.runs, Workdir(path), lambda *_: None)
     return path
 
 
@@ -63,7 +64,7 @@ def test_an_exported_student_runs_without_this_code_on_batches_of_any_size(workd
     assert 'uint8[batch,8,8,3]' in capsys.readouterr().out
     np.save(tmp_path / 'images.npy', IMAGES)
     subprocess.run([sys.executable, '-c', ALONE, str(tmp_path)], check=True, timeout=300)
-    made = job.prepare(study.Workdir(workdir).result('only-s0')['config'], 0, 'here')
+    made = job.prepare(Workdir(workdir).result('only-s0')['config'], 0, 'here')
     network = made.recipe.network('student')
     variables = export.load(made, network, workdir / 'runs' / 'only-s0')
     expected = step.forward(network, variables, [IMAGES / np.float32(255)], jax.random.key(0), False)[0]['logits']
@@ -111,7 +112,7 @@ def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, wo
     ],
 )
 def test_networks_that_are_not_one_on_its_own_are_refused(name, message, workdir):
-    config = study.Workdir(workdir).result('only-s0')['config']
+    config = Workdir(workdir).result('only-s0')['config']
     others = {'pair': {**STUDENT, 'copies': 2}, 'next': {'model': 'mlp', 'input': 'student.features', 'num_classes': 2}}
     made = job.prepare({**config, 'networks': {**config['networks'], **others}}, 0, 'here')
     with pytest.raises(UserError, match=message):

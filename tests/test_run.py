@@ -20,7 +20,7 @@ from orbax.checkpoint import v1 as ocp
 
 from experiments import run
 from kd_jax import metrics
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The tests of killed processes ask Orbax for whatever is there.

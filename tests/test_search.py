@@ -8,7 +8,7 @@ from experiments import search as command
 from kd_jax import config_file, search, study, trials
 from kd_jax.errors import Diverged, UserError
 from kd_jax.job import prepare
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 optuna = pytest.importorskip('optuna')
 CONFIG = f'--config={pathlib.Path(__file__).with_name("tiny_config.py")}'

@@ -6,7 +6,7 @@ import pytest
 
 from kd_jax import study, train
 from kd_jax.errors import UserError
-from kd_jax.study import Workdir
+from kd_jax.workdir import Workdir
 
 
 def trained(**networks):

@@ -15,6 +15,7 @@ import safetensors.numpy
 from kd_jax import models, recipe, study, torch_files, torch_weights
 from kd_jax.errors import UserError
 from kd_jax.models.resnet import ResNet
+from kd_jax.workdir import Workdir
 
 REFERENCE = pathlib.Path(__file__).parent / 'torch_reference'
 FORMULA = runpy.run_path(str(REFERENCE / 'formula.py'))
@@ -231,7 +232,7 @@ def test_a_run_starts_from_a_pytorch_file_with_a_normalisation_of_its_own(expect
     planned = study_of(tmp_path, REFERENCE / 'zipped.pth', 0.25 * FORMULA['image'](16) + 0.5, labels)
     study.jobs(planned)
     (tmp_path / 'results').mkdir()
-    results = study.execute_unit(planned, planned.runs, study.Workdir(tmp_path), lambda *_: None)
+    results = study.execute_unit(planned, planned.runs, Workdir(tmp_path), lambda *_: None)
     nll = np.mean(np.log(np.sum(np.exp(logits), -1)) - logits[[0, 1], labels])
     np.testing.assert_allclose(results[0]['last']['test']['teacher']['nll'], nll, rtol=1e-3)
 

@@ -25,7 +25,8 @@ from kd_jax.executors.driving import (
     tasks,
     work,
 )
-from kd_jax.study import Progress, Run, Study, Workdir
+from kd_jax.study import Progress, Run, Study
+from kd_jax.workdir import Workdir
 
 CONNECT_SECONDS = 5.0
 SEEN = '.seen'

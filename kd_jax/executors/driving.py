@@ -14,7 +14,8 @@ import jax
 from kd_jax import study as studies
 from kd_jax import train
 from kd_jax.errors import UserError
-from kd_jax.study import Progress, Run, Study, Workdir
+from kd_jax.study import Progress, Run, Study
+from kd_jax.workdir import Workdir
 
 RETRIES = 3
 POLL_SECONDS = 0.2

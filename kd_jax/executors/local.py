@@ -26,7 +26,8 @@ from kd_jax.executors.driving import (
     tasks,
     work,
 )
-from kd_jax.study import Progress, Study, Workdir
+from kd_jax.study import Progress, Study
+from kd_jax.workdir import Workdir
 
 
 def in_process() -> Executor:

@@ -9,6 +9,7 @@ from flax import nnx
 from kd_jax import study
 from kd_jax.errors import UserError
 from kd_jax.models.adapters import Pretrained, nnx_module
+from kd_jax.workdir import Workdir
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {'layers': [RNG.normal(size=(12, 3)).astype(np.float32), np.ones(3, np.float32)]}
@@ -55,7 +56,7 @@ def study_of(tmp_path, teacher, **options):
 def test_a_pure_function_teaches_with_the_weights_it_brings(tmp_path):
     planned = study_of(tmp_path, TEACHER)
     study.jobs(planned)
-    results = study.execute_unit(planned, planned.runs, study.Workdir(tmp_path), lambda *_: None)
+    results = study.execute_unit(planned, planned.runs, Workdir(tmp_path), lambda *_: None)
     logits = np.asarray(linear(WEIGHTS, IMAGES)['logits'], np.float64)
     nll = np.mean(np.log(np.sum(np.exp(logits), -1)) - logits[np.arange(6), LABELS])
     np.testing.assert_allclose(results[0]['last']['test']['teacher']['nll'], nll, rtol=1e-5)

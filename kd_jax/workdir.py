@@ -1,0 +1,79 @@
+"""The directory that a study works in: where everything is, and who may be at work there."""
+
+import contextlib
+import fcntl
+import functools
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+from kd_jax import distributed
+from kd_jax.errors import UserError
+
+
+class Workdir:
+    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`, and
+    `caches/`, what was recorded of frozen networks.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def directory(self, run_id: str) -> pathlib.Path:
+        return self.path / 'runs' / run_id
+
+    @property
+    def caches(self) -> pathlib.Path:
+        """Where runs share what they record of the same frozen networks."""
+        return self.path / 'caches'
+
+    def result_path(self, run_id: str) -> pathlib.Path:
+        return self.path / 'results' / f'{run_id}.json'
+
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """A finished run's result, None if it is not finished."""
+        path = self.result_path(run_id)
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
+
+    @contextlib.contextmanager
+    def locked(self, shared: bool = False) -> Iterator[None]:
+        """Refuses a second process on the same work directory, unless both are willing to share it.
+
+        Of several processes that are one program, the first holds it for all.
+
+        Raises:
+          UserError: another process holds it, or the directory cannot be made.
+        """
+        lock = distributed.on_primary(functools.partial(self._lock, shared))
+        with lock or contextlib.nullcontext():
+            yield
+
+    def _lock(self, shared: bool) -> IO[str]:
+        try:
+            (self.path / 'results').mkdir(parents=True, exist_ok=True)
+            lock = (self.path / '.lock').open('w')
+        except OSError as error:
+            raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
+            ) from None
+        return lock
+
+    @contextlib.contextmanager
+    def alone(self, run_id: str) -> Iterator[None]:
+        """Waits until no other process trains this run: a worker that was given up may not have ended yet."""
+        self.directory(run_id).mkdir(parents=True, exist_ok=True)
+        with (self.directory(run_id) / '.lock').open('w') as lock:
+            if distributed.is_primary():
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
