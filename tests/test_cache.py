@@ -181,7 +181,10 @@ def test_a_killed_writer_goes_on_where_it_stopped(small_parts, tmp_path):
 
 def test_of_two_runs_that_start_at_once_one_records(small_parts, tmp_path):
     job, written, results = student('cache=True', 'data.views=1'), [], []
-    record = lambda: results.append(logits(replay(job, tmp_path, between=lambda: written.append(0))))  # noqa: E731
+
+    def record():
+        results.append(logits(replay(job, tmp_path, between=lambda: written.append(0))))
+
     threads = [threading.Thread(target=record) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -1,5 +1,6 @@
 """Two real processes on this machine, with two fake devices each, are one program."""
 
+import functools
 import os
 import pathlib
 import re
@@ -92,7 +93,7 @@ def test_two_processes_give_what_one_gives_and_only_the_first_speaks(whole, tmp_
     assert 'net-s0' not in second
     ended([started(command(tmp_path), devices=1)])
     assert len(history(workdir)) == 5
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
     jax.tree.map(close, history(workdir), history(tmp_path))
     jax.tree.map(close, *[final_state(path) for path in (workdir, tmp_path)])
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -55,6 +56,32 @@ def test_the_config_of_a_method_is_accepted(method):
     made = recipe.parse(config_of(CONFIGS[method]))
     assert len(made.terms) >= 2
     assert set(initialize.check(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
+
+
+@pytest.fixture
+def quick_compilation():
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
+def test_all_methods_train_together_for_two_steps(quick_compilation):
+    # A memory bank of the page's size is large for a test.
+    made = recipe.parse(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
+    state, frozen = initialize.init_state(made, BATCH, seed=0)
+    before, train_step = state, jax.jit(step.make_train_step(made, 10))
+    for _ in range(2):
+        state, metrics = train_step(state, made.hparams, frozen, BATCH)
+    assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
+    assert set(metrics) == {term.name for term in made.terms} | {'loss', 'grad_norm'}
+    assert {'teacher', 'teachers', 'classifier', 'top'} == set(frozen)
+
+    def moved(a, b):
+        return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), a, b)))
+
+    still = {name for name in state.params if not moved(before.params[name], state.params[name])}
+    assert still == {'noisy'}  # has no parameters
+    assert moved(before.collections['bank_t'], state.collections['bank_t'])
 
 
 def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ def test_fsdp_splits_the_largest_axis_of_parameters_and_of_their_moments_and_lea
 
 def test_fsdp_takes_the_largest_axis_that_it_divides():
     network = recipes.Network('a', None, (), sharding='fsdp')
-    shape = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)  # noqa: E731
-    shapes = [shape(96, 128), shape(96, 129), shape(97, 129), shape(4, 4, 512, 500), shape(64, 63)]
+    sizes = [(96, 128), (96, 129), (97, 129), (4, 4, 512, 500), (64, 63)]
+    shapes = [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]
     placed = sharding.variables_sharding(network, mesh(data=2, fsdp=3), shapes)
     assert [p.spec for p in placed] == [
         P('fsdp', None),
