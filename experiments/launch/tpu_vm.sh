@@ -9,38 +9,16 @@
 # --dry-run prints every command, for a slice that is new, and runs none.
 set -euo pipefail
 
-fail() {
-  echo "error: $1" >&2
-  exit 2
-}
+# shellcheck source=/dev/null
+source "$(dirname "$0")/common.sh"
 
-project='' zone='' bucket='' name='' topology='' spot='' keep='' dry=''
-while (($#)); do
-  case $1 in
-    --project=*) project=${1#*=} ;;
-    --zone=*) zone=${1#*=} ;;
-    --bucket=*) bucket=${1#*=} ;;
-    --name=*) name=${1#*=} ;;
-    --topology=*) topology=${1#*=} ;;
-    --spot) spot=1 ;;
-    --keep) keep=1 ;;
-    --dry-run) dry=1 ;;
-    --)
-      shift
-      break
-      ;;
-    *) fail "unknown argument $1; see the head of this file." ;;
-  esac
-  shift
-done
-for option in project zone bucket name topology; do
-  [[ -n ${!option} ]] || fail "--$option is missing; see the head of this file."
-done
-(($#)) || fail 'nothing to run: write -- --config=FILE at the end.'
+project='' zone='' bucket='' name='' topology='' spot='' keep='' dry_run='' study=() generation='' chips=0
+options 'project zone bucket name topology' 'spot keep dry_run' "$@"
+required project zone bucket name topology
+((${#study[@]})) || fail 'nothing to run: write -- --config=FILE at the end.'
 
-[[ $topology =~ ^(v4|v5e|v5p|v6e|tpu7x):([0-9]+(x[0-9]+)*)$ ]] || fail "--topology=$topology is no slice such as v5e:4x4."
-chips=$((${BASH_REMATCH[2]//x/*}))
-case ${BASH_REMATCH[1]} in # v4 and v5p count cores, two a chip
+slice "$topology"
+case $generation in # v4 and v5p count cores, two a chip
   v4) accelerator=v4-$((2 * chips)) runtime=tpu-ubuntu2204-base ;;
   v5e) accelerator=v5litepod-$chips runtime=v2-alpha-tpuv5-lite ;;
   v5p) accelerator=v5p-$((2 * chips)) runtime=v2-alpha-tpuv5 ;;
@@ -48,12 +26,6 @@ case ${BASH_REMATCH[1]} in # v4 and v5p count cores, two a chip
   tpu7x) fail 'tpu7x is had through GKE alone: use experiments/launch/xpk.sh.' ;;
 esac
 where=("--project=$project" "--zone=$zone")
-
-run() { # prints a command, and runs it unless this is a dry run
-  printf '%q ' "$@"
-  echo
-  [[ -n $dry ]] || "$@"
-}
 
 on_all_hosts() {
   run gcloud compute tpus tpu-vm ssh "$name" "${where[@]}" --worker=all --command="$1"
@@ -69,7 +41,7 @@ delete() {
 
 get_slice() {
   local found=''
-  [[ -n $dry ]] || found=$(state)
+  [[ -n $dry_run ]] || found=$(state)
   case $found in
     SUSPENDED | SUSPENDING | FAILED) delete ;;&
     '' | SUSPENDED | SUSPENDING | FAILED)
@@ -77,7 +49,7 @@ get_slice() {
         --accelerator-type="$accelerator" --runtime-version="$runtime" ${spot:+--spot}
       ;;
   esac
-  while [[ -z $dry && $(state) != ACTIVE ]]; do
+  while [[ -z $dry_run && $(state) != ACTIVE ]]; do
     [[ $(state) != FAILED ]] || fail "the request for $accelerator in $zone failed; gcloud compute tpus queued-resources describe $name says why."
     sleep 30
   done
@@ -85,7 +57,7 @@ get_slice() {
 
 code=$(mktemp -d)
 trap 'rm -rf "$code"' EXIT
-printf -v arguments '%q ' "$@"
+printf -v arguments '%q ' "${study[@]}"
 root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
 run git -C "$root" archive --format=tar.gz --output="$code/kd_jax.tar.gz" HEAD
 

@@ -10,39 +10,12 @@
 # bucket must exist: xpk cluster create --cluster=C --tpu-type=v6e-16 --num-slices=1 --spot --enable-gcsfuse-csi-driver
 set -euo pipefail
 
-fail() {
-  echo "error: $1" >&2
-  exit 2
-}
+# shellcheck source=/dev/null
+source "$(dirname "$0")/common.sh"
 
-project='' zone='' cluster='' bucket='' name='' topology='' fetch='' dry=''
-while (($#)); do
-  case $1 in
-    --project=*) project=${1#*=} ;;
-    --zone=*) zone=${1#*=} ;;
-    --cluster=*) cluster=${1#*=} ;;
-    --bucket=*) bucket=${1#*=} ;;
-    --name=*) name=${1#*=} ;;
-    --topology=*) topology=${1#*=} ;;
-    --fetch) fetch=1 ;;
-    --dry-run) dry=1 ;;
-    --)
-      shift
-      break
-      ;;
-    *) fail "unknown argument $1; see the head of this file." ;;
-  esac
-  shift
-done
-for option in project zone cluster bucket name; do
-  [[ -n ${!option} ]] || fail "--$option is missing; see the head of this file."
-done
-
-run() { # prints a command, and runs it unless this is a dry run
-  printf '%q ' "$@"
-  echo
-  [[ -n $dry ]] || "$@"
-}
+project='' zone='' cluster='' bucket='' name='' topology='' fetch='' study=() generation='' shape='' chips=0
+options 'project zone cluster bucket name topology' 'fetch dry_run' "$@"
+required project zone cluster bucket name
 
 if [[ -n $fetch ]]; then
   run mkdir -p "runs/$name"
@@ -50,12 +23,11 @@ if [[ -n $fetch ]]; then
   exit
 fi
 
-(($#)) || fail 'nothing to run: write -- --config=FILE at the end.'
-[[ $topology =~ ^(v4|v5e|v5p|v6e|tpu7x):([0-9]+(x[0-9]+)*)$ ]] || fail "--topology=$topology is no slice such as v6e:4x4."
-shape=${BASH_REMATCH[2]}
-chips=$((${shape//x/*}))
-case ${BASH_REMATCH[1]} in # v4 and v5p count cores, two a chip
-  v4 | v5p) type=${BASH_REMATCH[1]}-$((2 * chips)) ;;
+((${#study[@]})) || fail 'nothing to run: write -- --config=FILE at the end.'
+required topology
+slice "$topology"
+case $generation in # v4 and v5p count cores, two a chip
+  v4 | v5p) type=$generation-$((2 * chips)) ;;
   v5e) type=v5litepod-$chips ;;
   v6e) type=v6e-$chips ;;
   tpu7x) type=tpu7x-$shape ;;
@@ -65,7 +37,7 @@ where=("--project=$project" "--zone=$zone" "--cluster=$cluster")
 code=$(mktemp -d)
 trap 'rm -rf "$code"' EXIT
 root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
-printf -v arguments '%q ' "$@"
+printf -v arguments '%q ' "${study[@]}"
 run git -C "$root" archive --format=tar --output="$code/kd_jax.tar" HEAD
 run tar -xf "$code/kd_jax.tar" -C "$code"
 run xpk storage attach "$name-runs" "${where[@]}" --type=gcsfuse --bucket="$bucket" --mount-point=/runs --readonly=false \
