@@ -22,10 +22,10 @@ from rich.table import Table
 from experiments import command_line
 from kd_jax import checkpoint, chips, config_file, metrics, preflight, study
 from kd_jax.chips import Topology
+from kd_jax.cost import Cost, verdict
 from kd_jax.data import described
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import prepare
-from kd_jax.preflight import Cost
 
 console = Console(highlight=False)
 CAVEAT = (
@@ -137,7 +137,7 @@ def answer(part: Part, topology: Topology, alone: bool) -> Answer:
         if alone:
             raise
         return Answer(part, str(error))
-    return Answer(part, preflight.verdict(cost, job), cost)
+    return Answer(part, verdict(cost, job.order.batch_size), cost)
 
 
 def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pytest
 from experiments import preflight as command
 from kd_jax import chips, config_file, preflight, study
 from kd_jax.chips import GIB, Chip, Topology
+from kd_jax.cost import Cost, verdict
 from kd_jax.data import described, sources
 from kd_jax.errors import UserError
 from kd_jax.job import prepare
-from kd_jax.preflight import Cost
 
 TINY = pathlib.Path(__file__).with_name('tiny_config.py')
 # ResNet-34 and ResNet-18 take the compiler more than two minutes of a core a slice: too long for a test.
@@ -103,8 +103,8 @@ def test_what_does_not_fit_is_said_with_what_to_change():
     # 4 * 34000^2 bytes of parameters, twice that for Adam, and its teacher again as many: more than 16 GiB.
     one, job = compiled({**config(hidden=(34_000, 34_000)), 'batch_size': 4}, 'v5e:2x2')
     assert one.fits is False
-    assert preflight.verdict(one, job).startswith('does not fit: ')
-    assert "networks.NAME.sharding='fsdp'" in preflight.verdict(one, job)
+    assert verdict(one, job.order.batch_size).startswith('does not fit: ')
+    assert "networks.NAME.sharding='fsdp'" in verdict(one, job.order.batch_size)
     assert one.seconds is None
 
 
