@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from benchmarks import measure
-from kd_jax import cache, config_file, sharding, step, store, train
+from kd_jax import cache, config_file, program, sharding, step, store
 from kd_jax.data import pipeline
 from kd_jax.job import Job, prepare
 
@@ -57,13 +57,13 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
 
 def training(job: Job, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
     """As many steps of a run as one program, with the fetching of their data."""
-    state, frozen = train.start(job, {})
+    state, frozen = program.start(job, {})
     arrays: Any = job.splits.arrays['train']
     if job.cache:
         key = step.fold_in_name(state.key, 'augment')
         arrays = cache.replay(job.cache, frozen, key, directory / 'caches', lambda: None)
     resident = sharding.replicate(job.mesh, arrays) if job.resident else None
-    run_chunk, by_step = train.make_run_chunk(job), sharding.batch_sharding(job.mesh, lead=1)
+    run_chunk, by_step = program.make_run_chunk(job), sharding.batch_sharding(job.mesh, lead=1)
     positions, views = job.order.steps(0, steps)
     kept = [state]
 

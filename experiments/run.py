@@ -30,7 +30,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments import command_line
 from kd_jax import checkpoint, chips, config_file, distributed, executors, metrics, provenance, report, study, train
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     jobs = study.jobs(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
     runs = study.select(planned, options.only, workdir)
     if options.plan:
-        console.print(plan_table(runs, jobs, workdir))
+        console.print(plan_table(runs, jobs, workdir, planned.about.get('pack', 'auto')))
         return 0
     executor = make_executor(options)
     with workdir.locked(), checkpoint.disk_errors(workdir.path):
@@ -165,11 +165,14 @@ def execute(planned: Study, runs: Sequence[Run], workdir: Workdir, executor: Exe
         lines: dict[str, TaskID] = {}
         clock: dict[str, tuple[float, int]] = {}
         numbers = itertools.count(len(runs) - len(waiting) + 1)
+        units = study.units(waiting, planned.about.get('pack', 'auto'))
+        packed = {unit[0].id: len(unit) - 1 for unit in units}
 
         def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
             since, first = clock.setdefault(run.id, (time.monotonic(), done))
             if run.id not in lines:
-                lines[run.id] = display.add_task(run.id, total=total, rate='', losses='')
+                name = f'{run.id} and {packed[run.id]} more' if packed.get(run.id) else run.id
+                lines[run.id] = display.add_task(name, total=total, rate='', losses='')
             rate = (done - first) / max(time.monotonic() - since, 1e-9)
             shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
             speed = f'{rate:.0f} steps/s' if rate > 0 else 'compiling'
@@ -183,12 +186,20 @@ def execute(planned: Study, runs: Sequence[Run], workdir: Workdir, executor: Exe
             line = f'[{next(numbers)}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s'
             console.print(line, markup=False)
 
-        executor(planned, study.units(waiting), workdir, progress, finished)
+        executor(planned, units, workdir, progress, finished)
 
 
-def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir) -> Table:
-    """What would be run: dependencies, parameters, steps, what is done, and an estimate of time once a run is timed."""
-    table = Table('run', 'starts from', 'parameters', 'steps', 'state', 'estimate', title=str(workdir.path))
+def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir, pack: Any) -> Table:
+    """What would be run: dependencies, parameters, steps, packs, what is done, and, once a run is timed, an estimate.
+
+    Runs of one pack have its number.
+    """
+    whole = {name: Column(name, no_wrap=True) for name in ('run', 'pack')}
+    columns = ('run', 'starts from', 'parameters', 'steps', 'pack', 'state', 'estimate')
+    table = Table(*[whole.get(name, name) for name in columns], title=str(workdir.path))
+    units = study.units([run for run in runs if workdir.result(run.id) is None], pack)
+    packs = [unit for unit in units if len(unit) > 1]
+    packed = {run.id: f'{number}: {len(unit)} runs' for number, unit in enumerate(packs, 1) for run in unit}
     costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}
     timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
     pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
@@ -199,7 +210,9 @@ def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir) -
         estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
         left += estimate or 0.0 if result is None else 0.0
         when = '–' if estimate is None else f'{estimate:.0f} s'
-        table.add_row(run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', state, when)
+        table.add_row(
+            run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', packed.get(run.id, ''), state, when
+        )
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {left / 60:.0f} min' if pace and todo else '')
     sizes = [made.what.size for made in (jobs[run.name].cache for run in runs) if made]

@@ -19,7 +19,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
 
-from kd_jax import collectives, initialize, sharding, train
+from kd_jax import collectives, feed, initialize, program, sharding
 from kd_jax.chips import Topology
 from kd_jax.cost import Cost
 from kd_jax.data import pipeline, stream
@@ -93,7 +93,7 @@ def structure(job: Job) -> str:
 
 
 def arguments(job: Job) -> tuple[Any, ...]:
-    """Shapes and types of what `train.make_run_chunk` takes, for a chunk of one step."""
+    """Shapes and types of what `program.make_run_chunk` takes, for a chunk of one step."""
     state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
     examples = _examples(job)
     positions: Any = jax.ShapeDtypeStruct((1, job.order.batch_size), jnp.int32)
@@ -117,10 +117,10 @@ def _examples(job: Job) -> dict[str, Any]:
 def _waiting(job: Job) -> int:
     """How many steps' batches are on the devices at once: those of a chunk, and of the next one."""
     if job.resident:
-        return 2 * train.CHUNK
+        return 2 * feed.CHUNK
     processes = len({device.process_index for device in job.mesh.devices.flat})
     rows = max(1, job.order.batch_size // processes)
-    return 2 * stream.steps_at_once(job.splits.arrays['train'], rows, train.CHUNK)
+    return 2 * stream.steps_at_once(job.splits.arrays['train'], rows, feed.CHUNK)
 
 
 def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
@@ -137,7 +137,7 @@ def compile_run(job: Job, topology: Topology) -> Cost:
       UserError: the compiler refuses the program for another reason than memory.
     """
     state, _, frozen, resident, positions, _ = given = arguments(job)
-    of_state, of_frozen = train.shardings(job)
+    of_state, of_frozen = program.shardings(job)
     whole, by_step = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh, lead=1)
     chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
     memory = {
@@ -148,7 +148,7 @@ def compile_run(job: Job, topology: Topology) -> Cost:
     }
     stays = per_chip * _bytes(resident, whole)
     memory = {name: per_chip * size for name, size in memory.items()}
-    run_chunk: Any = train.make_run_chunk(job)
+    run_chunk: Any = program.make_run_chunk(job)
     lowered = run_chunk.trace(*given).lower(lowering_platforms=('tpu' if chip else 'cpu',))
     with tempfile.TemporaryDirectory() as dump:
         try:

@@ -1,5 +1,6 @@
 """A study: runs, the dependencies between them, seeds; planned, run in part, resumed, and reported."""
 
+import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -9,13 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kd_jax import checkpoint, distributed, metrics, torch_weights, train
+from kd_jax import checkpoint, distributed, metrics, packs, torch_weights, train
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, prepare, variable_shapes
 from kd_jax.recipe import Network
 from kd_jax.workdir import Workdir
 
-KEYS = ('name', 'runs', 'seeds', 'text', 'title')
+KEYS = ('name', 'pack', 'runs', 'seeds', 'text', 'title')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,7 @@ def parse(config: Mapping[str, Any], where: str) -> Study:
     seeds = config.get('seeds', 1)
     if not isinstance(seeds, int) or seeds < 1:
         raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
+    packs.check(config.get('pack', 'auto'), where)
     ordered = _in_order(wanted, where)
     runs = tuple(Run(name, seed, named[name], wanted[name]) for seed in range(seeds) for name in ordered)
     return Study(runs, {key: value for key, value in config.items() if key != 'runs'}, where)
@@ -200,9 +202,34 @@ def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def units(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
-    """Runs that are trained together, in an order in which each unit follows those it needs."""
-    return [(run,) for run in runs]
+def units(runs: Sequence[Run], pack: Any = False) -> list[tuple[Run, ...]]:
+    """Runs that are trained together, in an order in which each unit follows those it needs.
+
+    Unless `pack` is False, those are together that may be one program (see `packs`) and are as far from the runs that
+    need none, so that no unit needs itself.
+    """
+    if pack is False:
+        return [(run,) for run in runs]
+    wanted = {run.name: run.needs for run in runs}
+
+    @functools.cache
+    def level(name: str) -> int:
+        return 1 + max((level(needed) for needed in wanted[name] if needed in wanted), default=0)
+
+    structures = {run.name: packs.structure(run.config, f"run '{run.name}'") for run in runs}
+    groups = packs.grouped([(level(run.name), structures[run.name]) for run in runs])
+    together = [tuple(runs[i] for i in places) for places in groups]
+    unit_of = {run.id: unit for unit in together for run in unit}
+    ordered: dict[str, tuple[Run, ...]] = {}
+
+    def add(unit: tuple[Run, ...]) -> None:
+        for needed in sorted(needs(unit) & unit_of.keys()):
+            add(unit_of[needed])
+        ordered.setdefault(unit[0].id, unit)
+
+    for unit in together:
+        add(unit)
+    return list(ordered.values())
 
 
 def needs(unit: Sequence[Run]) -> set[str]:
@@ -214,27 +241,41 @@ def execute_unit(study: Study, unit: Sequence[Run], workdir: Workdir, progress: 
     """Trains the runs of one unit in this process, writes their results and returns them.
 
     All it needs are plain values and the work directory, so that any process that sees the directory can do it.
+    `progress` is called with the first run of the unit.
 
     Raises:
-      UserError: as `train.train`.
+      UserError: as `train.train`; the results of runs that were not at fault are written.
       train.Preempted: the process was asked to stop; the same call goes on where it stopped.
     """
-    return [_train(study, run, workdir, progress) for run in unit]
+    with checkpoint.disk_errors(workdir.path), contextlib.ExitStack() as held:
+        for run in unit:
+            held.enter_context(workdir.alone(run.id))
+        results = {run.id: workdir.result(run.id) for run in unit}
+        waiting = [run for run in unit if results[run.id] is None]
+        tasks = [_task(study, run, workdir) for run in waiting]
+        outcomes: list[Any] = []
+        if tasks:
+            pack, tell = study.about.get('pack', 'auto'), functools.partial(progress, unit[0])
+            outcomes = train.train_together(tasks, tell, pack, caches=workdir.caches)
+        asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
+        for run, outcome in zip(waiting, outcomes, strict=True):
+            if not isinstance(outcome, UserError):
+                own = {'study': study.about['name'], 'run': run.name, 'seed': run.seed}
+                results[run.id] = {**own, **outcome, **asked}
+                write = functools.partial(metrics.write_json, workdir.result_path(run.id), results[run.id])
+                distributed.on_primary(write)
+    for outcome in outcomes:
+        if isinstance(outcome, UserError):
+            raise outcome
+    return [result for result in results.values() if result is not None]
 
 
-def _train(study: Study, run: Run, workdir: Workdir, progress: Progress) -> dict[str, Any]:
+def _task(study: Study, run: Run, workdir: Workdir) -> train.Task:
     directory = workdir.directory(run.id)
     job = _prepare(study, run, resolve(run.config, run.seed, workdir))
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-    with checkpoint.disk_errors(directory), workdir.alone(run.id):
-        if (before := workdir.result(run.id)) is not None:
-            return before
-        distributed.on_primary(functools.partial(metrics.write_json, directory / 'config.json', run.config))
-        result = train.train(job, directory, sources, functools.partial(progress, run), workdir.caches)
-        asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
-        result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
-        distributed.on_primary(functools.partial(metrics.write_json, workdir.result_path(run.id), result))
-    return result
+    distributed.on_primary(functools.partial(metrics.write_json, directory / 'config.json', run.config))
+    return train.Task(job, directory, sources)
 
 
 def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:

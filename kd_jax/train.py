@@ -1,27 +1,25 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
 import contextlib
-import datetime
+import dataclasses
 import functools
 import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from kd_jax import analyses, cache, distributed, initialize, lookup, metrics, provenance, sharding, torch_weights
+from kd_jax import cache, distributed, feed, metrics, packs, program, provenance, results
 from kd_jax import step as steps
-from kd_jax.checkpoint import Checkpoints, load_network
-from kd_jax.data import pipeline, stream
+from kd_jax.checkpoint import Checkpoints
 from kd_jax.errors import Diverged
-from kd_jax.job import Job, read_paths, variable_shapes
-from kd_jax.models.adapters import Pretrained
+from kd_jax.job import Job
 from kd_jax.step import State
 
-CHUNK = 128
+TRIAL = 4  # steps by which the ways of packing are timed
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -31,6 +29,39 @@ class Preempted(Exception):
     def __init__(self, message: str, number: int):
         super().__init__(message)
         self.number = number
+
+
+class Task(NamedTuple):
+    """A run to train: its job, its directory, and by run name the directories of those that its networks start from."""
+
+    job: Job
+    directory: pathlib.Path
+    sources: Mapping[str, pathlib.Path]
+
+
+@dataclasses.dataclass
+class Member:
+    """A run in training. `position` is what its checkpoints hold beside the state; `error` says why it was left."""
+
+    job: Job
+    state: State
+    frozen: dict[str, Any]
+    checkpoints: Checkpoints
+    writer: metrics.Writer
+    position: dict[str, Any]
+    error: Diverged | None = None
+    since: float = 0.0
+    share: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in the loop; of a pack, each run has an equal share."""
+        return (time.monotonic() - self.since) / self.share
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Means since the last evaluation of what training measures."""
+        return {name: summed / max(count, 1.0) for name, (summed, count) in self.position['sums'].items()}
 
 
 def train(
@@ -52,253 +83,223 @@ def train(
       UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
       Preempted: SIGTERM or SIGINT arrived; the state is saved.
     """
-    provenance.of_this_process()
-    directory.mkdir(parents=True, exist_ok=True)
-    state, frozen = start(job, _load_networks(job, sources))
-    checkpoints = Checkpoints(directory / 'checkpoints')
-    position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
-    state, position = checkpoints.restore(state) or (state, position)
-    writer = metrics.Writer(directory, int(state.step), distributed.is_primary())
-    try:
-        with stop_signals() as stop, contextlib.ExitStack() as opened:
-            arrays = _training_split(job, state, frozen, caches or directory / 'caches', stop)
-            state = _loop(job, state, frozen, arrays, position, checkpoints, writer, opened, stop, progress)
-        return _result(job, state, frozen, writer.history)
-    finally:
-        writer.close()
-        checkpoints.close()
+    (result,) = train_together([Task(job, directory, sources)], progress, caches=caches or directory / 'caches')
+    if isinstance(result, Diverged):
+        raise result
+    return result
 
 
-def start(job: Job, loaded: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
-    """The state before the first step and the frozen networks, made where they will live on the run's mesh."""
-    init = functools.partial(initialize.init_state, job.recipe, job.context['batch'], job.seed)
-    return jax.jit(init, out_shardings=shardings(job))(loaded)
+def train_together(
+    tasks: Sequence[Task], progress: Progress, pack: Any = 'auto', *, caches: pathlib.Path
+) -> list[dict[str, Any] | Diverged]:
+    """Trains runs to their ends, as one program where they can be; returns of each its result, or why it was left.
 
+    A run that becomes non-finite is left, and the others go on.
 
-def shardings(job: Job) -> tuple[State, dict[str, Any]]:
-    """Where the state and the frozen networks live on the run's mesh."""
-    state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], job.seed))
-    return sharding.state_sharding(job.recipe, job.mesh, state), sharding.frozen_sharding(job.recipe, job.mesh, frozen)
-
-
-def _training_split(job: Job, state: State, frozen, caches: pathlib.Path, stop: Sequence[int]) -> Mapping[str, Any]:
-    """The arrays to train on: with recorded outputs of frozen networks, if the run has a cache."""
-    if job.cache is None or int(state.step) == job.total_steps:
-        return job.splits.arrays['train']
-
-    def between() -> None:
-        number = distributed.everywhere(stop[0] if stop else 0).max()
-        if number:
-            raise Preempted(
-                f'{job.where} stopped while recording its cache; run the same command to go on.', int(number)
-            )
-
-    return cache.replay(job.cache, frozen, steps.fold_in_name(state.key, 'augment'), caches, between)
-
-
-def _loop(
-    job: Job,
-    state: State,
-    frozen,
-    arrays: Mapping[str, Any],
-    position,
-    checkpoints: Checkpoints,
-    writer: metrics.Writer,
-    opened: contextlib.ExitStack,
-    stop,
-    progress: Progress,
-) -> State:
-    run_chunk = make_run_chunk(job)
-    resident = sharding.replicate(job.mesh, arrays) if job.resident else None
-    per_epoch, total, done = job.order.steps_per_epoch, job.total_steps, position['step']
-    eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch)) if total else 1
-    sums, saved = position['sums'], time.monotonic()
-    started = saved - position['seconds']
-    progress(done, total, {})
-    for end, xs, views in opened.enter_context(_chunks(job, arrays, resident is not None, done, eval_steps)):
-        state, chunk = run_chunk(state, job.recipe.hparams, frozen, resident, xs, views)
-        chunk = jax.device_get(chunk)
-        _check_finite(chunk, done, job, checkpoints)
-        done = end
-        sums = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
-        losses = {name: summed / max(count, 1.0) for name, (summed, count) in sums.items()}
-        progress(done, total, losses)
-        if done % eval_steps == 0 or done == total:
-            row = {'step': done, 'epoch': done / per_epoch, 'seconds': time.monotonic() - started, 'terms': losses}
-            writer.write(row | measure(job, state, frozen, ('valid', 'test')))
-            sums = {}
-        due = done % eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
-        asked = distributed.everywhere(due, stop[0] if stop else 0)
-        due, number = asked[0, 0], asked[:, 1].max()
-        if due or number or done == total:
-            checkpoints.save(state, {'step': done, 'seconds': time.monotonic() - started, 'sums': sums})
-            saved = time.monotonic()
-        if number:
-            message = f'{job.where} stopped at step {done} of {total}; run the same command to go on.'
-            raise Preempted(message, int(number))
-    return state
-
-
-@contextlib.contextmanager
-def _chunks(job: Job, arrays, resident: bool, first: int, eval_steps: int) -> Iterator[Iterator[tuple[int, Any, Any]]]:
-    """The chunks of steps from step `first` on, made while the one before is trained on.
-
-    Each is the step where it ends, this process's part of its positions or batches, on the devices, and its views.
+    Args:
+      tasks: the runs, none of which starts from another.
+      progress: called with (steps done, steps in all, the latest losses), of a pack the means over its runs.
+      pack: 'vmap', 'map', 'auto' for the faster of the two, or False for one run after another; see `packs`.
+      caches: where runs share what they record of the same networks.
+    Raises:
+      UserError: a checkpoint is missing or foreign, the disk is full.
+      Preempted: as `train`.
     """
-    order, total, mesh = job.order, job.total_steps, job.mesh
-    rows, by_step = sharding.local_rows(mesh, order.batch_size), sharding.batch_sharding(mesh, lead=1)
+    provenance.of_this_process()
+    members: dict[int, Member] = {}
+    with contextlib.ExitStack() as opened:
+        with stop_signals() as stop:
+            structures = [packs.structure(task.job.config, task.job.where) for task in tasks]
+            for places in packs.grouped(structures, len(tasks)):
+                begun = _begin([tasks[i] for i in places], opened)
+                members |= zip(places, begun, strict=True)
+                steps_done = [member.position['step'] for member in begun]
+                for together in packs.partition([member.job for member in begun], steps_done, pack):
+                    _loop([begun[i] for i in together], pack, caches, stop, progress)
+        return [_outcome(members[i]) for i in range(len(tasks))]
 
-    def at(step: int) -> tuple[np.ndarray, Any]:
-        positions, views = order.steps(step, 1)
-        return positions[0, rows], views[0]
 
-    def made() -> Iterator[tuple[int, Any, Any]]:
-        done, most = first, CHUNK if resident else stream.steps_at_once(arrays, len(rows), CHUNK)
-        while done < total:
-            end = next_boundary(done, total, order.steps_per_epoch, eval_steps, most)
-            positions, views = order.steps(done, end - done)
-            xs = positions[:, rows] if resident else stream.stacked(batches, end - done)
-            yield end, sharding.place(by_step, xs, order.batch_size), views
-            done = end
+def _begin(tasks: Sequence[Task], opened: contextlib.ExitStack) -> list[Member]:
+    """Runs of one structure, each as its newest checkpoint has it; frozen networks of one checkpoint are one object."""
+    members: list[Member] = []
+    start = program.make_start(tasks[0].job)
+    loaded: dict[Any, Any] = {}
+    shared: dict[int, Any] = {}
+    for task in tasks:
+        job = dataclasses.replace(task.job, evaluator=tasks[0].job.evaluator)
+        task.directory.mkdir(parents=True, exist_ok=True)
+        own = program.load_networks(job, task.sources, loaded)
+        state, frozen = start(job.seed, packs.numbers(job), own)
+        for network in job.recipe.frozen:
+            if not (network.fresh or network.part):
+                frozen[network.name] = shared.setdefault(id(own[network.name]), frozen[network.name])
+        checkpoints = Checkpoints(task.directory / 'checkpoints')
+        opened.callback(checkpoints.close)
+        position: dict[str, Any] = {'step': 0, 'seconds': 0.0, 'sums': {}}
+        state, position = checkpoints.restore(state) or (state, position)
+        writer = metrics.Writer(task.directory, int(state.step), distributed.is_primary())
+        opened.callback(writer.close)
+        members.append(Member(job, state, frozen, checkpoints, writer, {'packed': [], **position}))
+    return members
 
-    with (
-        contextlib.closing(stream.batches(arrays, at, first, total)) as batches,
-        contextlib.closing(stream.ahead(made())) as chunks,
-    ):
-        yield chunks
+
+def _outcome(member: Member) -> dict[str, Any] | Diverged:
+    if member.error is not None:
+        return member.error
+    return results.of_run(member.job, member.state, member.frozen, member.position['packed'], member.writer.history)
+
+
+def _training_splits(members: Sequence[Member], caches: pathlib.Path, stop: Sequence[int]) -> list[Mapping[str, Any]]:
+    """The arrays that each run trains on: with recorded outputs of frozen networks, if the runs have a cache.
+
+    What runs have in common, the same examples and networks in the same views, is one object.
+    """
+    splits: list[Mapping[str, Any]] = [member.job.splits.arrays['train'] for member in members]
+    known: dict[Any, Mapping[str, Any]] = {}
+    for number, (member, same) in enumerate(zip(members, packs.alike(splits), strict=True)):
+        if (recorded := member.job.cache) is None:
+            continue
+        where = member.job.where
+
+        def between(where: str = where) -> None:
+            if number := distributed.everywhere(stop[0] if stop else 0).max():
+                raise Preempted(
+                    f'{where} stopped while recording its cache; run the same command to go on.', int(number)
+                )
+
+        networks = tuple(id(member.frozen[network.name]) for network in recorded.what.networks)
+        if (key := (same, recorded.what.seed, networks)) not in known:
+            views = steps.fold_in_name(member.state.key, 'augment')
+            known[key] = cache.replay(recorded, member.frozen, views, caches, between)
+        splits[number] = known[key]
+    return splits
+
+
+def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequence[int], progress: Progress) -> None:
+    """Trains a run, or a pack of runs, from the step where all of them are to the end."""
+    jobs, size = [member.job for member in members], len(members)
+    job, done, total = jobs[0], members[0].position['step'], jobs[0].total_steps
+    per_epoch = job.order.steps_per_epoch
+    progress(done, total, {})
+    if done == total:
+        return
+    eval_steps = max(1, round(job.config.get('eval_every', 1) * per_epoch))
+    for member in members:
+        member.since, member.share = time.monotonic() - size * member.position['seconds'], size
+    read = feed.feed(jobs, [member.frozen for member in members], _training_splits(members, caches, stop))
+    by = _way(members, read, pack)
+    run_chunk, unstack = program.make_run_chunk(job, by, size, read.shared), program.make_unstack(job, size)
+    states = program.stack_states(jobs, [member.state for member in members])
+    running, saved = list(members), time.monotonic()
+    with read.chunks(done, eval_steps) as chunks:
+        for end, xs, views in chunks:
+            states, chunk = run_chunk(states, *read.arguments(xs, views))
+            for member, own in zip(members, packs.parts(jax.device_get(chunk), size), strict=True):
+                member.error = member.error or _add(member, own, done)
+            done, running = end, [member for member in members if member.error is None]
+            progress(done, total, _means([member.losses for member in running]))
+            due = done % eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
+            asked = distributed.everywhere(due, stop[0] if stop else 0)
+            number = int(asked[:, 1].max())
+            evaluating, saving = done % eval_steps == 0 or done == total, asked[0, 0] or number or done == total
+            if evaluating or saving:
+                for member, state in zip(members, unstack(states), strict=True):
+                    member.state = state
+            for member in running if evaluating else ():
+                _evaluate(member, done)
+            for member in running if saving else ():
+                member.position |= {'step': done, 'seconds': member.seconds}
+                member.checkpoints.save(member.state, member.position)
+                saved = time.monotonic()
+            if number and running:
+                others = f' and {len(running) - 1} packed with it' if len(running) > 1 else ''
+                where = f'{running[0].job.where}{others}'
+                raise Preempted(f'{where} stopped at step {done} of {total}; run the same command to go on.', number)
+            if not running:
+                return
+
+
+def _evaluate(member: Member, done: int) -> None:
+    row = {
+        'step': done,
+        'epoch': done / member.job.order.steps_per_epoch,
+        'seconds': member.seconds,
+        'terms': member.losses,
+    }
+    member.writer.write(row | results.measure(member.job, member.state, member.frozen, ('valid', 'test')))
+    member.position['sums'] = {}
+
+
+def _add(member: Member, chunk: steps.Metrics, first: int) -> Diverged | None:
+    """Adds what a chunk of steps measured, unless some of it is not finite: then says so."""
+    error = _not_finite(chunk, first, member)
+    if error is None:
+        sums = member.position['sums']
+        member.position['sums'] = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
+    return error
 
 
 def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float]:
     return before[0] + float(np.sum(pair[0])), before[1] + float(np.sum(pair[1]))
 
 
-def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:
-    """The step at which the chunk that starts at `done`, of at most `most` steps, ends.
+def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([own[name] for own in losses])) for name in losses[0]} if losses else {}
 
-    Boundaries depend on nothing but the step, so a resumed run executes the very programs of an uninterrupted one.
+
+def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
+    """The way over the runs of a pack, noted in their positions with the step from which it is taken.
+
+    A pack that goes on goes on as it was. Where processes would have to agree, or the runs are split over devices, it
+    is 'vmap' without being measured.
     """
-    chunk = -(-per_epoch // -(-per_epoch // most))
-    in_epoch = done - done % per_epoch + min((done % per_epoch // chunk + 1) * chunk, per_epoch)
-    return min(in_epoch, done - done % eval_steps + eval_steps, total)
+    job, size, done = members[0].job, len(members), members[0].position['step']
+    before = [member.position['packed'][-1] if member.position['packed'] else {} for member in members]
+    known = {own.get('by') for own in before if own.get('runs') == size}
+    if size == 1:
+        by = packs.ALONE
+    elif pack in packs.WAYS:
+        by = pack
+    elif len(known) == 1 and all(own.get('runs') == size for own in before):
+        by = known.pop()
+    elif jax.process_count() > 1 or job.mesh.shape['stack'] > 1:
+        by = 'vmap'
+    else:
+        states = [member.state for member in members]
+        by = packs.fastest(
+            (packs.structure(job.config, job.where), size), functools.partial(_trial, read, states, done)
+        )
+    for member, last in zip(members, before, strict=True):
+        if (last.get('by', packs.ALONE), last.get('runs', 1)) != (by, size):
+            member.position['packed'].append({'from_step': done, 'by': by, 'runs': size})
+    return by
 
 
-def make_run_chunk(job: Job) -> Callable[..., tuple[State, steps.Metrics]]:
-    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches.
-
-    The state and the frozen networks stay where `start` puts them, each batch is split over the mesh, and resident data
-    is whole on every device.
-    """
-    train_step = steps.make_train_step(job.recipe, job.total_steps)
-    of_state, of_frozen = shardings(job)
-    whole, split = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh)
-    by_step = sharding.batch_sharding(job.mesh, lead=1)
-
-    @functools.partial(
-        jax.jit,
-        donate_argnums=0,
-        in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
-        out_shardings=(of_state, whole),
-    )
-    def run_chunk(state: State, hparams, frozen, resident, xs, views):
-        key = steps.fold_in_name(state.key, 'augment')
-
-        def body(state, x):
-            positions_or_batch, view = x
-            batch = positions_or_batch if resident is None else pipeline.fetch(resident, positions_or_batch, view)
-            batch = jax.lax.with_sharding_constraint(batch, split)
-            with jax.sharding.use_abstract_mesh(job.mesh.abstract_mesh):
-                return train_step(state, hparams, frozen, job.view(batch, key, view))
-
-        return jax.lax.scan(body, state, (xs, views))
-
-    return run_chunk
+def _trial(read: feed.Feed, states: Sequence[State], done: int, by: str) -> tuple[Any, Callable[[], Any]]:
+    """A compiled program of a few steps, and a function that runs it on copies of the states."""
+    run_chunk: Any = program.make_run_chunk(read.jobs[0], by, len(read.jobs), read.shared)
+    arguments = read.arguments(*read.positions(done, TRIAL))
+    compiled = run_chunk.lower(program.stack_states(read.jobs, states), *arguments).compile()
+    return compiled, lambda: compiled(program.stack_states(read.jobs, states), *arguments)
 
 
-def measure(job: Job, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
-    """Every evaluation on those of `splits` that the run has."""
-    variables = steps.variables(state, frozen)
-    present = [split for split in splits if split in job.splits.arrays]
-    return {split: job.evaluator.measure(variables, job.splits.arrays[split]) for split in present}
-
-
-def _check_finite(chunk: steps.Metrics, first: int, job: Job, checkpoints: Checkpoints) -> None:
+def _not_finite(chunk: steps.Metrics, first: int, member: Member) -> Diverged | None:
+    """What stops a run, if a term, the loss or the gradient is not finite at one of the steps from `first` on."""
     bad = {name: np.flatnonzero(~np.isfinite(summed)) for name, (summed, _) in chunk.items()}
     bad = {name: where for name, where in bad.items() if len(where)}
     if not bad:
-        return
+        return None
     terms = [name for name in bad if name not in ('loss', 'grad_norm')]
     name = min(terms or bad, key=lambda name: bad[name][0])
     step = first + int(bad[name][0]) + 1
     what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
-    kept = checkpoints.latest()
-    raise Diverged(
-        f'{job.where}: {what} became non-finite at step {step} (epoch {step / job.order.steps_per_epoch:.2f}); lower '
-        'the learning rate, warm it up or set optimizer.clip=1.0. '
-        + (
-            f'The last good checkpoint, step {kept}, is kept.'
-            if kept is not None
-            else 'No checkpoint was due before it.'
-        )
+    kept = member.checkpoints.latest()
+    last = f'The last good checkpoint, step {kept}, is kept.' if kept else 'No checkpoint was due before it.'
+    return Diverged(
+        f'{member.job.where}: {what} became non-finite at step {step} (epoch '
+        f'{step / member.job.order.steps_per_epoch:.2f}); lower the learning rate, warm it up or set '
+        f'optimizer.clip=1.0. {last}'
     )
-
-
-def _load_networks(job: Job, sources: Mapping[str, pathlib.Path]) -> dict[str, Any]:
-    loaded = {}
-    for network in job.recipe.networks:
-        where = f"{job.where}, network '{network.name}'"
-        if not network.init:
-            if isinstance(network.module, Pretrained):
-                loaded[network.name] = network.module.variables
-            continue
-        shapes = sharding.placed(network, job.mesh, variable_shapes(job, network))
-        if network.init.startswith('torch:'):
-            path = network.init.removeprefix('torch:')
-            loaded[network.name] = torch_weights.load(network, path, shapes, where)
-            continue
-        run, _, source = network.init.removeprefix('run:').partition('/')
-        directory, source = (
-            (sources[run], source) if network.init.startswith('run:') else (pathlib.Path(network.init), '')
-        )
-        loaded[network.name] = load_network(network, directory, source, shapes, where)
-    return loaded
-
-
-def _result(job: Job, state: State, frozen, history: list[dict[str, Any]]) -> dict[str, Any]:
-    last = {'step': int(state.step), 'epoch': job.total_steps / max(1, job.order.steps_per_epoch)}
-    last |= measure(job, state, frozen, ('train', 'valid', 'test'))
-    main = next(iter(job.evaluator.measured), None)
-    scored = [row for row in history if row.get('valid')]
-    best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)
-    if best is not None:
-        best = {key: best[key] for key in ('step', 'epoch', 'valid', 'test')}
-    return {
-        'config': job.config,
-        **provenance.of_this_process(),
-        'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-        'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
-        'steps': job.total_steps,
-        'epochs': job.config.get('epochs', 0),
-        'examples': {split: len(arrays['id']) for split, arrays in job.splits.arrays.items()},
-        'oversampling': job.splits.oversampling,
-        'seconds': history[-1]['seconds'] if history else 0.0,
-        'last': last,
-        'best': best,
-        'history': history,
-        'analyses': {
-            name: _analyse(options, job, steps.variables(state, frozen))
-            for name, options in job.config.get('analyses', {}).items()
-        },
-    }
-
-
-def _analyse(options: Mapping[str, Any], job: Job, variables) -> Any:
-    function = lookup.named(options['analysis'], analyses, 'analysis', job.where)
-    positional, keywords = lookup.signature(function)
-    paths = tuple(read_paths(options[key], job.where) for key in positional)
-    splits = [s for s in options.get('splits', ('valid', 'test')) if s in job.splits.arrays]
-    read = {split: job.evaluator.predict(variables, job.splits.arrays[split], paths) for split in splits}
-    arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
-    return function(*arguments, **{key: options[key] for key in keywords if key in options})
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kd_jax import losses, models, train
+from kd_jax import initialize, losses, models, program, train
 from kd_jax.data.sources import Source
 from kd_jax.job import prepare
 from kd_jax.recipe import Path
@@ -109,8 +109,8 @@ def job_of(networks, terms, mesh, **options):
 
 def steps_on(job):
     """The state and the frozen networks after each of the first steps, and the metrics of each."""
-    run_chunk = train.make_run_chunk(job)
-    state, frozen = train.start(job, {})
+    run_chunk = program.make_run_chunk(job)
+    state, frozen = program.start(job, {})
     after = []
     for step in range(STEPS):
         positions, epochs = job.order.steps(step, 1)
@@ -144,9 +144,9 @@ def test_losses_gradients_and_parameters_agree_on_1_4_and_8_devices(family):
 def test_under_fsdp_weights_travel_and_each_device_computes_its_own_examples():
     networks = {'a': {**NET, 'hidden': (64, 64)}, 'teacher': {**FROZEN, 'hidden': (64, 64)}}
     job = job_of(networks, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}, {'fsdp': 8})
-    state, frozen = jax.eval_shape(lambda: train.initialize.init_state(job.recipe, job.context['batch'], 0))
+    state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], 0))
     arguments = job.splits.arrays['train'], *job.order.steps(0, 1)
-    compiled = train.make_run_chunk(job).lower(state, job.recipe.hparams, frozen, *arguments).compile().as_text()
+    compiled = program.make_run_chunk(job).lower(state, job.recipe.hparams, frozen, *arguments).compile().as_text()
     # Hidden units of 16 examples in all, of 2 on each device.
     assert 'f32[2,64]' in compiled
     assert 'f32[16,64]' not in compiled
@@ -198,10 +198,8 @@ def test_a_run_stopped_on_eight_devices_goes_on_with_fewer(devices, distilled, t
 
 
 def test_a_finished_run_is_read_bit_for_bit_on_one_device(distilled):
-    states = [
-        train.Checkpoints(distilled[0] / 'student' / 'checkpoints').restore(train.start(student_on(devices), {})[0])[0]
-        for devices in (8, 1)
-    ]
+    found = train.Checkpoints(distilled[0] / 'student' / 'checkpoints')
+    states = [found.restore(program.start(student_on(devices), {})[0])[0] for devices in (8, 1)]
     assert [len(state.params['a']['dense1']['kernel'].sharding.device_set) for state in states] == [8, 1]
     jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=0) for state in states])
 
@@ -211,7 +209,24 @@ def test_predictions_on_eight_devices_are_in_order_and_complete():
     paths, read = (Path('a', 'logits'), Path('b', 'logits')), []
     for mesh in (MESHES[1], MESHES[8]):
         job = job_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh)
-        variables = train.steps.variables(*train.start(job, {}))
+        variables = train.steps.variables(*program.start(job, {}))
         read.append(job.evaluator.predict(variables, job.splits.arrays['test'], paths))
     assert [array.shape for array in read[0]] == [(37, 3), (2, 37, 3)]
     assert_close(read[1], read[0])
+
+
+def test_a_pack_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path):
+    def job(number, mesh):
+        optimizer = {'learning_rate': 0.05 * (1 + number), 'momentum': 0.9}
+        return job_of({'a': {**NET, 'dropout': 0.2}}, {'hard': hard('a')}, mesh, optimizer=optimizer)
+
+    jobs = [job(number, {'data': 2, 'stack': 4}) for number in range(4)]
+    states = program.stack_states(jobs, [program.start(own, {})[0] for own in jobs])
+    kernel = states.params['a']['dense1']['kernel']
+    assert [shard.data.shape for shard in kernel.addressable_shards] == [(1, 144, 64)] * 8
+    tasks = [train.Task(own, tmp_path / str(number), {}) for number, own in enumerate(jobs)]
+    results = train.train_together(tasks, silent, caches=tmp_path)
+    for number in (0, 3):
+        alone = train.train(job(number, MESHES[1]), tmp_path / f'alone{number}', {}, silent)
+        assert results[number]['packed'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
+        assert_close(numbers(results[number]), numbers(alone))

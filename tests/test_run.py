@@ -199,7 +199,7 @@ def test_a_second_process_on_the_same_work_directory_is_refused(work, capsys):
 
 
 def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, monkeypatch):
-    monkeypatch.setattr(run.train, 'train', lambda *_: pytest.fail('trained again'))
+    monkeypatch.setattr(run.train, 'train_together', lambda *_, **__: pytest.fail('trained again'))
     (work / 'report.html').unlink()
     assert run.main([CONFIG, f'--workdir={work}']) == 0
     assert '2 of 2 runs are already finished' in capsys.readouterr().out
@@ -224,6 +224,9 @@ def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, 
     assert 'begun' in rows['student-s0']
     assert 'to do' in rows['teacher-s1']
     assert 'to do' in rows['student-s1']
+    assert '1: 2 runs' in rows['student-s0']
+    assert '1: 2 runs' in rows['student-s1']
+    assert ' runs' not in rows['teacher-s0'] + rows['teacher-s1']
     assert '12,730' in rows['teacher-s0']  # 784 * 16 + 16 weights and biases, then 16 * 10 + 10
     assert '6,370' in rows['student-s0']  # 784 * 8 + 8, then 8 * 10 + 10; the frozen teacher is not trained
 
@@ -247,11 +250,11 @@ def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys)
 def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, monkeypatch, without_report):
     trained = []
 
-    def noted(job, directory, *_):
-        trained.append(directory)
-        return {'last': {'test': {}}, 'seconds': 0.0}
+    def noted(tasks, *_, **__):
+        trained.extend(task.directory for task in tasks)
+        return [{'last': {'test': {}}, 'seconds': 0.0} for _ in tasks]
 
-    monkeypatch.setattr(run.study.train, 'train', noted)
+    monkeypatch.setattr(run.study.train, 'train_together', noted)
     arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--only={only}', f'--config.runs.{changed}.batch_size=30']
     assert run.main(arguments) == 0
     assert [directory.name for directory in trained] == again

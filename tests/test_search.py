@@ -206,17 +206,17 @@ def pretended(monkeypatch, tmp_path):
     """The command without training or report: a student's nll is its temperature; the second trial's diverges."""
     trained = []
 
-    def train(job, directory, sources, progress, caches):
-        trained.append(directory.name)
-        if directory.name == 'student_trial001-s0':
-            raise Diverged('no longer finite.')
-        t = job['terms'].get('soft', {}).get('t', 0.0)
+    def train(task):
+        trained.append(task.directory.name)
+        if task.directory.name == 'student_trial001-s0':
+            return Diverged('no longer finite.')
+        t = task.job['terms'].get('soft', {}).get('t', 0.0)
         return {'seconds': 0.0, 'last': {'test': {}, 'valid': {'student': {'nll': t}}}}
 
     monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
     monkeypatch.setattr(study, 'jobs', lambda _: {'student_trial000': None})
     monkeypatch.setattr(search, 'check_objective', lambda *_: None)
-    monkeypatch.setattr(study.train, 'train', train)
+    monkeypatch.setattr(study.train, 'train_together', lambda tasks, *_, **__: [train(task) for task in tasks])
     for name, empty in (('build', None), ('load', ()), ('print_tables', None)):
         monkeypatch.setattr(command.report, name, lambda *_, empty=empty: empty)
     monkeypatch.setattr(command, 'exit_code', lambda work: work())

@@ -11,7 +11,8 @@ from kd_jax.workdir import Workdir
 
 def trained(**networks):
     """A run's config, of which only what it starts from matters here."""
-    return {'networks': {name: {'init': init} for name, init in networks.items()}}
+    start = {'model': 'mlp', 'update': 'frozen'}
+    return {'networks': {name: {**start, 'init': init} for name, init in networks.items()}}
 
 
 RUNS = {
@@ -46,6 +47,54 @@ def begin(workdir, planned):
     for run in planned.runs:
         (workdir.directory(run.id) / 'checkpoints' / '7').mkdir(parents=True)
         (workdir.directory(run.id) / 'config.json').write_text(json.dumps(run.config))
+
+
+LEARNS = {'networks': {'net': {'model': 'mlp'}}, 'optimizer': {'learning_rate': 0.1}}
+
+
+def taught(teacher, t=1.0):
+    term = {'loss': 'kd', 'student': 'net.logits', 'target': 'teacher.logits', 't': t}
+    frozen = {'model': 'mlp', 'update': 'frozen', 'init': f'run:{teacher}'}
+    return {**LEARNS, 'networks': {'teacher': frozen, 'net': {'model': 'mlp'}}, 'terms': {'soft': term}}
+
+
+def test_units_hold_runs_that_differ_in_numbers_seeds_and_teachers_after_all_that_they_start_from():
+    runs = {
+        'a': LEARNS,
+        'b': {**LEARNS, 'optimizer': {'learning_rate': 0.2}},
+        'wide': {**LEARNS, 'networks': {'net': {'model': 'mlp', 'hidden': (7,)}}},
+        'cold': taught('a'),
+        'hot': taught('b', t=9.0),
+        'again': taught('hot'),
+    }
+    planned = parsed(runs, seeds=2)
+    units = [ids(unit) for unit in study.units(planned.runs, 'auto')]
+    assert sorted(map(sorted, units)) == sorted(
+        sorted(f'{name}-s{seed}' for name in names for seed in range(2))
+        for names in (['a', 'b'], ['wide'], ['cold', 'hot'], ['again'])
+    )
+    place = {run: number for number, unit in enumerate(units) for run in unit}
+    for run in planned.runs:
+        assert all(place[f'{name}-s{run.seed}'] < place[run.id] for name in run.needs)
+    assert [ids(unit) for unit in study.units(planned.runs)] == [[run.id] for run in planned.runs]
+
+
+def test_a_run_waits_only_for_what_is_not_finished():
+    planned = parsed({'a': LEARNS, 'first': taught('a'), 'second': taught('first')})
+    left = [run for run in planned.runs if run.name != 'a']
+    assert [ids(unit) for unit in study.units(left, 'auto')] == [['first-s0'], ['second-s0']]
+
+
+def test_seeds_of_which_one_waits_for_its_teacher_are_still_together():
+    planned = parsed({'a': LEARNS, 'student': taught('a')}, seeds=2)
+    left = [run for run in planned.runs if run.id != 'a-s0']
+    assert [ids(unit) for unit in study.units(left, 'auto')] == [['a-s1'], ['student-s0', 'student-s1']]
+
+
+@pytest.mark.parametrize('pack', ['vamp', True, 2])
+def test_an_unknown_way_of_packing_is_refused(pack):
+    with pytest.raises(UserError, match=f'pack is {pack!r}. .*Known: False, auto, map, vmap'):
+        parsed(pack=pack)
 
 
 def test_each_run_follows_those_it_starts_from():
@@ -214,14 +263,17 @@ def test_a_damaged_result_is_named(text, workdir):
 def test_a_unit_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
     planned, seen = parsed(), []
 
-    def trained(config, directory, sources, *_):
-        if directory.name == 'student-s0':
-            raise UserError('enough')
-        seen.append((directory.name, {name: path.name for name, path in sources.items()}))
-        return {'last': {}}
+    def trained(tasks, *_, **__):
+        outcomes = []
+        for _, directory, sources in tasks:
+            if directory.name == 'student-s0':
+                raise UserError('enough')
+            seen.append((directory.name, {name: path.name for name, path in sources.items()}))
+            outcomes.append({'last': {}})
+        return outcomes
 
     monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
-    monkeypatch.setattr(train, 'train', trained)
+    monkeypatch.setattr(train, 'train_together', trained)
     finish(workdir, 'peer-s0')
     for unit in study.units([run for run in planned.runs if run.name in ('teacher', 'assistant')]):
         study.execute_unit(planned, unit, workdir, lambda *_: None)
@@ -234,7 +286,7 @@ def test_a_unit_is_trained_from_what_it_needs_and_its_result_is_written_when_who
 
 def test_a_run_that_another_process_has_finished_meanwhile_is_not_trained_again(workdir, monkeypatch):
     monkeypatch.setattr(study, 'prepare', lambda config, *_: config)
-    monkeypatch.setattr(train, 'train', lambda *_: pytest.fail('trained again'))
+    monkeypatch.setattr(train, 'train_together', lambda *_, **__: pytest.fail('trained again'))
     finish(workdir, 'peer-s0', last=7)
     unit = tuple(run for run in parsed().runs if run.name == 'peer')
     assert study.execute_unit(parsed(), unit, workdir, lambda *_: None) == [{'last': 7}]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax import config_file, initialize, metrics, train
+from kd_jax import config_file, feed, initialize, metrics, program, train
 from kd_jax.data import pipeline, stream
 from kd_jax.errors import UserError
 from kd_jax.job import parameters, prepare
@@ -76,13 +76,13 @@ def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_st
 
     def boundaries(done):
         while done < total:
-            done = train.next_boundary(done, total, per_epoch, eval_steps)
+            done = feed.next_boundary(done, total, per_epoch, eval_steps)
             yield done
 
     full = list(boundaries(0))
     assert full == sorted(set(full))
     assert full[-1] == total
-    assert max(np.diff([0, *full])) <= train.CHUNK
+    assert max(np.diff([0, *full])) <= feed.CHUNK
     assert set(range(eval_steps, total, eval_steps)) <= set(full)
     for number, done in enumerate(full):
         assert list(boundaries(done)) == full[number + 1 :]
@@ -152,7 +152,7 @@ def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
         state, frozen = initialize.init_state(job.recipe, jax.eval_shape(pipeline.plain_view, batch), 0)
         xs = positions if resident else pipeline.fetch(arrays, positions)
         held = jax.device_put(arrays) if resident else None
-        ends.append(train.make_run_chunk(job)(state, job.recipe.hparams, frozen, held, xs, epochs))
+        ends.append(program.make_run_chunk(job)(state, job.recipe.hparams, frozen, held, xs, epochs))
     assert_bitwise(ends[1], ends[0])
 
 
@@ -216,7 +216,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def student(whole, tmp_path_factory):
     """A student of `whole`: its job and the frozen networks before training."""
     job = prepared('student')
-    return job, train._load_networks(job, {'teacher': whole[0]})
+    return job, program.load_networks(job, {'teacher': whole[0]})
 
 
 def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(whole, student, tmp_path, assert_bitwise):
@@ -228,7 +228,7 @@ def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(wh
     before = jax.device_get(state.params)
     positions, epochs = job.order.steps(0, 6)
     resident = jax.device_put(job.splits.arrays['train'])
-    state, _ = train.make_run_chunk(job)(state, job.recipe.hparams, frozen, resident, positions, epochs)
+    state, _ = program.make_run_chunk(job)(state, job.recipe.hparams, frozen, resident, positions, epochs)
     assert set(state.params) == {'student'}
     assert not np.array_equal(before['student']['head']['kernel'], state.params['student']['head']['kernel'])
     assert_bitwise(frozen['teacher'], {'params': saved})
@@ -236,7 +236,7 @@ def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(wh
 
 def test_fresh_modules_start_at_random_and_the_rest_from_the_checkpoint(whole):
     job = prepared('student', "networks.teacher.fresh=('head',)")
-    loaded = train._load_networks(job, {'teacher': whole[0]})
+    loaded = program.load_networks(job, {'teacher': whole[0]})
     assert set(loaded['teacher']['params']) == {'dense1'}
 
 

@@ -1,6 +1,7 @@
 """Which examples a step sees: a pure function of (seed, step), so that the data's position is the step itself."""
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -74,6 +75,19 @@ def fetch(arrays: Mapping[str, Any], positions: Any, views: Any = None) -> dict[
         seen = 0 if views is None else views[..., None]
         batch[RECORDED] = jax.tree.map(lambda array: array[seen, positions], arrays[RECORDED])
     return batch
+
+
+def joined(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The arrays of several splits as one split's: the examples of one after those of the one before."""
+
+    def along(axis: int, *arrays: Any) -> np.ndarray:
+        return np.concatenate(arrays, axis)
+
+    plain = [{name: array for name, array in split.items() if name != RECORDED} for split in splits]
+    whole = jax.tree.map(functools.partial(along, 0), *plain)
+    if RECORDED in splits[0]:
+        whole[RECORDED] = jax.tree.map(functools.partial(along, 1), *[split[RECORDED] for split in splits])
+    return whole
 
 
 def example_bytes(arrays: Mapping[str, Any]) -> int:
