@@ -122,7 +122,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     jobs = study.jobs(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
     runs = study.select(planned, options.only, workdir)
     if options.plan:
-        console.print(plan_table(runs, jobs, workdir, planned.about.get('pack', 'auto')))
+        console.print(plan_table(runs, units_of(planned, runs, workdir, jobs, options), jobs, workdir))
         return 0
     executor = make_executor(options)
     with workdir.locked(), checkpoint.disk_errors(workdir.path):
@@ -136,7 +136,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         distributed.on_primary(lambda: study.forget(planned, workdir, list(changed)))
         runs = study.select(planned, options.only, workdir)
         distributed.on_primary(lambda: metrics.write_json(workdir.path / 'study.json', about))
-        execute(dataclasses.replace(planned, about=about), runs, workdir, executor)
+        units = units_of(planned, runs, workdir, jobs, options)
+        execute(dataclasses.replace(planned, about=about), runs, units, workdir, executor)
     with checkpoint.disk_errors(workdir.path):
         distributed.on_primary(lambda: report.build(workdir.path, workdir.path))
     distributed.on_primary(lambda: report.print_tables(*report.load(workdir.path)))
@@ -151,32 +152,42 @@ def make_executor(options: argparse.Namespace) -> Executor:
     return executors.ray(options.ray_address) if options.executor == 'ray' else executors.in_process()
 
 
-def execute(planned: Study, runs: Sequence[Run], workdir: Workdir, executor: Executor) -> None:
-    """Trains, with a progress display on a terminal and a line for every finished run anywhere."""
+def units_of(
+    planned: Study, runs: Sequence[Run], workdir: Workdir, jobs: Mapping[str, Job], options: argparse.Namespace
+) -> list[tuple[Run, ...]]:
+    """What is not finished, in the units in which it is trained."""
     waiting = [run for run in runs if workdir.result(run.id) is None]
-    if len(waiting) < len(runs):
-        console.print(f'{len(runs) - len(waiting)} of {len(runs)} runs are already finished in {workdir.path}.')
+    workers = {'in_process': 1, 'processes': options.workers, 'ray': None}[options.executor]
+    return study.units(waiting, planned.about.get('pack', 'auto'), jobs, workers)
+
+
+def execute(
+    planned: Study, runs: Sequence[Run], units: Sequence[tuple[Run, ...]], workdir: Workdir, executor: Executor
+) -> None:
+    """Trains `units`, all that is not finished of `runs`, with a progress display and a line for every finished run."""
+    waiting = sum(map(len, units))
+    if waiting < len(runs):
+        console.print(f'{len(runs) - waiting} of {len(runs)} runs are already finished in {workdir.path}.')
     columns = (
         TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
         TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[losses]}'),
     )  # fmt: skip
     with Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal) as display:
-        whole = display.add_task('study', total=len(waiting), rate='', losses='')
+        whole = display.add_task('study', total=waiting, rate='', losses='')
         lines: dict[str, TaskID] = {}
         clock: dict[str, tuple[float, int]] = {}
-        numbers = itertools.count(len(runs) - len(waiting) + 1)
-        units = study.units(waiting, planned.about.get('pack', 'auto'))
-        packed = {unit[0].id: len(unit) - 1 for unit in units}
+        numbers = itertools.count(len(runs) - waiting + 1)
 
-        def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
-            since, first = clock.setdefault(run.id, (time.monotonic(), done))
-            if run.id not in lines:
-                name = f'{run.id} and {packed[run.id]} more' if packed.get(run.id) else run.id
-                lines[run.id] = display.add_task(name, total=total, rate='', losses='')
-            rate = (done - first) / max(time.monotonic() - since, 1e-9)
+        def progress(together: Sequence[Run], done: int, total: int, losses: Mapping[str, float]) -> None:
+            first = together[0].id
+            since, begun = clock.setdefault(first, (time.monotonic(), done))
+            if first not in lines:
+                name = f'{first} and {len(together) - 1} more' if len(together) > 1 else first
+                lines[first] = display.add_task(name, total=total, rate='', losses='')
+            rate = (done - begun) / max(time.monotonic() - since, 1e-9)
             shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
             speed = f'{rate:.0f} steps/s' if rate > 0 else 'compiling'
-            display.update(lines[run.id], completed=done, rate=speed, losses=shown)
+            display.update(lines[first], completed=done, rate=speed, losses=shown)
 
         def finished(run: Run, result: Mapping[str, Any]) -> None:
             display.advance(whole)
@@ -189,7 +200,9 @@ def execute(planned: Study, runs: Sequence[Run], workdir: Workdir, executor: Exe
         executor(planned, units, workdir, progress, finished)
 
 
-def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir, pack: Any) -> Table:
+def plan_table(
+    runs: Sequence[Run], units: Sequence[tuple[Run, ...]], jobs: Mapping[str, Job], workdir: Workdir
+) -> Table:
     """What would be run: dependencies, parameters, steps, packs, what is done, and, once a run is timed, an estimate.
 
     Runs of one pack have its number.
@@ -197,7 +210,6 @@ def plan_table(runs: Sequence[Run], jobs: Mapping[str, Job], workdir: Workdir, p
     whole = {name: Column(name, no_wrap=True) for name in ('run', 'pack')}
     columns = ('run', 'starts from', 'parameters', 'steps', 'pack', 'state', 'estimate')
     table = Table(*[whole.get(name, name) for name in columns], title=str(workdir.path))
-    units = study.units([run for run in runs if workdir.result(run.id) is None], pack)
     packs = [unit for unit in units if len(unit) > 1]
     packed = {run.id: f'{number}: {len(unit)} runs' for number, unit in enumerate(packs, 1) for run in unit}
     costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}

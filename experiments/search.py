@@ -67,7 +67,8 @@ def train_one(options: argparse.Namespace, config, wanted: search.Search, joined
         runs = [run for run in study.select(planned, [judged], workdir) if workdir.result(run.id) is None]
         shown = ', '.join(f'{path} = {trials.short(value)}' for path, value in trial.params.items())
         try:
-            execute(planned, runs, workdir, trials.one_after_another)
+            units = study.units(runs, planned.about.get('pack', 'auto'))
+            execute(planned, runs, units, workdir, trials.one_after_another)
             found = trials.value(wanted, judged, config.get('seeds', 1), workdir)
         except Diverged as error:
             console.print(escape(str(error)), soft_wrap=True)

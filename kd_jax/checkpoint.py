@@ -77,9 +77,20 @@ class Checkpoints:
             return None, _first_line(error)
         return loaded, 'another process could not read it'
 
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def drop_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps, of the newest first."""
+        with disk_errors(self.directory):
+            for later in reversed([own for own in self.steps() if own > step]):
+                shutil.rmtree(self.directory / str(later))
+        self._checkpointer.reload()
+
     def latest(self) -> int | None:
         """The step of the newest checkpoint."""
-        return max((checkpoint.step for checkpoint in self._checkpointer.checkpoints), default=None)
+        return max(self.steps(), default=None)
 
     def close(self) -> None:
         """Ends the threads of Orbax, which raise again what went wrong in a save."""

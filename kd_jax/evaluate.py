@@ -1,6 +1,7 @@
 """Exact evaluation: every example counts once, the last partial batch is padded and masked."""
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from kd_jax.recipe import Path, Recipe
 Variables = Mapping[str, Any]
 KEYS = ('logits', 'labels', 'teacher')
 BATCH_SIZE = 1000
+STACKED_BATCH_SIZE = 4000  # of several runs together
 BATCH_BYTES = 2**26  # of larger examples a batch has fewer
 
 
@@ -53,6 +55,7 @@ class Evaluator:
             self.measured[name] = {k: Path.parse(p, f"{where}, evaluate '{name}'") for k, p in paths.items()}
         whole = sharding.replicated(self.mesh)
         self._sums = jax.jit(self._sums_of_batch, out_shardings=whole)
+        self._sums_of_runs = jax.jit(self._sums_of_batch_of_runs, static_argnames='shared', out_shardings=whole)
         self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
 
     def check(self, context: step.Context, where: str) -> None:
@@ -87,17 +90,37 @@ class Evaluator:
             for name, paths in self.measured.items()
         }
 
+    def _sums_of_batch_of_runs(self, variables, batch, mask, shared):
+        axes = {name: None if name in shared else 0 for name in variables}
+        return jax.vmap(self._sums_of_batch, in_axes=(axes, None, None))(variables, batch, mask)
+
     def _read_batch(self, variables, batch, paths):
         context = self._context(variables, batch)
         return [step.read(context, path) for path in paths]
 
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
         """Numbers of every evaluation over a split: see `metrics.summary`."""
+        return self._summaries(self._summed(functools.partial(self._sums, variables), arrays, _batch_size(arrays)))
+
+    def measure_runs(
+        self, variables: Variables, arrays: Arrays, runs: int, shared: frozenset[str]
+    ) -> list[dict[str, dict[str, float]]]:
+        """What `measure` gives of each of several runs, to rounding, whose variables are stacked on a leading axis.
+
+        Networks that are `shared` have no such axis; where they read none that has, they are computed once for all.
+        """
+        batch_size = max(1, min(_batch_size(arrays), STACKED_BATCH_SIZE // runs))
+        total = self._summed(functools.partial(self._sums_of_runs, variables, shared=shared), arrays, batch_size)
+        return [self._summaries(jax.tree.map(lambda x, i=i: x[i], total)) for i in range(runs)]
+
+    def _summed(self, sums: Callable[..., Any], arrays: Arrays, batch_size: int) -> Any:
         total: Any = None
-        for batch, mask in self._batches(arrays, _batch_size(arrays)):
-            sums = self._sums(variables, batch, mask)
-            sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
-            total = sums if total is None else jax.tree.map(np.add, total, sums)
+        for batch, mask in self._batches(arrays, batch_size):
+            of_batch = jax.tree.map(lambda x: np.asarray(x, np.float64), sums(batch=batch, mask=mask))
+            total = of_batch if total is None else jax.tree.map(np.add, total, of_batch)
+        return total
+
+    def _summaries(self, total: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         return {
             name: metrics.summary(sums, self._copies(self.measured[name]['logits'])) for name, sums in total.items()
         }

@@ -21,7 +21,7 @@ class Feed(NamedTuple):
       jobs: of the runs.
       hparams: their numbers.
       frozen: variables of frozen networks.
-      shared: the networks that all runs have in common, which are not stacked.
+      shared: what all runs have in common, which is not stacked.
       arrays: training examples of all runs, one run's after another's.
       starts: the position of each run's first example.
       resident: the arrays on every device, None if they are streamed.
@@ -30,7 +30,7 @@ class Feed(NamedTuple):
     jobs: Sequence[Job]
     hparams: Any
     frozen: dict[str, Any]
-    shared: frozenset[str]
+    shared: packs.Shared
     arrays: Mapping[str, Any]
     starts: Sequence[int]
     resident: Any
@@ -43,8 +43,8 @@ class Feed(NamedTuple):
         """Positions in resident data, on the devices, and views of `count` steps from step `done` on."""
         mesh, batch_size = self.jobs[0].mesh, self.jobs[0].order.batch_size
         rows = sharding.local_rows(mesh, batch_size)
-        ordered = [job.order.steps(done, count) for job in self.jobs]
-        own = [positions[:, rows] + first for (positions, _), first in zip(ordered, self.starts, strict=True)]
+        ordered = [job.order.steps(done, count) for job in (self.jobs[:1] if self.shared.batches else self.jobs)]
+        own = [positions[:, rows] + first for (positions, _), first in zip(ordered, self.starts, strict=False)]
         xs = np.stack(own) if len(own) > 1 else own[0]
         return sharding.place(sharding.batch_sharding(mesh, lead=xs.ndim - 1), xs, batch_size), ordered[0][1]
 
@@ -83,11 +83,12 @@ class Feed(NamedTuple):
 def feed(jobs: Sequence[Job], frozen: Sequence[Mapping[str, Any]], splits: Sequence[Mapping[str, Any]]) -> Feed:
     """The feed of runs whose frozen networks, one object where they are the same, and training examples are given."""
     job, size = jobs[0], len(jobs)
-    shared = frozenset(name for name, tree in frozen[0].items() if all(own[name] is tree for own in frozen))
-    common = {name: frozen[0][name] for name in shared}
-    apart = packs.stacked([{name: tree for name, tree in own.items() if name not in shared} for own in frozen])
-    networks = jax.device_put({**common, **apart}, packs.shardings(program.shardings(job)[1], size, shared))
+    same = packs.in_common(frozen)
+    common = {name: frozen[0][name] for name in same}
+    apart = packs.stacked([{name: tree for name, tree in own.items() if name not in same} for own in frozen])
+    networks = jax.device_put({**common, **apart}, packs.shardings(program.shardings(job)[1], size, same))
     arrays, starts = packs.joined(splits)
+    shared = packs.Shared(same, size > 1 and len({(j.seed, start) for j, start in zip(jobs, starts, strict=True)}) == 1)
     resident = sharding.replicate(job.mesh, arrays) if job.resident else None
     hparams = packs.stacked([packs.numbers(job) for job in jobs])
     return Feed(jobs, hparams, networks, shared, arrays, starts, resident)

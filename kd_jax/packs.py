@@ -6,10 +6,11 @@ it computes alone.
 """
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,15 @@ from kd_jax.data import pipeline
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job
 
+T = TypeVar('T')
 ALONE = 'alone'
 WAYS = ('vmap', 'map')
 MOST = 64  # runs, each with files and threads of its own
 STATE_BYTES = 2**30  # of the stacked states; their gradients take about as much again
+DATA_BYTES = 2**31  # of the training sets, where each run has its own
 TEMPORARY_BYTES = 2**32  # what a vmapped program may need beside its arguments, or it is not tried
+TRIAL_SECONDS = 0.2  # that each way is timed, at least twice
+WORTH = 2.0  # times what compiling takes: shorter packs are not timed by both ways
 OWN = ('analyses', 'networks', 'optimizer', 'terms')
 
 _fastest: list[tuple[Any, str]] = []
@@ -56,30 +61,65 @@ def structure(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {'config': rest, 'networks': networks, 'terms': [fields(t) for t in recipe.terms], 'numbers': numbers}
 
 
-def grouped(keys: Sequence[Any], most: int = MOST) -> list[list[int]]:
-    """The positions of equal keys together, in order of their first, in parts of nearly one size of at most `most`."""
+def grouped(keys: Sequence[Any]) -> list[list[int]]:
+    """The positions of equal keys together, in order of their first."""
     found: list[tuple[Any, list[int]]] = []
     for position, key in enumerate(keys):
         places = next((places for other, places in found if other == key), None)
         if places is None:
             found.append((key, places := []))
         places.append(position)
-    return [part.tolist() for _, p in found for part in np.array_split(p, math.ceil(len(p) / most))]
+    return [places for _, places in found]
 
 
-def partition(jobs: Sequence[Job], steps: Sequence[int], pack: Any) -> list[list[int]]:
-    """The positions of jobs of one structure that make one program: arrays of the same shapes, and at the same step.
+def divided(places: Sequence[T], most: int, least_parts: int = 1) -> list[list[T]]:
+    """In order, parts of nearly one size of at most `most`, `least_parts` or more of them if there are so many."""
+    parts = min(max(math.ceil(len(places) / most), least_parts), len(places))
+    ends = [round(len(places) * part / parts) for part in range(parts + 1)]
+    return [list(places[start:end]) for start, end in itertools.pairwise(ends)]
 
-    Streamed data is not packed, and of large networks no more than `STATE_BYTES` of state.
-    """
-    if pack is False or not jobs[0].resident:
+
+def partition(jobs: Sequence[Job], pack: Any) -> list[list[int]]:
+    """The positions of jobs that may be one program: of one structure, with arrays of the same shapes."""
+    if pack is False or len(jobs) == 1:
         return [[position] for position in range(len(jobs))]
     keys = []
-    for job, done in zip(jobs, steps, strict=True):
-        arrays = {name: (a.shape, a.dtype) for name, a in job.splits.arrays['train'].items()}
-        keys.append((done, job.order.steps_per_epoch, arrays))
-    most = min(MOST, max(1, STATE_BYTES // state_bytes(jobs[0])))
-    return grouped(keys, most)
+    for job in jobs:
+        arrays = {name: (a.shape, a.dtype) for name, a in job.splits.arrays['train'].items()} if job.resident else {}
+        keys.append((structure(job.config, job.where), job.order.steps_per_epoch, arrays))
+    parts = []
+    for places in grouped(keys):
+        splits = [jobs[i].splits.arrays['train'] for i in places]
+        one = len(set(alike(splits))) == 1 and not jobs[places[0]].cache
+        parts += divided(places, room(jobs[places[0]], 0 if one else data_bytes(jobs[places[0]])))
+    return parts
+
+
+def room(job: Job, data: int = 0) -> int:
+    """How many runs like this may be one program, if each brings `data` bytes of its own.
+
+    Streamed data is not packed, and several processes pack nothing.
+    """
+    if not job.resident or jax.process_count() > 1:
+        return 1
+    return max(1, min(MOST, STATE_BYTES // max(1, state_bytes(job)), DATA_BYTES // max(1, data)))
+
+
+def data_bytes(job: Job) -> int:
+    """Size of a training set and of what is recorded for it."""
+    arrays = jax.tree.leaves(job.splits.arrays['train'])
+    return sum(array.nbytes for array in arrays) + (job.cache.what.size if job.cache else 0)
+
+
+def with_known_data(job: Job, others: Sequence[Job]) -> Job:
+    """The job with the arrays of another one for each split that is equal to its, so that they are there once."""
+    if not (others and job.resident):
+        return job
+    arrays = {
+        name: next((o.splits.arrays[name] for o in others if _equal(o.splits.arrays.get(name, {}), own)), own)
+        for name, own in job.splits.arrays.items()
+    }
+    return dataclasses.replace(job, splits=dataclasses.replace(job.splits, arrays=arrays))
 
 
 def state_bytes(job: Job) -> int:
@@ -148,57 +188,100 @@ def joined(splits: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list
 
 
 def _equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    if a.keys() != b.keys():
+        return False
     pairs = sorted(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True), key=lambda pair: pair[0].nbytes)
     return all(x is y or np.array_equal(x, y) for x, y in pairs)
 
 
-def over_runs(chunk: Callable[..., Any], by: str, shared: frozenset[str]) -> Callable[..., Any]:
-    """`chunk(state, hparams, frozen, resident, xs, views)` over a leading axis of all but the data and the views.
+class Shared(NamedTuple):
+    """What the runs of a pack have in common, which is there once, without the axis of runs.
 
-    Args:
-      chunk: the program of one run.
-      by: 'vmap', 'map', or 'alone' for a single run without that axis.
-      shared: the frozen networks that all runs have in common, without that axis.
+    Attributes:
+      frozen: names of frozen networks of the same variables.
+      batches: whether they see the same examples in the same views: they have one seed and one training set.
     """
 
+    frozen: frozenset[str] = frozenset()
+    batches: bool = False
+
+
+NOTHING = Shared()
+
+
+def in_common(frozen: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The frozen networks that are one object for all runs."""
+    return frozenset(name for name, tree in frozen[0].items() if all(own[name] is tree for own in frozen))
+
+
+def over_runs(chunk: Callable[..., Any], by: str, shared: Shared) -> Callable[..., Any]:
+    """`chunk(state, hparams, frozen, resident, xs, views, key)` without the key, over a leading axis of runs.
+
+    The data and the views do not have that axis, nor what is shared: vmapped, frozen networks that all runs have on
+    batches that all runs see are computed once for all.
+
+    Args:
+      chunk: the program of one run; `key` is the one of the state that its views are drawn by.
+      by: 'vmap', 'map', or 'alone' for a single run without that axis.
+      shared: what the runs have in common.
+    """
+
+    def alone(state, hparams, frozen, resident, xs, views):
+        return chunk(state, hparams, frozen, resident, xs, views, state.key)
+
     def vmapped(state, hparams, frozen, resident, xs, views):
-        axes = {name: None if name in shared else 0 for name in frozen}
-        return jax.vmap(chunk, in_axes=(0, 0, axes, None, 0, None))(state, hparams, frozen, resident, xs, views)
+        axes = {name: None if name in shared.frozen else 0 for name in frozen}
+        of_batches = None if shared.batches else 0
+        key = state.key[0] if shared.batches else state.key
+        over = jax.vmap(chunk, in_axes=(0, 0, axes, None, of_batches, None, of_batches))
+        return over(state, hparams, frozen, resident, xs, views, key)
 
     def mapped(state, hparams, frozen, resident, xs, views):
-        common = {name: tree for name, tree in frozen.items() if name in shared}
-        own = {name: tree for name, tree in frozen.items() if name not in shared}
+        common = {name: tree for name, tree in frozen.items() if name in shared.frozen}
+        own = {name: tree for name, tree in frozen.items() if name not in shared.frozen}
 
         def one(run):
-            state, hparams, frozen, xs = run
-            return chunk(state, hparams, {**common, **frozen}, resident, xs, views)
+            state, hparams, frozen, own_xs = run
+            frozen, rows = {**common, **frozen}, xs if shared.batches else own_xs
+            return chunk(state, hparams, frozen, resident, rows, views, state.key)
 
-        return jax.lax.map(one, (state, hparams, own, xs))
+        return jax.lax.map(one, (state, hparams, own, None if shared.batches else xs))
 
-    return {'vmap': vmapped, 'map': mapped, ALONE: chunk}[by]
+    return {'vmap': vmapped, 'map': mapped, ALONE: alone}[by]
 
 
-def fastest(key: Any, trial: Callable[[str], tuple[Any, Callable[[], Any]]]) -> str:
+def fastest(key: Any, steps: int, trial: Callable[[str], tuple[Any, Callable[[], Any]]]) -> str:
     """The way that takes less time for a few steps on this machine; measured once a process for each `key`.
 
-    A vmapped program that needs more than `TEMPORARY_BYTES` is not run.
+    'vmap' is not tried where it cannot pay for being compiled: if all steps by 'map' take no longer than `WORTH` times
+    what 'map' took to compile. Nor is it run if it needs more than `TEMPORARY_BYTES`.
 
     Args:
       key: what is packed.
+      steps: how many times as many steps as `trial` takes are to be trained.
       trial: way -> a compiled program of a few steps, and a function that runs it.
     """
     known = next((by for other, by in _fastest if other == key), None)
     if known:
         return known
-    seconds = {}
-    for by in WAYS:
-        compiled, run = trial(by)
-        if by == 'vmap' and compiled.memory_analysis().temp_size_in_bytes > TEMPORARY_BYTES:
-            continue
-        jax.block_until_ready(run())
-        started = time.monotonic()
-        jax.block_until_ready(run())
-        seconds[by] = time.monotonic() - started
-    best = min(seconds, key=lambda by: seconds[by])
+    started = time.monotonic()
+    _, run = trial('map')
+    compiling = time.monotonic() - started
+    best, seconds = 'map', _least(run)
+    if seconds * steps > WORTH * compiling:
+        compiled, run = trial('vmap')
+        if compiled.memory_analysis().temp_size_in_bytes <= TEMPORARY_BYTES and _least(run) < seconds:
+            best = 'vmap'
     _fastest.append((key, best))
     return best
+
+
+def _least(run: Callable[[], Any]) -> float:
+    """Seconds of the quickest of several calls, after one that is not counted."""
+    jax.block_until_ready(run())
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < TRIAL_SECONDS:
+        started = time.monotonic()
+        jax.block_until_ready(run())
+        times.append(time.monotonic() - started)
+    return min(times)

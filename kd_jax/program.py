@@ -73,7 +73,7 @@ def shardings(job: Job) -> tuple[State, dict[str, Any]]:
 
 
 def make_run_chunk(
-    job: Job, by: str = packs.ALONE, size: int = 1, shared: frozenset[str] = frozenset()
+    job: Job, by: str = packs.ALONE, size: int = 1, shared: packs.Shared = packs.NOTHING
 ) -> Callable[..., tuple[State, steps.Metrics]]:
     """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches.
 
@@ -84,15 +84,16 @@ def make_run_chunk(
       job: of the run, or of one of the pack.
       by: the way over the runs of a pack, see `packs`.
       size: how many runs there are; of several, all arguments but data and views lead with an axis of runs.
-      shared: frozen networks that the runs have in common, without that axis.
+      shared: what the runs have in common, without that axis.
     """
     train_step = steps.make_train_step(job.recipe, job.total_steps)
-    of_state, of_frozen = (packs.shardings(tree, size, shared) for tree in shardings(job))
+    of_state, of_frozen = shardings(job)
+    of_state, of_frozen = packs.shardings(of_state, size), packs.shardings(of_frozen, size, shared.frozen)
     whole, split = sharding.replicated(job.mesh), sharding.batch_sharding(job.mesh)
-    by_step = sharding.batch_sharding(job.mesh, lead=1 if size == 1 else 2)
+    by_step = sharding.batch_sharding(job.mesh, lead=1 if size == 1 or shared.batches else 2)
 
-    def chunk(state: State, hparams, frozen, resident, xs, views):
-        key = steps.fold_in_name(state.key, 'augment')
+    def chunk(state: State, hparams, frozen, resident, xs, views, key):
+        key = steps.fold_in_name(key, 'augment')
 
         def body(state, x):
             positions_or_batch, view = x

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 
-from kd_jax import analyses, lookup, provenance, step
+from kd_jax import analyses, lookup, packs, provenance, step
 from kd_jax.job import Job, read_paths
 from kd_jax.step import State
+
+SPLITS = ('train', 'valid', 'test')
 
 
 def measure(job: Job, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
@@ -18,19 +20,45 @@ def measure(job: Job, state: State, frozen, splits: tuple[str, ...]) -> dict[str
     return {split: job.evaluator.measure(variables, job.splits.arrays[split]) for split in present}
 
 
+def measure_runs(
+    jobs: Sequence[Job], states: Sequence[State], frozen: Sequence[Mapping[str, Any]], splits: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """What `measure` gives of each run of a pack, to rounding: as one program on the splits that all have in common."""
+    size, same = len(states), packs.in_common(frozen)
+    trained = packs.stacked([step.variables(state, {}) for state in states])
+    apart = packs.stacked([{name: tree for name, tree in own.items() if name not in same} for own in frozen])
+    variables = {**trained, **apart, **{name: frozen[0][name] for name in same}}
+    found: list[dict[str, Any]] = [{} for _ in jobs]
+    for split in (split for split in splits if split in jobs[0].splits.arrays):
+        arrays = [job.splits.arrays[split] for job in jobs]
+        if size > 1 and len(set(packs.alike(arrays))) == 1:
+            measured = jobs[0].evaluator.measure_runs(variables, arrays[0], size, same)
+        else:
+            measured = [measure(*run, (split,))[split] for run in zip(jobs, states, frozen, strict=True)]
+        for own, numbers in zip(found, measured, strict=True):
+            own[split] = numbers
+    return found
+
+
 def of_run(
-    job: Job, state: State, frozen, packed: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]
+    job: Job,
+    state: State,
+    frozen,
+    measured: Mapping[str, Any],
+    packed: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The result of a run that is at its end, a JSON value.
 
     Args:
       job: of the run.
       state, frozen: its networks at the end.
+      measured: by split, what `measure` gives of them.
       packed: since which step it was trained with how many others as one program; empty for a run that was alone.
       history: rows of evaluations.
     """
     last = {'step': int(state.step), 'epoch': job.total_steps / max(1, job.order.steps_per_epoch)}
-    last |= measure(job, state, frozen, ('train', 'valid', 'test'))
+    last |= measured
     main = next(iter(job.evaluator.measured), None)
     scored = [row for row in history if row.get('valid')]
     best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)

@@ -33,7 +33,7 @@ class Run:
         return f'{self.name}-s{self.seed}'
 
 
-Progress = Callable[[Run, int, int, Mapping[str, float]], None]
+Progress = Callable[[Sequence[Run], int, int, Mapping[str, float]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,13 +202,21 @@ def forget(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def units(runs: Sequence[Run], pack: Any = False) -> list[tuple[Run, ...]]:
+def units(
+    runs: Sequence[Run], pack: Any = False, jobs: Mapping[str, Job] | None = None, workers: int | None = 1
+) -> list[tuple[Run, ...]]:
     """Runs that are trained together, in an order in which each unit follows those it needs.
 
     Unless `pack` is False, those are together that may be one program (see `packs`) and are as far from the runs that
     need none, so that no unit needs itself.
+
+    Args:
+      runs: what is to be trained.
+      pack: as in the study's config.
+      jobs: of the runs, by name, as far as they are known.
+      workers: how many units are trained at once, None for any number: 'auto' keeps each of them busy.
     """
-    if pack is False:
+    if pack is False or (pack == 'auto' and workers is None):
         return [(run,) for run in runs]
     wanted = {run.name: run.needs for run in runs}
 
@@ -217,8 +225,11 @@ def units(runs: Sequence[Run], pack: Any = False) -> list[tuple[Run, ...]]:
         return 1 + max((level(needed) for needed in wanted[name] if needed in wanted), default=0)
 
     structures = {run.name: packs.structure(run.config, f"run '{run.name}'") for run in runs}
-    groups = packs.grouped([(level(run.name), structures[run.name]) for run in runs])
-    together = [tuple(runs[i] for i in places) for places in groups]
+    together = []
+    for places in packs.grouped([(level(run.name), structures[run.name]) for run in runs]):
+        job = (jobs or {}).get(runs[places[0]].name)
+        most, parts = packs.room(job) if job else packs.MOST, workers if pack == 'auto' and workers else 1
+        together += [tuple(runs[i] for i in part) for part in packs.divided(places, most, parts)]
     unit_of = {run.id: unit for unit in together for run in unit}
     ordered: dict[str, tuple[Run, ...]] = {}
 
@@ -237,66 +248,49 @@ def needs(unit: Sequence[Run]) -> set[str]:
     return {f'{name}-s{run.seed}' for run in unit for name in run.needs}
 
 
-def execute_unit(study: Study, unit: Sequence[Run], workdir: Workdir, progress: Progress) -> list[dict[str, Any]]:
-    """Trains the runs of one unit in this process, writes their results and returns them.
+def execute_unit(
+    study: Study, unit: Sequence[Run], workdir: Workdir, progress: Progress
+) -> list[dict[str, Any] | UserError]:
+    """Trains the runs of one unit in this process, writes their results, and returns of each that or what was wrong.
 
     All it needs are plain values and the work directory, so that any process that sees the directory can do it.
-    `progress` is called with the first run of the unit.
+    `progress` is called with those of the runs that are one program.
 
     Raises:
-      UserError: as `train.train`; the results of runs that were not at fault are written.
+      UserError: as `train.train_together`.
       train.Preempted: the process was asked to stop; the same call goes on where it stopped.
     """
+    pack = study.about.get('pack', 'auto')
     with checkpoint.disk_errors(workdir.path), contextlib.ExitStack() as held:
         for run in unit:
             held.enter_context(workdir.alone(run.id))
-        results = {run.id: workdir.result(run.id) for run in unit}
-        waiting = [run for run in unit if results[run.id] is None]
-        tasks = [_task(study, run, workdir) for run in waiting]
-        outcomes: list[Any] = []
-        if tasks:
-            pack, tell = study.about.get('pack', 'auto'), functools.partial(progress, unit[0])
-            outcomes = train.train_together(tasks, tell, pack, caches=workdir.caches)
-        asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
-        for run, outcome in zip(waiting, outcomes, strict=True):
-            if not isinstance(outcome, UserError):
-                own = {'study': study.about['name'], 'run': run.name, 'seed': run.seed}
-                results[run.id] = {**own, **outcome, **asked}
-                write = functools.partial(metrics.write_json, workdir.result_path(run.id), results[run.id])
-                distributed.on_primary(write)
-    for outcome in outcomes:
-        if isinstance(outcome, UserError):
-            raise outcome
-    return [result for result in results.values() if result is not None]
+        outcomes: dict[str, Any] = {run.id: workdir.result(run.id) for run in unit}
+        waiting = [run for run in unit if outcomes[run.id] is None]
+        tasks: list[train.Task] = []
+        for run in waiting:
+            tasks.append(_task(study, run, workdir, [task.job for task in tasks]))
+        for places in packs.partition([task.job for task in tasks], pack):
+            together = tuple(waiting[i] for i in places)
+            tell = functools.partial(progress, together)
+            ended = train.train_together([tasks[i] for i in places], tell, pack, caches=workdir.caches)
+            for run, outcome in zip(together, ended, strict=True):
+                outcomes[run.id] = outcome if isinstance(outcome, UserError) else _write(study, run, outcome, workdir)
+    return list(outcomes.values())
 
 
-def _task(study: Study, run: Run, workdir: Workdir) -> train.Task:
+def _task(study: Study, run: Run, workdir: Workdir, others: Sequence[Job]) -> train.Task:
     directory = workdir.directory(run.id)
-    job = _prepare(study, run, resolve(run.config, run.seed, workdir))
+    job = packs.with_known_data(_prepare(study, run, workdir.resolve(run.config, run.seed)), others)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
     distributed.on_primary(functools.partial(metrics.write_json, directory / 'config.json', run.config))
     return train.Task(job, directory, sources)
 
 
-def resolve(tree: Any, seed: int, workdir: Workdir) -> Any:
-    """The config with each leaf 'result:RUN.PATH' replaced by that value of the run's result at the same seed."""
-    if isinstance(tree, Mapping):
-        return {key: resolve(value, seed, workdir) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return tuple(resolve(value, seed, workdir) for value in tree)
-    if not (isinstance(tree, str) and tree.startswith('result:')):
-        return tree
-    run, *keys = tree.removeprefix('result:').split('.')
-    value: Any = workdir.result(f'{run}-s{seed}')
-    for key in keys:
-        try:
-            value = value[int(key)] if isinstance(value, list) else value[key]
-        except (KeyError, IndexError, ValueError, TypeError):
-            known = (
-                value if isinstance(value, Mapping) else map(str, range(len(value))) if isinstance(value, list) else ()
-            )
-            raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, known)}") from None
-    return value
+def _write(study: Study, run: Run, result: Mapping[str, Any], workdir: Workdir) -> dict[str, Any]:
+    asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
+    result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
+    distributed.on_primary(functools.partial(metrics.write_json, workdir.result_path(run.id), result))
+    return result
 
 
 def _plain(tree: Any) -> Any:

@@ -137,14 +137,16 @@ def one_after_another(
 ) -> None:
     """An executor that ends at the first mistake, of the kind that it is: a trial that diverges is no mistake."""
     for unit in units:
-        for run, result in zip(unit, studies.execute_unit(study, unit, workdir, progress), strict=True):
-            finished(run, result)
+        for run, outcome in zip(unit, studies.execute_unit(study, unit, workdir, progress), strict=True):
+            if isinstance(outcome, UserError):
+                raise outcome
+            finished(run, outcome)
 
 
 def value(search: Search, judged: str, seeds: int, workdir: Workdir) -> float | None:
     """The objective's mean over the seeds; None if it is not finite."""
     path = search.objective.partition('.')[2]
-    found = [studies.resolve(f'result:{judged}.{path}', seed, workdir) for seed in range(seeds)]
+    found = [workdir.resolve(f'result:{judged}.{path}', seed) for seed in range(seeds)]
     return None if None in found else sum(found) / len(found)
 
 

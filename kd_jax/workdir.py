@@ -5,11 +5,11 @@ import fcntl
 import functools
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from kd_jax import distributed
-from kd_jax.errors import UserError
+from kd_jax.errors import UserError, suggest
 
 
 class Workdir:
@@ -40,6 +40,25 @@ class Workdir:
             return json.loads(path.read_text())
         except ValueError as error:
             raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
+
+    def resolve(self, tree: Any, seed: int) -> Any:
+        """The config with each leaf 'result:RUN.PATH' replaced by that value of the run's result at the same seed."""
+        if isinstance(tree, Mapping):
+            return {key: self.resolve(value, seed) for key, value in tree.items()}
+        if isinstance(tree, list | tuple):
+            return tuple(self.resolve(value, seed) for value in tree)
+        if not (isinstance(tree, str) and tree.startswith('result:')):
+            return tree
+        run, *keys = tree.removeprefix('result:').split('.')
+        value: Any = self.result(f'{run}-s{seed}')
+        for key in keys:
+            try:
+                value = value[int(key)] if isinstance(value, list) else value[key]
+            except (KeyError, IndexError, ValueError, TypeError):
+                numbered = range(len(value)) if isinstance(value, list) else ()
+                known = value if isinstance(value, Mapping) else map(str, numbered)
+                raise UserError(f"'{tree}': the result of run '{run}' has no {key!r}. {suggest(key, known)}") from None
+        return value
 
     @contextlib.contextmanager
     def locked(self, shared: bool = False) -> Iterator[None]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kd_jax import initialize, losses, models, program, train
+from kd_jax.checkpoint import Checkpoints
 from kd_jax.data.sources import Source
 from kd_jax.job import prepare
 from kd_jax.recipe import Path
@@ -198,7 +199,7 @@ def test_a_run_stopped_on_eight_devices_goes_on_with_fewer(devices, distilled, t
 
 
 def test_a_finished_run_is_read_bit_for_bit_on_one_device(distilled):
-    found = train.Checkpoints(distilled[0] / 'student' / 'checkpoints')
+    found = Checkpoints(distilled[0] / 'student' / 'checkpoints')
     states = [found.restore(program.start(student_on(devices), {})[0])[0] for devices in (8, 1)]
     assert [len(state.params['a']['dense1']['kernel'].sharding.device_set) for state in states] == [8, 1]
     jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=0) for state in states])

@@ -86,6 +86,16 @@ def test_a_mistake_stops_what_depends_on_it_and_nothing_else():
     assert second == 'Not started, because they need what failed: assistant-s0, student-s0.'
 
 
+def test_a_mistake_in_one_run_of_a_unit_stops_what_depends_on_that_run_and_nothing_else():
+    planned, done = study.parse({'name': 'chain', 'runs': CHAIN, 'seeds': 2}, 'here'), []
+    units = [tuple(run for run in planned.runs if run.name == name) for name in ('teacher', 'assistant', 'peer')]
+    workers = Pretended({'teacher': [Outcome('finished', [{}, UserError('no good.')])]})
+    workers.ends['peer'] = [Outcome('finished', [{}, {}])]
+    with pytest.raises(UserError, match=r'^no good.\nNot started, because they need what failed: assistant-s1.$'):
+        driving.drive(units, workers.start, workers.poll, lambda run, _: done.append(run.id))
+    assert sorted(done) == ['assistant-s0', 'peer-s0', 'peer-s1', 'teacher-s0']
+
+
 def test_a_worker_that_dies_is_replaced_three_times(caplog):
     died = Outcome('died', 'was ended by SIGKILL')
     workers = Pretended({'teacher': [died] * 3})

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax import config_file, executors, metrics, packs, sharding, study, train
+from kd_jax import config_file, executors, member, metrics, packs, sharding, study, train
+from kd_jax.checkpoint import Checkpoints
 from kd_jax.errors import UserError
 from kd_jax.job import prepare
 from kd_jax.workdir import Workdir
@@ -22,7 +24,6 @@ from kd_jax.workdir import Workdir
 CONFIG = str(pathlib.Path(__file__).with_name('tiny_config.py'))
 # The tests of resumed runs ask Orbax for whatever is there.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
-TEMPERATURES = (1.0, 9.0)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -38,14 +39,16 @@ def compiled_once_a_session(tmp_path_factory):
 
 
 def planned(pack):
-    """Two seeds of a teacher, and of students that differ in every number there is."""
+    """Two seeds of a teacher, and of two students that differ in every number there is."""
     config, _ = config_file.load(CONFIG, ['seeds=2'])
-    student = config['runs'].pop('student')
-    for number, t in enumerate(TEMPERATURES):
-        own = config['runs'][f'student{number}'] = json.loads(json.dumps(student))
-        own['terms']['soft']['t'], own['terms']['hard']['weight'] = t, 0.1 * number
-        own['optimizer']['learning_rate'] = 0.01 / (1 + number)
-    return study.parse({**config, 'pack': pack}, 'tiny')
+    for run in config['runs'].values():
+        run['data'] |= {'examples': 100, 'valid': 50}
+        run |= {'batch_size': 20, 'eval_every': 1.0}
+    cold = config['runs'].pop('student')
+    hot = json.loads(json.dumps(cold))
+    hot['terms']['soft']['t'], hot['terms']['hard']['weight'] = 9.0, 0.5
+    hot['optimizer']['learning_rate'] = 0.005
+    return study.parse({**config, 'runs': {**config['runs'], 'cold': cold, 'hot': hot}, 'pack': pack}, 'tiny')
 
 
 def of(plan, *names):
@@ -93,143 +96,176 @@ def alone(tmp_path_factory):
     return execute(planned(False), tmp_path_factory.mktemp('alone'))
 
 
-@pytest.fixture(scope='module')
-def mapped(tmp_path_factory):
-    """The study, packed by 'map'."""
-    return execute(planned('map'), tmp_path_factory.mktemp('mapped'))
-
-
 @pytest.fixture
-def taught(mapped, tmp_path):
+def taught(alone, tmp_path):
     """A work directory in which the teachers are finished."""
     for seed in range(2):
-        shutil.copytree(mapped.directory(f'teacher-s{seed}'), Workdir(tmp_path).directory(f'teacher-s{seed}'))
+        shutil.copytree(alone.directory(f'teacher-s{seed}'), Workdir(tmp_path).directory(f'teacher-s{seed}'))
     (tmp_path / 'results').mkdir()
-    for path in (mapped.path / 'results').glob('teacher-*'):
+    for path in (alone.path / 'results').glob('teacher-*'):
         shutil.copy(path, tmp_path / 'results')
     return tmp_path
 
 
-def test_runs_packed_by_map_are_the_runs_alone_bit_for_bit(mapped, alone):
-    assert_same_runs(mapped, alone, planned('map').runs)
-    for run in planned('map').runs:
+def stopping_at(step):
+    def progress(together, done, *_):
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return progress
+
+
+def packed(workdir, runs):
+    return [workdir.result(run.id)['packed'] for run in runs]
+
+
+def test_runs_packed_by_map_are_the_runs_alone_bit_for_bit(alone, tmp_path):
+    plan = planned('map')
+    workdir = execute(plan, tmp_path)
+    assert_same_runs(workdir, alone, plan.runs)
+    for run in plan.runs:
         size = 2 if run.name == 'teacher' else 4
-        assert mapped.result(run.id)['packed'] == [{'from_step': 0, 'by': 'map', 'runs': size}]
-
-
-def test_runs_packed_by_vmap_are_the_runs_alone_to_rounding(alone, taught):
-    plan = planned('vmap')
-    workdir = execute(plan, taught)
-    # A test image on the border of two classes may change sides: counts of errors are whole numbers.
-    assert_same_runs(workdir, alone, of(plan, 'student0', 'student1'), rtol=2e-3, atol=2e-4)
-    assert workdir.result('student0-s1')['packed'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
-
-
-def test_runs_of_one_pack_differ_as_their_numbers_and_seeds_do(mapped):
-    runs = of(planned('map'), 'student0', 'student1')
-    heads = [np.asarray(final_state(mapped, run.id)['params']['student']['head']['kernel']) for run in runs]
+        assert workdir.result(run.id)['packed'] == [{'from_step': 0, 'by': 'map', 'runs': size}]
+        assert alone.result(run.id)['packed'] == []
+        assert list((workdir.directory(run.id) / 'tensorboard').iterdir())
+    students = of(plan, 'cold', 'hot')
+    heads = [np.asarray(final_state(workdir, run.id)['params']['student']['head']['kernel']) for run in students]
     assert all(np.any(a != b) for i, a in enumerate(heads) for b in heads[:i])
 
 
-def test_the_result_of_a_run_alone_names_no_pack(alone):
-    assert all(alone.result(run.id)['packed'] == [] for run in planned(False).runs)
+@pytest.mark.parametrize('seeds', [(0, 1), (0,)])
+def test_runs_packed_by_vmap_are_the_runs_alone_to_rounding(seeds, alone, taught):
+    """Of one seed, they see the same batches and have the same teacher, which are not stacked then."""
+    plan = planned('vmap')
+    runs = [run for run in of(plan, 'cold', 'hot') if run.seed in seeds]
+    workdir = execute(plan, taught, runs=runs)
+    assert_same_runs(workdir, alone, runs, rtol=2e-3, atol=2e-4)
+    assert packed(workdir, runs) == [[{'from_step': 0, 'by': 'vmap', 'runs': len(runs)}]] * len(runs)
 
 
-def test_a_pack_that_was_stopped_goes_on_bit_for_bit_together_and_apart(alone, taught):
-    plan = planned('map')
-    students = of(plan, 'student0', 'student1')
-
-    def ask_to_stop(run, done, *_):
-        if done == 12:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(train.Preempted, match="run 'student0' and 3 packed with it stopped at step 12 of 24"):
-        execute(plan, taught, ask_to_stop)
-    assert [int(final_state(Workdir(taught), run.id)['step']) for run in students] == [12] * 4
-    execute(planned(False), taught, runs=[students[0]])
-    workdir = execute(plan, taught)
-    packed = [workdir.result(run.id)['packed'] for run in students]
-    whole = {'from_step': 0, 'by': 'map', 'runs': 4}
-    assert packed[0] == [whole, {'from_step': 12, 'by': 'alone', 'runs': 1}]
-    assert packed[1:] == [[whole, {'from_step': 12, 'by': 'map', 'runs': 3}]] * 3
-    assert_same_runs(workdir, alone, students)
+def test_a_pack_that_was_stopped_goes_on_bit_for_bit_as_it_was(taught, tmp_path_factory):
+    plan = planned('vmap')
+    runs = of(plan, 'cold')
+    whole = execute(plan, shutil.copytree(taught, tmp_path_factory.mktemp('whole') / 'work'), runs=runs)
+    with pytest.raises(train.Preempted, match="run 'cold' and 1 packed with it stopped at step 5 of 10"):
+        execute(plan, taught, stopping_at(5), runs)
+    assert [int(final_state(Workdir(taught), run.id)['step']) for run in runs] == [5, 5]
+    assert_same_runs(execute(plan, taught, runs=runs), whole, runs)
 
 
-def test_runs_at_unlike_steps_are_not_one_program_and_end_the_same(alone, tmp_path):
-    """A process killed between the checkpoints of a pack's runs leaves some a checkpoint behind the others."""
-    plan = planned('map')
+@pytest.mark.parametrize(('saves', 'goes_on_at'), [(1, 0), (3, 5)])
+def test_a_pack_killed_between_its_checkpoints_goes_on_as_it_was(saves, goes_on_at, alone, tmp_path, monkeypatch):
+    plan, left, begun = planned('map'), list(range(saves)), []
+    runs = of(plan, 'teacher')
 
-    def die(run, done, *_):
-        if done == 18:
+    def save(self, *arguments):
+        if not left:
             raise MemoryError
+        left.pop()
+        Checkpoints.save(self, *arguments)
 
-    with pytest.raises(MemoryError):
-        execute(plan, tmp_path, die)
-    newest = Workdir(tmp_path).directory('teacher-s1') / 'checkpoints' / '12'
-    newest.rename(newest.with_name('12.lost'))
-    begun = []
-    workdir = execute(plan, tmp_path, lambda run, done, *_: begun.append(done), of(plan, 'teacher'))
-    assert begun == [12, 18, 24, 6, 12, 18, 24]
-    assert_same_runs(workdir, alone, of(plan, 'teacher'))
+    with monkeypatch.context() as patched:
+        patched.setattr(member, 'Checkpoints', type('Killed', (Checkpoints,), {'save': save}))
+        with pytest.raises(MemoryError):
+            execute(plan, tmp_path, runs=runs)
+    workdir = execute(plan, tmp_path, lambda _, done, *__: begun.append(done), runs)
+    assert begun == [*range(goes_on_at, 10, 5), 10]
+    assert packed(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
+    assert_same_runs(workdir, alone, runs)
 
 
-def test_a_run_that_is_not_finite_stops_with_its_name_and_the_others_end(alone, taught):
+def test_a_run_that_was_ahead_alone_is_trained_apart_and_all_end_the_same(alone, tmp_path):
+    runs, begun = of(planned('map'), 'teacher'), []
+    with pytest.raises(train.Preempted, match="run 'teacher' stopped at step 5 of 10"):
+        execute(planned(False), tmp_path, stopping_at(5), runs[:1])
+    workdir = execute(planned('map'), tmp_path, lambda _, done, *__: begun.append(done), runs)
+    assert begun == [5, 10, 0, 5, 10]
+    assert packed(workdir, runs) == [[], []]
+    assert_same_runs(workdir, alone, runs)
+
+
+def test_a_run_that_is_not_finite_or_cannot_begin_is_told_and_the_others_end(alone, taught, monkeypatch):
     plan = planned('map')
-    for run in of(plan, 'student1'):
+    runs = of(plan, 'cold', 'hot')
+    for run in of(plan, 'hot'):
         run.config['optimizer']['learning_rate'] = 1e30
-    with pytest.raises(UserError, match=r"run 'student1': .* became non-finite at step .*lower the learning rate"):
-        execute(plan, taught)
-    assert_same_runs(Workdir(taught), alone, of(plan, 'student0'))
-    assert all(Workdir(taught).result(run.id) is None for run in of(plan, 'student1'))
+    shutil.rmtree(Workdir(taught).directory('teacher-s1') / 'checkpoints')
+    with pytest.raises(UserError) as error:
+        execute(plan, taught, runs=runs)
+    first, *others = str(error.value).splitlines()
+    assert first.startswith("tiny: run 'hot': term 'hard' became non-finite at step ")
+    missing = Workdir(taught).directory('teacher-s1')
+    told = "tiny: run '{}', network 'teacher': {} holds no checkpoints to start from"
+    assert [line.partition('; ')[0] for line in others] == [told.format(name, missing) for name in ('cold', 'hot')]
+    assert [Workdir(taught).result(run.id) is not None for run in runs] == [run.id == 'cold-s0' for run in runs]
+    assert_same_runs(Workdir(taught), alone, [run for run in runs if run.id == 'cold-s0'])
 
 
 def test_auto_measures_once_and_a_pack_that_goes_on_does_not_change_its_way(alone, tmp_path, monkeypatch):
     timed = []
 
-    def measured(key, trial):
+    def measured(key, steps, trial):
         timed.append([trial(by)[1]() for by in packs.WAYS])
         return 'map'
 
     monkeypatch.setattr(packs, 'fastest', measured)
     plan = planned('auto')
-
-    def ask_to_stop(run, done, *_):
-        if done == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    runs = of(plan, 'teacher')
     with pytest.raises(train.Preempted):
-        execute(plan, tmp_path, ask_to_stop, of(plan, 'teacher'))
-    workdir = execute(plan, tmp_path, runs=of(plan, 'teacher'))
+        execute(plan, tmp_path, stopping_at(5), runs)
+    workdir = execute(plan, tmp_path, runs=runs)
     assert len(timed) == 1
-    for (states, _), size in zip(timed[0], (2, 2), strict=True):
-        np.testing.assert_array_equal(states.step, [train.TRIAL] * size)
-    assert workdir.result('teacher-s1')['packed'] == [{'from_step': 0, 'by': 'map', 'runs': 2}]
-    assert_same_runs(workdir, alone, of(plan, 'teacher'))
+    for states, _ in timed[0]:
+        np.testing.assert_array_equal(states.step, [train.TRIAL] * 2)
+    assert packed(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
+    assert_same_runs(workdir, alone, runs)
 
 
-def test_the_faster_way_is_the_one_that_takes_less_time(monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only `trials` move."""
+    now = [0.0]
     monkeypatch.setattr(packs, '_fastest', [])
-    clock = [0.0]
-    monkeypatch.setattr(packs.time, 'monotonic', lambda: clock[0])
-    cost = {'vmap': 1.0, 'map': 2.0}
-    big = type('Compiled', (), {'memory_analysis': lambda self: self, 'temp_size_in_bytes': packs.TEMPORARY_BYTES + 1})
-    small = type('Compiled', (), {'memory_analysis': lambda self: self, 'temp_size_in_bytes': 10})
+    monkeypatch.setattr(packs.time, 'monotonic', lambda: now[0])
+    return now
 
-    def trial_of(compiled):
-        def trial(by):
-            def run():
-                clock[0] += cost[by]
 
-            return compiled, run
+def trials(clock, compiling=1.0, temporary=10, **seconds):
+    """The argument `trial` of `packs.fastest`: what compiles and runs in so many seconds; and what was compiled."""
+    tried = []
+    compiled = SimpleNamespace(memory_analysis=lambda: SimpleNamespace(temp_size_in_bytes=temporary))
 
-        return trial
+    def trial(by):
+        def run():
+            clock[0] += seconds[by]
 
-    assert packs.fastest('a', trial_of(small())) == 'vmap'
-    cost['map'] = 0.5
-    assert packs.fastest('a', trial_of(small())) == 'vmap'
-    assert packs.fastest('b', trial_of(small())) == 'map'
-    cost['map'] = 2.0
-    assert packs.fastest('c', trial_of(big())) == 'map'
+        clock[0] += compiling
+        tried.append(by)
+        return compiled, run
+
+    return trial, tried
+
+
+def test_the_faster_way_is_the_one_that_takes_less_time_and_is_measured_once(clock):
+    assert packs.fastest('a', 100, trials(clock, vmap=1.0, map=2.0)[0]) == 'vmap'
+    assert packs.fastest('b', 100, trials(clock, vmap=1.0, map=0.5)[0]) == 'map'
+    trial, tried = trials(clock, vmap=1.0, map=0.5)
+    assert packs.fastest('a', 100, trial) == 'vmap'
+    assert tried == []
+
+
+def test_vmap_is_not_compiled_where_that_would_take_longer_than_it_saves(clock):
+    trial, tried = trials(clock, compiling=60.0, vmap=0.1, map=1.0)
+    assert packs.fastest('a', 120, trial) == 'map'
+    assert tried == ['map']
+    trial, tried = trials(clock, compiling=60.0, vmap=0.1, map=1.0)
+    assert packs.fastest('b', 121, trial) == 'vmap'
+
+
+def test_vmap_is_not_run_where_it_needs_too_much_memory(clock):
+    trial, tried = trials(clock, temporary=packs.TEMPORARY_BYTES + 1, map=1.0)
+    assert packs.fastest('a', 100, trial) == 'map'
+    assert tried == ['map', 'vmap']
 
 
 def job(seed=0, **overrides):
@@ -237,18 +273,34 @@ def job(seed=0, **overrides):
     return prepare(config['runs']['teacher'], seed, "run 'teacher'")
 
 
-def test_a_pack_is_bounded_by_the_bytes_of_its_states_and_split_evenly(monkeypatch):
-    own = job()
+def test_a_pack_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly(monkeypatch):
+    own, other = job(), job(seed=1)
     # 784 * 16 + 16 + 16 * 10 + 10 parameters and as many momenta of 4 bytes, the step of 4.
     assert packs.state_bytes(own) == 2 * 12_730 * 4 + 4
+    assert packs.data_bytes(own) == 300 * (784 + 4 + 4)
+    assert packs.partition([own] * 70, 'auto') == [list(range(35)), list(range(35, 70))]
+    monkeypatch.setattr(packs, 'DATA_BYTES', 2 * packs.data_bytes(own))
+    assert packs.partition([own] * 5, 'auto') == [[0, 1, 2, 3, 4]]
+    assert packs.partition([own, own, other, own, own], 'auto') == [[0, 1], [2], [3, 4]]
     monkeypatch.setattr(packs, 'STATE_BYTES', 4 * packs.state_bytes(own) + 1)
-    assert [len(part) for part in packs.partition([own] * 9, [0] * 9, 'auto')] == [3, 3, 3]
-    assert packs.partition([own] * 3, [0] * 3, False) == [[0], [1], [2]]
+    assert packs.partition([own] * 9, 'auto') == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert packs.partition([own] * 3, False) == [[0], [1], [2]]
+    monkeypatch.setattr(jax, 'process_count', lambda: 2)
+    assert packs.partition([own] * 2, 'vmap') == [[0], [1]]
 
 
-def test_streamed_data_is_not_packed():
-    own = job(**{'data.resident': False})
-    assert packs.partition([own] * 2, [0, 0], 'auto') == [[0], [1]]
+def test_streamed_data_and_other_structures_are_not_packed():
+    streamed, wide = job(**{'data.resident': False}), job(**{'batch_size': 30})
+    assert packs.partition([streamed, streamed], 'auto') == [[0], [1]]
+    assert packs.partition([job(), wide, job()], 'auto') == [[0, 2], [1]]
+
+
+def test_equal_data_is_there_once():
+    own, other = job(), job(seed=1)
+    same = packs.with_known_data(job(), [other, own]).splits.arrays
+    assert same['train'] is own.splits.arrays['train']
+    assert same['test'] is other.splits.arrays['test']
+    assert packs.with_known_data(other, [own]).splits.arrays['train'] is other.splits.arrays['train']
 
 
 def test_equal_splits_are_joined_once_and_each_run_finds_its_own_examples():

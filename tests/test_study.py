@@ -79,6 +79,16 @@ def test_units_hold_runs_that_differ_in_numbers_seeds_and_teachers_after_all_tha
     assert [ids(unit) for unit in study.units(planned.runs)] == [[run.id] for run in planned.runs]
 
 
+def test_units_fit_what_a_job_allows_and_leave_no_worker_idle(monkeypatch):
+    planned = parsed({'a': LEARNS}, seeds=6)
+    assert list(map(len, study.units(planned.runs, 'auto', workers=1))) == [6]
+    assert list(map(len, study.units(planned.runs, 'auto', workers=4))) == [2, 1, 1, 2]
+    assert list(map(len, study.units(planned.runs, 'auto', workers=None))) == [1] * 6
+    assert list(map(len, study.units(planned.runs, 'vmap', workers=None))) == [6]
+    monkeypatch.setattr(study.packs, 'room', lambda job: job)
+    assert list(map(len, study.units(planned.runs, 'auto', {'a': 3}))) == [3, 3]
+
+
 def test_a_run_waits_only_for_what_is_not_finished():
     planned = parsed({'a': LEARNS, 'first': taught('a'), 'second': taught('first')})
     left = [run for run in planned.runs if run.name != 'a']
@@ -166,8 +176,8 @@ def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir
     finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, oversampling=2.5)
     finish(workdir, 'a-s1', analyses={'clusters': [[4, 5], [6]]}, oversampling=3.5)
     tree = {'data': {'subset': 'result:a.analyses.clusters.1'}, 'x': ('result:a.oversampling', 'run:a', 7)}
-    assert study.resolve(tree, 0, workdir) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
-    assert study.resolve(tree, 1, workdir) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 0) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 1) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +192,7 @@ def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir
 def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, said, workdir):
     finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, seconds=1.0)
     with pytest.raises(UserError) as error:
-        study.resolve(reference, 0, workdir)
+        workdir.resolve(reference, 0)
     assert said in str(error.value)
 
 

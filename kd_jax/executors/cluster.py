@@ -97,9 +97,9 @@ class Board:
         self.reports: dict[str, tuple[Any, ...]] = {}
         self.stopping = False
 
-    def put(self, run: Run, *report: Any) -> bool:
+    def put(self, runs: Sequence[Run], *report: Any) -> bool:
         """Leaves a report; true if its writer is to save and stop."""
-        self.reports[run.id] = (run, *report)
+        self.reports[runs[0].id] = (runs, *report)
         return self.stopping
 
     def take(self, stopping: bool) -> list[tuple[Any, ...]]:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Outcome(NamedTuple):
     """How a worker ended.
 
-    `kind` is 'finished' (value: the results), 'failed' (the user's mistake), 'stopped' (it has saved), 'died' (how) or
-    'crashed' (a traceback).
+    `kind` is 'finished' (value: of each run its result or what was wrong with it), 'failed' (the user's mistake),
+    'stopped' (it has saved), 'died' (how) or 'crashed' (a traceback).
     """
 
     kind: str
@@ -51,20 +51,36 @@ class Task(NamedTuple):
 class Agenda:
     """The units of a study that wait for others, and those that have failed."""
 
-    def __init__(self, units: Sequence[Unit]):
+    def __init__(self, units: Sequence[Unit], finished: Finished):
         self.waiting = list(units)
         self.unfinished = {run.id for unit in units for run in unit}
+        self.lost: set[str] = set()
         self.mistakes: list[str] = []
+        self.finished = finished
 
     def ready(self) -> list[Unit]:
         """The units that wait for nothing; those that need a failed one always do."""
         return [unit for unit in self.waiting if not studies.needs(unit) & self.unfinished]
 
-    def finish(self, unit: Unit) -> None:
-        self.unfinished -= {run.id for run in unit}
+    def end(self, unit: Unit, outcomes: Sequence[dict[str, Any] | UserError]) -> None:
+        """Notes of each run its result, or what was wrong with it."""
+        for run, outcome in zip(unit, outcomes, strict=True):
+            if not isinstance(outcome, UserError):
+                self.unfinished.discard(run.id)
+                self.finished(run, outcome)
+        for run, outcome in zip(unit, outcomes, strict=True):
+            if isinstance(outcome, UserError):
+                self.fail((run,), str(outcome))
 
     def fail(self, unit: Unit, mistake: str) -> None:
+        """Notes a mistake, and parts waiting units into runs that need what failed and runs that do not."""
         self.mistakes.append(mistake)
+        self.lost |= {run.id for run in unit}
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            lost = tuple(run for run in each if studies.needs((run,)) & self.lost)
+            self.lost |= {run.id for run in lost}
+            self.waiting += [part for part in (tuple(run for run in each if run not in lost), lost) if part]
         if self.ready():
             log.warning('%s failed; the runs that do not need it go on.', names(unit))
 
@@ -99,7 +115,7 @@ def drive(
       train.Preempted: this process was asked to stop; every worker has saved.
       RuntimeError: a worker met an error of ours; with its traceback.
     """
-    agenda, running = Agenda(units), 0
+    agenda, running = Agenda(units, finished), 0
     deaths: collections.Counter[str] = collections.Counter()
     with train.stop_signals() as stop:
         while running or (agenda.ready() and not stop):
@@ -112,9 +128,7 @@ def drive(
                 name = names(unit)
                 deaths[name] += kind in ('died', 'stopped')
                 if kind == 'finished':
-                    agenda.finish(unit)
-                    for run, result in zip(unit, value, strict=True):
-                        finished(run, result)
+                    agenda.end(unit, value)
                 elif kind == 'crashed':
                     raise RuntimeError(f'{name} met an error of ours in its worker:\n{value}')
                 elif kind == 'failed':
@@ -155,7 +169,7 @@ def tasks(study: Study, units: Sequence[Unit], workdir: Workdir) -> list[Task]:
     return made
 
 
-def work(task: Task, report: Callable[[Run, int, int, Mapping[str, float]], None]) -> Outcome:
+def work(task: Task, report: Progress) -> Outcome:
     """Trains a unit in this process, which is a worker's."""
     logging.getLogger('absl').setLevel(logging.ERROR)
     for name, value in task.settings.items():
@@ -174,11 +188,11 @@ def work(task: Task, report: Callable[[Run, int, int, Mapping[str, float]], None
 def _now_and_then(report: Progress) -> Progress:
     last = -REPORT_SECONDS
 
-    def progress(run: Run, done: int, total: int, losses: Mapping[str, float]) -> None:
+    def progress(runs: Sequence[Run], done: int, total: int, losses: Mapping[str, float]) -> None:
         nonlocal last
         if done == total or time.monotonic() - last >= REPORT_SECONDS:
             last = time.monotonic()
-            report(run, done, total, losses)
+            report(runs, done, total, losses)
 
     return progress
 

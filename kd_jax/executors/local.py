@@ -34,18 +34,14 @@ def in_process() -> Executor:
     """Trains one unit after the other in this process."""
 
     def execute(study: Study, units: Sequence[Unit], workdir: Workdir, progress: Progress, finished: Finished) -> None:
-        agenda = Agenda(units)
+        agenda = Agenda(units, finished)
         while ready := agenda.ready():
             unit = ready[0]
             agenda.waiting.remove(unit)
             try:
-                results = studies.execute_unit(study, unit, workdir, progress)
+                agenda.end(unit, studies.execute_unit(study, unit, workdir, progress))
             except UserError as error:
                 agenda.fail(unit, str(error))
-                continue
-            agenda.finish(unit)
-            for run, result in zip(unit, results, strict=True):
-                finished(run, result)
         agenda.close()
 
     return execute

@@ -1,0 +1,136 @@
+"""A sweep of temperatures packed into one program against the same runs one after another.
+
+  python -m benchmarks.sweep --out=benchmarks/results/sweep.json
+
+The runs are students of the MNIST study (configs/hinton_mnist.py:paper, two layers of 30 units, cached teacher of
+1200-1200), equal but for the temperature. 'steps' are timed alone: a chunk of steps as training runs it, compiled
+before; compiling is timed once a side. 'sweep' is what a user waits for: the whole study of these runs, with
+compilation, evaluation, checkpoints and logs, from nothing compiled each time; 'auto' pays for finding out its way. The
+teacher is trained for some steps only, since time does not depend on what it knows.
+"""
+
+import contextlib
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+from benchmarks import measure
+from kd_jax import cache, config_file, executors, feed, member, packs, program, step, study
+from kd_jax.study import Run, Study
+from kd_jax.sweeps import grid
+from kd_jax.workdir import Workdir
+
+CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'w30_t1'
+ALONE = 'one after another'
+PACKS: dict[str, Any] = {ALONE: False, 'packed, map': 'map', 'packed, vmap': 'vmap', 'packed, auto': 'auto'}
+
+
+def plan(runs: int, epochs: float, width: int) -> Study:
+    """A teacher and its students at `runs` temperatures."""
+    config = config_file.load(CONFIG)[0]['runs']
+    student, teacher = config[RUN], config['teacher']
+    student |= {'epochs': epochs, 'eval_every': epochs / 2}
+    student['networks']['student']['hidden'] = (width, width)
+    teacher |= {'data': {'source': 'mnist', 'examples': 12_800}, 'epochs': 0.1}
+    temperatures = {'terms.soft.t': [1.0 + number for number in range(runs)]}
+    return study.parse({'name': 'sweep', 'runs': {'teacher': teacher, **grid(student, temperatures, 't{t}')}}, 'sweep')
+
+
+def train(planned: Study, runs: Sequence[Run], workdir: Workdir, pack: Any) -> None:
+    planned = Study(planned.runs, {**planned.about, 'pack': pack}, planned.where)
+    with workdir.locked():
+        executors.in_process()(planned, study.units(runs, pack), workdir, lambda *_: None, lambda *_: None)
+
+
+def sweep(planned: Study, teacher: pathlib.Path, pack: Any) -> Callable[[], None]:
+    """The students' study in a new directory, with nothing compiled or measured before."""
+
+    def run() -> None:
+        jax.clear_caches()
+        packs._fastest.clear()
+        with tempfile.TemporaryDirectory() as name:
+            jax.config.update('jax_compilation_cache_dir', f'{name}/xla')
+            compilation_cache.reset_cache()
+            workdir = Workdir(pathlib.Path(name))
+            (workdir.path / 'runs').mkdir()
+            workdir.directory('teacher-s0').symlink_to(teacher)
+            train(planned, [run for run in planned.runs if run.name != 'teacher'], workdir, pack)
+        jax.config.update('jax_compilation_cache_dir', None)
+        compilation_cache.reset_cache()
+
+    return run
+
+
+def chunk(
+    planned: Study, teacher: pathlib.Path, by: str, steps: int, opened: contextlib.ExitStack
+) -> tuple[Callable[[], Any], float]:
+    """A function that trains a chunk of steps of every run, and the seconds that it took to compile."""
+    directory = pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory()))
+    ready = study.jobs(planned)
+    students = [run for run in planned.runs if run.name != 'teacher']
+    tasks = [member.Task(ready[run.name], directory / run.id, {'teacher': teacher}) for run in students]
+    begun = [own for own in member.begin(tasks, opened) if isinstance(own, member.Member)]
+    together = [[own] for own in begun] if by == packs.ALONE else [begun]
+    first = begun[0]
+    key = step.fold_in_name(first.state.key, 'augment')
+    arrays = cache.replay(first.job.cache, first.frozen, key, directory, lambda: None) if first.job.cache else {}
+    arguments = []
+    for own in together:
+        jobs, states = [each.job for each in own], [each.state for each in own]
+        read = feed.feed(jobs, [each.frozen for each in own], [arrays or job.splits.arrays['train'] for job in jobs])
+        arguments.append([program.stack_states(jobs, states), *read.arguments(*read.positions(0, steps))])
+    run_chunk: Any = program.make_run_chunk(first.job, by, len(together[0]), read.shared)
+    started = time.perf_counter()
+    compiled = run_chunk.lower(*arguments[0]).compile()
+    seconds = time.perf_counter() - started
+
+    def run() -> None:
+        for each in arguments:
+            each[0], losses = compiled(*each)
+            jax.block_until_ready(losses)
+
+    return run, seconds
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__.splitlines()[0])
+    parser.add_argument('--runs', type=int, default=16, help='temperatures')
+    parser.add_argument('--epochs', type=float, default=80.0, help='of each run of 78 steps')
+    parser.add_argument('--width', type=int, default=30, help="units of each of the student's two layers")
+    parser.add_argument('--steps', type=int, default=78, help='steps that are timed together')
+    args = parser.parse_args()
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)  # as experiments.run does
+    planned = plan(args.runs, args.epochs, args.width)
+    with contextlib.ExitStack() as opened:
+        workdir = Workdir(pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory())))
+        train(planned, planned.runs[:1], workdir, False)
+        teacher = workdir.directory('teacher-s0')
+        ways = {ALONE: packs.ALONE, 'packed, map': 'map', 'packed, vmap': 'vmap'}
+        chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in ways.items()}
+        steps = measure.in_turn({side: run for side, (run, _) in chunks.items()}, args.repeats)
+        whole = measure.in_turn({side: sweep(planned, teacher, pack) for side, pack in PACKS.items()}, args.repeats)
+    rows = [
+        {
+            'steps': side,
+            'compile, s': chunks[side][1],
+            'ms a step of all runs': 1e3 * (s := measure.median(times)) / args.steps,
+            'speed-up': measure.median(steps[ALONE]) / s,
+        }
+        for side, times in steps.items()
+    ]
+    measure.show(f'A step of {args.runs} students of {args.width}-{args.width}', rows, None)
+    waited = [
+        {'sweep': side, 'seconds': (s := measure.median(times)), 'speed-up': measure.median(whole[ALONE]) / s}
+        for side, times in whole.items()
+    ]
+    title = f'A sweep of {args.runs} temperatures, {args.epochs:g} epochs, with compilation and evaluation'
+    measure.show(title, waited, args.out, steps=rows, seconds={'steps': steps, 'sweep': whole}, options={k: v for k, v in vars(args).items() if k != 'out'})
+
+
+if __name__ == '__main__':
+    main()
