@@ -129,7 +129,8 @@ def main() -> None:
         for side, times in whole.items()
     ]
     title = f'A sweep of {args.runs} temperatures, {args.epochs:g} epochs, with compilation and evaluation'
-    measure.show(title, waited, args.out, steps=rows, seconds={'steps': steps, 'sweep': whole}, options={k: v for k, v in vars(args).items() if k != 'out'})
+    options = {name: value for name, value in vars(args).items() if name != 'out'}
+    measure.show(title, waited, args.out, steps=rows, seconds={'steps': steps, 'sweep': whole}, options=options)
 
 
 if __name__ == '__main__':

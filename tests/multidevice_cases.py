@@ -227,7 +227,6 @@ def test_a_pack_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path):
     assert [shard.data.shape for shard in kernel.addressable_shards] == [(1, 144, 64)] * 8
     tasks = [train.Task(own, tmp_path / str(number), {}) for number, own in enumerate(jobs)]
     results = train.train_together(tasks, silent, caches=tmp_path)
-    for number in (0, 3):
-        alone = train.train(job(number, MESHES[1]), tmp_path / f'alone{number}', {}, silent)
-        assert results[number]['packed'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
-        assert_close(numbers(results[number]), numbers(alone))
+    alone = train.train(job(3, MESHES[1]), tmp_path / 'alone', {}, silent)
+    assert results[3]['packed'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
+    assert_close(numbers(results[3]), numbers(alone))
