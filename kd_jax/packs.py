@@ -31,6 +31,7 @@ STATE_BYTES = 2**30  # of the stacked states; their gradients take about as much
 DATA_BYTES = 2**31  # of the training sets, where each run has its own
 TEMPORARY_BYTES = 2**32  # what a vmapped program may need beside its arguments, or it is not tried
 TRIAL_SECONDS = 0.2  # that each way is timed, at least twice
+SHORT = 1000  # steps of all runs: shorter packs are mapped without being timed
 WORTH = 2.0  # times what compiling takes: shorter packs are not timed by both ways
 OWN = ('analyses', 'networks', 'optimizer', 'terms')
 

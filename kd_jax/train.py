@@ -192,6 +192,8 @@ def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
         by = _noted(members)
     elif jax.process_count() > 1 or job.mesh.shape['stack'] > 1:
         by = 'vmap'
+    elif size * (job.total_steps - done) < packs.SHORT:
+        by = 'map'
     else:
         states = [member.state for member in members]
         key = packs.structure(job.config, job.where), size, read.shared

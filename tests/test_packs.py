@@ -209,6 +209,7 @@ def test_auto_measures_once_and_a_pack_that_goes_on_does_not_change_its_way(alon
         return 'map'
 
     monkeypatch.setattr(packs, 'fastest', measured)
+    monkeypatch.setattr(packs, 'SHORT', 2 * 10)
     plan = planned('auto')
     runs = of(plan, 'teacher')
     with pytest.raises(train.Preempted):
@@ -219,6 +220,9 @@ def test_auto_measures_once_and_a_pack_that_goes_on_does_not_change_its_way(alon
         np.testing.assert_array_equal(states.step, [train.TRIAL] * 2)
     assert packed(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
     assert_same_runs(workdir, alone, runs)
+    monkeypatch.setattr(packs, 'SHORT', 2 * 10 + 1)
+    execute(plan, tmp_path / 'short', runs=runs)
+    assert len(timed) == 1
 
 
 @pytest.fixture
