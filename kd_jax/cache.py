@@ -21,7 +21,8 @@ from kd_jax.data import augment, pipeline
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
 from kd_jax.metrics import flat
-from kd_jax.recipe import Path, Recipe
+from kd_jax.network import Path
+from kd_jax.recipe import Recipe
 from kd_jax.recording import Recording, View
 from kd_jax.store import Store
 

@@ -16,7 +16,7 @@ from orbax.checkpoint import v1 as ocp
 from kd_jax import distributed
 from kd_jax.errors import UserError, suggest
 from kd_jax.metrics import flat
-from kd_jax.recipe import Network
+from kd_jax.network import Network
 from kd_jax.step import State
 
 KEEP = 2

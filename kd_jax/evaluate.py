@@ -12,7 +12,8 @@ from kd_jax import initialize, metrics, sharding, step
 from kd_jax.data import pipeline, stream
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError, suggest
-from kd_jax.recipe import Path, Recipe
+from kd_jax.network import Path
+from kd_jax.recipe import Recipe
 
 Variables = Mapping[str, Any]
 KEYS = ('logits', 'labels', 'teacher')

@@ -21,7 +21,7 @@ from kd_jax import checkpoint, sharding, step, torch_weights
 from kd_jax.data import pipeline
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, variable_shapes
-from kd_jax.recipe import Network
+from kd_jax.network import Network
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
@@ -32,7 +32,7 @@ def chosen(job: Job, name: str) -> Network:
     Raises:
       UserError: no such network; or one with copies, or fed by another network.
     """
-    known = {network.name: network for network in job.recipe.networks if network.update != 'frozen'}
+    known = {network.name: network for network in job.recipe.moving}
     if not name and len(known) == 1:
         name = next(iter(known))
     if name not in known:

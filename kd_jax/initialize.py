@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from kd_jax import optimizers, step
 from kd_jax.errors import UserError, suggest
-from kd_jax.recipe import Network, Normalize, Path, Recipe
+from kd_jax.network import Network, Normalize, Path
+from kd_jax.recipe import Recipe
 from kd_jax.step import Context, State, Tree
 
 
@@ -66,7 +67,7 @@ def init_state(
     context = check(recipe, batch)
     key = jax.random.key(seed)
     inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
-    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.networks})(key)
+    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.owners})(key)
     for name, tree in (loaded or {}).items():
         every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
     for network in recipe.networks:
@@ -97,12 +98,19 @@ def check(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -
         check_paths(network.inputs, context, place)
         with explained(f'{place} does not take {_shown(network.inputs, context)}'):
             context = {**context, network.name: shapes(network, context)[1]}
-    for network in [network for network in recipe.networks if network.update == 'ema']:
+    for network in [network for network in recipe.networks if network.of]:
         own, source = (shapes(n, context)[0] for n in (network, recipe.network(network.of)))
-        if own != source:
+        if own == source:
+            continue
+        if network.update == 'shared':
+            read = _shown(network.inputs, context)
             raise UserError(
-                f"{where}, network '{network.name}' averages '{network.of}': give it the same model and copies."
+                f"{where}, network '{network.name}' shares the parameters of '{network.of}', which are of other shapes "
+                f'for {read}.'
             )
+        raise UserError(
+            f"{where}, network '{network.name}' averages '{network.of}': give it the same model and copies."
+        )
     for term in recipe.terms:
         place = f"{where}, term '{term.name}'"
         check_paths(term.paths(), context, place)

@@ -16,7 +16,8 @@ from kd_jax.data import splits as data_splits
 from kd_jax.errors import UserError, suggest
 from kd_jax.evaluate import Evaluator
 from kd_jax.models.adapters import Pretrained
-from kd_jax.recipe import Path, Recipe
+from kd_jax.network import Network, Path
+from kd_jax.recipe import Recipe
 from kd_jax.recording import View
 from kd_jax.step import Context
 
@@ -203,11 +204,11 @@ def read_paths(read: Any, where: str) -> Path | tuple[Path, ...]:
     return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
 
 
-def parameters(job: Job, network: recipes.Network) -> int:
+def parameters(job: Job, network: Network) -> int:
     """How many parameters a network has, its copies counted."""
     return sum(a.size for a in jax.tree.leaves(variable_shapes(job, network).get('params', {})))
 
 
-def variable_shapes(job: Job, network: recipes.Network) -> Any:
+def variable_shapes(job: Job, network: Network) -> Any:
     """The shapes of a network's variables."""
     return initialize.shapes(network, job.context)[0]

@@ -30,7 +30,7 @@ def load_networks(job: Job, sources: Mapping[str, pathlib.Path], known: dict[Any
     """
     known = {} if known is None else known
     loaded = {}
-    for network in job.recipe.networks:
+    for network in job.recipe.owners:
         if not network.init and not isinstance(network.module, Pretrained):
             continue
         run, _, source = network.init.removeprefix('run:').partition('/')

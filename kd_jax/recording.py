@@ -20,7 +20,8 @@ from kd_jax.data import pipeline, stream
 from kd_jax.data.images import Images
 from kd_jax.data.sources import Arrays
 from kd_jax.errors import UserError
-from kd_jax.recipe import Network, Path, Recipe
+from kd_jax.network import Network, Path
+from kd_jax.recipe import Recipe
 from kd_jax.store import Layout, Store, layout
 
 View = Callable[[Mapping[str, jax.Array], jax.Array, jax.Array], dict[str, jax.Array]]

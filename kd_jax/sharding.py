@@ -12,7 +12,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kd_jax.errors import UserError, suggest
-from kd_jax.recipe import Network, Recipe
+from kd_jax.network import Network
+from kd_jax.recipe import Recipe
 
 AXES = ('data', 'fsdp', 'stack')
 BATCH_AXES = ('data', 'fsdp')

@@ -12,7 +12,8 @@ from kd_jax import hyperparameters, optimizers, sharding
 from kd_jax.data.pipeline import RECORDED
 from kd_jax.errors import UserError
 from kd_jax.keys import fold_in_name
-from kd_jax.recipe import Network, Normalize, Path, Recipe, Term
+from kd_jax.network import Network, Path
+from kd_jax.recipe import Recipe, Term
 
 Tree = Any
 Context = Mapping[str, Mapping[str, jax.Array]]
@@ -46,8 +47,7 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     low = network.compute_dtype != 'float32'
 
     def one(variables, key, *inputs):
-        if network.normalize:
-            inputs = (normalized(inputs[0], network.normalize), *inputs[1:])
+        inputs = network.normalized(inputs)
         params = variables.get('params', {})
         if low:
             params, inputs = _cast((params, inputs), network.compute_dtype)
@@ -64,14 +64,6 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     return jax.vmap(one, in_axes=axes)(variables, jax.random.split(key, network.copies), *inputs)
 
 
-def normalized(image: jax.Array, normalize: Normalize) -> jax.Array:
-    """Images as a network expects them: [..., channels], or of any shape where there is one mean alone."""
-    mean, std = (jnp.asarray(numbers, image.dtype) for numbers in (normalize.mean, normalize.std))
-    if mean.size not in (1, image.shape[-1]):
-        raise ValueError(f'normalize has {mean.size} means, but the input has {image.shape[-1]} channels')
-    return (image - mean) / std
-
-
 def _cast(tree: Tree, dtype: str) -> Tree:
     """The tree with its floating-point arrays in another precision."""
     return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
@@ -81,16 +73,22 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
     """Networks that no gradient passes: not trained, and fed by nothing that is."""
     inside: set[str] = set()
     for network in recipe.networks:
-        if network.update == 'sgd' or inside & {path.source for path in network.inputs}:
+        trains = network.optimizer is not None and not network.constant
+        if trains or inside & {path.source for path in network.inputs}:
             inside.add(network.name)
     return tuple(network for network in recipe.networks if network.name not in inside)
 
 
 def recordable(recipe: Recipe) -> tuple[Network, ...]:
     """Frozen networks fed by the batch alone: a batch may carry their outputs, and then they do not run."""
-    fixed = outside_gradient(recipe)
-    ema = {network.name for network in fixed if network.update == 'ema'}
-    return tuple(n for n in fixed if n.update == 'frozen' and not ema & {path.source for path in n.inputs})
+    found: list[Network] = []
+    changing: set[str] = set()
+    for network in outside_gradient(recipe):
+        if network.update == 'frozen' and not changing & {path.source for path in network.inputs}:
+            found.append(network)
+        else:
+            changing.add(network.name)
+    return tuple(found)
 
 
 def opened(batch: Mapping[str, Any], recipe: Recipe) -> Context:
@@ -107,14 +105,18 @@ def opened(batch: Mapping[str, Any], recipe: Recipe) -> Context:
 def run_networks(
     networks: Iterable[Network], variables: Mapping[str, Tree], context: Context, key: jax.Array, train: bool
 ) -> tuple[Context, dict[str, Tree]]:
-    """The context with the networks' activations added, and the collections they updated. Only 'sgd' ones train."""
+    """The context with the networks' activations added, and the collections they updated.
+
+    In training, only those with an optimizer run as in training; where one shares another's, the other's batch counts.
+    """
     updated = {}
     for network in networks:
-        own = train and network.update == 'sgd'
-        inputs = [read(context, path) for path in network.inputs]
-        out, changed = forward(network, variables[network.name], inputs, fold_in_name(key, network.name), own)
+        own = train and network.optimizer is not None
+        inputs, owned = [read(context, path) for path in network.inputs], variables[network.owner]
+        owned = jax.lax.stop_gradient(owned) if network.constant else owned
+        out, changed = forward(network, owned, inputs, fold_in_name(key, network.name), own)
         context = {**context, network.name: out}
-        if own:
+        if own and network.update == 'sgd':
             updated[network.name] = changed
     return context, updated
 
@@ -181,7 +183,7 @@ def reduce(term: Term, recipe: Recipe, context: Context, array: jax.Array) -> tu
 def trained_copies(term: Term, recipe: Recipe) -> int:
     """The number of stacked trained networks that the term teaches, 0 for a single one."""
     sources = {path.source for path in term.paths() if not path.stop}
-    return max((n.copies for n in recipe.trained if n.name in sources), default=0)
+    return max((n.copies for n in recipe.networks if n.name in sources and n.optimizer and not n.constant), default=0)
 
 
 def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[State, Metrics]]:

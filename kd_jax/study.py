@@ -13,7 +13,7 @@ from typing import Any
 from kd_jax import checkpoint, distributed, metrics, packs, torch_weights, train
 from kd_jax.errors import UserError, suggest
 from kd_jax.job import Job, prepare, variable_shapes
-from kd_jax.recipe import Network
+from kd_jax.network import Network
 from kd_jax.workdir import Workdir
 
 KEYS = ('name', 'pack', 'runs', 'seeds', 'text', 'title')
@@ -149,8 +149,7 @@ def _check_init(network: Network, job: Job, ready: Mapping[str, Job]) -> None:
         checkpoint.load_network(network, pathlib.Path(network.init), '', own, where)
         return
     name, _, source = network.init.removeprefix('run:').partition('/')
-    moving = [n for n in ready[name].recipe.networks if n.update != 'frozen']
-    there = {n.name: variable_shapes(ready[name], n) for n in moving}
+    there = {n.name: variable_shapes(ready[name], n) for n in ready[name].recipe.moving}
     checkpoint.source_for(network, source, there, own, where, f"run '{name}'")
 
 

@@ -13,7 +13,7 @@ import flax.traverse_util
 
 from kd_jax import checkpoint, torch_files
 from kd_jax.errors import UserError
-from kd_jax.recipe import Network
+from kd_jax.network import Network
 
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'embedding': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
 TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}

@@ -14,7 +14,7 @@ from kd_jax import initialize, losses, models, program, train
 from kd_jax.checkpoint import Checkpoints
 from kd_jax.data.sources import Source
 from kd_jax.job import prepare
-from kd_jax.recipe import Path
+from kd_jax.network import Path
 
 MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3

@@ -12,15 +12,16 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from kd_jax import models, recipe
+from kd_jax import models
 from kd_jax.checkpoint import Checkpoints, disk_errors, load_network, source_for
 from kd_jax.errors import UserError
+from kd_jax.network import Network
 from kd_jax.step import State
 
 # Orbax leaves coroutines unawaited when a part of a checkpoint cannot be read.
 pytestmark = pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning')
 MODULE = models.mlp(hidden=(4,), num_classes=3)
-NETWORK = recipe.Network('teacher', MODULE, (), update='frozen', init='run:first')
+NETWORK = Network('teacher', MODULE, (), update='frozen', init='run:first')
 
 
 def variables(seed, width=4):
@@ -78,15 +79,15 @@ def test_a_trained_network_without_parameters_comes_back_too(tmp_path, assert_bi
 
 
 def test_a_part_of_another_runs_network_is_taken_alone(saved, assert_bitwise):
-    classifier = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('head',))
+    classifier = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('head',))
     own = classifier.module.init(jax.random.key(5), jnp.zeros((1, 4)))
     loaded = load_network(classifier, saved, 'net', own, 'here')
     assert set(loaded['params']) == {'head'}
     assert_bitwise(loaded['params']['head'], variables(2)['params']['head'])
-    whole = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first')
+    whole = Network('classifier', models.classifier(num_classes=3), (), init='run:first')
     with pytest.raises(UserError, match='missing here'):
         load_network(whole, saved, 'net', own, 'here')
-    other = recipe.Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('fc',))
+    other = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('fc',))
     with pytest.raises(UserError, match=r"here has no module 'fc' to take from there\. Known: head"):
         load_network(other, saved, 'net', own, 'here')
 
@@ -233,17 +234,17 @@ def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
 
 
 def test_fresh_modules_are_left_out_and_need_not_fit():
-    fresh = recipe.Network('teacher', MODULE, (), fresh=('head',))
+    fresh = Network('teacher', MODULE, (), fresh=('head',))
     there = {'net': models.mlp(hidden=(4,), num_classes=9).init(jax.random.key(0), jnp.zeros((1, 5)))}
     assert source_for(fresh, '', there, variables(0), 'here', 'there') == 'net'
     with pytest.raises(UserError, match=r'params/head/bias is \(9,\) there and \(3,\) here'):
         source_for(NETWORK, '', there, variables(0), 'here', 'there')
-    haed = recipe.Network('teacher', MODULE, (), fresh=('haed',))
+    haed = Network('teacher', MODULE, (), fresh=('haed',))
     with pytest.raises(UserError, match=r"no module 'haed' to start fresh. Did you mean 'head'\?"):
         source_for(haed, '', there, variables(0), 'here', 'there')
 
 
 def test_a_loaded_network_has_no_fresh_modules(teachers):
-    fresh = recipe.Network('teacher', MODULE, (), fresh=('head',))
+    fresh = Network('teacher', MODULE, (), fresh=('head',))
     got = load_network(fresh, teachers, 'wide', variables(0, width=6), 'here')
     assert set(got['params']) == {'dense1'}

@@ -20,8 +20,9 @@ CONFIGS = {
     if 'c.' in cells[4]
 }
 CONNECTORS = (
-    'classifier', 'connector', 'embedding', 'fusion', 'gate', 'masked_generator', 'memory_bank', 'noise', 'paraphraser',
-    'projector', 'top_k', 'translator', 'variational',
+    'classifier', 'connector', 'discriminator', 'embedding', 'fusion', 'gate', 'gated_average', 'generator',
+    'masked_generator', 'memory_bank', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'recall',
+    'stroke_points', 'top_k', 'translator', 'variational',
 )  # fmt: skip
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -74,14 +75,15 @@ def test_all_methods_train_together_for_two_steps(quick_compilation):
         state, metrics = train_step(state, made.hparams, frozen, BATCH)
     assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
     assert set(metrics) == {term.name for term in made.terms} | {'loss', 'grad_norm'}
-    assert {'teacher', 'teachers', 'classifier', 'top'} == set(frozen)
+    assert {'teacher', 'teachers', 'classifier', 'strokes', 'top'} == set(frozen)
 
     def moved(a, b):
         return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), a, b)))
 
     still = {name for name in state.params if not moved(before.params[name], state.params[name])}
-    assert still == {'noisy'}  # has no parameters
-    assert moved(before.collections['bank_t'], state.collections['bank_t'])
+    assert still == {'noisy', 'past', 'united'}  # have no parameters
+    for name in ('bank_t', 'past'):
+        assert moved(before.collections[name], state.collections[name])
 
 
 def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 from kd_jax import initialize, recipe, step
 from kd_jax.errors import UserError
 from kd_jax.evaluate import BATCH_SIZE, Evaluator
-from kd_jax.recipe import Path
+from kd_jax.network import Path
 
 NETWORKS = {
     'student': {'model': 'mlp', 'hidden': [], 'num_classes': 3},

@@ -11,6 +11,7 @@ import safetensors.numpy
 from experiments import export as command
 from kd_jax import export, job, recipe, step, study, torch_weights
 from kd_jax.errors import UserError
+from kd_jax.network import Network
 from kd_jax.workdir import Workdir
 
 RNG = np.random.default_rng(0)
@@ -73,7 +74,7 @@ def test_an_exported_student_runs_without_this_code_on_batches_of_any_size(workd
         np.testing.assert_allclose(out['three'], expected[:3], rtol=1e-4, atol=1e-5)
     weights = safetensors.numpy.load_file(tmp_path / 'weights.safetensors')
     assert weights['conv2.weight'].shape == (4, 3, 3, 3)
-    start = recipe.Network('student', network.module, (), init='torch:x')
+    start = Network('student', network.module, (), init='torch:x')
     again = torch_weights.load(start, str(tmp_path / 'weights.safetensors'), variables, 'here')
     jax.tree.map(np.testing.assert_array_equal, again, variables)
 

@@ -3,7 +3,7 @@ import pytest
 from kd_jax import recipe
 from kd_jax.errors import UserError
 from kd_jax.models import mlp
-from kd_jax.recipe import Path
+from kd_jax.network import Path
 
 
 def config(**changes):

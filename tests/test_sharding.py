@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from kd_jax import initialize, sharding
 from kd_jax import recipe as recipes
 from kd_jax.errors import UserError
+from kd_jax.network import Network
 
 BATCH = {'image': jax.ShapeDtypeStruct((8, 96), jnp.float32), 'label': jax.ShapeDtypeStruct((8,), jnp.int32)}
 
@@ -53,7 +54,7 @@ def test_fsdp_splits_the_largest_axis_of_parameters_and_of_their_moments_and_lea
 
 
 def test_fsdp_takes_the_largest_axis_that_it_divides():
-    network = recipes.Network('a', None, (), sharding='fsdp')
+    network = Network('a', None, (), sharding='fsdp')
     sizes = [(96, 128), (96, 129), (97, 129), (4, 4, 512, 500), (64, 63)]
     shapes = [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]
     placed = sharding.variables_sharding(network, mesh(data=2, fsdp=3), shapes)

@@ -10,6 +10,7 @@ from kd_jax import initialize
 from kd_jax import recipe as recipes
 from kd_jax import step as steps
 from kd_jax.errors import UserError
+from kd_jax.network import Path
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -360,7 +361,7 @@ def test_a_network_may_compute_in_another_precision_than_the_run():
 
 def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
     context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
-    read = steps.read(context, (recipes.Path('a', 'x'), recipes.Path('b', 'x')))
+    read = steps.read(context, (Path('a', 'x'), Path('b', 'x')))
     np.testing.assert_array_equal(read[:, 0, 0], [0.0, 1.0])
 
 
@@ -447,7 +448,7 @@ def test_copies_learn_from_a_loss_between_examples_each_for_itself():
 
 
 def test_a_mask_of_examples_holds_for_every_position_of_their_maps():
-    network, term = recipes.Path('a', 'x'), recipe_of({'a': SMALL}, {'m': {**hard('a'), 'mask': 'batch.labelled'}})
+    network, term = Path('a', 'x'), recipe_of({'a': SMALL}, {'m': {**hard('a'), 'mask': 'batch.labelled'}})
     context = {'batch': {'labelled': jnp.array([1.0, 0.0])}, network.source: {}}
     array = jnp.arange(8.0).reshape(2, 2, 2)
     summed, count = steps.reduce(term.terms[0], term, context, array)

@@ -16,6 +16,7 @@ import safetensors.numpy
 from kd_jax import models, recipe, study, torch_files, torch_weights
 from kd_jax.errors import UserError
 from kd_jax.models.resnet import ResNet
+from kd_jax.network import Network
 from kd_jax.workdir import Workdir
 
 REFERENCE = pathlib.Path(__file__).parent / 'torch_reference'
@@ -62,7 +63,7 @@ def test_a_network_with_weights_of_pytorch_gives_what_it_gave_there(name, expect
     module, size = MODULES[name]
     state = {key: np.asarray(array) for key, array in reference_state(expected, name).items()}
     safetensors.numpy.save_file(state, tmp_path / 'weights.safetensors')
-    network = recipe.Network('teacher', module, ())
+    network = Network('teacher', module, ())
     variables = torch_weights.load(network, str(tmp_path / 'weights.safetensors'), shapes_of(module, size), 'c')
     out = jax.device_get(jax.jit(module.apply)(variables, FORMULA['image'](size)))
     compared = {key: array for key, array in expected.items() if key.startswith(f'{name}/') and 'shapes' not in key}

@@ -4,6 +4,7 @@ Positional parameters are paths in a config, keyword-only ones are hyperparamete
 each other takes arrays that lead with the batch, and the term's mask as the keyword `where`.
 """
 
+from kd_jax.losses.adversarial import class_imbalance, deceive, inactivity, judge
 from kd_jax.losses.contrastive import crd, info_nce
 from kd_jax.losses.correlations import dist, kendall, mlld
 from kd_jax.losses.decoupled import dkd
@@ -19,6 +20,7 @@ from kd_jax.losses.features import (
 )
 from kd_jax.losses.layers import fsp, ickd, kdsvd
 from kd_jax.losses.logits import cross_entropy, hard_kd, kd, mse, teacher_free
+from kd_jax.losses.peers import class_wise, codistillation, kdcl, progressive
 from kd_jax.losses.relations import (
     cka,
     correlation_congruence,
@@ -31,8 +33,9 @@ from kd_jax.losses.teachers import confident_kd, gated_kd
 from kd_jax.losses.top_k import kd_top_k
 
 __all__ = [
-    'activation_boundaries', 'attention_transfer', 'cka', 'confident_kd', 'correlation_congruence', 'cosine', 'crd',
-    'cross_entropy', 'dist', 'dkd', 'factor_transfer', 'fsp', 'gated_kd', 'hard_kd', 'hierarchical_context', 'ickd',
-    'info_nce', 'kd', 'kd_top_k', 'kdsvd', 'kendall', 'mlld', 'mse', 'nst', 'ofd', 'pkt', 'rkd_angle', 'rkd_distance',
-    'similarity_preserving', 'teacher_free', 'vid',
+    'activation_boundaries', 'attention_transfer', 'cka', 'class_imbalance', 'class_wise', 'codistillation',
+    'confident_kd', 'correlation_congruence', 'cosine', 'crd', 'cross_entropy', 'deceive', 'dist', 'dkd',
+    'factor_transfer', 'fsp', 'gated_kd', 'hard_kd', 'hierarchical_context', 'ickd', 'inactivity', 'info_nce',
+    'judge', 'kd', 'kd_top_k', 'kdcl', 'kdsvd', 'kendall', 'mlld', 'mse', 'nst', 'ofd', 'pkt', 'progressive',
+    'rkd_angle', 'rkd_distance', 'similarity_preserving', 'teacher_free', 'vid',
 ]  # fmt: skip

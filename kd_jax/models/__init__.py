@@ -11,6 +11,7 @@ from kd_jax.models.connectors import Classifier as classifier
 from kd_jax.models.connectors import Connector as connector
 from kd_jax.models.connectors import Fusion as fusion
 from kd_jax.models.connectors import Gate as gate
+from kd_jax.models.connectors import GatedAverage as gated_average
 from kd_jax.models.connectors import MaskedGenerator as masked_generator
 from kd_jax.models.connectors import Noise as noise
 from kd_jax.models.connectors import Paraphraser as paraphraser
@@ -19,7 +20,13 @@ from kd_jax.models.connectors import Translator as translator
 from kd_jax.models.connectors import Variational as variational
 from kd_jax.models.embeddings import Embedding as embedding
 from kd_jax.models.embeddings import MemoryBank as memory_bank
+from kd_jax.models.embeddings import Recall as recall
+from kd_jax.models.generator import Generator as generator
 from kd_jax.models.mlp import MLP as mlp
+from kd_jax.models.opponents import PGD as pgd
+from kd_jax.models.opponents import Discriminator as discriminator
+from kd_jax.models.pointnet import PointNet as pointnet
+from kd_jax.models.pointnet import StrokePoints as stroke_points
 from kd_jax.models.resnet import cifar_resnet, resnet
 from kd_jax.models.top_k import TopK as top_k
 from kd_jax.models.vgg import VGG as vgg
@@ -39,9 +46,10 @@ wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2 = (
 vgg8, vgg11, vgg13, vgg16, vgg19 = (functools.partial(vgg, depth=depth) for depth in (8, 11, 13, 16, 19))
 
 __all__ = [
-    'cifar_resnet', 'classifier', 'cnn', 'connector', 'embedding', 'fusion', 'gate', 'masked_generator',
-    'memory_bank', 'mlp', 'noise', 'paraphraser', 'projector', 'resnet', 'resnet8', 'resnet8x4', 'resnet14',
-    'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101',
-    'resnet110', 'resnet152', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19',
+    'cifar_resnet', 'classifier', 'cnn', 'connector', 'discriminator', 'embedding', 'fusion', 'gate',
+    'gated_average', 'generator', 'masked_generator', 'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd',
+    'pointnet', 'projector', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20',
+    'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152',
+    'stroke_points', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19',
     'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

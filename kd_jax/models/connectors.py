@@ -207,6 +207,17 @@ class Gate(nn.Module):
         return {'weights': nn.softmax(nn.Dense(self.teachers, kernel_init=nn.initializers.zeros, name='gate')(x))}
 
 
+class GatedAverage(nn.Module):
+    """The gate of ONE: the branches' logits averaged with weights of each example (Lan et al. 2018, equation 4)."""
+
+    @nn.compact
+    def __call__(self, weights: jax.Array, *logits: jax.Array, train: bool = False) -> Activations:
+        """Args: weights: [batch, branches]; logits: of each branch, [batch, num_classes]. Returns: logits, as each."""
+        if weights.shape[-1] != len(logits):
+            raise UserError(f'there are {len(logits)} branches, but {weights.shape[-1]} weights')
+        return {'logits': jnp.einsum('bn,nbc->bc', weights, jnp.stack(logits))}
+
+
 class Noise(nn.Module):
     """Noisy teachers: in training the logits of some examples are multiplied by 1 + Gaussian noise.
 

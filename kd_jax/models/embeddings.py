@@ -1,4 +1,4 @@
-"""Embeddings to be contrasted (CRD), and the bank that remembers them."""
+"""What remembers examples: the bank of embeddings to be contrasted (CRD), and earlier predictions (PS-KD)."""
 
 import flax.linen as nn
 import jax
@@ -62,6 +62,28 @@ class MemoryBank(nn.Module):
             kept = self.momentum * bank.value[ids] + (1.0 - self.momentum) * jax.lax.stop_gradient(embedding)
             kept /= jnp.maximum(jnp.linalg.norm(kept, axis=-1, keepdims=True), 1e-12)
             bank.value = bank.value.at[ids].set(kept.astype(bank.value.dtype))
+        return out
+
+
+class Recall(nn.Module):
+    """What a network said of each example when it last saw it; zeros at first (Kim et al. 2021, PS-KD, section 3.2).
+
+    Read by id and then written anew in every training step; the collection 'recall' of a network that is declared as a
+    trained one, for those alone change: dict(model='recall', input=['~student.logits', 'batch.id'], examples=60000).
+
+    Attributes:
+      examples: how many there are; their ids must be below.
+    """
+
+    examples: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Args: x: [batch, num_classes]; ids: [batch]. Returns: logits, as x, of the last time."""
+        kept = self.variable('recall', 'logits', jnp.zeros, (self.examples, *x.shape[1:]), x.dtype)
+        out = {'logits': kept.value[ids]}
+        if train:
+            kept.value = kept.value.at[ids].set(jax.lax.stop_gradient(x))
         return out
 
 
