@@ -25,6 +25,14 @@ def assert_bitwise():
     return compare
 
 
+@pytest.fixture(scope='module')
+def quick_compilation():
+    """For modules of many small programs that run once: compiling them is what takes the time."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
 @pytest.fixture(scope='session')
 def image_files(tmp_path_factory):
     """A directory with the TFDS data set 'squares', prepared as TFDS prepares its own: `prepare_squares`."""

@@ -12,6 +12,8 @@ from ml_collections import ConfigDict
 
 from kd_jax import initialize, losses, recipe, step
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 PAGE = (DOCS / 'methods.md').read_text()
 CONFIGS = {
@@ -59,14 +61,7 @@ def test_the_config_of_a_method_is_accepted(method):
     assert set(initialize.check(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
 
 
-@pytest.fixture
-def quick_compilation():
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
-
-
-def test_all_methods_train_together_for_two_steps(quick_compilation):
+def test_all_methods_train_together_for_two_steps():
     # A memory bank of the page's size is large for a test.
     made = recipe.parse(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
     state, frozen = initialize.init_state(made, BATCH, seed=0)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from kd_jax.losses.arrays import Mask, wide
+from kd_jax.losses.arrays import Mask, check_batch, valid, wide
 
 
 def judge(student: jax.Array, target: jax.Array) -> jax.Array:
@@ -45,9 +45,11 @@ def class_imbalance(logits: jax.Array, *, where: Mask = None) -> jax.Array:
       where: [batch], which examples count.
     Returns:
       nats, one value for the batch.
+    Raises:
+      UserError: fewer than 2 examples.
     """
-    p = jax.nn.softmax(wide(logits))
-    counts = jnp.ones(len(p), p.dtype) if where is None else (where > 0).astype(p.dtype)
+    check_batch(logits, logits)
+    p, counts = jax.nn.softmax(wide(logits)), valid(logits, where)
     total = jnp.sum(counts)
     mean = jnp.sum(jnp.where(counts[:, None] > 0, p, 0.0), axis=0) / jnp.where(total > 0, total, 1.0)
     return jnp.log(p.shape[-1]) + jnp.sum(jax.scipy.special.xlogy(mean, mean))

@@ -7,30 +7,30 @@ import jax.numpy as jnp
 
 from kd_jax.errors import UserError
 from kd_jax.hyperparameters import Fraction, Positive
-from kd_jax.losses.arrays import Mask, check_batch, check_classes, product, valid, wide
+from kd_jax.losses.arrays import Mask, check_batch, check_classes, check_logits, product, valid, wide
 from kd_jax.losses.logits import cross_entropy, kd
 
 
-def codistillation(logits: jax.Array, *, t: Positive = 1.0) -> jax.Array:
-    """`kd` of each of several networks from the mean distribution of the others, which are constants.
+def codistillation(student: jax.Array, target: jax.Array, *, t: Positive = 1.0) -> jax.Array:
+    """`kd` of each of several networks from the mean distribution of the others.
 
     Anil et al. (2018), algorithm 1, with predictions that are never stale; of two networks, deep mutual learning
     (Zhang et al. 2018, equations 4 and 5). Where the copies differ in more than their initial weights, write two `kd`
     terms with '~peer.logits' instead.
 
     Args:
-      logits: of a network with copies, [copies, ..., num_classes].
+      student: logits of a network with copies, [copies, ..., num_classes].
+      target: the same as constants, '~students.logits'.
       t: temperature.
     Returns:
       nats per copy and example, [copies, ...].
     Raises:
-      UserError: fewer than two copies.
+      UserError: fewer than two copies, or of another shape than the target.
     """
-    count = logits.shape[0]
-    if logits.ndim < 3 or count < 2:
-        raise UserError(f'it needs a network with 2 or more copies, not logits {list(logits.shape)}')
-    fixed = jax.lax.stop_gradient(logits)
-    each = [kd(logits[i], jnp.concatenate([fixed[:i], fixed[i + 1 :]]), t=t) for i in range(count)]
+    if student.ndim < 3 or student.shape[0] < 2 or student.shape != target.shape:
+        shapes = f'{list(student.shape)} and {list(target.shape)}'
+        raise UserError(f'it needs twice the logits of one network with 2 or more copies, not {shapes}')
+    each = [kd(own, jnp.concatenate([target[:i], target[i + 1 :]]), t=t) for i, own in enumerate(student)]
     return jnp.stack(each)
 
 
@@ -68,34 +68,38 @@ def kdcl(
     return kd(student, jnp.broadcast_to(best, student.shape), t=t)
 
 
-def class_wise(logits: jax.Array, labels: jax.Array, *, t: Positive = 4.0, where: Mask = None) -> jax.Array:
-    """`kd` of each example from the mean distribution of the others of its class in the batch, which are constants.
+def class_wise(
+    student: jax.Array, target: jax.Array, labels: jax.Array, *, t: Positive = 4.0, where: Mask = None
+) -> jax.Array:
+    """`kd` of each example from the mean distribution of the others of its class in the batch.
 
     Class-wise self-distillation (Yun et al. 2020, CS-KD, equation 2, t = 4). The paper draws one other example of the
     class for each; here those of the batch serve, so a batch should be larger than the number of classes. An example
     that is alone in its class gives 0.
 
     Args:
-      logits: [batch, num_classes].
+      student: logits, [batch, num_classes].
+      target: the same as constants, '~student.logits'.
       labels: integers, [batch].
       t: temperature.
       where: [batch], which examples are taught and teach.
     Returns:
       nats per example, [batch].
     Raises:
-      UserError: fewer than 2 examples, or not one label for each.
+      UserError: fewer than 2 examples, other numbers of classes, or not one label for each example.
     """
-    check_batch(logits, labels)
-    counts = valid(logits, where)
+    check_logits(student, target)
+    check_batch(student, labels)
+    counts = valid(student, where)
     same = (labels[:, None] == labels[None, :]) & ~jnp.eye(len(labels), dtype=bool)
     same = same * counts[:, None] * counts[None, :]
     others = jnp.sum(same, axis=1)
     taught = (others > 0)[:, None]
-    said = jnp.where(counts[:, None] > 0, jax.nn.softmax(jax.lax.stop_gradient(wide(logits)) / t), 0.0)
+    said = jnp.where(counts[:, None] > 0, jax.nn.softmax(wide(target) / t), 0.0)
     mean = product(same, said.T) / jnp.where(taught, others[:, None], 1.0)
     # The mean as logits that `kd` softens to it again; probabilities that underflowed stay finite.
-    target = t * jnp.log(jnp.maximum(jnp.where(taught, mean, 1.0), jnp.finfo(mean.dtype).tiny))
-    return jnp.where(taught[:, 0], kd(jnp.where(taught, logits, 0.0), target, t=t), 0.0)
+    wanted = t * jnp.log(jnp.maximum(jnp.where(taught, mean, 1.0), jnp.finfo(mean.dtype).tiny))
+    return jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0)
 
 
 def progressive(logits: jax.Array, target: jax.Array, labels: jax.Array, *, alpha: Fraction = 0.8) -> jax.Array:

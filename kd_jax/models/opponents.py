@@ -62,9 +62,8 @@ class PGD:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.epsilon < 0 or self.size <= 0:
-            raise UserError(
-                f'steps ({self.steps}) and size ({self.size}) must be above 0, epsilon ({self.epsilon}) too'
-            )
+            given = f'steps={self.steps}, size={self.size}, epsilon={self.epsilon}'
+            raise UserError(f'steps and size must be above 0 and epsilon not below, not {given}')
 
     def init(self, rngs: Any, image: jax.Array, target: jax.Array, *, train: bool = False) -> Mapping[str, Any]:
         return self.network.module.init(rngs, *self.network.normalized((image,)), train=False)
