@@ -39,7 +39,9 @@ def mnist() -> Source:
 
 
 @functools.cache
-def mnist_pairs(*, train: int = 50_000, valid: int = 0, test: int = 10_000, sources: int = 50_000) -> Source:
+def mnist_pairs(
+    *, train: int = 50_000, valid: int = 0, test: int = 10_000, sources: int = 50_000, shrink: int = 1
+) -> Source:
     """Two MNIST digits side by side, image [.., 28, 56] uint8, label 10 * left + right in [0, 100).
 
     Classes are balanced to within one example, and the draw is fixed. No digit is shared between splits: training pairs
@@ -51,12 +53,15 @@ def mnist_pairs(*, train: int = 50_000, valid: int = 0, test: int = 10_000, sour
       valid: number of validation pairs.
       test: number of test pairs.
       sources: number of images that training pairs are made of, at most 50,000; fewer make a harder task.
+      shrink: 1, 2 or 4: a pixel is the mean of so many in both directions, and the image so much smaller.
     Raises:
-      UserError: `sources` reaches into the images of the validation pairs.
+      UserError: `sources` reaches into the images of the validation pairs, or `shrink` is another number.
     """
     digits, pool = mnist(), 50_000
     if not 10 <= sources <= pool:
         raise UserError(f'data.sources is {sources}, but must lie between 10 and {pool}.')
+    if shrink not in (1, 2, 4):
+        raise UserError(f'data.shrink is {shrink}, but must be 1, 2 or 4.')
 
     def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
         images, labels = arrays['image'][chosen], arrays['label'][chosen]
@@ -66,7 +71,11 @@ def mnist_pairs(*, train: int = 50_000, valid: int = 0, test: int = 10_000, sour
         sizes = np.bincount(labels, minlength=10)
         starts = np.cumsum(sizes) - sizes
         halves = [by_digit[starts[half] + rng.integers(sizes[half])] for half in (label // 10, label % 10)]
-        return {'image': np.concatenate([images[ids] for ids in halves], axis=2), 'label': label}
+        image = np.concatenate([images[ids] for ids in halves], axis=2)
+        if shrink > 1:
+            blocks = image.reshape(count, 28 // shrink, shrink, 56 // shrink, shrink)
+            image = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
+        return {'image': image, 'label': label}
 
     taught = pairs(digits.train, slice(sources), train, 0)
     held = pairs(digits.train, slice(pool, None), valid, 1)

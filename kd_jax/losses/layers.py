@@ -105,11 +105,16 @@ def _flow(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def _max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Maxima over equal blocks, those at the far edges smaller where the map ends in them."""
     height, width, channels = array.shape[-3:]
-    if height % size[0] or width % size[1]:
-        raise UserError(f'a map of {height} x {width} cannot be pooled evenly to {size[0]} x {size[1]}')
-    blocks = (size[0], height // size[0], size[1], width // size[1], channels)
-    return jnp.max(array.reshape(*array.shape[:-3], *blocks), axis=(-4, -2))
+    block = -(-height // size[0]), -(-width // size[1])
+    if -(-height // block[0]) != size[0] or -(-width // block[1]) != size[1]:
+        raise UserError(f'a map of {height} x {width} has no equal blocks for one of {size[0]} x {size[1]}')
+    missing = [(0, 0)] * (array.ndim - 3)
+    missing += [(0, n * b - full) for n, b, full in zip(size, block, (height, width), strict=True)]
+    array = jnp.pad(array, [*missing, (0, 0)], constant_values=-jnp.inf)
+    shape = (*array.shape[:-3], size[0], block[0], size[1], block[1], channels)
+    return jnp.max(array.reshape(shape), axis=(-4, -2))
 
 
 def _check_channels(student: jax.Array, target: jax.Array) -> None:

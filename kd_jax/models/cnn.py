@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kd_jax.models.layers import max_pool
+
 
 class CNN(nn.Module):
     """Blocks of a 3 x 3 convolution, ReLU and 2 x 2 max-pooling; then the mean over space and a linear classifier.
@@ -28,7 +30,7 @@ class CNN(nn.Module):
         out = {}
         for number, channels in enumerate(self.channels, start=1):
             x = nn.relu(nn.Conv(channels, (3, 3), kernel_init=nn.initializers.he_normal(), name=f'conv{number}')(x))
-            x = nn.max_pool(x, (2, 2), (2, 2), padding='SAME')
+            x = max_pool(x)
             out[f'block{number}'] = x
         out['features'] = jnp.mean(x, axis=(1, 2))
         x = nn.Dropout(self.dropout, deterministic=not train)(out['features'])

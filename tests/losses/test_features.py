@@ -144,8 +144,13 @@ def test_fsp_pools_the_larger_map_by_its_maximum():
     pooled = large.reshape(2, 2, 2, 2, 2, 3).max((2, 4))
     other = (random(2, 2, 2, 3, seed=1), random(2, 2, 2, 3, seed=2))
     np.testing.assert_allclose(losses.fsp(large, small, *other), losses.fsp(pooled, small, *other), rtol=1e-5)
-    with pytest.raises(UserError, match='a map of 3 x 3 cannot be pooled evenly to 2 x 2'):
-        losses.fsp(random(2, 3, 3, 3), small, *other)
+    odd = losses.fsp(large[:, :3, :3], small, *other)
+    pooled = np.pad(large[:, :3, :3], [(0, 0), (0, 1), (0, 1), (0, 0)], mode='edge').reshape(
+        pooled.shape[0], 2, 2, 2, 2, 3
+    )
+    np.testing.assert_allclose(odd, losses.fsp(pooled.max((2, 4)), small, *other), rtol=1e-5)
+    with pytest.raises(UserError, match='a map of 4 x 4 has no equal blocks for one of 3 x 3'):
+        losses.fsp(large, random(2, 3, 3, 3), random(2, 4, 4, 3), random(2, 3, 3, 3))
 
 
 def test_ickd_by_hand():

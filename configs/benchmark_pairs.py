@@ -1,0 +1,133 @@
+"""Every method of docs/methods.md side by side, on pairs of MNIST digits: a CNN teaches a smaller one 100 classes.
+
+  python -m experiments.run --config=configs/benchmark_pairs.py:grid   # how strong each method should be: one seed
+  python -m experiments.run --config=configs/benchmark_pairs.py:low    # 1,000 images for the students
+  python -m experiments.run --config=configs/benchmark_pairs.py        # 10,000
+
+The configs are those of docs/methods.md, read from that page: what it shows is what is measured. Every method has the
+steps, optimizer, batches, initial weights and order of examples of the student alone. The weights of a method's terms
+are those of the page times one number, chosen among 0.3, 1 and 3 by the accuracy on 5,000 validation pairs (`grid`:
+1,000 images, seed 0). Test pairs are made of digits that nothing else has seen; the last epoch is reported.
+"""
+
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+VARIANTS = ('', 'low', 'grid')
+STRENGTHS = (0.3, 1.0, 3.0)
+MANY, FEW, VALID = 10_000, 1000, 5000
+EPOCHS = {MANY: 8, FEW: 30}
+TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
+PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'methods.md'
+# These have other aims than accuracy on these images: see configs/other_aims.py.
+ELSEWHERE = ('robust (ARD)', 'robust (RSLAD)', 'cross-modal', 'data-free (DAFL)')
+# These stand in the place of the labels.
+WITHOUT_LABELS = ('SimKD', 'progressive (PS-KD)')
+# Strengths that `grid` found best; 1 where it is not named.
+CHOSEN: dict[str, float] = {}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    config = ConfigDict()
+    config.name = f'benchmark_pairs_{variant}' if variant else 'benchmark_pairs'
+    config.title = 'Methods of distillation side by side'
+    config.text = ' '.join(__doc__.split('\n\n')[-1].split())
+    config.seeds = 1 if variant == 'grid' else 3
+    examples = MANY if variant == '' else FEW
+    runs = {
+        'teacher': dict(alone('teacher', TEACHER, MANY), epochs=16, eval_every=16),
+        'teachers': dict(alone('teachers', TEACHER, MANY, copies=3), epochs=16, eval_every=16),
+        'baseline': run_of('', examples),
+    }
+    for method, lines in methods().items():
+        if variant == 'grid':
+            for strength in STRENGTHS:
+                runs[f'{key(method)}_x{strength:g}'.replace('.', '_')] = run_of(method, examples, lines, strength)
+        else:
+            runs[key(method)] = run_of(method, examples, lines, CHOSEN.get(key(method), 1.0))
+    if variant != 'grid':
+        runs |= generations(examples)
+    config.runs = runs
+    return config
+
+
+def methods() -> dict[str, str]:
+    """The config of each method that is measured here, by its name on the page."""
+    rows = [line.split('|') for line in PAGE.read_text().splitlines() if line.startswith('| ')]
+    found = {cells[1].strip(): cells[4].strip().strip('`') for cells in rows if 'c.' in cells[4]}
+    return {name: lines for name, lines in found.items() if name not in ELSEWHERE}
+
+
+def key(method: str) -> str:
+    """A method's name as that of a run: 'class-wise (CS-KD)' is 'class_wise_cs_kd'."""
+    return re.sub(r'\W+', '_', method.replace("'", '')).strip('_').lower()
+
+
+def common(examples: int) -> dict[str, Any]:
+    return {
+        'data': dict(source='mnist_pairs', train=MANY, valid=VALID, examples=examples, shrink=2, jitter=1),
+        'batch_size': 128 if examples == MANY else 64,
+        'epochs': EPOCHS[examples],
+        'eval_every': EPOCHS[examples],
+        'optimizer': dict(name='adamw', learning_rate=dict(schedule='cosine', peak=4e-3, warmup=0.1)),
+    }
+
+
+def alone(name: str, channels: tuple[int, ...], examples: int, copies: int = 0) -> dict[str, Any]:
+    """One network, or several copies, on labels."""
+    network = dict(model='cnn', channels=channels, num_classes=100, copies=copies)
+    hard = dict(loss='cross_entropy', logits=f'{name}.logits', labels='batch.label')
+    return {**common(examples), 'networks': {name: network}, 'terms': {'hard': hard}}
+
+
+def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -> dict[str, Any]:
+    """A student taught by a method, the student alone for ''; in all runs the teacher is there to be agreed with."""
+    c = ConfigDict(alone('student', STUDENT, examples))
+    c.networks.teacher = dict(model='cnn', channels=TEACHER, update='frozen', init='run:teacher')
+    c.evaluate = dict(student=dict(logits='student.logits', teacher='teacher.logits'))
+    exec(lines, {'c': c})
+    if method == 'SimKD':
+        c.evaluate = dict(student=dict(logits='classifier.logits', teacher='teacher.logits'))
+    if method == 'codistillation' or method == 'KDCL':
+        del c.networks.student
+        name = 'cohort' if method == 'codistillation' else 'group'
+        c.evaluate = dict(student=dict(logits=f'{name}.logits', teacher='teacher.logits'))
+    for network in c.networks.values():
+        if network.get('model') in ('cnn', 'classifier'):
+            network.num_classes = 100
+    if method in WITHOUT_LABELS or method in ('codistillation', 'KDCL'):
+        del c.terms['hard']
+    run = c.to_dict()
+    for name, term in run['terms'].items():
+        if name != 'hard':
+            term['weight'] = scaled(term.get('weight', 1.0), strength)
+    return run
+
+
+def scaled(weight: Any, strength: float) -> Any:
+    """A weight times a number; of a linear schedule, both ends."""
+    if isinstance(weight, Mapping):
+        return {**weight, 'start': weight['start'] * strength, 'end': weight['end'] * strength}
+    return weight * strength
+
+
+def generations(examples: int) -> dict[str, Any]:
+    """Born-again networks, and a teacher's assistant: runs whose teachers are runs."""
+    kd = methods()['KD']
+
+    def taught(teacher: tuple[int, ...], init: str, student: tuple[int, ...] = STUDENT) -> dict[str, Any]:
+        run = run_of('KD', examples, kd, CHOSEN.get('kd', 1.0))
+        run['networks']['teacher'] |= dict(channels=teacher, init=init)
+        run['networks']['student']['channels'] = student
+        return run
+
+    return {
+        'born_again_1': taught(STUDENT, 'run:baseline/student'),
+        'born_again_2': taught(STUDENT, 'run:born_again_1/student'),
+        'assistant': taught(TEACHER, 'run:teacher', ASSISTANT),
+        'from_assistant': taught(ASSISTANT, 'run:assistant/student'),
+    }
