@@ -239,7 +239,7 @@ def size(job: Job) -> int:
 
 def work(job: Job) -> float:
     """Relative cost of a step: a trained parameter costs three times a frozen one, for each example."""
-    frozen = sum(parameters(job, network) for network in job.recipe.networks if network.update != 'sgd')
+    frozen = sum(parameters(job, network) for network in job.recipe.networks) - size(job)
     return job.order.batch_size * (3 * size(job) + frozen)
 
 

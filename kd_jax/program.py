@@ -14,7 +14,7 @@ from kd_jax.checkpoint import load_network
 from kd_jax.data import pipeline
 from kd_jax.job import Job, variable_shapes
 from kd_jax.models.adapters import Pretrained
-from kd_jax.recipe import Network
+from kd_jax.network import Network
 from kd_jax.step import State
 
 
