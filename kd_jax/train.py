@@ -215,7 +215,11 @@ def _trial(read: feed.Feed, states: Sequence[State], done: int, by: str) -> tupl
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM or SIGINT arrives."""
+    """A list that is empty until SIGTERM or SIGINT arrives.
+
+    Raises:
+      Preempted: at the end, if a signal arrived that nobody has acted on.
+    """
     seen: list[int] = []
     before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -223,3 +227,5 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if seen:
+        raise Preempted('stopped after the last step that was due; run the same command to go on.', seen[0])

@@ -106,6 +106,22 @@ def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends
     assert_ends_like_it(tmp_path, train.train(prepared(), tmp_path, {}, silent))
 
 
+def test_a_signal_in_the_last_evaluation_is_not_lost(assert_ends_like_it, tmp_path, monkeypatch):
+    measure = train.results.measure
+
+    def interrupted(job, state, *rest):
+        if int(state.step) == 24:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(job, state, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.results, 'measure', interrupted)
+        with pytest.raises(train.Preempted, match='stopped after the last step that was due'):
+            train.train(prepared(), tmp_path, {}, silent)
+    assert int(final_state(tmp_path)['step']) == 24
+    assert_ends_like_it(tmp_path, train.train(prepared(), tmp_path, {}, silent))
+
+
 def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_same(
     assert_ends_like_it, tmp_path, caplog
 ):
