@@ -1,0 +1,179 @@
+"""Distillation with other aims than accuracy on the teacher's own images, on MNIST: three small studies in one.
+
+  python -m experiments.run --config=configs/other_aims.py                       # all, three seeds
+  python -m experiments.run --config=configs/other_aims.py --only='*robust*'     # against adversarial examples
+  python -m experiments.run --config=configs/other_aims.py --only='points*'      # another modality
+  python -m experiments.run --config=configs/other_aims.py --only='data_free'    # no data
+
+Robust: students of an adversarially trained teacher (ARD, Goldblum et al. 2020; RSLAD, Zi et al. 2021), measured on
+clean images and under PGD with 20 steps, which they were not trained against. Points: an image teacher and a PointNet
+that sees the brightest pixels as a set, taught with and without labels (Gupta et al. 2016). Data-free: a student that
+sees images of a generator alone (DAFL, Chen et al. 2019). 6,000 images unless said otherwise; recipes are plain and
+not searched, nothing was chosen on test images.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+VARIANTS = ('',)
+BIG, SMALL = (16, 32, 64), (8, 16, 32)
+BALL = dict(epsilon=0.1, size=0.025)
+STEPS = 5  # of an attack in training
+T = 4.0
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    config = ConfigDict()
+    config.name = 'other_aims'
+    config.title = 'Robust, cross-modal and data-free distillation on MNIST'
+    config.text = ' '.join(__doc__.split('\n\n')[-1].split())
+    config.seeds = 3
+    config.runs = robust() | points() | data_free()
+    return config
+
+
+def common(epochs: int, examples: int = 6000) -> dict[str, Any]:
+    return {
+        'data': dict(source='mnist', valid=5000, examples=examples),
+        'batch_size': 128,
+        'epochs': epochs,
+        'eval_every': epochs,
+        'optimizer': dict(name='adamw', learning_rate=dict(schedule='cosine', peak=3e-3, warmup=0.1)),
+    }
+
+
+def net(channels: tuple[int, ...], **options: Any) -> dict[str, Any]:
+    return dict(model='cnn', channels=channels, **options)
+
+
+def frozen(run: str) -> dict[str, Any]:
+    return net(BIG, update='frozen', init=f'run:{run}')
+
+
+def hard(name: str, **options: Any) -> dict[str, Any]:
+    return dict(loss='cross_entropy', logits=f'{name}.logits', labels='batch.label', **options)
+
+
+def soft(name: str, weight: float = 1.0, t: float = T) -> dict[str, Any]:
+    return dict(loss='kd', student=f'{name}.logits', target='teacher.logits', t=t, weight=weight)
+
+
+def pgd(of: str, target: str = 'batch.label', steps: int = STEPS) -> dict[str, Any]:
+    return dict(model='pgd', update='shared', of=f'~{of}', input=['batch.image', target], steps=steps, **BALL)
+
+
+def robust() -> dict[str, Any]:
+    """A robust teacher; students on labels and on soft labels, of clean images and of attacked ones."""
+
+    def run(name: str, channels: tuple[int, ...], terms: dict[str, Any], target: str = 'batch.label') -> dict[str, Any]:
+        networks = {
+            name: net(channels),
+            'attack': pgd(name, target),
+            'attacked': dict(update='shared', of=name, input='attack.image'),
+            'test_attack': pgd(name, steps=20),
+            'under_pgd20': dict(update='shared', of=name, input='test_attack.image'),
+        }
+        if name == 'student':
+            networks['teacher'] = frozen('robust_teacher')
+        measured = {name: dict(logits=f'{name}.logits'), 'under_pgd20': dict(logits='under_pgd20.logits')}
+        return {**common(10), 'networks': networks, 'terms': terms, 'evaluate': measured}
+
+    return {
+        'robust_teacher': run('teacher', BIG, {'hard': hard('attacked')}),
+        'not_robust': run('student', SMALL, {'hard': hard('student')}),
+        'not_robust_kd': run('student', SMALL, {'soft': soft('student')}),
+        'robust_training': run('student', SMALL, {'hard': hard('attacked')}),
+        'robust_ard': run('student', SMALL, {'ard': soft('attacked'), 'hard': hard('student', weight=0.1)}),
+        'robust_rslad': run(
+            'student', SMALL, {'attacked': soft('attacked', 5 / 6, t=1.0), 'clean': soft('student', 1 / 6, t=1.0)},
+            target='teacher.logits',
+        ),
+    }  # fmt: skip
+
+
+def points() -> dict[str, Any]:
+    """An image teacher, and students that see 64 points of the strokes of each image."""
+
+    def run(terms: dict[str, Any], examples: int = 6000) -> dict[str, Any]:
+        networks = {
+            'teacher': frozen('image_teacher'),
+            'strokes': dict(model='stroke_points', count=64, update='frozen'),
+            'student': dict(model='pointnet', input='strokes.points'),
+        }
+        steps = {6000: 10, 600: 100}
+        evaluate = dict(student=dict(logits='student.logits', teacher='teacher.logits'))
+        return {**common(steps[examples], examples), 'networks': networks, 'terms': terms, 'evaluate': evaluate}
+
+    return {
+        'image_teacher': {**common(10), 'networks': {'teacher': net(BIG)}, 'terms': {'hard': hard('teacher')}},
+        'points_few_labels': run({'hard': hard('student')}, 600),
+        'points_labels': run({'hard': hard('student')}),
+        'points_unlabelled': run({'soft': soft('student')}),
+        'points_both': run({'hard': hard('student', weight=0.1), 'soft': soft('student', 0.9)}),
+    }
+
+
+def data_free() -> dict[str, Any]:
+    """DAFL: the batch gives the shape of images and nothing else; what is measured is the student on real ones."""
+    networks = {
+        'teacher': frozen('image_teacher'),
+        'generator': dict(model='generator', dim=64, channels=32),
+        'invented': dict(update='shared', of='teacher', input='generator.image'),
+        'student': net(SMALL),
+        'pupil': dict(update='shared', of='student', input='~generator.image'),
+    }
+    terms = {
+        'one_hot': dict(loss='hard_kd', student='invented.logits', target='~invented.logits'),
+        'activation': dict(loss='inactivity', features='invented.features', weight=0.1),
+        'balance': dict(loss='class_imbalance', logits='invented.logits', weight=5.0),
+        'soft': dict(loss='kd', student='pupil.logits', target='~invented.logits'),
+    }
+    evaluate = dict(student=dict(logits='student.logits', teacher='teacher.logits'))
+    return {'data_free': {**common(30), 'networks': networks, 'terms': terms, 'evaluate': evaluate}}
+
+
+def get_report(variant: str = '') -> dict[str, Any]:
+    accuracy, under = 'last.test.student.accuracy', 'last.test.under_pgd20.accuracy'
+    attacked = {'clean images': accuracy, 'under PGD-20': under}
+    return {
+        'tables': {
+            'robust': dict(
+                title='Accuracy on clean and on attacked test images (maximum norm, 0.1)', columns=attacked,
+                rows={
+                    'robust_teacher': dict(
+                        label='teacher, adversarial training',
+                        columns={'clean images': 'last.test.teacher.accuracy'},
+                    ),
+                    'not_robust': dict(label='student, labels'),
+                    'not_robust_kd': dict(label='student, KD on clean images'),
+                    'robust_training': dict(label='student, adversarial training'),
+                    'robust_ard': dict(label='student, ARD'),
+                    'robust_rslad': dict(label='student, RSLAD'),
+                },
+            ),
+            'points': dict(
+                title='Accuracy of a PointNet on 64 points of a stroke',
+                columns={'accuracy': accuracy, 'agreement with the teacher': 'last.test.student.agreement'},
+                rows={
+                    'image_teacher': dict(label='its teacher, on images', columns={
+                        'accuracy': 'last.test.teacher.accuracy', 'agreement with the teacher': None,
+                    }),
+                    'points_few_labels': dict(label='600 labels, no teacher'),
+                    'points_labels': dict(label='6,000 labels, no teacher'),
+                    'points_unlabelled': dict(label='no labels, 6,000 pairs with the teacher'),
+                    'points_both': dict(label='6,000 labels and the teacher'),
+                },
+            ),
+            'data_free': dict(
+                title='Accuracy without data', columns={'accuracy': accuracy},
+                rows={
+                    'teacher': dict(
+                        run='image_teacher', label='teacher, 6,000 images',
+                        columns={'accuracy': 'last.test.teacher.accuracy'},
+                    ),
+                    'data_free': dict(label='student, invented images alone'),
+                },
+            ),
+        },
+    }  # fmt: skip
