@@ -1,5 +1,6 @@
 """Steps of kd_jax as training runs them, without the loop around them."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,13 @@ def steps_of(
       positions: [steps, batch_size].
       num_classes: of the data.
     """
+    return compiled_steps(config, arrays, positions, num_classes)[0]
+
+
+def compiled_steps(
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
+) -> tuple[Callable[[], Any], int]:
+    """As `steps_of`, and the bytes that the program holds at most beside its arguments."""
     built = recipe.parse(config, 'benchmark')
     jitter = config.get('data', {}).get('jitter', 0)
     augmentation = {'crop': jitter} if jitter else {}
@@ -53,4 +61,6 @@ def steps_of(
 
         return jax.lax.scan(body, state, positions)
 
-    return lambda: jax.block_until_ready(chunk(state, frozen, resident, positions))
+    compiled = chunk.lower(state, frozen, resident, positions).compile()
+    run = functools.partial(compiled, state, frozen, resident, positions)
+    return lambda: jax.block_until_ready(run()), compiled.memory_analysis().temp_size_in_bytes
