@@ -63,8 +63,7 @@ class Feed(NamedTuple):
             return positions[0, rows], views[0]
 
         def made() -> Iterator[tuple[int, Any, Any]]:
-            resident = self.resident is not None
-            done, most = first, CHUNK if resident else stream.steps_at_once(self.arrays, len(rows), CHUNK)
+            resident, done, most = self.resident is not None, first, most_steps(job, self.arrays)
             while done < total:
                 end = next_boundary(done, total, order.steps_per_epoch, eval_steps, most)
                 xs, views = self.positions(done, end - done)
@@ -92,6 +91,16 @@ def feed(jobs: Sequence[Job], frozen: Sequence[Mapping[str, Any]], splits: Seque
     resident = sharding.replicate(job.mesh, arrays) if job.resident else None
     hparams = packs.stacked([packs.numbers(job) for job in jobs])
     return Feed(jobs, hparams, networks, shared, arrays, starts, resident)
+
+
+def most_steps(job: Job, arrays: Mapping[str, Any]) -> int:
+    """How many steps a chunk may have: fewer of large streamed examples, one where loops are slow."""
+    if job.convolves_on_cpu:
+        return 1
+    if job.resident:
+        return CHUNK
+    processes = len({device.process_index for device in job.mesh.devices.flat})
+    return stream.steps_at_once(arrays, max(1, job.order.batch_size // processes), CHUNK)
 
 
 def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:

@@ -60,6 +60,16 @@ class Job:
         return self.splits.resident and (self.cache is None or self.cache.in_memory)
 
     @property
+    def convolves_on_cpu(self) -> bool:
+        """Whether it trains convolutions on CPUs, whose gradients XLA computes many times slower inside a loop.
+
+        Outside of loops XLA first brings them to a form that its fast routines know (jax issue 12868).
+        """
+        trained = [(variable_shapes(self, network)['params'], network.copies > 0) for network in self.recipe.trained]
+        kernels = any(array.ndim - stacked >= 4 for shapes, stacked in trained for array in jax.tree.leaves(shapes))
+        return kernels and self.mesh.devices.flat[0].platform == 'cpu'
+
+    @property
     def total_steps(self) -> int:
         return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
 

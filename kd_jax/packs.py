@@ -99,9 +99,9 @@ def partition(jobs: Sequence[Job], pack: Any) -> list[list[int]]:
 def room(job: Job, data: int = 0) -> int:
     """How many runs like this may be one program, if each brings `data` bytes of its own.
 
-    Streamed data is not packed, and several processes pack nothing.
+    Streamed data is not packed, nor what is slow in a loop; several processes pack nothing.
     """
-    if not job.resident or jax.process_count() > 1:
+    if not job.resident or jax.process_count() > 1 or job.convolves_on_cpu:
         return 1
     return max(1, min(MOST, STATE_BYTES // max(1, state_bytes(job)), DATA_BYTES // max(1, data)))
 

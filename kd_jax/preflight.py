@@ -22,7 +22,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from kd_jax import collectives, feed, initialize, program, sharding
 from kd_jax.chips import Topology
 from kd_jax.cost import Cost
-from kd_jax.data import pipeline, stream
+from kd_jax.data import pipeline
 from kd_jax.errors import UserError
 from kd_jax.job import Job
 
@@ -116,11 +116,7 @@ def _examples(job: Job) -> dict[str, Any]:
 
 def _waiting(job: Job) -> int:
     """How many steps' batches are on the devices at once: those of a chunk, and of the next one."""
-    if job.resident:
-        return 2 * feed.CHUNK
-    processes = len({device.process_index for device in job.mesh.devices.flat})
-    rows = max(1, job.order.batch_size // processes)
-    return 2 * stream.steps_at_once(job.splits.arrays['train'], rows, feed.CHUNK)
+    return 2 * feed.most_steps(job, job.splits.arrays['train'])
 
 
 def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from kd_jax import initialize, packs, sharding, torch_weights
 from kd_jax import step as steps
@@ -102,7 +103,13 @@ def make_run_chunk(
             with jax.sharding.use_abstract_mesh(job.mesh.abstract_mesh):
                 return train_step(state, hparams, frozen, job.view(batch, key, view))
 
-        return jax.lax.scan(body, state, (xs, views))
+        if not job.convolves_on_cpu:
+            return jax.lax.scan(body, state, (xs, views))
+        measured = []
+        for step in range(len(views)):
+            state, own = body(state, jax.tree.map(lambda array, step=step: array[step], (xs, views)))
+            measured.append(own)
+        return state, jax.tree.map(lambda *own: jnp.stack(own), *measured)
 
     return jax.jit(
         packs.over_runs(chunk, by, shared),

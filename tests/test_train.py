@@ -278,3 +278,17 @@ def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
 def test_parameters_counts_weights_and_biases_of_every_copy():
     job = prepared('teacher', 'networks.teacher.copies=3')
     assert parameters(job, job.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
+
+
+def test_convolutions_on_cpus_train_step_by_step_as_they_would_in_a_loop(tmp_path, monkeypatch):
+    overrides = ["networks.teacher={'model': 'cnn', 'channels': (3,)}", 'epochs=1.0', 'eval_every=1.0']
+    states, seen = [], []
+    for by_step in (True, False):
+        job = prepared('teacher', *overrides)
+        assert job.convolves_on_cpu
+        if not by_step:
+            monkeypatch.setattr(type(job), 'convolves_on_cpu', False)
+        train.train(job, tmp_path / str(by_step), {}, lambda done, *_: seen.append(done))
+        states.append(final_state(tmp_path / str(by_step))['params'])
+    assert seen == [*range(13), 0, 12]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)

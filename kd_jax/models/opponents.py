@@ -87,5 +87,6 @@ class PGD:
         x = image
         if self.random_start:
             x += jax.random.uniform(rngs['dropout'], x.shape, x.dtype, -self.epsilon, self.epsilon)
-        x, _ = jax.lax.scan(ascend, jnp.clip(x, 0.0, 1.0), length=self.steps)
+        # Unrolled, for convolutions in a loop are slow on CPUs (see `Job.convolves_on_cpu`).
+        x, _ = jax.lax.scan(ascend, jnp.clip(x, 0.0, 1.0), length=self.steps, unroll=True)
         return {'image': jax.lax.stop_gradient(x)}, {}
