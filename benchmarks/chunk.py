@@ -28,7 +28,7 @@ def random_positions(steps: int, batch_size: int) -> np.ndarray:
 
 
 def steps_of(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
 ) -> Callable[[], Any]:
     """A function that trains len(positions) steps of a run's config as one program, from random weights.
 
@@ -37,12 +37,21 @@ def steps_of(
       arrays: images and labels, and under 'recorded' what frozen networks gave, [1, examples, ...].
       positions: [steps, batch_size].
       num_classes: of the data.
+      looped: whether the steps are a loop, or written out one after another.
     """
-    return compiled_steps(config, arrays, positions, num_classes)[0]
+    return compiled_steps(config, arrays, positions, num_classes, looped)[0]
+
+
+def one_by_one(
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
+) -> Callable[[], Any]:
+    """As `steps_of`, each step a program of its own, as training runs convolutions on CPUs."""
+    step = steps_of(config, arrays, positions[:1], num_classes, looped=False)
+    return lambda: [step() for _ in positions]
 
 
 def compiled_steps(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
+    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
 ) -> tuple[Callable[[], Any], int]:
     """As `steps_of`, and the bytes that the program holds at most beside its arguments."""
     built = recipe.parse(config, 'benchmark')
@@ -59,7 +68,11 @@ def compiled_steps(
             seen = pipeline.view(pipeline.fetch(resident, rows), state.key, 0, augmentation, num_classes)
             return train_step(state, built.hparams, frozen, seen)
 
-        return jax.lax.scan(body, state, positions)
+        if looped:
+            return jax.lax.scan(body, state, positions)
+        for rows in positions:
+            state, measured = body(state, rows)
+        return state, measured
 
     compiled = chunk.lower(state, frozen, resident, positions).compile()
     run = functools.partial(compiled, state, frozen, resident, positions)

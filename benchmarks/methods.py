@@ -18,7 +18,7 @@ from kd_jax import config_file
 from kd_jax.report import results, style
 
 CONFIG = 'configs/benchmark_pairs.py'
-KD, STEPS, IMAGE, CLASSES = 'kd', 10, (14, 28), 100
+KD, STEPS, IMAGE, CLASSES = 'kd', 1, (14, 28), 100
 NOT_METHODS = ('teacher', 'teachers', 'assistant', 'from_assistant', 'born_again_1', 'born_again_2')
 ACCURACY = 'last.test.student.accuracy'
 
@@ -32,7 +32,7 @@ def main() -> None:
     for name, run in runs.items():
         arrays = chunk.random_data(IMAGE, CLASSES)
         positions = chunk.random_positions(STEPS, run['batch_size'])
-        sides[name], held[name] = chunk.compiled_steps(run, arrays, positions, CLASSES)
+        sides[name], held[name] = chunk.compiled_steps(run, arrays, positions, CLASSES, looped=False)
     seconds = measure.in_turn(sides, args.repeats)
     rows = []
     for name in runs:

@@ -105,7 +105,8 @@ def in_kd_jax(pair: Pair, cached: bool) -> Callable[[], Any]:
     if cached:
         logits = np.random.default_rng(2).normal(size=(1, chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
         arrays[step.RECORDED] = {'teacher': {'logits': logits}}
-    return chunk.steps_of(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
+    steps = chunk.one_by_one if len(pair.image) == 3 else chunk.steps_of
+    return steps(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
 
 
 def in_pytorch(pair: Pair, cached: bool) -> Callable[[], Any]:
