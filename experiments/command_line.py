@@ -1,21 +1,37 @@
 """The command line of programs that take a config file: their options, and overrides of any leaf of the config."""
 
 import argparse
+import difflib
 from collections.abc import Sequence
+from typing import NoReturn
+
+from kd_jax.errors import UserError
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f'{message[:1].lower()}{message[1:]}; see --help.')
+
+
+def parser(doc: str | None) -> Parser:
     """A parser with `--config`; `doc` is the program's docstring."""
-    raw = argparse.RawDescriptionHelpFormatter
-    made = argparse.ArgumentParser(description=doc, formatter_class=raw, allow_abbrev=False)
+    made = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     made.add_argument('--config', required=True, help='a config file, with :variant if it has some')
     return made
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and the overrides 'path.to.leaf=value' that were written as --config.path.to.leaf=value."""
+    """The options, and the overrides 'path.to.leaf=value' that were written as --config.path.to.leaf=value.
+
+    Raises:
+      UserError: an unknown argument, or a value that an option does not take.
+    """
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]
     if wrong:
-        parser.error(f'unknown argument {wrong[0]}; see --help')
+        known = [name for action in parser._actions for name in action.option_strings]
+        near = difflib.get_close_matches(wrong[0].partition('=')[0], known, n=1, cutoff=0.5)
+        parser.error(f'unknown argument {wrong[0]}' + (f'. Did you mean {near[0]}' if near else ''))
     return options, [text.removeprefix('--config.') for text in rest]

@@ -65,10 +65,9 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger('absl').setLevel(logging.ERROR)
-    options, overrides = arguments(argv)
     jax.config.update('jax_platforms', 'cpu')
     try:
-        return run(options, overrides)
+        return run(*arguments(argv))
     except UserError as error:
         console.print(f'error: {error}', style='bold red', soft_wrap=True, markup=False)
         return 2

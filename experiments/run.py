@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import itertools
 import logging
+import math
 import os
 import pathlib
 import signal
@@ -60,13 +61,15 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     hosts.add_argument('--processes', type=int, help='how many there are')
     hosts.add_argument('--process', type=int, help='which one this is, from 0 on')
     options, overrides = command_line.parse(parser, argv)
+    for text in options.only:
+        if not text.strip(','):
+            raise UserError('--only= names no run: give it globs with commas between them, or leave it out.')
     options.only = [glob for text in options.only for glob in text.split(',') if glob]
     return options, overrides
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options, overrides = arguments(argv)
-    return exit_code(lambda: run(options, overrides))
+    return exit_code(lambda: run(*arguments(argv)))
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -168,12 +171,8 @@ def execute(
     waiting = sum(map(len, units))
     if waiting < len(runs):
         console.print(f'{len(runs) - waiting} of {len(runs)} runs are already finished in {workdir.path}.')
-    columns = (
-        TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[losses]}'),
-    )  # fmt: skip
-    with Progress(*columns, console=console, refresh_per_second=2, disable=not console.is_terminal) as display:
-        whole = display.add_task('study', total=waiting, rate='', losses='')
+    display, whole = progress_display(waiting)
+    with display:
         lines: dict[str, TaskID] = {}
         clock: dict[str, tuple[float, int]] = {}
         numbers = itertools.count(len(runs) - waiting + 1)
@@ -186,7 +185,7 @@ def execute(
                 lines[first] = display.add_task(name, total=total, rate='', losses='')
             rate = (done - begun) / max(time.monotonic() - since, 1e-9)
             shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
-            speed = f'{rate:.0f} steps/s' if rate > 0 else 'compiling'
+            speed = f'{rate:.3g} steps/s' if rate > 0 else 'compiling'
             display.update(lines[first], completed=done, rate=speed, losses=shown)
 
         def finished(run: Run, result: Mapping[str, Any]) -> None:
@@ -198,6 +197,24 @@ def execute(
             console.print(line, markup=False)
 
         executor(planned, units, workdir, progress, finished)
+
+
+def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> tuple[Progress, TaskID]:
+    """A display whose first line counts finished runs.
+
+    Runs of a pack finish at the same instant, so speed is what was done since the start, not of late.
+    """
+    columns = (
+        TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[losses]}'),
+    )  # fmt: skip
+    display = Progress(
+        *columns, console=console, refresh_per_second=2, disable=not console.is_terminal,
+        speed_estimate_period=math.inf, get_time=clock,
+    )  # fmt: skip
+    whole = display.add_task('study', total=runs, rate='', losses='')
+    display.advance(whole, 0)  # the first sample is the origin of rich's estimate
+    return display, whole
 
 
 def plan_table(

@@ -29,8 +29,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options, overrides = arguments(argv)
-    return exit_code(lambda: run(options, overrides))
+    return exit_code(lambda: run(*arguments(argv)))
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:

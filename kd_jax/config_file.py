@@ -31,13 +31,15 @@ def load(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str
     if variant not in known:
         raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, known))}')
     try:
-        config: ConfigDict = module.get_config(variant)
+        config = module.get_config(variant)
         report = module.get_report(variant) if hasattr(module, 'get_report') else {}
     except UserError as error:
         raise UserError(f'--config={file_and_variant}: {error}') from error
     except Exception as error:
         raise UserError(f'--config={file_and_variant}: get_config failed: {type(error).__name__}: {error}.') from error
-    plain = config.to_dict()
+    if not isinstance(config, Mapping | ConfigDict):
+        raise UserError(f'--config={file_and_variant}: get_config must return a ConfigDict, not {config!r}.')
+    plain = ConfigDict(config).to_dict()
     for text in overrides:
         override(plain, text)
     return plain, report

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -12,9 +13,9 @@ class Diverged(UserError):
     """A run whose numbers are no longer finite; of a search it is a result like others."""
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: Any, known: Iterable[str]) -> str:
     """'Did you mean ...? Known: ...', for the end of a message about an unknown name."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f'Did you mean {near[0]!r}? ' if near else ''
     return f'{hint}Known: {", ".join(known) or "none"}.'

@@ -5,8 +5,9 @@ floats become leaves of `hparams`, an argument of the training step, so that cha
 own schedules branch on Python values and cannot take such arguments; the three here can.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, get_args
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def split(value: float | Mapping[str, Any], annotation: Any, where: str) -> tupl
         return '', float(value)
     arguments = {key: v for key, v in value.items() if key != 'schedule'}
     name = value['schedule']
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         raise UserError(f'{where}: there is no schedule {name!r}. {suggest(name, SCHEDULES)}')
     _, options = lookup.signature(SCHEDULES[name])
     for key in arguments:
@@ -75,6 +76,11 @@ def split(value: float | Mapping[str, Any], annotation: Any, where: str) -> tupl
         numbers = {key: tuple(map(float, v)) if key == 'at' else float(v) for key, v in arguments.items()}
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: schedule {name!r} takes numbers ({error}).') from error
+    given = {key: p.default for key, p in options.items()} | numbers
+    if name == 'linear' and not given['begin'] < given['until']:
+        raise UserError(f'{where}: begin is {given["begin"]:g} and until {given["until"]:g}, but it must come after.')
+    if name == 'cosine' and not 0 <= given['warmup'] < 1:
+        raise UserError(f'{where}: warmup is {given["warmup"]:g}, but it is a share of the run, less than 1.')
     for key in ('start', 'peak', 'end'):
         if key in options:
             _check(numbers.get(key, options[key].default), annotation, f'{where}.{key}')
@@ -88,7 +94,33 @@ def value(schedule: str, numbers: Any, progress: jax.Array) -> jax.Array:
     return SCHEDULES[schedule](progress, **numbers) if schedule else numbers
 
 
+def check_option(option: Any, annotation: Any, where: str) -> None:
+    """Raises a UserError if an option of a model or a loss is not of the kind and range that its parameter declares."""
+    if get_origin(annotation) is Literal and option not in get_args(annotation):
+        kind = where.rpartition('.')[2]
+        raise UserError(
+            f'{where.rpartition(".")[0]}: there is no {kind} {option!r}. {suggest(option, get_args(annotation))}'
+        )
+    declared = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    whole = isinstance(option, int) and not isinstance(option, bool)
+    if declared is int and not whole:
+        raise UserError(f'{where} is {option!r}, but it must be a whole number.')
+    if declared is bool and not isinstance(option, bool):
+        raise UserError(f'{where} is {option!r}, but it must be True or False.')
+    if declared is float:
+        if not (whole or isinstance(option, float)):
+            raise UserError(f'{where} is {option!r}, which is not a number.')
+        _check(float(option), annotation, where)
+    if declared == Sequence[int] and not (
+        isinstance(option, list | tuple) and all(type(one) is int and one > 0 for one in option)
+    ):
+        shown = f'({option},)' if whole and option > 0 else '(64, 32)'
+        raise UserError(f'{where} is {option!r}, but it must be whole numbers, 1 or more, such as {shown}.')
+
+
 def _check(number: float, annotation: Any, where: str) -> None:
+    if not math.isfinite(number):
+        raise UserError(f'{where} is {number}, but it must be finite.')
     rules = get_args(annotation)[1:]
     if len(rules) == 2 and not rules[1](number):
         raise UserError(f'{where} is {number:g}, but it {rules[0]}.')

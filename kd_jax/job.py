@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,12 +28,13 @@ KEYS = (
 )  # fmt: skip
 RESOURCES = ('cpu', 'gpu', 'tpu')
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
-NUMBERS = {
+NUMBERS = {  # kind, least value; `MOST`: largest
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
     'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
     'data.views': (int, 0), 'data.workers': (int, 0),
     'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
 }  # fmt: skip
+MOST = {'data.label_noise': 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,11 +151,13 @@ def _check_options(config: Mapping[str, Any], where: str) -> None:
         section, _, leaf = key.rpartition('.')
         value = within[section].get(leaf, 0) if section else config.get(key, 1)
         whole = isinstance(value, int) and not isinstance(value, bool)
-        right_kind = whole or (kind is float and isinstance(value, float))
-        if str(value).startswith('result:') or (right_kind and value >= least):
+        right_kind = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
+        most = MOST.get(key, math.inf)
+        if str(value).startswith('result:') or (right_kind and least <= value <= most):
             continue
         what = 'a whole number' if kind is int else 'a number'
-        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {least} or more.')
+        room = f'{least} or more' if most == math.inf else f'between {least} and {most:g}'
+        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.')
 
 
 def _dictionary(value: Any, where: str) -> Mapping[str, Any]:

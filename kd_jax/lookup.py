@@ -18,18 +18,21 @@ def named(name: str | Callable[..., Any], module: ModuleType, kind: str, where: 
       kind: what is looked for ('loss', 'model'), for the message.
       where: the place in the config, for the message.
     Raises:
-      UserError: there is no such object.
+      UserError: there is no such object, or it cannot be called.
     """
     if callable(name):
         return name
-    if ':' in name:
+    known = public(module)
+    if isinstance(name, str) and ':' in name:
         path, _, attribute = name.partition(':')
         try:
-            return getattr(importlib.import_module(path), attribute)
-        except (ImportError, AttributeError) as error:
+            found = getattr(importlib.import_module(path), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f'{where}: {kind} {name!r} cannot be imported ({error}).') from error
-    known = public(module)
-    if name not in known:
+        if not callable(found):
+            raise UserError(f'{where}: {kind} {name!r} is {found!r}, which cannot be called.')
+        return found
+    if not isinstance(name, str) or name not in known:
         raise UserError(f'{where}: there is no {kind} {name!r}. {suggest(name, known)}')
     return known[name]
 

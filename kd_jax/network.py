@@ -123,7 +123,7 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
     fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
     for key in ('fresh', 'part'):
         modules = options.pop(key, ())
-        fields[key] = (modules,) if isinstance(modules, str) else tuple(modules)
+        fields[key] = tuple(modules) if isinstance(modules, list | tuple) else (modules,)
     if 'normalize' in options:
         fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')
@@ -132,6 +132,11 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
     for key, choices in (('sharding', SHARDINGS), ('compute_dtype', COMPUTE_DTYPES)):
         if fields.get(key, choices[0]) not in choices:
             raise UserError(f'{where}: there is no {key} {fields[key]!r}. {suggest(str(fields[key]), choices)}')
+    copies, of = fields.get('copies', 0), fields.get('of', '')
+    if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:
+        raise UserError(f'{where}: copies is {copies!r}, but it must be a whole number, 0 or more.')
+    if not isinstance(of, str):
+        raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
     if update == 'ema':
         decay = options.pop('decay', 0.999)
         if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
@@ -184,10 +189,15 @@ def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
         raise UserError(f"{where}: model {name!r} is a function of another network: set update='shared' and of.")
     if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
         raise UserError(f'{where}: model {name!r} needs {", ".join(missing)}.')
+    for key, option in options.items():
+        hyperparameters.check_option(option, taken[key].annotation, f'{where}.{key}') if key in taken else None
     try:
-        return model(**given, **{key: hashable(option) for key, option in options.items()})
+        made = model(**given, **{key: hashable(option) for key, option in options.items()})
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
+    if not (hasattr(made, 'init') and hasattr(made, 'apply')):
+        raise UserError(f'{where}: model {name!r} makes {made!r}, but a model has init and apply, as linen modules do.')
+    return made
 
 
 def hashable(option: Any) -> Any:

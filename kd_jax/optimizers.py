@@ -11,10 +11,14 @@ import optax
 
 from kd_jax import hyperparameters
 from kd_jax.errors import UserError, suggest
-from kd_jax.hyperparameters import NonNegative, Positive
+from kd_jax.hyperparameters import Fraction, NonNegative, Positive
 
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
-OURS = {'learning_rate': NonNegative, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive}
+OURS = ('weight_decay', 'clip', 'max_norm')
+RANGES = {
+    'learning_rate': NonNegative, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive,
+    'momentum': Fraction, 'b1': Fraction, 'b2': Fraction,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +40,10 @@ def parse(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, A
     Raises:
       UserError: an unknown optimizer or option, a missing learning rate, a number out of range.
     """
+    if not isinstance(config, Mapping):
+        raise UserError(
+            f"{where} is {config!r}, but it must be a dictionary such as dict(name='adam', learning_rate=0.001)."
+        )
     options = dict(config)
     name = options.pop('name', 'sgd')
     if name not in NAMES:
@@ -46,12 +54,14 @@ def parse(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, A
     for key, option in options.items():
         if key not in known:
             raise UserError(f'{where}: optimizer {name!r} takes no {key!r}. {suggest(key, known)}')
-        if isinstance(option, int) and key in own and isinstance(own[key].default, int):
+        place, default = f'{where}.{key}', own[key].default if key in own else None
+        if isinstance(default, int):
+            hyperparameters.check_option(option, type(default), place)
             static[key] = option
         elif hyperparameters.is_number(option):
-            place = f'{where}.{key}'
-            schedules[key], numbers[key] = hyperparameters.split(option, OURS.get(key, float), place)
+            schedules[key], numbers[key] = hyperparameters.split(option, RANGES.get(key, float), place)
         elif option is not None:
+            hyperparameters.check_option(option, float if key in RANGES or isinstance(default, float) else Any, place)
             static[key] = option
     if 'learning_rate' not in numbers:
         raise UserError(f'{where}: optimizer {name!r} needs a learning_rate.')

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_origin
 
 from kd_jax import hyperparameters, lookup, losses
 from kd_jax.errors import UserError, suggest
@@ -136,18 +136,11 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
         elif hyperparameters.is_number(option) and get_origin(annotations[key]) is not Literal:
             schedules[key], numbers[key] = hyperparameters.split(option, annotations[key], f'{where}.{key}')
         else:
-            _check_option(key, option, annotations[key], where)
+            hyperparameters.check_option(option, annotations[key], f'{where}.{key}')
             static[key] = hashable(option)
     hparams['terms'][name] = numbers
     mask = Path.parse(config['mask'], where) if config.get('mask') else None
     return Term(name, loss, tuple(reads), static, schedules, mask, compares)
-
-
-def _check_option(key: str, option: Any, annotation: Any, where: str) -> None:
-    if get_origin(annotation) is Literal and option not in get_args(annotation):
-        raise UserError(f'{where}: there is no {key} {option!r}. {suggest(str(option), get_args(annotation))}')
-    if annotation is float or (get_args(annotation)[:1] == (float,) and len(get_args(annotation)) == 3):
-        raise UserError(f'{where}.{key} is {option!r}, which is not a number.')
 
 
 def _in_order(networks: Sequence[Network], where: str) -> tuple[Network, ...]:

@@ -54,8 +54,8 @@ def parse(config: Mapping[str, Any], where: str) -> Study:
     for key in config:
         if key not in KEYS:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, KEYS)}')
-    if not config.get('name'):
-        raise UserError(f'{where} has no name: set config.name.')
+    if not (isinstance(config.get('name'), str) and config['name']):
+        raise UserError(f'{where} has no name: set config.name, a string.')
     named = config.get('runs', {})
     if not isinstance(named, Mapping) or not named:
         raise UserError(f'{where} has no runs: set config.runs.NAME.')
@@ -68,7 +68,7 @@ def parse(config: Mapping[str, Any], where: str) -> Study:
             if other not in named:
                 raise UserError(f"{where}: run '{name}' starts from run '{other}'. {suggest(other, named)}")
     seeds = config.get('seeds', 1)
-    if not isinstance(seeds, int) or seeds < 1:
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
         raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
     packs.check(config.get('pack', 'auto'), where)
     ordered = _in_order(wanted, where)

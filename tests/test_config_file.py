@@ -102,3 +102,12 @@ def test_a_file_without_variants_has_the_default_one_alone(tmp_path):
     assert config_file.load(str(tmp_path / 'plain.py'))[0]['epochs'] == 2
     with pytest.raises(UserError, match="no variant 'paper'"):
         config_file.load(str(tmp_path / 'plain.py') + ':paper')
+
+
+def test_a_file_may_return_a_plain_dictionary_and_nothing_else(tmp_path):
+    path = tmp_path / 'plain.py'
+    path.write_text("def get_config(variant=''):\n    return dict(student=dict(hidden=(4,)))\n")
+    assert config_file.load(str(path))[0] == {'student': {'hidden': (4,)}}
+    path.write_text("def get_config(variant=''):\n    pass\n")
+    with pytest.raises(UserError, match='get_config must return a ConfigDict, not None'):
+        config_file.load(str(path))

@@ -102,3 +102,16 @@ def test_what_counts_as_a_number():
     numbers, others = (1, 2.5, {'schedule': 'linear'}), (True, 'x', None, (1.0, 2.0), {'start': 1.0})
     assert all(hyperparameters.is_number(number) for number in numbers)
     assert not any(hyperparameters.is_number(other) for other in others)
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'said'),
+    [
+        (dict(schedule='linear', start=1, end=2, begin=0.5, until=0.5), 'begin is 0.5 and until 0.5'),
+        (dict(schedule='cosine', peak=1.0, warmup=1.0), 'warmup is 1, but it is a share of the run, less than 1'),
+        (dict(schedule='cosine', peak=float('nan')), 'x.peak is nan, but it must be finite'),
+    ],
+)
+def test_schedules_that_would_divide_by_nothing_are_refused(schedule, said):
+    with pytest.raises(UserError, match=said):
+        split(schedule, float, 'x')

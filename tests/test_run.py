@@ -109,6 +109,29 @@ def refusal(capsys, workdir, *arguments, code=2):
         ('runs.student.epochs=abc', "epochs is 'abc', but it must be a number, 0 or more"),
         ('runs.student.epochs=-1', 'epochs is -1'),
         ('runs.student.epochs=0.001', 'not even one step'),
+        ('runs.student.epochs=1e999', 'epochs is inf'),
+        ('runs.student.data.label_noise=2.0', 'data.label_noise is 2.0, but it must be a number, between 0 and 1'),
+        ('runs.student.data.jitter=28', 'shifts images by up to 28 pixels, but they are [28, 28]'),
+        ('runs.student.data.source=3', 'no data source 3'),
+        ('runs.student.terms.soft.t=1e999', "term 'soft'.t is inf"),
+        ("runs.student.terms.soft.t={'schedule': ['linear']}", "no schedule ['linear']"),
+        ("runs.student.terms.soft.loss=['kd']", "no loss ['kd']"),
+        ('runs.student.terms.soft.loss=kd_jax.losses:__all__', 'cannot be called'),
+        ('runs.student.networks.student.model=3', 'no model 3'),
+        ("runs.student.networks.student={'model': 'fractions:Fraction'}", 'a model has init and apply'),
+        ('runs.student.networks.student.hidden=800', 'hidden is 800, but it must be whole numbers'),
+        ('runs.student.networks.student.hidden=(0,)', 'must be whole numbers, 1 or more'),
+        ('runs.student.networks.student.num_classes=10.0', 'num_classes is 10.0, but it must be a whole number'),
+        ('runs.student.networks.student.dropout=1.5', 'dropout is 1.5, but it must lie between 0 and 1'),
+        ('runs.student.networks.student.dropout=half', "dropout is 'half', which is not a number"),
+        ('runs.student.networks.student.copies=two', "copies is 'two', but it must be a whole number"),
+        ('runs.student.networks.student.update=1', 'no update 1'),
+        ("runs.student.networks.student.of=['a']", "of is ['a'], but it must be the name"),
+        ('runs.student.optimizer=adam', "optimizer is 'adam', but it must be a dictionary such as"),
+        ('runs.student.optimizer.name=3', 'no optimizer 3'),
+        ('runs.student.optimizer.learning_rate=fast', "learning_rate is 'fast', which is not a number"),
+        ('runs.teacher.optimizer.momentum=9', 'momentum is 9, but it must lie between 0 and 1'),
+        ('runs.teacher.optimizer.nesterov=yes', "nesterov is 'yes', but it must be True or False"),
         ('runs.student.eval_every=often', "eval_every is 'often'"),
         ('runs.student.batch_size=0', 'batch_size is 0, but it must be a whole number, 1 or more'),
         ('runs.student.batch_size=1000', 'batch_size is 1000, but an epoch has only 300 examples'),
@@ -123,6 +146,8 @@ def refusal(capsys, workdir, *arguments, code=2):
         ('runs.student.epochs', 'write --config.runs.student.epochs=VALUE'),
         ('seeds=0', 'seeds is 0'),
         ('name=', 'has no name'),
+        ('name=3', 'has no name: set config.name, a string'),
+        ('seeds=True', 'seeds is True'),
         ('sedes=1', "Did you mean 'seeds'?"),
         ("runs.student.resources={'gpus': 1}", "there is no 'gpus'. Did you mean 'gpu'?"),
         ("runs.student.resources={'cpu': -1}", 'resources.cpu is -1, but it must be a number, 0 or more'),
@@ -144,13 +169,52 @@ def test_labels_out_of_range_are_refused_with_the_first_of_them(tmp_path, capsys
     assert not (tmp_path / 'work').exists()
 
 
+@pytest.mark.parametrize(
+    ('changed', 'said'),
+    [
+        ({'train_label': np.arange(50) % 5 / 1}, 'training labels are float64 of shape [50], but they must be whole'),
+        ({'train_label': np.eye(5, dtype=int)[np.arange(50) % 5]}, 'training labels are int64 of shape [50, 5]'),
+        ({'test_label': np.array(['cat'] * 50)}, 'test labels are <U3 of shape [50], but they must be whole'),
+        ({'train_image': np.full((50, 4, 4), np.nan)}, 'of the training images some are not finite numbers'),
+        ({'test_image': np.zeros((50, 5, 4))}, 'an image is [4, 4] in training and [5, 4] in testing'),
+        ({'test_label': np.int64(3)}, "'test_label': 'one number'"),
+    ],
+)
+def test_arrays_that_a_run_would_stumble_over_are_refused_before_it_starts(changed, said, tmp_path, capsys):
+    image, label = np.zeros((50, 4, 4), np.uint8), np.arange(50) % 5
+    arrays = {'train_image': image, 'train_label': label, 'test_image': image, 'test_label': label}
+    np.savez(tmp_path / 'own.npz', **{**arrays, **changed})
+    data = {'source': 'npz', 'path': str(tmp_path / 'own.npz'), 'num_classes': 5}
+    assert said in refusal(capsys, tmp_path / 'work', CONFIG, f'--config.runs.teacher.data={data}')
+    assert not (tmp_path / 'work').exists()
+
+
+def test_the_number_of_classes_of_a_file_is_a_whole_number(tmp_path, capsys):
+    image, label = np.zeros((9, 4, 4), np.uint8), np.zeros(9, int)
+    np.savez(tmp_path / 'own.npz', train_image=image, train_label=label, test_image=image, test_label=label)
+    data = {'source': 'npz', 'path': str(tmp_path / 'own.npz'), 'num_classes': 'five'}
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, f'--config.runs.teacher.data={data}')
+    assert "data.num_classes is 'five', but it must be a whole number" in sentence
+
+
+def test_time_left_counts_from_the_start_when_a_pack_finishes_all_at_once():
+    now = 0.0
+    display, whole = run.progress_display(15, lambda: now)
+    now = 100.0
+    for _ in range(3):
+        display.advance(whole)
+        now += 1e-3
+    assert display.tasks[whole].time_remaining == pytest.approx(12 * 100 / 3, rel=0.01)
+
+
 def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
     assert "Did you mean 'tiny_config.py'?" in refusal(capsys, tmp_path / 'work', CONFIG.replace('tiny', 'tinny'))
     assert "no variant 'papre'" in refusal(capsys, tmp_path / 'work', f'{CONFIG}:papre')
     assert "Did you mean 'student'?" in refusal(capsys, tmp_path / 'work', CONFIG, '--only=studnt')
-    with pytest.raises(SystemExit, match='2'):
-        run.main([CONFIG, '--workdri=x'])
-    assert 'unknown argument --workdri=x' in capsys.readouterr().err
+    unknown = refusal(capsys, tmp_path / 'work', CONFIG, '--workdri=x')
+    assert 'unknown argument --workdri=x. Did you mean --workdir' in unknown
+    assert "invalid int value: 'two'" in refusal(capsys, tmp_path / 'work', CONFIG, '--workers=two')
+    assert '--only= names no run' in refusal(capsys, tmp_path / 'work', CONFIG, '--only=')
     assert not (tmp_path / 'work').exists()
 
 

@@ -92,7 +92,7 @@ def npz(*, path: str, num_classes: int) -> Source:
     try:
         with zipfile.ZipFile(path), np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({error}).') from error
     train, test = (
         {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
@@ -103,7 +103,7 @@ def npz(*, path: str, num_classes: int) -> Source:
             raise UserError(
                 f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.'
             )
-        sizes = {f'{split}_{name}': len(array) for name, array in found.items()}
+        sizes = {f'{split}_{name}': len(array) if array.ndim else 'one number' for name, array in found.items()}
         if len(set(sizes.values())) > 1:
             raise UserError(f'data.path={path!r}: arrays of a split must have one length, but the file has {sizes}.')
     return Source(train, test, num_classes)

@@ -10,7 +10,7 @@ import numpy as np
 from kd_jax import lookup
 from kd_jax.data import augment, sources
 from kd_jax.data.images import Images
-from kd_jax.data.sources import Arrays
+from kd_jax.data.sources import Arrays, Source
 from kd_jax.errors import UserError, suggest
 
 OPTIONS = {
@@ -70,6 +70,7 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     loaded = source(**{key: config[key] for key in own if key in config})
     streamed = any(isinstance(array, Images) for array in loaded.train.values())
     (_check_streamed if streamed else _check_in_memory)(config, augmentations, place)
+    _check_source(loaded, augmentations, place)
     train, test = (
         with_ids(_replaced(arrays, workers=config.get('workers', 0))) for arrays in (loaded.train, loaded.test)
     )
@@ -143,6 +144,30 @@ def _check_in_memory(config: Mapping[str, Any], augmentations: Mapping[str, Any]
         raise UserError(f'{place}.workers read files of a streamed source, but {config["source"]!r} is in memory.')
 
 
+def _check_source(loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:
+    """Refuses arrays that a run would stumble over when it is under way."""
+    if not isinstance(loaded.num_classes, int | np.integer) or loaded.num_classes < 1:
+        raise UserError(f'{place}.num_classes is {loaded.num_classes!r}, but it must be a whole number, 1 or more.')
+    for name in (name for name in loaded.train if name in loaded.test and name != 'label'):
+        train, test = loaded.train[name], loaded.test[name]
+        if isinstance(train, Images) or isinstance(test, Images):
+            continue
+        if train.shape[1:] != test.shape[1:]:
+            raise UserError(
+                f'{place}: an {name} is {list(train.shape[1:])} in training and {list(test.shape[1:])} in testing.'
+            )
+        for split, array in (('training', train), ('test', test)):
+            if array.dtype.kind not in 'buif':
+                raise UserError(f'{place}: the {split} {name}s are {array.dtype}, not numbers.')
+            if array.dtype.kind == 'f' and not np.isfinite(array).all():
+                raise UserError(f'{place}: of the {split} {name}s some are not finite numbers.')
+    image, shift = loaded.train.get('image'), augmentations.get('crop', 0)
+    if shift and isinstance(image, np.ndarray) and (image.ndim < 3 or shift >= min(image.shape[1:3])):
+        raise UserError(
+            f'{place} shifts images by up to {shift} pixels, but they are {list(image.shape[1:])}: see data.jitter.'
+        )
+
+
 def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
     if chosen is None:
         return ()
@@ -177,8 +202,12 @@ def _replaced(arrays: Arrays, **options: Any) -> Arrays:
 
 
 def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
-    """Raises a UserError if a label is not in [0, num_classes). `Images` check theirs when they are read."""
+    """Raises a UserError if a label is no integer in [0, num_classes). `Images` check theirs when they are read."""
     label = arrays.get('label', np.arange(0))
+    if label.ndim != 1 or label.dtype.kind not in 'iu':
+        raise UserError(
+            f'{where} are {label.dtype} of shape {list(label.shape)}, but they must be whole numbers, one an example.'
+        )
     wrong = np.flatnonzero((label < 0) | (label >= num_classes))
     if len(wrong):
         raise UserError(

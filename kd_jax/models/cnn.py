@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kd_jax.hyperparameters import Fraction
 from kd_jax.models.layers import max_pool
 
 
@@ -20,7 +21,7 @@ class CNN(nn.Module):
 
     channels: Sequence[int] = (16, 32, 64)
     num_classes: int = 10
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:

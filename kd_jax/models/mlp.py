@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
+from kd_jax.hyperparameters import Fraction, NonNegative
+
 
 class MLP(nn.Module):
     """Fully connected ReLU layers with dropout on the inputs and on the hidden units.
@@ -19,9 +21,9 @@ class MLP(nn.Module):
 
     hidden: Sequence[int] = (800, 800)
     num_classes: int = 10
-    dropout_input: float = 0.0
-    dropout: float = 0.0
-    init_sd: float = 0.0
+    dropout_input: Fraction = 0.0
+    dropout: Fraction = 0.0
+    init_sd: NonNegative = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.errors import UserError
+from kd_jax.hyperparameters import Fraction
 
 
 class StrokePoints(nn.Module):
@@ -53,7 +54,7 @@ class PointNet(nn.Module):
     point_units: Sequence[int] = (32, 64, 128)
     hidden: Sequence[int] = (64,)
     num_classes: int = 10
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
 
     @nn.compact
     def __call__(self, points: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from kd_jax.errors import UserError
+from kd_jax.hyperparameters import Fraction
 from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 
@@ -42,7 +43,7 @@ class WideResNet(nn.Module):
     depth: int = 16
     width: int = 2
     num_classes: int = 100
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
 
     def __post_init__(self):
         if self.depth < 10 or (self.depth - 4) % 6:

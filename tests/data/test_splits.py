@@ -125,7 +125,8 @@ def test_a_source_is_told_what_it_needs():
         splits.load({'source': 'npz'}, 0, 'c')
 
 
-def test_jitter_is_the_crop_of_padded_images(config):
+def test_jitter_is_the_crop_of_padded_images():
+    config = {'source': 'mnist'}
     assert splits.load({**config, 'jitter': 2}, 0).augment == splits.load({**config, 'augment': {'crop': 2}}, 0).augment
     assert splits.load({**config, 'jitter': 2, 'augment': {'flip': True}}, 0).augment == {'crop': 2, 'flip': True}
     assert splits.load({**config, 'jitter': 0}, 0).augment == {}
