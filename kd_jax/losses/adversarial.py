@@ -52,7 +52,8 @@ def class_imbalance(logits: jax.Array, *, where: Mask = None) -> jax.Array:
     p, counts = jax.nn.softmax(wide(logits)), valid(logits, where)
     total = jnp.sum(counts)
     mean = jnp.sum(jnp.where(counts[:, None] > 0, p, 0.0), axis=0) / jnp.where(total > 0, total, 1.0)
-    return jnp.log(p.shape[-1]) + jnp.sum(jax.scipy.special.xlogy(mean, mean))
+    log = jnp.log(jnp.maximum(mean, jnp.finfo(mean.dtype).tiny))  # finite where a class is not met, gradients too
+    return jnp.log(p.shape[-1]) + jnp.sum(mean * log)
 
 
 def inactivity(features: jax.Array) -> jax.Array:
