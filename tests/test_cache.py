@@ -337,6 +337,7 @@ class Seated(nn.Module):
 
 
 def test_outputs_that_depend_on_the_place_in_the_batch_are_told(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, 'kd_jax')  # the command line, if it ran before, has asked for more
     job = student('cache=True', 'data.views=1')
     config = {**job.config, 'networks': {**job.config['networks']}}
     config['networks']['teacher'] = {'model': Seated, 'update': 'frozen', 'init': 'run:teacher'}

@@ -30,15 +30,17 @@ CONFIG = f'--config={pathlib.Path(__file__).with_name("tiny_config.py")}'
 
 @pytest.fixture(autouse=True, scope='module')
 def settings_as_before(tmp_path_factory):
-    """`main` sets jax's cache and a log level for the process; the cache stays out of the home directory."""
+    """`main` sets jax's cache and log levels for the process; the cache stays out of the home directory."""
     names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
-    before, level = {name: getattr(jax.config, name) for name in names}, logging.getLogger('absl').level
+    before = {name: getattr(jax.config, name) for name in names}
+    levels = {name: logging.getLogger(name).level for name in ('absl', 'kd_jax')}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('HOME', str(tmp_path_factory.getbasetemp()))
         yield
     for name, value in before.items():
         jax.config.update(name, value)
-    logging.getLogger('absl').setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture
