@@ -38,6 +38,7 @@ from kd_jax import checkpoint, chips, config_file, distributed, executors, metri
 from kd_jax.errors import UserError
 from kd_jax.executors import Executor
 from kd_jax.job import Job, parameters
+from kd_jax.report.format import duration
 from kd_jax.study import Run, Study
 from kd_jax.workdir import Workdir
 
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(command: Callable[[], int]) -> int:
     """Of a command that trains: 2 and a sentence for a mistake, 128 and the signal's number for an interruption."""
     logging.basicConfig(format='%(levelname)s: %(message)s')
-    logging.getLogger('absl').setLevel(logging.ERROR)
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises what it logs
     logging.getLogger('kd_jax').setLevel(logging.INFO)
     chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
@@ -243,7 +244,7 @@ def plan_table(
             run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', packed.get(run.id, ''), state, when
         )
     todo = sum(workdir.result(run.id) is None for run in runs)
-    table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {left / 60:.0f} min' if pace and todo else '')
+    table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
     sizes = [made.what.size for made in (jobs[run.name].cache for run in runs) if made]
     table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
     return table

@@ -1,9 +1,11 @@
 """What is measured of a classifier, as sums that add up exactly over batches and hosts; and where it is written."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,11 +105,13 @@ class Writer:
     """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
 
     A resumed run first drops what it had logged after the step that it goes on from. A process that is not the primary
-    of several keeps the history but writes nothing.
+    of several keeps the history but writes nothing. Events are written at once, not by a thread as tensorboardX's own
+    writer does it: a full disk ends that thread, and then whoever waits for it waits for ever.
     """
 
     def __init__(self, directory: pathlib.Path, step: int, primary: bool = True):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
 
         self.path = directory / 'metrics.jsonl'
         self.history = [row for row in read_history(self.path) if row['step'] <= step]
@@ -117,7 +121,10 @@ class Writer:
         part = self.path.with_suffix('.part')
         part.write_text(''.join(json.dumps(row) + '\n' for row in self.history))
         part.replace(self.path)
-        self.board = SummaryWriter(str(directory / 'tensorboard'), purge_step=step + 1, flush_secs=10)
+        (directory / 'tensorboard').mkdir(exist_ok=True)
+        self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # later steps of an earlier file are void
+        self.board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=started))
 
     def write(self, row: dict[str, Any]) -> None:
         """One evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
@@ -127,13 +134,18 @@ class Writer:
             return
         with self.path.open('a') as file:
             file.write(json.dumps(row) + '\n')
-        for name, number in flat(row).items():
-            if isinstance(number, int | float):
-                self.board.add_scalar(name, number, row['step'])
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        numbers = {name: number for name, number in flat(row).items() if isinstance(number, int | float)}
+        values = [summary_pb2.Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
+        summary = summary_pb2.Summary(value=values)
+        self.board.write_event(event_pb2.Event(wall_time=time.time(), step=row['step'], summary=summary))
+        self.board.flush()
 
     def close(self) -> None:
         if self.board is not None:
-            self.board.close()
+            with contextlib.suppress(OSError):  # of a disk that is full, which the write before has told
+                self.board.close()
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:

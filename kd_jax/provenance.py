@@ -41,9 +41,10 @@ def command() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    root = pathlib.Path(__file__).parent
+    # Without its optional locks, so that git leaves none behind when the run is killed while it asks.
+    asked = ['git', '--no-optional-locks', '-C', str(pathlib.Path(__file__).parent), *arguments]
     try:
-        done = subprocess.run(['git', '-C', root, *arguments], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -1,9 +1,11 @@
 import json
+import struct
 
 import jax
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from tensorboardX.proto import event_pb2
 
 from kd_jax import metrics
 
@@ -128,7 +130,27 @@ def test_a_resumed_run_drops_what_it_had_logged_after_its_step(tmp_path):
     resumed.close()
     rows = [row(10), row(20), {'step': 30, 'terms': {'hard': None}}]
     assert metrics.read_history(tmp_path / 'metrics.jsonl') == rows == resumed.history
-    assert list((tmp_path / 'tensorboard').iterdir())
+
+
+def events(path):
+    """The events of a TFRecord file: length (8 bytes), its checksum (4), the event, its checksum (4)."""
+    data, found = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack('<Q', data[:8])
+        found.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return found
+
+
+def test_tensorboard_sees_every_number_at_its_step_and_where_a_resumed_run_begins(tmp_path):
+    writer = metrics.Writer(tmp_path, 20)
+    writer.write({'step': 30, 'terms': {'hard': 0.5, 'soft': float('nan')}, 'by': 'map'})
+    (path,) = (tmp_path / 'tensorboard').iterdir()
+    _, start, row = events(path)  # written already, though the writer is open; the first is the file's version
+    writer.close()
+    assert (start.step, start.session_log.status) == (21, event_pb2.SessionLog.START)
+    assert row.step == 30
+    assert {value.tag: value.simple_value for value in row.summary.value} == {'step': 30.0, 'terms/hard': 0.5}
 
 
 def test_a_line_that_was_cut_off_is_dropped_and_written_over(tmp_path):

@@ -404,3 +404,14 @@ def test_a_disk_that_fills_up_is_one_sentence(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(run.metrics, 'write_json', full)
     assert 'the disk is full: free some space' in refusal(capsys, tmp_path, CONFIG)
+
+
+def test_files_that_can_grow_no_more_are_told_without_a_traceback(tmp_path):
+    limited = ['bash', '-c', 'ulimit -f 20; exec "$0" "$@"', sys.executable]  # KiB: less than the teacher's weights
+    done = subprocess.run(
+        [*limited, '-m', 'experiments.run', CONFIG, f'--workdir={tmp_path / "work"}'],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'the disk is full: free some space and run the same command again' in done.stdout
+    assert 'Traceback' not in done.stdout + done.stderr

@@ -171,7 +171,7 @@ def tasks(study: Study, units: Sequence[Unit], workdir: Workdir) -> list[Task]:
 
 def work(task: Task, report: Progress) -> Outcome:
     """Trains a unit in this process, which is a worker's."""
-    logging.getLogger('absl').setLevel(logging.ERROR)
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises what it logs
     for name, value in task.settings.items():
         jax.config.update(name, value)
     try:
