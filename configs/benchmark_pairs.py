@@ -131,3 +131,29 @@ def generations(examples: int) -> dict[str, Any]:
         'assistant': taught(TEACHER, 'run:teacher', ASSISTANT),
         'from_assistant': taught(ASSISTANT, 'run:assistant/student'),
     }
+
+
+def get_report(variant: str = '') -> dict[str, Any]:
+    """A table and a picture of all methods; for `grid`, of what each strength gave on validation pairs."""
+    if variant == 'grid':
+        runs = {name: name for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
+        columns = {'accuracy (validation)': 'last.valid.student.accuracy'}
+    else:
+        names = {key(method): method for method in methods()}
+        others = {name: name.replace('_', ' ') for name in generations(FEW)}
+        runs = {'baseline': 'labels alone', **names, **others}
+        columns = {
+            'accuracy': 'last.test.student.accuracy',
+            'agreement with the teacher': 'last.test.student.agreement',
+            'accuracy (validation)': 'last.valid.student.accuracy',
+        }
+    rows = {run: dict(label=label) for run, label in runs.items()}
+    return {
+        'tables': {'methods': dict(title='Every method, last epoch', columns=columns, rows=rows)},
+        'figures': {
+            'methods': dict(
+                title='Accuracy of every method', kind='bars', xlabel='accuracy of the student',
+                values={label: f'{run}:{next(iter(columns.values()))}' for run, label in runs.items()},
+            )
+        },
+    }  # fmt: skip
