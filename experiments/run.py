@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 from jax.errors import JaxRuntimeError
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -223,13 +224,16 @@ def plan_table(
 ) -> Table:
     """What would be run: dependencies, parameters, steps, packs, what is done, and, once a run is timed, an estimate.
 
-    Runs of one pack have its number.
+    Runs of one pack have its number, and after it how many they are.
     """
-    whole = {name: Column(name, no_wrap=True) for name in ('run', 'pack')}
-    columns = ('run', 'starts from', 'parameters', 'steps', 'pack', 'state', 'estimate')
-    table = Table(*[whole.get(name, name) for name in columns], title=str(workdir.path))
+    whole = [
+        Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
+        for name in ('run', 'parameters', 'steps', 'pack', 'state')
+    ]
+    needed = Column('starts from', overflow='fold')
+    table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     packs = [unit for unit in units if len(unit) > 1]
-    packed = {run.id: f'{number}: {len(unit)} runs' for number, unit in enumerate(packs, 1) for run in unit}
+    packed = {run.id: f'{number}: {len(unit)}' for number, unit in enumerate(packs, 1) for run in unit}
     costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}
     timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
     pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
@@ -239,10 +243,9 @@ def plan_table(
         state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
         estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
         left += estimate or 0.0 if result is None else 0.0
-        when = '–' if estimate is None else f'{estimate:.0f} s'
-        table.add_row(
-            run.id, ', '.join(run.needs), f'{size(job):,}', f'{job.total_steps:,}', packed.get(run.id, ''), state, when
-        )
+        state += '' if estimate is None else f', {estimate:.0f} s'
+        needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
+        table.add_row(run.id, f'{size(job):,}', f'{job.total_steps:,}', packed.get(run.id, ''), state, needs)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
     sizes = [made.what.size for made in (jobs[run.name].cache for run in runs) if made]

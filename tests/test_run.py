@@ -284,15 +284,16 @@ def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, 
     (work / 'results' / 'student-s0.json').unlink()
     before = sorted(work.rglob('*'))
     assert run.main(plan) == 0
-    rows = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if '-s' in line}
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if '-s' in line}
     assert sorted(work.rglob('*')) == before
     assert 'finished' in rows['teacher-s0']
     assert 'begun' in rows['student-s0']
     assert 'to do' in rows['teacher-s1']
     assert 'to do' in rows['student-s1']
-    assert '1: 2 runs' in rows['student-s0']
-    assert '1: 2 runs' in rows['student-s1']
-    assert ' runs' not in rows['teacher-s0'] + rows['teacher-s1']
+    assert '1: 2 ' in rows['student-s0']
+    assert '1: 2 ' in rows['student-s1']
+    assert '1: ' not in rows['teacher-s0'] + rows['teacher-s1']
+    assert rows['student-s0'].split()[-1] == 'teacher'
     assert '12,730' in rows['teacher-s0']  # 784 * 16 + 16 weights and biases, then 16 * 10 + 10
     assert '6,370' in rows['student-s0']  # 784 * 8 + 8, then 8 * 10 + 10; the frozen teacher is not trained
 
@@ -415,3 +416,15 @@ def test_files_that_can_grow_no_more_are_told_without_a_traceback(tmp_path):
     assert done.returncode == 2
     assert 'the disk is full: free some space and run the same command again' in done.stdout
     assert 'Traceback' not in done.stdout + done.stderr
+
+
+def test_a_plan_of_many_runs_is_whole_on_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run.console, '_width', 80)
+    config = f'--config={ROOT / "configs" / "hinton_mnist.py"}:paper'
+    assert run.main([config, f'--workdir={tmp_path / "work"}', '--plan', '--only=w800_t2_5-s0,combined-s0']) == 0
+    out = capsys.readouterr().out
+    assert '…' not in out
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if '-s0' in line}
+    assert rows['teacher-s0'][1:3] == ['2,395,210', '46,800']
+    assert rows['w800_t2_5-s0'][-1] == 'teacher'
+    assert max(map(len, out.splitlines())) <= 80
