@@ -6,8 +6,9 @@
 
 The configs are those of docs/methods.md, read from that page: what it shows is what is measured. Every method has the
 steps, optimizer, batches, initial weights and order of examples of the student alone. The weights of a method's terms
-are those of the page times one number, chosen among 0.3, 1 and 3 by the accuracy on 5,000 validation pairs (`grid`:
-1,000 images, seed 0). Test pairs are made of digits that nothing else has seen; the last epoch is reported.
+are those of the page times its strength in CHOSEN, which is to be the one of 0.3, 1 and 3 that is best on 5,000
+validation pairs in `grid` (1,000 images, seed 0); 1 where none is named. Test pairs are made of digits that nothing
+else has seen; the last epoch is reported.
 """
 
 import pathlib
@@ -25,10 +26,12 @@ TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'methods.md'
 # These have other aims than accuracy on these images: see configs/other_aims.py.
 ELSEWHERE = ('robust (ARD)', 'robust (RSLAD)', 'cross-modal', 'data-free (DAFL)')
-# These stand in the place of the labels.
-WITHOUT_LABELS = ('SimKD', 'progressive (PS-KD)')
-# Strengths that `grid` found best; 1 where it is not named.
-CHOSEN: dict[str, float] = {}
+# Methods whose own networks are the students, and one that is measured by the classifier it borrows.
+STUDENTS = {'codistillation': 'cohort', 'KDCL': 'group'}
+MEASURED = {**STUDENTS, 'SimKD': 'classifier'}
+# Methods that stand in the place of the student's labels.
+WITHOUT_LABELS = ('SimKD', 'progressive (PS-KD)', *STUDENTS)
+CHOSEN: dict[str, float] = {}  # `grid` has not been run
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -43,7 +46,7 @@ def get_config(variant: str = '') -> ConfigDict:
         'teachers': dict(alone('teachers', TEACHER, MANY, copies=3), epochs=16, eval_every=16),
         'baseline': run_of('', examples),
     }
-    for method, lines in methods().items():
+    for method, lines in measured_here().items():
         if variant == 'grid':
             for strength in STRENGTHS:
                 runs[f'{key(method)}_x{strength:g}'.replace('.', '_')] = run_of(method, examples, lines, strength)
@@ -55,11 +58,20 @@ def get_config(variant: str = '') -> ConfigDict:
     return config
 
 
-def methods() -> dict[str, str]:
-    """The config of each method that is measured here, by its name on the page."""
-    rows = [line.split('|') for line in PAGE.read_text().splitlines() if line.startswith('| ')]
-    found = {cells[1].strip(): cells[4].strip().strip('`') for cells in rows if 'c.' in cells[4]}
-    return {name: lines for name, lines in found.items() if name not in ELSEWHERE}
+def cells(line: str) -> list[str] | None:
+    """The cells of a method's row on the page, None for any other line: cells[0] is its name, cells[3] its config."""
+    parts = [cell.strip() for cell in line.strip('|').split('|')]
+    return parts if line.startswith('| ') and len(parts) == 7 and 'c.' in parts[3] else None
+
+
+def methods(page: str) -> dict[str, str]:
+    """The config of each method of a page, by its name there."""
+    rows = [row for line in page.splitlines() if (row := cells(line))]
+    return {row[0]: row[3].strip('`') for row in rows}
+
+
+def measured_here() -> dict[str, str]:
+    return {name: lines for name, lines in methods(PAGE.read_text()).items() if name not in ELSEWHERE}
 
 
 def key(method: str) -> str:
@@ -88,20 +100,18 @@ def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -
     """A student taught by a method, the student alone for ''; in all runs the teacher is there to be agreed with."""
     c = ConfigDict(alone('student', STUDENT, examples))
     c.networks.teacher = dict(model='cnn', channels=TEACHER, update='frozen', init='run:teacher')
-    c.evaluate = dict(student=dict(logits='student.logits', teacher='teacher.logits'))
+    c.evaluate = {}
     exec(lines, {'c': c})
-    if method == 'SimKD':
-        c.evaluate = dict(student=dict(logits='classifier.logits', teacher='teacher.logits'))
-    if method == 'codistillation' or method == 'KDCL':
-        del c.networks.student
-        name = 'cohort' if method == 'codistillation' else 'group'
-        c.evaluate = dict(student=dict(logits=f'{name}.logits', teacher='teacher.logits'))
-    for network in c.networks.values():
-        if network.get('model') in ('cnn', 'classifier'):
-            network.num_classes = 100
-    if method in WITHOUT_LABELS or method in ('codistillation', 'KDCL'):
-        del c.terms['hard']
     run = c.to_dict()
+    measured = MEASURED.get(method, 'student')
+    run['evaluate'] = {'student': dict(logits=f'{measured}.logits', teacher='teacher.logits')}
+    if method in STUDENTS:
+        del run['networks']['student']
+    if method in WITHOUT_LABELS:
+        del run['terms']['hard']
+    for network in run['networks'].values():
+        if network.get('model') in ('cnn', 'classifier'):
+            network['num_classes'] = 100
     for name, term in run['terms'].items():
         if name != 'hard':
             term['weight'] = scaled(term.get('weight', 1.0), strength)
@@ -117,7 +127,7 @@ def scaled(weight: Any, strength: float) -> Any:
 
 def generations(examples: int) -> dict[str, Any]:
     """Born-again networks, and a teacher's assistant: runs whose teachers are runs."""
-    kd = methods()['KD']
+    kd = measured_here()['KD']
 
     def taught(teacher: tuple[int, ...], init: str, student: tuple[int, ...] = STUDENT) -> dict[str, Any]:
         run = run_of('KD', examples, kd, CHOSEN.get('kd', 1.0))
@@ -139,7 +149,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
         runs = {name: name for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
         columns = {'accuracy (validation)': 'last.valid.student.accuracy'}
     else:
-        names = {key(method): method for method in methods()}
+        names = {key(method): method for method in measured_here()}
         others = {name: name.replace('_', ' ') for name in generations(FEW)}
         runs = {'baseline': 'labels alone', **names, **others}
         columns = {

@@ -33,5 +33,5 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[
     if wrong:
         known = [name for action in parser._actions for name in action.option_strings]
         near = difflib.get_close_matches(wrong[0].partition('=')[0], known, n=1, cutoff=0.5)
-        parser.error(f'unknown argument {wrong[0]}' + (f'. Did you mean {near[0]}' if near else ''))
+        parser.error(f'unknown argument {wrong[0]}' + (f' (did you mean {near[0]}?)' if near else ''))
     return options, [text.removeprefix('--config.') for text in rest]

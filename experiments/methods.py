@@ -26,16 +26,12 @@ def cell(run: str, studies: Sequence[results.Results]) -> str:
 
 
 def filled(page: str, studies: Sequence[results.Results]) -> str:
-    """The page with the last cell of every method's row as the studies have it."""
+    """The page with the last cell of every method's row as the studies have it; of other aims, as it is."""
     lines = []
     for line in page.splitlines():
-        parts = line.split('|')
-        if line.startswith('| ') and len(parts) == 9 and 'c.' in parts[4]:
-            method = parts[1].strip()
-            run = '' if method in benchmark_pairs.ELSEWHERE else benchmark_pairs.key(method)
-            if run:
-                parts[7] = f' {cell(run, studies)} '
-            line = '|'.join(parts)
+        row = benchmark_pairs.cells(line)
+        if row and row[0] not in benchmark_pairs.ELSEWHERE:
+            line = f'| {" | ".join([*row[:-1], cell(benchmark_pairs.key(row[0]), studies)])} |'
         lines.append(line)
     return '\n'.join(lines) + '\n'
 

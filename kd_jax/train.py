@@ -180,8 +180,7 @@ def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
     """The way over the runs of a pack, noted in their positions with the step from which it is taken.
 
-    A pack that goes on goes on as it was. Where processes would have to agree, or the runs are split over devices, it
-    is 'vmap' without being measured.
+    A pack that goes on goes on as it was. Where the runs are split over devices it is 'vmap' without being measured.
     """
     job, size, done = members[0].job, len(members), members[0].step
     if size == 1:
@@ -190,7 +189,7 @@ def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
         by = pack
     elif _noted(members):
         by = _noted(members)
-    elif jax.process_count() > 1 or job.mesh.shape['stack'] > 1:
+    elif job.mesh.shape['stack'] > 1:
         by = 'vmap'
     elif size * (job.total_steps - done) < packs.SHORT:
         by = 'map'

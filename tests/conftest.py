@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+QUICK = ('analyses', 'losses', 'models', 'test_docs', 'test_shared')
+
 
 def _raw(array):
     return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
@@ -25,12 +27,14 @@ def assert_bitwise():
     return compare
 
 
-@pytest.fixture(scope='module')
-def quick_compilation():
-    """For modules of many small programs that run once: compiling them is what takes the time."""
-    jax.config.update('jax_disable_most_optimizations', True)
+@pytest.fixture(scope='module', autouse=True)
+def quick_compilation(request):
+    """Where many small programs run once, compiling them is what takes the time."""
+    before = jax.config.read('jax_disable_most_optimizations')
+    quick = not {request.path.stem, request.path.parent.name}.isdisjoint(QUICK)
+    jax.config.update('jax_disable_most_optimizations', before or quick)
     yield
-    jax.config.update('jax_disable_most_optimizations', False)
+    jax.config.update('jax_disable_most_optimizations', before)
 
 
 @pytest.fixture(scope='session')

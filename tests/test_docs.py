@@ -10,17 +10,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from configs import benchmark_pairs
 from kd_jax import initialize, losses, recipe, step
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
-
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
-PAGE = (DOCS / 'methods.md').read_text()
-CONFIGS = {
-    cells[1].strip(): cells[4].strip().strip('`')
-    for cells in (line.split('|') for line in PAGE.splitlines() if line.startswith('| '))
-    if 'c.' in cells[4]
-}
+PAGE = benchmark_pairs.PAGE.read_text()
+CONFIGS = benchmark_pairs.methods(PAGE)
 CONNECTORS = (
     'classifier', 'connector', 'discriminator', 'embedding', 'fusion', 'gate', 'gated_average', 'generator',
     'masked_generator', 'memory_bank', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'recall',

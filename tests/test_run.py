@@ -214,7 +214,7 @@ def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
     assert "no variant 'papre'" in refusal(capsys, tmp_path / 'work', f'{CONFIG}:papre')
     assert "Did you mean 'student'?" in refusal(capsys, tmp_path / 'work', CONFIG, '--only=studnt')
     unknown = refusal(capsys, tmp_path / 'work', CONFIG, '--workdri=x')
-    assert 'unknown argument --workdri=x. Did you mean --workdir' in unknown
+    assert 'unknown argument --workdri=x (did you mean --workdir?)' in unknown
     assert "invalid int value: 'two'" in refusal(capsys, tmp_path / 'work', CONFIG, '--workers=two')
     assert '--only= names no run' in refusal(capsys, tmp_path / 'work', CONFIG, '--only=')
     assert not (tmp_path / 'work').exists()

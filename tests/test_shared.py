@@ -11,7 +11,6 @@ from kd_jax import recipe as recipes
 from kd_jax import step as steps
 from kd_jax.errors import UserError
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
 RNG = np.random.default_rng(0)
 BATCH = {
     'image': RNG.uniform(size=(8, 5)).astype(np.float32),
@@ -154,7 +153,12 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
         ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is no function of another network"),
         ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
-        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps and size must be above 0"),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
+        (
+            {'update': 'shared', 'of': 'a', 'model': 'pgd', 'size': 0.0},
+            r"network 'b'.size is 0, but it must be greater",
+        ),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilon': -0.1}, r"'b'.epsilon is -0.1, but it must not be"),
         ({'model': 'connector'}, r"model 'connector' needs channels"),
     ],
 )

@@ -84,6 +84,25 @@ def channels(array: jax.Array) -> jax.Array:
     return jnp.swapaxes(flat, -1, -2)
 
 
+def max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Maps [..., height, width, channels] at a smaller size: maxima over equal blocks, smaller where the map ends.
+
+    As nn.max_pool with padding 'SAME', whose gradient is slow in XLA on CPU; what ties share of a gradient differs.
+
+    Raises:
+      UserError: no equal blocks give that size.
+    """
+    height, width, channels = array.shape[-3:]
+    block = -(-height // size[0]), -(-width // size[1])
+    if -(-height // block[0]) != size[0] or -(-width // block[1]) != size[1]:
+        raise UserError(f'a map of {height} x {width} has no equal blocks for one of {size[0]} x {size[1]}')
+    missing = [(0, 0)] * (array.ndim - 3)
+    missing += [(0, n * b - full) for n, b, full in zip(size, block, (height, width), strict=True)]
+    array = jnp.pad(array, [*missing, (0, 0)], constant_values=-jnp.inf)
+    shape = (*array.shape[:-3], size[0], block[0], size[1], block[1], channels)
+    return jnp.max(array.reshape(shape), axis=(-4, -2))
+
+
 def check_batch(student: jax.Array, target: jax.Array, least: int = 2) -> None:
     """Raises a UserError unless both have the same number of examples, and at least `least`."""
     if student.shape[0] != target.shape[0]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.errors import UserError
-from kd_jax.losses.arrays import channels, check_alike, check_maps, product, scaled, unit
+from kd_jax.losses.arrays import channels, check_alike, check_maps, max_pooled, product, scaled, unit
 
 
 def fsp(
@@ -27,7 +27,7 @@ def fsp(
     Returns:
       [...].
     Raises:
-      UserError: channels that differ, or a map that does not pool evenly to the other's size.
+      UserError: channels that differ, or a map that has no equal blocks for the other's size.
     """
     check_maps(student_in, student_out, target_in, target_out)
     for student, target in ((student_in, target_in), (student_out, target_out)):
@@ -100,21 +100,8 @@ def kdsvd(
 
 def _flow(first: jax.Array, second: jax.Array) -> jax.Array:
     size = min(first.shape[-3], second.shape[-3]), min(first.shape[-2], second.shape[-2])
-    first, second = (channels(_max_pooled(array, size)) for array in (first, second))
+    first, second = (channels(max_pooled(array, size)) for array in (first, second))
     return product(first, second) / first.shape[-1]
-
-
-def _max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Maxima over equal blocks, those at the far edges smaller where the map ends in them."""
-    height, width, channels = array.shape[-3:]
-    block = -(-height // size[0]), -(-width // size[1])
-    if -(-height // block[0]) != size[0] or -(-width // block[1]) != size[1]:
-        raise UserError(f'a map of {height} x {width} has no equal blocks for one of {size[0]} x {size[1]}')
-    missing = [(0, 0)] * (array.ndim - 3)
-    missing += [(0, n * b - full) for n, b, full in zip(size, block, (height, width), strict=True)]
-    array = jnp.pad(array, [*missing, (0, 0)], constant_values=-jnp.inf)
-    shape = (*array.shape[:-3], size[0], block[0], size[1], block[1], channels)
-    return jnp.max(array.reshape(shape), axis=(-4, -2))
 
 
 def _check_channels(student: jax.Array, target: jax.Array) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.hyperparameters import Fraction
-from kd_jax.models.layers import max_pool
+from kd_jax.losses.arrays import max_pooled
 
 
 class CNN(nn.Module):
@@ -31,7 +31,7 @@ class CNN(nn.Module):
         out = {}
         for number, channels in enumerate(self.channels, start=1):
             x = nn.relu(nn.Conv(channels, (3, 3), kernel_init=nn.initializers.he_normal(), name=f'conv{number}')(x))
-            x = max_pool(x)
+            x = max_pooled(x, (-(-x.shape[1] // 2), -(-x.shape[2] // 2)))
             out[f'block{number}'] = x
         out['features'] = jnp.mean(x, axis=(1, 2))
         x = nn.Dropout(self.dropout, deterministic=not train)(out['features'])

@@ -36,14 +36,3 @@ def with_channels(image: jax.Array) -> jax.Array:
 def pooled(x: jax.Array) -> jax.Array:
     """The mean over space, [batch, channels] of [batch, height, width, channels]."""
     return jnp.mean(x, axis=(1, 2))
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """Maxima over blocks of 2 x 2, those at the far edges smaller where height or width is odd.
-
-    As nn.max_pool(x, (2, 2), (2, 2), padding='SAME'), whose gradient is slow in XLA on CPU; what ties
-    share of a gradient differs.
-    """
-    batch, height, width, channels = x.shape
-    x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=-jnp.inf)
-    return jnp.max(x.reshape(batch, -(-height // 2), 2, -(-width // 2), 2, channels), axis=(2, 4))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.errors import UserError
+from kd_jax.hyperparameters import NonNegative, Positive
 from kd_jax.losses import cross_entropy, kd
 from kd_jax.models.layers import pooled
 
@@ -55,15 +56,14 @@ class PGD:
     """
 
     network: Any
-    epsilon: float = 8 / 255
-    size: float = 2 / 255
+    epsilon: NonNegative = 8 / 255
+    size: Positive = 2 / 255
     steps: int = 10
     random_start: bool = True
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.epsilon < 0 or self.size <= 0:
-            given = f'steps={self.steps}, size={self.size}, epsilon={self.epsilon}'
-            raise UserError(f'steps and size must be above 0 and epsilon not below, not {given}')
+        if self.steps < 1:
+            raise UserError(f'steps is {self.steps}, but an attack takes at least 1')
 
     def init(self, rngs: Any, image: jax.Array, target: jax.Array, *, train: bool = False) -> Mapping[str, Any]:
         return self.network.module.init(rngs, *self.network.normalized((image,)), train=False)

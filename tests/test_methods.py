@@ -1,0 +1,54 @@
+"""The study of all methods, and the column of the page that is written from its results."""
+
+import pytest
+
+from configs import benchmark_pairs
+from experiments import methods
+
+BUDGET = ('data', 'batch_size', 'epochs', 'optimizer')
+ROW = '| {} | response | KL | `c.terms.a = dict(loss={!r})` | a paper | as there | {} |\n'
+
+
+@pytest.mark.parametrize('variant', benchmark_pairs.VARIANTS)
+def test_every_method_has_the_budget_of_the_student_alone(variant):
+    runs = benchmark_pairs.get_config(variant).to_dict()['runs']
+    taught = {name: run for name, run in runs.items() if name not in ('teacher', 'teachers')}
+    assert len(taught) > 100 if variant == 'grid' else len(taught) > 50
+    for run in taught.values():
+        assert {key: run[key] for key in BUDGET} == {key: runs['baseline'][key] for key in BUDGET}
+
+
+def test_a_strength_multiplies_every_weight_but_that_of_the_labels():
+    lines = benchmark_pairs.measured_here()['DKD']
+    one, three = (benchmark_pairs.run_of('DKD', 1000, lines, strength)['terms'] for strength in (1.0, 3.0))
+    assert one['dkd']['weight'] == {'schedule': 'linear', 'start': 0.0, 'end': 1.0, 'until': 0.08}
+    assert three['dkd']['weight'] == {'schedule': 'linear', 'start': 0.0, 'end': 3.0, 'until': 0.08}
+    assert three['hard'] == one['hard']
+    assert benchmark_pairs.scaled(0.5, 3.0) == 1.5
+
+
+def results_of(run, *accuracies):
+    return {run: {seed: {'last': {'test': {'student': {'accuracy': a}}}} for seed, a in enumerate(accuracies)}}
+
+
+def test_the_column_has_the_mean_and_deviation_of_each_study_and_other_lines_stay():
+    page = (
+        '# Methods\n\n'
+        + ROW.format('KD', 'kd', 'old')
+        + ROW.format('new', 'new', 'x')
+        + ROW.format('cross-modal', 'kd', 'kept')
+    )
+    studies = [results_of('kd', 0.5, 0.7), results_of('other', 0.1, 0.2)]
+    # The mean of 50 and 70 is 60, their sample deviation the root of 200.
+    wanted = page.replace('| old |', '| 60.0 ± 14.1; – |').replace('| x |', '| not yet measured |')
+    assert methods.filled(page, studies) == wanted
+
+
+def test_the_page_is_what_filling_it_with_nothing_leaves_where_nothing_is_measured():
+    page = benchmark_pairs.PAGE.read_text()
+    assert methods.filled(page, []) == page
+
+
+def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):
+    assert methods.main([str(tmp_path)]) == 2
+    assert 'there is no study.json here' in capsys.readouterr().err
