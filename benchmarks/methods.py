@@ -2,8 +2,8 @@
 
   python -m benchmarks.methods --out=benchmarks/results/methods.json
 
-The runs are those of configs/benchmark_pairs.py, with live teachers, from random weights, each step a program of its own
-as training runs convolutions on CPUs. Memory is what it holds at most beside its arguments, as XLA counts it.
+The runs are those of configs/benchmark_pairs.py, with live teachers, from random weights. Each step is a program of its
+own, as training runs convolutions on CPUs. Memory is what it holds at most beside its arguments, as XLA counts it.
 """
 
 from benchmarks import chunk, measure

@@ -1,5 +1,6 @@
 """What tests of several rooms compare with."""
 
+import logging
 import os
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')  # libtpu is installed for preflight; without this JAX looks for a TPU
@@ -35,6 +36,21 @@ def quick_compilation(request):
     jax.config.update('jax_disable_most_optimizations', before or quick)
     yield
     jax.config.update('jax_disable_most_optimizations', before)
+
+
+@pytest.fixture(scope='module')
+def settings_as_before(tmp_path_factory):
+    """`main` sets jax's cache and log levels for the process; the cache stays out of the home directory."""
+    names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
+    before = {name: getattr(jax.config, name) for name in names}
+    levels = {name: logging.getLogger(name).level for name in ('absl', 'kd_jax')}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('HOME', str(tmp_path_factory.getbasetemp()))
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope='session')

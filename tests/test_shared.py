@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from kd_jax import initialize
-from kd_jax import recipe as recipes
 from kd_jax import step as steps
 from kd_jax.errors import UserError
+from tests.small_recipes import SMALL, assert_close, hard, recipe_of
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -21,30 +21,16 @@ BOTH = {
     'image': np.concatenate([BATCH['image'], BATCH['other']]),
     'label': np.concatenate([BATCH['label'], BATCH['label']]),
 }
-SMALL = {'model': 'mlp', 'hidden': [6], 'num_classes': 3}
 AGAIN = {'update': 'shared', 'of': 'a', 'input': 'batch.other'}
 
 
-def hard(name, **options):
-    return {'loss': 'cross_entropy', 'logits': f'{name}.logits', 'labels': 'batch.label', **options}
-
-
-def recipe_of(networks, terms):
-    optimizer = {'learning_rate': 0.5, 'momentum': 0.9}
-    return recipes.parse({'networks': networks, 'terms': terms, 'optimizer': optimizer})
-
-
 def trained(networks, terms, batch=BATCH, count=2):
-    recipe = recipe_of(networks, terms)
+    recipe = recipe_of(networks, terms, momentum=0.9)
     state, frozen = initialize.init_state(recipe, batch, seed=0)
     step, states = jax.jit(steps.make_train_step(recipe, 10)), [state]
     for _ in range(count):
         states.append(step(states[-1], recipe.hparams, frozen, batch)[0])
     return states
-
-
-def assert_close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), a, b)
 
 
 def test_one_network_on_two_inputs_learns_from_both_as_from_one_batch_of_them():

@@ -1,7 +1,6 @@
 import flax.linen as nn
 import jax
 import jax.extend
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
@@ -10,65 +9,20 @@ from kd_jax import initialize
 from kd_jax import recipe as recipes
 from kd_jax import step as steps
 from kd_jax.errors import UserError
-from kd_jax.network import Path
-
-RNG = np.random.default_rng(0)
-BATCH = {
-    'image': RNG.normal(size=(8, 5)).astype(np.float32),
-    'label': RNG.integers(0, 3, size=8).astype(np.int32),
-    'labelled': np.array([1, 0, 0, 1, 0, 0, 1, 0], bool),
-}
-LINEAR = {'model': 'mlp', 'hidden': [], 'num_classes': 3}
-SMALL = {'model': 'mlp', 'hidden': [6], 'num_classes': 3}
-TOTAL = 10
-
-
-def hard(name, **options):
-    return {'loss': 'cross_entropy', 'logits': f'{name}.logits', 'labels': 'batch.label', **options}
-
-
-def soft(student, target, **options):
-    return {'loss': 'kd', 'student': f'{student}.logits', 'target': target, **options}
-
-
-def recipe_of(networks, terms, **optimizer):
-    return recipes.parse({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}})
-
-
-def start(recipe, batch=BATCH):
-    """State 0 and the frozen variables: large parameters, drawn by the name of their network."""
-    state, frozen = jax.eval_shape(lambda: initialize.init_state(recipe, batch, seed=0))
-
-    def drawn(name, tree):
-        rng = np.random.default_rng(list(name.encode()))
-        return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), tree)
-
-    params = {name: drawn(name, tree) for name, tree in state.params.items()}
-    opt_state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), state.opt_state)
-    state = steps.State(np.int32(0), params, state.collections, opt_state, jax.random.key(0))
-    return state, {name: drawn(name, tree) for name, tree in frozen.items()}
-
-
-def train(recipe, count=1, batch=BATCH, begin=None):
-    """States 0, 1, ..., count and the metrics of the last step."""
-    state, frozen = begin or start(recipe, batch)
-    step, states, metrics = jax.jit(steps.make_train_step(recipe, TOTAL)), [state], None
-    for _ in range(count):
-        state, metrics = step(state, recipe.hparams, frozen, batch)
-        states.append(state)
-    return states, jax.device_get(metrics)
-
-
-def assert_close(a, b, **tolerance):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **{'rtol': 1e-5, 'atol': 1e-7, **tolerance}), a, b)
-
-
-def assert_moved(before, after):
-    assert all(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
-
-
-def head(params):
-    return np.asarray(params['head']['kernel'], np.float64), np.asarray(params['head']['bias'], np.float64)
+from tests.small_recipes import (
+    BATCH,
+    LINEAR,
+    SMALL,
+    TOTAL,
+    assert_close,
+    assert_moved,
+    hard,
+    head,
+    recipe_of,
+    soft,
+    start,
+    train,
+)
 
 
 def test_networks_that_teach_each_other_get_the_gradients_of_their_own_losses():
@@ -122,36 +76,6 @@ def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
     }
     fixed = steps.outside_gradient(recipe_of(networks, {}))
     assert {network.name for network in fixed} == {'mean', 'teacher', 'reader'}
-
-
-def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
-    few = {name: array[BATCH['labelled']] for name, array in BATCH.items()}
-    (_, masked), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}))
-    (_, sliced), expected = train(recipe_of({'a': SMALL}, {'hard': hard('a')}), batch=few)
-    assert_close(masked.params, sliced.params)
-    assert_close(metrics, expected)
-    assert metrics['hard'][1] == 3
-
-
-def test_a_batch_without_an_example_for_a_term_teaches_nothing():
-    none = {**BATCH, 'labelled': np.zeros(8, bool)}
-    (before, after), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none)
-    assert_close(before.params, after.params)
-    assert metrics['hard'] == (0.0, 0.0)
-    assert metrics['loss'][0] == 0.0
-
-
-def test_metrics_add_up_over_the_parts_of_a_batch():
-    recipe = recipe_of({'a': SMALL}, {'all': hard('a'), 'some': hard('a', mask='batch.labelled')})
-    state, frozen = start(recipe)
-    step = jax.jit(steps.make_train_step(recipe, TOTAL))
-    whole, first, second = (
-        step(state, recipe.hparams, frozen, {name: array[part] for name, array in BATCH.items()})[1]
-        for part in (slice(None), slice(0, 4), slice(4, 8))
-    )
-    for term, count in (('all', 8), ('some', 3)):
-        assert_close(whole[term], jax.tree.map(lambda a, b: a + b, first[term], second[term]))
-        assert whole[term][1] == count
 
 
 def test_an_averaged_network_follows_the_closed_form():
@@ -357,114 +281,3 @@ def test_a_network_may_compute_in_another_precision_than_the_run():
     assert {n.name: n.compute_dtype for n in recipe.networks} == {'student': 'float32', 'teacher': 'bfloat16'}
     with pytest.raises(UserError, match=r"there is no compute_dtype 'bf16'. Did you mean 'bfloat16'"):
         recipe_of({'a': {**SMALL, 'compute_dtype': 'bf16'}}, {})
-
-
-def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
-    context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
-    read = steps.read(context, (Path('a', 'x'), Path('b', 'x')))
-    np.testing.assert_array_equal(read[:, 0, 0], [0.0, 1.0])
-
-
-def mean_over_copies(logits):
-    return jnp.mean(logits, axis=(0, -1))
-
-
-@pytest.mark.parametrize(
-    ('networks', 'term', 'parts'),
-    [
-        (
-            {'a': SMALL},
-            {'hard': hard('a', logits='a.logit')},
-            [
-                "the recipe, term 'hard' reads 'a.logit', which nothing gives. Did you mean 'a.logits'?",
-                'Known: a.hidden1, a.logits, batch.image, batch.label, batch.labelled.',
-            ],
-        ),
-        (
-            {'a': {**SMALL, 'input': 'batch.imag'}},
-            {},
-            ["network 'a' reads 'batch.imag'", "mean 'batch.image'"],
-        ),
-        (
-            {'a': SMALL},
-            {'hard': hard('a', mask='batch.labeled')},
-            ["'batch.labeled'", "mean 'batch.labelled'"],
-        ),
-        (
-            {'a': SMALL, 'b': {**SMALL, 'num_classes': 4}},
-            {'soft': soft('a', 'b.logits')},
-            ["term 'soft' does not fit a.logits [8, 3], b.logits [8, 4]", 'has 3 classes and the teacher 4'],
-        ),
-        (
-            {'a': {**SMALL, 'copies': 2}},
-            {'mean': {'loss': mean_over_copies, 'logits': 'a.logits'}},
-            ["term 'mean' gives (8,) for a network of 2 copies: lead with [2, ...]"],
-        ),
-        (
-            {'a': {**SMALL, 'normalize': {'mean': (0.5,) * 3, 'std': (0.5,) * 3}}},
-            {},
-            ["network 'a' does not take batch.image [8, 5]: normalize has 3 means, but the input has 5 channels"],
-        ),
-        ({'a': {'model': 'cnn', 'num_classes': 3}}, {}, ["network 'a' does not take batch.image [8, 5]"]),
-    ],
-)
-def test_a_recipe_that_does_not_fit_is_refused_before_training(networks, term, parts):
-    with pytest.raises(UserError) as error:
-        initialize.check(recipe_of(networks, term), BATCH)
-    for part in parts:
-        assert part in str(error.value)
-
-
-def spread(hidden, *, where=None):
-    counts = jnp.ones(len(hidden)) if where is None else where * 1.0
-    mean = counts @ hidden / jnp.sum(counts)
-    return jnp.sum(counts[:, None] * (hidden - mean) ** 2) / jnp.sum(counts)
-
-
-def test_a_masked_loss_between_examples_learns_what_it_would_from_the_examples_alone():
-    relation = {'loss': spread, 'hidden': 'a.hidden1'}
-    kept = np.asarray(BATCH['labelled']) > 0
-    sliced = jax.tree.map(lambda array: array[kept], BATCH)
-    begin = initialize.init_state(recipe_of({'a': SMALL}, {'all': relation}), sliced, seed=0)
-    (_, alone), few = train(recipe_of({'a': SMALL}, {'all': relation}), begin=begin, batch=sliced)
-    (_, masked), many = train(recipe_of({'a': SMALL}, {'all': {**relation, 'mask': 'batch.labelled'}}), begin=begin)
-    assert_close(masked.params, alone.params)
-    summed, count = many['all']
-    np.testing.assert_allclose(count, kept.sum())
-    np.testing.assert_allclose(summed / count, few['all'][0], rtol=1e-5)
-
-
-def test_copies_learn_from_a_loss_between_examples_each_for_itself():
-    relation = {'loss': spread, 'hidden': 'a.hidden1', 'mask': 'batch.labelled'}
-    stacked = recipe_of({'a': {**SMALL, 'copies': 2}}, {'all': relation})
-    state, frozen = initialize.init_state(stacked, BATCH, seed=0)
-    (_, together), _ = train(stacked, begin=(state, frozen))
-    for copy in range(2):
-        own = state._replace(params=jax.tree.map(lambda a, copy=copy: a[copy], state.params))
-        fresh, _ = initialize.init_state(recipe_of({'a': SMALL}, {'all': relation}), BATCH, seed=0)
-        begin = (fresh._replace(params=own.params), frozen)
-        (_, alone), _ = train(recipe_of({'a': SMALL}, {'all': relation}), begin=begin)
-        assert_close(jax.tree.map(lambda a, copy=copy: a[copy], together.params), alone.params, atol=1e-5)
-
-
-def test_a_mask_of_examples_holds_for_every_position_of_their_maps():
-    network, term = Path('a', 'x'), recipe_of({'a': SMALL}, {'m': {**hard('a'), 'mask': 'batch.labelled'}})
-    context = {'batch': {'labelled': jnp.array([1.0, 0.0])}, network.source: {}}
-    array = jnp.arange(8.0).reshape(2, 2, 2)
-    summed, count = steps.reduce(term.terms[0], term, context, array)
-    assert (float(summed), float(count)) == (0.0 + 1.0 + 2.0 + 3.0, 4.0)
-
-
-@pytest.mark.parametrize(
-    ('loss', 'message'),
-    [
-        (lambda logits: jnp.mean(logits), 'must take `where`'),
-        (lambda logits: jnp.mean(logits, axis=0), r"mask's shape \[8\] does not fit the values, \[3\]"),
-    ],
-)
-def test_a_mask_that_does_not_fit_is_refused_before_training(loss, message):
-    loss.__name__ = 'mine'
-    with pytest.raises(UserError, match=message):
-        initialize.check(
-            recipe_of({'a': SMALL}, {'m': {'loss': loss, 'logits': 'a.logits', 'mask': 'batch.labelled'}}), BATCH
-        )

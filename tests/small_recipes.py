@@ -1,0 +1,66 @@
+"""Small recipes of linear and nearly linear networks, and their training, for tests of the step."""
+
+import jax
+import numpy as np
+
+from kd_jax import initialize
+from kd_jax import recipe as recipes
+from kd_jax import step as steps
+
+RNG = np.random.default_rng(0)
+BATCH = {
+    'image': RNG.normal(size=(8, 5)).astype(np.float32),
+    'label': RNG.integers(0, 3, size=8).astype(np.int32),
+    'labelled': np.array([1, 0, 0, 1, 0, 0, 1, 0], bool),
+}
+LINEAR = {'model': 'mlp', 'hidden': [], 'num_classes': 3}
+SMALL = {'model': 'mlp', 'hidden': [6], 'num_classes': 3}
+TOTAL = 10
+
+
+def hard(name, **options):
+    return {'loss': 'cross_entropy', 'logits': f'{name}.logits', 'labels': 'batch.label', **options}
+
+
+def soft(student, target, **options):
+    return {'loss': 'kd', 'student': f'{student}.logits', 'target': target, **options}
+
+
+def recipe_of(networks, terms, **optimizer):
+    return recipes.parse({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}})
+
+
+def start(recipe, batch=BATCH):
+    """State 0 and the frozen variables: large parameters, drawn by the name of their network."""
+    state, frozen = jax.eval_shape(lambda: initialize.init_state(recipe, batch, seed=0))
+
+    def drawn(name, tree):
+        rng = np.random.default_rng(list(name.encode()))
+        return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), tree)
+
+    params = {name: drawn(name, tree) for name, tree in state.params.items()}
+    opt_state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), state.opt_state)
+    state = steps.State(np.int32(0), params, state.collections, opt_state, jax.random.key(0))
+    return state, {name: drawn(name, tree) for name, tree in frozen.items()}
+
+
+def train(recipe, count=1, batch=BATCH, begin=None):
+    """States 0, 1, ..., count and the metrics of the last step."""
+    state, frozen = begin or start(recipe, batch)
+    step, states, metrics = jax.jit(steps.make_train_step(recipe, TOTAL)), [state], None
+    for _ in range(count):
+        state, metrics = step(state, recipe.hparams, frozen, batch)
+        states.append(state)
+    return states, jax.device_get(metrics)
+
+
+def assert_close(a, b, **tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **{'rtol': 1e-5, 'atol': 1e-7, **tolerance}), a, b)
+
+
+def assert_moved(before, after):
+    assert all(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+
+def head(params):
+    return np.asarray(params['head']['kernel'], np.float64), np.asarray(params['head']['bias'], np.float64)
