@@ -67,9 +67,8 @@ class Job:
 
         Outside of loops XLA first brings them to a form that its fast routines know (jax issue 12868).
         """
-        trained = [(variable_shapes(self, network)['params'], network.copies > 0) for network in self.recipe.trained]
-        kernels = any(array.ndim - stacked >= 4 for shapes, stacked in trained for array in jax.tree.leaves(shapes))
-        return kernels and self.mesh.devices.flat[0].platform == 'cpu'
+        convolves = any(network.convolves(variable_shapes(self, network)['params']) for network in self.recipe.trained)
+        return convolves and self.mesh.devices.flat[0].platform == 'cpu'
 
     @property
     def total_steps(self) -> int:

@@ -113,6 +113,10 @@ class Network:
         """Inputs as its module takes them."""
         return (self.normalize(inputs[0]), *inputs[1:]) if self.normalize else inputs
 
+    def convolves(self, variables: Any) -> bool:
+        """Whether its variables have a kernel of a convolution over images, which has four axes."""
+        return any(array.ndim - (self.copies > 0) >= 4 for array in jax.tree.leaves(variables))
+
 
 def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
     options = dict(config)

@@ -60,8 +60,27 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
 
     if not network.copies:
         return one(variables, key, *inputs)
-    axes = (0, 0, *(0 if stacked else None for stacked in network.stacked))
-    return jax.vmap(one, in_axes=axes)(variables, jax.random.split(key, network.copies), *inputs)
+    return _over_copies(one, network, variables, jax.random.split(key, network.copies), *inputs)
+
+
+def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> Any:
+    """What `one` gives of each copy: of all at once, but of convolutions on CPUs one after another.
+
+    Together, convolutions of different kernels are a grouped one, whose gradients XLA has no fast routine for there.
+    """
+    stacked = (True, True, *network.stacked)
+    together = jax.vmap(one, in_axes=tuple(0 if own else None for own in stacked))
+    if not network.convolves(arguments[0]):
+        return together(*arguments)
+
+    def in_turn(*arguments):
+        def of_copy(i):
+            return [jax.tree.map(lambda a: a[i], a) if own else a for a, own in zip(arguments, stacked, strict=True)]
+
+        each = [one(*of_copy(i)) for i in range(network.copies)]
+        return jax.tree.map(lambda *own: jnp.stack(own), *each)
+
+    return jax.lax.platform_dependent(*arguments, cpu=in_turn, default=together)
 
 
 def _cast(tree: Tree, dtype: str) -> Tree:

@@ -114,6 +114,28 @@ def test_each_stacked_copy_learns_exactly_as_it_would_alone():
     assert_close({name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)})
 
 
+def test_copies_convolve_at_once_but_on_cpus_one_after_another_and_each_as_it_would_alone():
+    cnn = {'model': 'cnn', 'channels': [2], 'num_classes': 3, 'dropout': 0.5}
+    recipe = recipe_of({'own': {**cnn, 'copies': 3}}, {'hard': hard('own')})
+    images = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    network, key = recipe.network('own'), jax.random.key(1)
+    variables = initialize.init_variables(network, (images,), key)
+
+    def forward(variables):
+        return steps.forward(network, variables, (images,), key, train=True)[0]['logits']
+
+    alone = [
+        network.module.apply(jax.tree.map(lambda a, i=i: a[i], variables), images, train=True, rngs={'dropout': own})
+        for i, own in enumerate(jax.random.split(key, 3))
+    ]
+    assert_close(jax.jit(forward)(variables), np.stack([out['logits'] for out in alone]))
+    traced = jax.jit(forward).trace(variables)
+    convolutions = [
+        traced.lower(lowering_platforms=(p,)).as_text().count('stablehlo.convolution') for p in ('tpu', 'cpu')
+    ]
+    assert convolutions == [1, 3]
+
+
 def test_an_ensemble_of_teachers_weighs_as_much_as_one():
     terms = {'soft': soft('student', 'teacher.logits', t=2.0)}
     one, many = (
