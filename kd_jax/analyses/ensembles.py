@@ -18,9 +18,9 @@ def ensemble(logits: Splits, labels: Splits) -> dict[str, Any]:
       logits: [members, examples, num_classes] for every split.
       labels: [examples], the same splits.
     Returns:
-      split -> {'members': {'count', 'accuracy', 'accuracy_sd', 'errors', 'nll'}, 'probabilities': {...},
-      'logits': {...}}: the means over members and the sample standard deviation of their accuracy (None for a
-      single member); for either average its 'accuracy', 'errors', 'nll' in nats, and 'gain', its accuracy
+      split -> {'members': {'count', 'accuracies', 'accuracy', 'accuracy_sd', 'errors', 'nll'}, 'probabilities':
+      {...}, 'logits': {...}}: the members' accuracies, the means over members and the sample standard deviation of
+      their accuracy (None for a single member); for either average its 'accuracy', 'errors', 'nll' in nats, and 'gain', its accuracy
       minus the members' mean accuracy.
     Raises:
       UserError: malformed arrays, or a split without labels.
@@ -39,6 +39,7 @@ def _scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     mean = float(accuracies.mean())
     members = {
         'count': len(logits),
+        'accuracies': accuracies.tolist(),
         'accuracy': mean,
         'accuracy_sd': float(accuracies.std(ddof=1)) if len(logits) > 1 else None,
         'errors': (1.0 - mean) * len(labels),
