@@ -251,30 +251,45 @@ def over_runs(chunk: Callable[..., Any], by: str, shared: Shared) -> Callable[..
     return {'vmap': vmapped, 'map': mapped, ALONE: alone}[by]
 
 
-def fastest(key: Any, steps: int, trial: Callable[[str], tuple[Any, Callable[[], Any]]]) -> str:
-    """The way that takes less time for a few steps on this machine; measured once a process for each `key`.
+class Trial(NamedTuple):
+    """A way over the runs of a pack, compiled.
 
-    'vmap' is not tried where it cannot pay for being compiled: if all steps by 'map' take no longer than `WORTH` times
-    what 'map' took to compile. Nor is it run if it needs more than `TEMPORARY_BYTES`.
+    Attributes:
+      temporary_bytes: what a few steps need beside their arguments.
+      parts: functions that do a part of the work, the first of them those steps, and how many times each is to be done.
+    """
+
+    temporary_bytes: int
+    parts: Sequence[tuple[Callable[[], Any], float]]
+
+
+def fastest(key: Any, trial: Callable[[str], Trial]) -> str:
+    """The way that takes less time for all that is left to do on this machine; measured once a process for each `key`.
+
+    'vmap' is not tried where it cannot pay for being compiled: if all the work by 'map' takes no longer than `WORTH`
+    times what 'map' took to compile. Nor is it run if it needs more than `TEMPORARY_BYTES`.
 
     Args:
       key: what is packed.
-      steps: how many times as many steps as `trial` takes are to be trained.
-      trial: way -> a compiled program of a few steps, and a function that runs it.
+      trial: compiles a way.
     """
     known = next((by for other, by in _fastest if other == key), None)
     if known:
         return known
     started = time.monotonic()
-    _, run = trial('map')
+    mapped = trial('map')
     compiling = time.monotonic() - started
-    best, seconds = 'map', _least(run)
-    if seconds * steps > WORTH * compiling:
-        compiled, run = trial('vmap')
-        if compiled.memory_analysis().temp_size_in_bytes <= TEMPORARY_BYTES and _least(run) < seconds:
+    best, seconds = 'map', _seconds(mapped)
+    if seconds > WORTH * compiling:
+        vmapped = trial('vmap')
+        if vmapped.temporary_bytes <= TEMPORARY_BYTES and _seconds(vmapped) < seconds:
             best = 'vmap'
     _fastest.append((key, best))
     return best
+
+
+def _seconds(trial: Trial) -> float:
+    return sum(times * _least(run) for run, times in trial.parts)
 
 
 def _least(run: Callable[[], Any]) -> float:

@@ -21,18 +21,20 @@ def measure(job: Job, state: State, frozen, splits: tuple[str, ...]) -> dict[str
 
 
 def measure_runs(
-    jobs: Sequence[Job], states: Sequence[State], frozen: Sequence[Mapping[str, Any]], splits: tuple[str, ...]
+    jobs: Sequence[Job], states: Sequence[State], frozen: Sequence[Mapping[str, Any]], splits: tuple[str, ...], by: str
 ) -> list[dict[str, Any]]:
-    """What `measure` gives of each run of a pack, to rounding: as one program on the splits that all have in common."""
-    size, same = len(states), packs.in_common(frozen)
+    """What `measure` gives of each run of a pack; to rounding by 'vmap', on the splits that all have in common."""
+    if by != 'vmap':
+        return [measure(*run, splits) for run in zip(jobs, states, frozen, strict=True)]
+    same = packs.in_common(frozen)
     trained = packs.stacked([step.variables(state, {}) for state in states])
     apart = packs.stacked([{name: tree for name, tree in own.items() if name not in same} for own in frozen])
     variables = {**trained, **apart, **{name: frozen[0][name] for name in same}}
     found: list[dict[str, Any]] = [{} for _ in jobs]
     for split in (split for split in splits if split in jobs[0].splits.arrays):
         arrays = [job.splits.arrays[split] for job in jobs]
-        if size > 1 and len(set(packs.alike(arrays))) == 1:
-            measured = jobs[0].evaluator.measure_runs(variables, arrays[0], size, same)
+        if len(states) > 1 and len(set(packs.alike(arrays))) == 1:
+            measured = jobs[0].evaluator.measure_runs(variables, arrays[0], len(states), same)
         else:
             measured = [measure(*run, (split,))[split] for run in zip(jobs, states, frozen, strict=True)]
         for own, numbers in zip(found, measured, strict=True):

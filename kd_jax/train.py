@@ -1,6 +1,7 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 import signal
@@ -16,9 +17,8 @@ from kd_jax import step as steps
 from kd_jax.errors import UserError
 from kd_jax.job import Job
 from kd_jax.member import Member, Task, begin
-from kd_jax.step import State
 
-TRIAL = 4  # steps by which the ways of packing are timed
+TRIAL, TRIAL_EXAMPLES = 4, 1000  # steps, and examples of an evaluation, by which the ways of packing are timed
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -117,7 +117,7 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
         for member, measured in zip(members, _measured(members, _noted(members), results.SPLITS), strict=True):
             member.measured = measured
         return
-    eval_steps = max(1, round(job.config.get('eval_every', 1) * job.order.steps_per_epoch))
+    eval_steps = _eval_steps(job)
     for member in members:
         member.start_clock(size)
     read = feed.feed(jobs, [member.frozen for member in members], _training_splits(members, caches, stop))
@@ -157,13 +157,8 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
 
 
 def _measured(members: Sequence[Member], by: str, splits: tuple[str, ...]) -> Sequence[Mapping[str, Any]]:
-    """By split, what is measured of each: of vmapped runs by one program, of others as of runs alone."""
-    if by == 'vmap':
-        jobs, states, frozen = zip(*[(member.job, member.state, member.frozen) for member in members], strict=True)
-        return results.measure_runs(jobs, states, frozen, splits)
-    return [
-        {} if member.error else results.measure(member.job, member.state, member.frozen, splits) for member in members
-    ]
+    jobs, states, frozen = zip(*[(member.job, member.state, member.frozen) for member in members], strict=True)
+    return results.measure_runs(jobs, states, frozen, splits, by)
 
 
 def _noted(members: Sequence[Member]) -> str:
@@ -194,9 +189,8 @@ def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
     elif size * (job.total_steps - done) < packs.SHORT:
         by = 'map'
     else:
-        states = [member.state for member in members]
         key = packs.structure(job.config, job.where), size, read.shared
-        by = packs.fastest(key, (job.total_steps - done) // TRIAL, functools.partial(_trial, read, states, done))
+        by = packs.fastest(key, functools.partial(_trial, members, read))
     for member in members:
         last = (member.position['packed'] or [{}])[-1]
         if (last.get('by', packs.ALONE), last.get('runs', 1)) != (by, size):
@@ -204,12 +198,33 @@ def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
     return by
 
 
-def _trial(read: feed.Feed, states: Sequence[State], done: int, by: str) -> tuple[Any, Callable[[], Any]]:
-    """A compiled program of a few steps, and a function that runs it on copies of the states."""
-    run_chunk: Any = program.make_run_chunk(read.jobs[0], by, len(read.jobs), read.shared)
+def _trial(members: Sequence[Member], read: feed.Feed, by: str) -> packs.Trial:
+    """A few steps, and the evaluation of a few examples, from where the runs are."""
+    jobs, states, frozen = zip(*[(member.job, member.state, member.frozen) for member in members], strict=True)
+    job, done, left = jobs[0], members[0].step, jobs[0].total_steps - members[0].step
+    run_chunk: Any = program.make_run_chunk(job, by, len(jobs), read.shared)
     arguments = read.arguments(*read.positions(done, TRIAL))
-    compiled = run_chunk.lower(program.stack_states(read.jobs, states), *arguments).compile()
-    return compiled, lambda: compiled(program.stack_states(read.jobs, states), *arguments)
+    compiled = run_chunk.lower(program.stack_states(jobs, states), *arguments).compile()
+    evaluations = -(-left // _eval_steps(job))
+    examples = {split: len(a['id']) * (evaluations, 1)[split == 'train'] for split, a in job.splits.arrays.items()}
+    split = max(examples, key=lambda split: examples[split])
+    few = {split: {name: array[:TRIAL_EXAMPLES] for name, array in job.splits.arrays[split].items()}}
+    tried = [dataclasses.replace(own, splits=dataclasses.replace(own.splits, arrays=few)) for own in jobs]
+    return packs.Trial(
+        compiled.memory_analysis().temp_size_in_bytes,
+        [
+            (lambda: compiled(program.stack_states(jobs, states), *arguments), left / TRIAL),
+            (
+                lambda: results.measure_runs(tried, states, frozen, (split,), by),
+                sum(examples.values()) / len(few[split]['id']),
+            ),
+        ],
+    )
+
+
+def _eval_steps(job: Job) -> int:
+    """Steps from one evaluation to the next."""
+    return max(1, round(job.config.get('eval_every', 1) * job.order.steps_per_epoch))
 
 
 @contextlib.contextmanager

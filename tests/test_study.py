@@ -196,6 +196,14 @@ def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, sai
     assert said in str(error.value)
 
 
+def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
+    data = {'source': 'mnist', 'examples': 200}
+    runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.t'), 'data': data}}
+    runs['student']['terms']['soft']['weight'] = {'schedule': 'linear', 'start': 'result:first.start', 'end': 3.0}
+    numbers = study.jobs(parsed(runs))['student'].recipe.hparams['terms']['soft']
+    assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
+
+
 def test_only_leaves_that_differ_are_differences(workdir):
     before = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 4), 'copies': 2}}}})
     begin(workdir, before)

@@ -19,9 +19,9 @@ def ensemble(logits: Splits, labels: Splits) -> dict[str, Any]:
       labels: [examples], the same splits.
     Returns:
       split -> {'members': {'count', 'accuracies', 'accuracy', 'accuracy_sd', 'errors', 'nll'}, 'probabilities':
-      {...}, 'logits': {...}}: the members' accuracies, the means over members and the sample standard deviation of
-      their accuracy (None for a single member); for either average its 'accuracy', 'errors', 'nll' in nats, and 'gain', its accuracy
-      minus the members' mean accuracy.
+      {...}, 'logits': {...}}: of the members each accuracy, the means, and the sample standard deviation of their
+      accuracy (None for a single member); for either average its 'accuracy', 'errors', 'nll' in nats, and 'gain', its
+      accuracy minus the members' mean accuracy.
     Raises:
       UserError: malformed arrays, or a split without labels.
     """

@@ -34,6 +34,7 @@ def test_the_spread_of_members_is_the_sample_standard_deviation():
     logits = np.array([[right, right, right, right], [right, right, wrong, wrong]])
     result = ensemble({'test': logits}, {'test': np.zeros(4, int)})['test']
     # Accuracies 1 and 1/2: sd = 0.5 / sqrt(2).
+    assert result['members']['accuracies'] == [1.0, 0.5]
     assert result['members']['accuracy_sd'] == pytest.approx(0.5 / np.sqrt(2))
 
 
