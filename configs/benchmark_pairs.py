@@ -12,6 +12,7 @@ of the page times its strength in CHOSEN: the one of 0.1, 0.3, 1 and 3 that is b
 is reported.
 """
 
+import json
 import pathlib
 import re
 from collections.abc import Mapping
@@ -25,7 +26,9 @@ MANY, FEW, VALID = 10_000, 1000, 5000
 EPOCHS = {MANY: 8, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
-PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'methods.md'
+KNOWLEDGE = ('response', 'feature', 'relation')
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE, COSTS = ROOT / 'docs' / 'methods.md', ROOT / 'benchmarks' / 'results' / 'methods.json'
 # These have other aims than accuracy on these images: see configs/other_aims.py.
 ELSEWHERE = ('robust (ARD)', 'robust (RSLAD)', 'cross-modal', 'data-free (DAFL)')
 # Methods whose own networks are the students, and one that is measured by the classifier it borrows.
@@ -69,10 +72,14 @@ def cells(line: str) -> list[str] | None:
     return parts if line.startswith('| ') and len(parts) == 7 and 'c.' in parts[3] else None
 
 
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of every method of a page."""
+    return [row for line in page.splitlines() if (row := cells(line))]
+
+
 def methods(page: str) -> dict[str, str]:
     """The config of each method of a page, by its name there."""
-    rows = [row for line in page.splitlines() if (row := cells(line))]
-    return {row[0]: row[3].strip('`') for row in rows}
+    return {row[0]: row[3].strip('`') for row in rows_of(page)}
 
 
 def measured_here() -> dict[str, str]:
@@ -151,27 +158,48 @@ def generations(examples: int) -> dict[str, Any]:
     }
 
 
+def labels() -> dict[str, str]:
+    """What the students of a study are called, by run."""
+    names = {key(method): method for method in measured_here()}
+    others = {name: name.replace('_', ' ') for name in generations(FEW)}
+    return {'baseline': 'labels alone', **names, **others}
+
+
+def costs() -> dict[str, dict[str, float]]:
+    """What `python -m benchmarks.methods` measured of a step of each run; nothing where it has not been run."""
+    return {row['method']: row for row in json.loads(COSTS.read_text())['rows']} if COSTS.exists() else {}
+
+
 def get_report(variant: str = '') -> dict[str, Any]:
-    """A table and a picture of all methods; for `grid`, of what each strength gave on validation pairs."""
+    """A table and pictures of all methods; for `grid`, of what each strength gave on validation pairs."""
     if variant == 'grid':
-        runs = {name: name for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
+        runs = {name: name.replace('_', ' ') for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
         columns = {'accuracy (validation)': 'last.valid.student.accuracy'}
     else:
-        names = {key(method): method for method in measured_here()}
-        others = {name: name.replace('_', ' ') for name in generations(FEW)}
-        runs = {'baseline': 'labels alone', **names, **others}
+        runs = labels()
         columns = {
             'accuracy': 'last.test.student.accuracy',
             'agreement with the teacher': 'last.test.student.agreement',
             'accuracy (validation)': 'last.valid.student.accuracy',
         }
+    accuracy = next(iter(columns.values()))
+    values = {label: f'{run}:{accuracy}' for run, label in runs.items()}
     rows = {run: dict(label=label) for run, label in runs.items()}
+    figures: dict[str, dict[str, Any]] = {
+        'methods': dict(title='Accuracy of every method', kind='bars', xlabel='accuracy of the student', values=values)
+    }
+    cost = {runs[run]: row['time, KD = 1'] for run, row in costs().items() if run in runs}
+    if variant != 'grid' and cost:
+        first = {row[0]: re.split(r'\W', row[1])[0] for row in rows_of(PAGE.read_text())}
+        groups = {label: kind if (kind := first.get(label)) in KNOWLEDGE else 'other schemes' for label in cost}
+        figures['cost'] = dict(
+            title='Accuracy and cost of a step', kind='scatter', xlabel='time of a step, KD = 1', log_x=True,
+            ylabel='accuracy of the student', values={label: values[label] for label in cost}, x=cost, groups=groups,
+            named=['KD', 'labels alone'],
+            caption='Named are KD, labels alone, and those that no other beats in both. Times of a step with a live '
+            'teacher are from benchmarks/results/methods.json. Mean and standard deviation of three seeds.',
+        )  # fmt: skip
     return {
         'tables': {'methods': dict(title='Every method, last epoch', columns=columns, rows=rows)},
-        'figures': {
-            'methods': dict(
-                title='Accuracy of every method', kind='bars', xlabel='accuracy of the student',
-                values={label: f'{run}:{next(iter(columns.values()))}' for run, label in runs.items()},
-            )
-        },
-    }  # fmt: skip
+        'figures': figures,
+    }

@@ -1,12 +1,15 @@
-"""Writes the column 'measured' of docs/methods.md from the results of configs/benchmark_pairs.py.
+"""Writes what configs/benchmark_pairs.py measured into the documents: the column of docs/methods.md and the table of
+docs/which_method.md.
 
-  python -m experiments.methods experiments/results/benchmark_pairs_low [experiments/results/benchmark_pairs ...]
+  python -m experiments.methods experiments/results/benchmark_pairs_low experiments/results/benchmark_pairs
 
-A cell is the accuracy on test pairs after the last epoch, mean and standard deviation over the seeds, of each study.
+Accuracies are those on test pairs after the last epoch, means and standard deviations over the seeds, of each study in
+the order given. Times and memory are those of benchmarks/results/methods.json.
 """
 
 import argparse
 import pathlib
+import statistics
 import sys
 from collections.abc import Sequence
 
@@ -14,15 +17,36 @@ from configs import benchmark_pairs
 from kd_jax.errors import UserError
 from kd_jax.report import results
 
-ACCURACY = 'last.test.student.accuracy'
-NOT_MEASURED = 'not yet measured'
+ACCURACY, AGREEMENT = 'last.test.student.accuracy', 'last.test.student.agreement'
+NOT_MEASURED, NOTHING = 'not yet measured', '–'
+KD = 'kd'
+TABLE = benchmark_pairs.ROOT / 'docs' / 'which_method.md'
+START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
+
+
+def percent(run: str, study: results.Results, path: str = ACCURACY) -> str:
+    """'31.2 ± 0.9', of a run with several seeds."""
+    found = results.measure(study, run, path)
+    return f'{100 * found.mean:.1f} ± {100 * found.sd:.1f}' if found and found.sd is not None else NOTHING
+
+
+def over_kd(run: str, study: results.Results) -> str:
+    """The accuracy minus that of KD, seed by seed, in points; an arrow where all seeds agree that it is not 0."""
+    own, kd = (results.measure(study, name, ACCURACY) for name in (run, KD))
+    if own is None or kd is None or run == KD:
+        return NOTHING
+    seeds = own.by_seed.keys() & kd.by_seed.keys()
+    gains = [100 * (own.by_seed[seed] - kd.by_seed[seed]) for seed in seeds]
+    if len(gains) < 2:
+        return NOTHING
+    arrow = ' ▲' if min(gains) > 0 else ' ▼' if max(gains) < 0 else ''
+    return f'{statistics.fmean(gains):+.1f} ± {statistics.stdev(gains):.1f}{arrow}'.replace('-', '−')
 
 
 def cell(run: str, studies: Sequence[results.Results]) -> str:
-    """What the studies measured of a run: '31.2 ± 0.9' of each, or that they did not."""
-    found = [results.measure(study, run, ACCURACY) for study in studies]
-    texts = [f'{100 * m.mean:.1f} ± {100 * m.sd:.1f}' if m and m.sd is not None else '–' for m in found]
-    return NOT_MEASURED if set(texts) <= {'–'} else '; '.join(texts)
+    """What the studies measured of a run, or that they did not."""
+    texts = [percent(run, study) for study in studies]
+    return NOT_MEASURED if set(texts) <= {NOTHING} else '; '.join(texts)
 
 
 def filled(page: str, studies: Sequence[results.Results]) -> str:
@@ -36,6 +60,34 @@ def filled(page: str, studies: Sequence[results.Results]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def table(studies: Sequence[results.Results]) -> str:
+    """Every method in the order of its accuracy in the first study, with its costs against KD."""
+    labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
+    means = {run: results.measure(studies[0], run, ACCURACY) for run in labels}
+    ordered = sorted(labels, key=lambda run: -found.mean if (found := means[run]) else 0.0)
+    heads = [f'{size(study)} images | over KD' for study in studies]
+    lines = [
+        f'| method | {" | ".join(heads)} | agreement | time | memory |',
+        f'|---|{"---|---|" * len(studies)}---|---|---|',
+    ]
+    for run in ordered:
+        numbers = [text for study in studies for text in (percent(run, study), over_kd(run, study))]
+        cost = costs.get(run)
+        spent = [f'{cost["time, KD = 1"]:.2f}', f'{cost["memory, KD = 1"]:.2f}'] if cost else [NOTHING, NOTHING]
+        lines.append(f'| {" | ".join([labels[run], *numbers, percent(run, studies[-1], AGREEMENT), *spent])} |')
+    return '\n'.join(lines)
+
+
+def size(study: results.Results) -> str:
+    """How many images the students of a study learn from, '1,000'."""
+    return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
+
+
+def with_table(page: str, studies: Sequence[results.Results]) -> str:
+    before, rest = page.split(START)
+    return f'{before}{START}\n\n{table(studies)}\n\n{END}{rest.split(END)[1]}'
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', nargs='+', type=pathlib.Path, help='directories of the studies')
@@ -47,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     page = benchmark_pairs.PAGE
     page.write_text(filled(page.read_text(), studies))
+    TABLE.write_text(with_table(TABLE.read_text(), studies))
     return 0
 
 

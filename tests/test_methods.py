@@ -44,6 +44,32 @@ def test_the_column_has_the_mean_and_deviation_of_each_study_and_other_lines_sta
     assert methods.filled(page, studies) == wanted
 
 
+def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_all_seeds_agree():
+    def over_kd(*accuracies):
+        return methods.over_kd('a', results_of('a', *accuracies) | results_of('kd', 0.5, 0.6, 0.7))
+
+    assert over_kd(0.52, 0.61, 0.73) == '+2.0 ± 1.0 ▲'
+    assert over_kd(0.48, 0.59, 0.67) == '−2.0 ± 1.0 ▼'
+    assert over_kd(0.52, 0.60, 0.73) == '+1.7 ± 1.5'
+    assert over_kd(0.52) == '–'
+    assert methods.over_kd('kd', results_of('kd', 0.5, 0.6)) == '–'
+
+
+def test_the_table_has_every_student_the_best_first_and_its_costs():
+    study = results_of('kd', 0.5, 0.7) | results_of('dkd', 0.6, 0.9) | results_of('baseline', 0.1, 0.2)
+    study['kd'][0]['config'] = {'data': {'examples': 1000}}
+    page = methods.with_table(f'before\n{methods.START}\nold\n{methods.END}\nafter\n', [study])
+    rows = [line.strip('| ').split(' | ') for line in page.splitlines() if line.startswith('| ')]
+    assert rows[0][1:3] == ['1,000 images', 'over KD']
+    assert [row[0] for row in rows[1:4]] == ['DKD', 'KD', 'labels alone']
+    assert rows[1][1:3] == ['75.0 ± 21.2', '+15.0 ± 7.1 ▲']
+    assert len(rows) == 1 + len(benchmark_pairs.labels())
+    assert page.startswith('before\n')
+    assert page.endswith(f'{methods.END}\nafter\n')
+    assert 'old' not in page
+    assert methods.with_table(page, [study]) == page
+
+
 def test_the_page_is_what_filling_it_with_nothing_leaves_where_nothing_is_measured():
     page = benchmark_pairs.PAGE.read_text()
     assert methods.filled(page, []) == page

@@ -14,6 +14,8 @@ The report section of a study, all of it optional:
                   log_x, log_y, reference {label: run:path} (horizontal lines)
     curves        runs, y: a path in an entry of the history, such as valid.student.errors
     bars          values {label: run:path}
+    scatter       values {label: run:path} over x {label: number}; groups {label: colour's name}, named [labels],
+                  log_x; the points that no other beats in both are joined and named
     matrices      values {label: run:path}, each [C, C]; label (of the colours)
     soft_targets  run, analysis
 

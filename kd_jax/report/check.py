@@ -14,6 +14,7 @@ FIGURES: Kinds = {  # kind -> what it needs, what it may have besides
     'lines': (('runs', 'x', 'y'), ('by', 'by_label', 'log_x', 'log_y', 'reference')),
     'curves': (('runs', 'y'), ()),
     'bars': (('values',), ()),
+    'scatter': (('values', 'x'), ('groups', 'named', 'log_x')),
     'matrices': (('values',), ('label',)),
     'soft_targets': (('run', 'analysis'), ()),
 }
@@ -69,6 +70,8 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) ->
     _check_kind(figure, FIGURES, where)
     for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
         _known_run(reference(value)[0], known, f'{where}, {label!r}')
+    for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
+        _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
     patterns = figure.get('runs', ())

@@ -49,6 +49,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
         'lines': lines,
         'curves': curves,
         'bars': bars,
+        'scatter': scatter,
         'matrices': matrices,
         'soft_targets': soft_targets,
     }
@@ -166,6 +167,42 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     default = _last(next(iter(entry['values'].values())))
     axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars lie on their side
     return figure, gaps
+
+
+def scatter(entry: dict[str, Any], results: Results) -> Drawn:
+    """What several runs measured over what each costs; named are those that no other beats in both."""
+    measures, gaps = _measures({label: entry['values'][label] for label in entry['x']}, results)
+    if not measures:
+        return None, gaps
+    costs = {label: entry['x'][label] for label in measures}
+    kind = format.kind_of(next(iter(entry['values'].values())))
+    figure, axes = style.canvas(height=1.25 * style.HEIGHT)
+    of = entry.get('groups') or {}
+    groups = list(dict.fromkeys(of.get(label, '') for label in measures))
+    for group, colour in zip(groups, _colours(len(groups)), strict=True):
+        own = {label: found for label, found in measures.items() if of.get(label, '') == group}
+        x, y, sd = zip(*[(costs[label], found.mean, found.sd or 0.0) for label, found in own.items()], strict=True)
+        axes.errorbar(
+            x, y, sd if any(sd) else None, fmt='o', color=colour, elinewidth=0.8, capsize=0, alpha=0.85, label=group
+        )
+    front = [label for label in sorted(costs, key=lambda label: costs[label]) if _unbeaten(label, costs, measures)]
+    axes.plot([costs[n] for n in front], [measures[n].mean for n in front], color=MUTED, linewidth=0.8, zorder=1)
+    style.value_axis(axes, 'x', 'number', list(costs.values()), bool(entry.get('log_x')))
+    style.value_axis(axes, 'y', kind, [found.mean for found in measures.values()])
+    named = dict.fromkeys([*front, *entry.get('named', ())])
+    style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])
+    if len(groups) > 1:
+        axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 1.0), ncols=4, frameon=False, fontsize=9.5)
+    axes.set_xlabel(entry.get('xlabel', 'cost'))
+    axes.set_ylabel(entry.get('ylabel', _last(next(iter(entry['values'].values())))))
+    return figure, gaps
+
+
+def _unbeaten(label: str, costs: dict[str, float], measures: dict[str, Measure]) -> bool:
+    """Whether no other is as good for less, or better for as much."""
+    own = (costs[label], -measures[label].mean)
+    others = [(costs[other], -measures[other].mean) for other in measures if other != label]
+    return not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in others)
 
 
 def _room(axes: Axes, low: float, high: float) -> None:

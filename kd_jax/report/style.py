@@ -100,6 +100,31 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
         )
 
 
+def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names points at the right edge of the axes, each joined to its point by a thin line.
+
+    Args:
+      points: (x, y, name), x and y in data units.
+    """
+    axes.set_ylim(axes.get_ylim())
+    axes.set_xlim(axes.get_xlim())
+    to_axes = axes.transData + axes.transAxes.inverted()
+    spots = sorted((float(to_axes.transform((x, y))[1]), x, y, name) for x, y, name in points)
+    for height, (_, x, y, name) in zip(spread([spot[0] for spot in spots], gap=0.05), spots, strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xycoords='data',
+            xytext=(1.02, height),
+            textcoords='axes fraction',
+            va='center',
+            color=INK,
+            fontsize=9.5,
+            annotation_clip=False,
+            arrowprops={'arrowstyle': '-', 'color': MUTED, 'linewidth': 0.5, 'shrinkA': 1, 'shrinkB': 3},
+        )
+
+
 def spread(positions: Sequence[float], gap: float) -> list[float]:
     """Ascending positions, moved to stand `gap` apart; a cluster stays centred where it was."""
     clusters: list[tuple[float, int]] = []  # (centre, how many)

@@ -32,6 +32,11 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (('figures', 'sweep', 'runs'), 'width*', "no run matches 'width*'"),
         (('figures', 'sweep', 'logx'), True, "unknown key 'logx'. Did you mean 'log_x'?"),
         (('figures', '../up'), {'kind': 'bars', 'values': {}}, 'becomes the name of a file'),
+        (
+            ('figures', 'dots'),
+            {'kind': 'scatter', 'values': {'kd': 'student:seconds'}, 'x': {'dk': 1.0}},
+            "figure 'dots', 'x' has an unknown key 'dk'. Did you mean 'kd'?",
+        ),
         (('claims', 'kept', 'kind'), 'shares', "Did you mean 'share'?"),
         (('claims', 'kept', 'high'), 'techer:seconds', "Did you mean 'teacher'?"),
         (('tables', 'main', 'rows', 'studnet'), {}, "Did you mean 'student'?"),

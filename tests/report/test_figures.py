@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kd_jax.report import load
 from kd_jax.report.curves import curves, default_curves
-from kd_jax.report.figures import bars, draw, lines
+from kd_jax.report.figures import bars, draw, lines, scatter
 from kd_jax.report.panels import matrices, soft_targets
 from kd_jax.report.style import spread
 
@@ -61,6 +61,27 @@ def test_a_bar_that_cannot_be_drawn_is_accounted_for(loaded):
     figure, note = bars({'values': {'a': 'student:seconds', 'b': 'absent:seconds'}}, loaded[1])
     assert isinstance(figure, Figure)
     assert note == 'absent has not been run yet.'
+
+
+def test_points_that_no_other_beats_in_cost_and_number_are_joined_and_named():
+    numbers = {'cheap': 0.6, 'best': 0.9, 'dearer': 0.9, 'worse': 0.55, 'middle': 0.8, 'usual': 0.7}
+    results = {run: {seed: {'accuracy': a + 0.01 * seed} for seed in (-1, 0, 1)} for run, a in numbers.items()}
+    entry = {
+        'values': {run.upper(): f'{run}:accuracy' for run in (*numbers, 'gone')},
+        'x': {'CHEAP': 1.0, 'BEST': 3.0, 'DEARER': 4.0, 'WORSE': 2.0, 'MIDDLE': 2.0, 'USUAL': 2.5, 'GONE': 1.0},
+        'groups': {'CHEAP': 'a', 'BEST': 'b', 'DEARER': 'b', 'WORSE': 'a', 'MIDDLE': 'a', 'USUAL': 'a'},
+        'named': ['USUAL'],
+    }
+    figure, note = scatter(entry, results)
+    [axes] = figure.axes
+    front = next(line for line in axes.lines if line.get_linestyle() == '-')
+    np.testing.assert_allclose(front.get_xydata(), [[1, 0.6], [2, 0.8], [3, 0.9]])
+    assert sorted(_texts(axes)) == ['BEST', 'CHEAP', 'MIDDLE', 'USUAL']
+    first, second = axes.containers
+    assert [c.get_label() for c in (first, second)] == ['a', 'b']
+    np.testing.assert_allclose(second.lines[0].get_xydata(), [[3, 0.9], [4, 0.9]])
+    np.testing.assert_allclose(second.lines[2][0].get_segments()[0], [[3, 0.89], [3, 0.91]])
+    assert note == 'gone has not been run yet.'
 
 
 def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded):
