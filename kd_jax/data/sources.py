@@ -28,14 +28,28 @@ class Source(NamedTuple):
 
 
 @functools.cache
-def mnist() -> Source:
-    """The original MNIST, embedded: image [60000 and 10000, 28, 28] uint8, label int32 in [0, 10)."""
+def mnist(*, shrink: int = 1) -> Source:
+    """The original MNIST, embedded: image [60000 and 10000, 28, 28] uint8, label int32 in [0, 10).
+
+    Args:
+      shrink: 1, 2 or 4: a pixel is the mean of so many in both directions, and the image so much smaller.
+    Raises:
+      UserError: `shrink` is another number.
+    """
     with np.load(pathlib.Path(__file__).with_name('mnist.npz')) as file:
         train, test = (
-            {'image': file[f'{split}_images'], 'label': file[f'{split}_labels'].astype(np.int32)}
+            {'image': _shrunk(file[f'{split}_images'], shrink), 'label': file[f'{split}_labels'].astype(np.int32)}
             for split in ('train', 'test')
         )
     return Source(train, test, 10)
+
+
+def _shrunk(images: np.ndarray, by: int) -> np.ndarray:
+    if by not in (1, 2, 4):
+        raise UserError(f'data.shrink is {by}, but must be 1, 2 or 4.')
+    count, height, width = images.shape
+    blocks = images.reshape(count, height // by, by, width // by, by)
+    return images if by == 1 else np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 @functools.cache
@@ -53,15 +67,13 @@ def mnist_pairs(
       valid: number of validation pairs.
       test: number of test pairs.
       sources: number of images that training pairs are made of, at most 50,000; fewer make a harder task.
-      shrink: 1, 2 or 4: a pixel is the mean of so many in both directions, and the image so much smaller.
+      shrink: as that of `mnist`.
     Raises:
       UserError: `sources` reaches into the images of the validation pairs, or `shrink` is another number.
     """
     digits, pool = mnist(), 50_000
     if not 10 <= sources <= pool:
         raise UserError(f'data.sources is {sources}, but must lie between 10 and {pool}.')
-    if shrink not in (1, 2, 4):
-        raise UserError(f'data.shrink is {shrink}, but must be 1, 2 or 4.')
 
     def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
         images, labels = arrays['image'][chosen], arrays['label'][chosen]
@@ -72,10 +84,7 @@ def mnist_pairs(
         starts = np.cumsum(sizes) - sizes
         halves = [by_digit[starts[half] + rng.integers(sizes[half])] for half in (label // 10, label % 10)]
         image = np.concatenate([images[ids] for ids in halves], axis=2)
-        if shrink > 1:
-            blocks = image.reshape(count, 28 // shrink, shrink, 56 // shrink, shrink)
-            image = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
-        return {'image': image, 'label': label}
+        return {'image': _shrunk(image, shrink), 'label': label}
 
     taught = pairs(digits.train, slice(sources), train, 0)
     held = pairs(digits.train, slice(pool, None), valid, 1)

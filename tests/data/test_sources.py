@@ -61,14 +61,18 @@ def test_pairs_are_two_digits_side_by_side_with_both_in_the_label():
             assert known[image[:, 28:].tobytes()] == label % 10
 
 
-def test_shrunk_pairs_are_the_same_pairs_with_means_of_blocks_for_pixels():
+def test_shrunk_images_are_the_same_images_with_means_of_blocks_for_pixels():
     whole, small = (sources.mnist_pairs(train=3, test=2, shrink=by) for by in (1, 2))
     np.testing.assert_array_equal(small.train['label'], whole.train['label'])
     assert small.train['image'].shape == (3, 14, 28)
     blocks = whole.train['image'][1, 6:8, 10:12].astype(float)
     assert small.train['image'][1, 3, 5] == np.rint(blocks.mean())
-    with pytest.raises(UserError, match=r'data.shrink is 3, but must be 1, 2 or 4'):
-        sources.mnist_pairs(shrink=3)
+    digits, smaller = sources.mnist(), sources.mnist(shrink=4)
+    assert smaller.test['image'].shape == (10_000, 7, 7)
+    assert smaller.test['image'][9, 3, 2] == np.rint(digits.test['image'][9, 12:16, 8:12].astype(float).mean())
+    for source in (sources.mnist_pairs, sources.mnist):
+        with pytest.raises(UserError, match=r'data.shrink is 3, but must be 1, 2 or 4'):
+            source(shrink=3)
 
 
 def test_classes_of_pairs_are_balanced_to_within_one_example():
