@@ -1,12 +1,13 @@
 """Strong and weak scaling of a run's compiled training step, over slices of 1 to 512 TPU v5p chips; needs no TPU.
 
-python -m benchmarks.scaling --out=scaling.json
+python -m benchmarks.scaling --out=benchmarks/results/scaling.json
 python -m benchmarks.scaling --config=configs/cifar100_kd.py --run=student      # a network of size: minutes a slice
 
 Not times: what the compiler says of one chip's part, and the least time that it takes at published rates.
 """
 
 import argparse
+import importlib.metadata
 import math
 import pathlib
 import sys
@@ -50,7 +51,8 @@ def main() -> int:
         print(f'error: {error}')
         return 2
     what = f'{options.config}, run {options.run}: one step, for one chip of v5p'
-    measure.show(what, rows, options.out, source=chips.CHIPS['v5p'].source)
+    libtpu = importlib.metadata.version('libtpu')
+    measure.show(what, rows, options.out, source=chips.CHIPS['v5p'].source, libtpu=libtpu)
     return 0
 
 
