@@ -7,9 +7,9 @@
 
 Robust: students of an adversarially trained teacher (ARD, Goldblum et al. 2020; RSLAD, Zi et al. 2021), measured on
 clean images and under PGD with 20 steps, which they were not trained against. Points: an image teacher and a PointNet
-that sees the 48 brightest pixels as a set, taught with and without labels (Gupta et al. 2016). Data-free: a student that
-sees images of a generator alone (DAFL, Chen et al. 2019). 6,000 images of 14 x 14 pixels unless said otherwise; recipes are plain and
-not searched, nothing was chosen on test images.
+that sees the 48 brightest pixels as a set, taught with and without labels (Gupta et al. 2016). Data-free: a student
+that sees images of a generator alone (DAFL, Chen et al. 2019). 6,000 images of 14 x 14 pixels unless said otherwise;
+recipes are plain and not searched, nothing was chosen on test images.
 """
 
 from typing import Any

@@ -3,12 +3,11 @@
 import flax.linen as nn
 import jax
 
-from kd_jax.errors import UserError
 from kd_jax.models.layers import batch_norm, conv
 
 
 class Generator(nn.Module):
-    """Images from noise: DAFL's, a quarter of the size and enlarged twice (Chen et al. 2019, section 4; from DCGAN).
+    """Images from noise: DAFL's, a quarter of the size, enlarged twice and cut to size (Chen et al. 2019, section 4; from DCGAN).
 
     It reads images for their number and shape alone, never their values. In evaluation the noise is always the same.
 
@@ -24,15 +23,13 @@ class Generator(nn.Module):
     def __call__(self, like: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
         """Args: like: [batch, height, width(, c)]. Returns: image, as `like`, in [0, 1]; noise, [batch, dim]."""
         height, width = like.shape[1:3]
-        if height % 4 or width % 4:
-            raise UserError(f'it enlarges twice by 2: height and width must divide by 4, not {height} x {width}')
         noise = jax.random.normal(self.make_rng('dropout'), (like.shape[0], self.dim))
-        small = (like.shape[0], height // 4, width // 4, self.channels)
+        small = (like.shape[0], -(-height // 4), -(-width // 4), self.channels)
         x = nn.Dense(small[1] * small[2] * small[3], name='dense')(noise).reshape(small)
         x = batch_norm(train, name='norm0')(x)
         for number, channels in ((1, self.channels), (2, self.channels // 2)):
             x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), 'nearest')
             x = conv(channels, 3, bias=True, name=f'conv{number}')(x)
             x = nn.leaky_relu(batch_norm(train, name=f'norm{number}')(x), 0.2)
-        x = conv(like.shape[3] if like.ndim == 4 else 1, 3, bias=True, name='out')(x)
+        x = conv(like.shape[3] if like.ndim == 4 else 1, 3, bias=True, name='out')(x[:, :height, :width])
         return {'image': nn.sigmoid(x).reshape(like.shape), 'noise': noise}
