@@ -7,7 +7,7 @@ from kd_jax.models.layers import batch_norm, conv
 
 
 class Generator(nn.Module):
-    """Images from noise: DAFL's, a quarter of the size, enlarged twice and cut to size (Chen et al. 2019, section 4; from DCGAN).
+    """Images from noise: DAFL's, enlarged twice from a quarter of the size (Chen et al. 2019, section 4; from DCGAN).
 
     It reads images for their number and shape alone, never their values. In evaluation the noise is always the same.
 
