@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 VARIANTS = ('', 'low', 'grid')
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 MANY, FEW, VALID = 10_000, 1000, 5000
-EPOCHS = {MANY: 8, FEW: 60}
+EPOCHS = {MANY: 6, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 KNOWLEDGE = ('response', 'feature', 'relation')

@@ -1,5 +1,7 @@
 """Contrastive losses on embeddings: the same example in student and teacher against other examples."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
@@ -37,13 +39,18 @@ def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where
     return 0.5 * (missed(cosines) + missed(cosines.T)) * counts
 
 
-def crd(student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Positive = 0.07, examples: int) -> jax.Array:
+def crd(
+    student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Positive = 0.07, examples: int,
+    form: Literal['code', 'paper'] = 'code',
+) -> jax.Array:  # fmt: skip
     """Telling an example's partner in the other network from others of a memory bank (CRD).
 
     Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with
-    h = e^(cos / t) / (e^(cos / t) + N / M), N negatives, M training examples. For the other direction a second term
-    takes the teacher as `student` and negatives from the student's bank. (The published code also divides e^(cos / t)
-    by its mean over the first batch.)
+    h = x / (x + N / M), N negatives, M training examples. In the paper x = e^(cos / t). The published code divides that
+    by a constant Z that makes the mean of x about 1 / M, estimated on the first batch; without it every h starts near 1
+    and training is all about that. Here Z is estimated for each example, on its partner and its negatives, and no
+    gradient passes it. For the other direction a second term takes the teacher as `student` and negatives from the
+    student's bank.
 
     Args:
       student: anchors, [..., dim].
@@ -51,6 +58,7 @@ def crd(student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Posit
       negatives: other examples in the partners' network, [..., N, dim] (model 'memory_bank').
       t: temperature.
       examples: M, how many the bank holds.
+      form: 'code' or 'paper'.
     Returns:
       nats per example, [...].
     Raises:
@@ -60,7 +68,13 @@ def crd(student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Posit
     if negatives.shape[-1] != student.shape[-1] or negatives.ndim != target.ndim + 1:
         raise UserError(f'negatives are {list(negatives.shape)}, but the embeddings {list(target.shape)}')
     x, y, others = unit(wide(student)), unit(wide(target)), unit(wide(negatives))
-    noise = jnp.log(negatives.shape[-2] / examples)
-    partner = jnp.sum(x * y, axis=-1) / t - noise
-    rest = jnp.sum(x[..., None, :] * others, axis=-1) / t - noise
-    return -jax.nn.log_sigmoid(partner) - jnp.sum(jax.nn.log_sigmoid(-rest), axis=-1)
+    partner = jnp.sum(x * y, axis=-1, keepdims=True) / t
+    rest = jnp.sum(x[..., None, :] * others, axis=-1) / t
+    count = negatives.shape[-2]
+    noise = jnp.log(count / examples)
+    if form == 'code':
+        scores = jnp.concatenate([partner, rest], axis=-1)
+        log_z = jnp.log(examples) + jax.nn.logsumexp(scores, axis=-1, keepdims=True) - jnp.log(1 + count)
+        noise += jax.lax.stop_gradient(log_z)
+    told = jax.nn.log_sigmoid(partner - noise)[..., 0]
+    return -told - jnp.sum(jax.nn.log_sigmoid(noise - rest), axis=-1)

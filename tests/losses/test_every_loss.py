@@ -52,7 +52,7 @@ CASES = {
     'correlation_congruence': Case(PAIR, zero=SAME),
     'correlation_congruence exact': Case(PAIR, {'order': 0}, zero=SAME),
     'cosine': Case(('vector', 'vector'), zero=SAME),
-    'crd': Case(('vector', 'vector', 'negatives'), {'examples': 9}),
+    'crd': Case(('vector', 'vector', 'negatives'), {'examples': 9, 'form': 'paper'}),
     'cross_entropy': Case(('logits', 'labels'), {'label_smoothing': 0.1}),
     'deceive': Case(('score',)),
     'dist': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),

@@ -1,6 +1,7 @@
 """Losses on logits beyond kd: hand-computed numbers, identities and limits."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit, log_softmax, softmax
@@ -196,8 +197,24 @@ def test_crd_by_hand():
     # Partner at cosine 1, one negative at 0 of a bank of 2, so N / M = 1/2: h = e^(s/t) / (e^(s/t) + 1/2).
     a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0]]], np.float32)
     h_partner, h_other = expit(1 / 0.5 - np.log(0.5)), 1 / 1.5
-    loss = losses.crd(a, a, b, t=0.5, examples=2)
+    loss = losses.crd(a, a, b, t=0.5, examples=2, form='paper')
     np.testing.assert_allclose(loss, [-np.log(h_partner) - np.log(1 - h_other)], rtol=1e-5)
+
+
+def test_crd_of_the_code_divides_by_the_mean_whatever_the_bank_holds():
+    # Scores e^2 and 1, their mean m: x M = e^2 / m and 1 / m, N = 1, so h = e^2 / (e^2 + m) and 1 / (1 + m).
+    a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0]]], np.float32)
+    m = (np.exp(2.0) + 1) / 2
+    expected = -np.log(np.exp(2.0) / (np.exp(2.0) + m)) - np.log(1 - 1 / (1 + m))
+    for examples in (2, 60_000):
+        np.testing.assert_allclose(losses.crd(a, a, b, t=0.5, examples=examples), [expected], rtol=1e-5)
+    # By hand with m constant: the loss is log(1 + m e^-s) + log(1 + e^s' / m), its slope in s is -(1 - h).
+
+    def turned(angle):
+        return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[None]
+
+    slope = jax.grad(lambda angle: losses.crd(turned(angle), a, b, t=0.5, examples=9)[0])(0.0)
+    np.testing.assert_allclose(slope, 2 / (1 + m), rtol=1e-5)  # at first only the negative's score moves, at the rate 2
 
 
 @pytest.mark.parametrize(
