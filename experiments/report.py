@@ -5,6 +5,8 @@ python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # resul
 """
 
 import argparse
+import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from kd_jax.report import build, load, print_tables
 def copy_evidence(workdir: Path, out: Path) -> None:
     """Copies study.json and results/ to `out`, where result files that `workdir` has not are removed.
 
+    Directories of this machine do not come along: an absolute path in a command is cut to its last name.
+
     Raises:
       UserError: `out` holds another study.
     """
@@ -26,13 +30,22 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     if (out / 'study.json').exists() and (found := load(out)[0]['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
     (out / 'results').mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(workdir / 'study.json', out / 'study.json')
+    _copy(workdir / 'study.json', out / 'study.json')
     kept = {path.name for path in (workdir / 'results').glob('*.json')}
     for name in kept:
-        shutil.copyfile(workdir / 'results' / name, out / 'results' / name)
+        _copy(workdir / 'results' / name, out / 'results' / name)
     for path in (out / 'results').glob('*.json'):
         if path.name not in kept:
             path.unlink()
+
+
+def _copy(path: Path, to: Path) -> None:
+    content = json.loads(path.read_text('utf-8'))
+    command = content.get('command') or ''
+    if (shorter := re.sub(r'(?<![^\s=])/[^\s=]*/', '', command)) == command:
+        shutil.copyfile(path, to)
+    else:
+        to.write_text(json.dumps({**content, 'command': shorter}, indent=1) + '\n', 'utf-8')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

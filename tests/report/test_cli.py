@@ -32,6 +32,23 @@ def test_the_copied_evidence_rebuilds_itself(study_dir, tmp_path):
     assert _tree(out) == first
 
 
+def test_directories_of_this_machine_do_not_come_along(study_dir, tmp_path):
+    paths = study_dir / 'study.json', study_dir / 'results' / 'student-s0.json'
+    for path in paths:
+        command = 'python -m experiments.run --config=configs/a.py --only=a/b --workdir=/home/me/runs/a --x /b/c'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'command': command}))
+    out = tmp_path / 'evidence'
+    assert main([f'--workdir={study_dir}', f'--out={out}']) == 0
+    for path in paths:
+        before, after = json.loads(path.read_text()), json.loads((out / path.relative_to(study_dir)).read_text())
+        assert after.pop('command') == 'python -m experiments.run --config=configs/a.py --only=a/b --workdir=a --x c'
+        before.pop('command')
+        assert after == before
+    assert not any(
+        '/home/me' in path.read_text() for path in out.rglob('*') if path.suffix in ('.json', '.md', '.html')
+    )
+
+
 def test_results_that_are_gone_leave_the_evidence_too(study_dir, tmp_path):
     out = tmp_path / 'evidence'
     main([f'--workdir={study_dir}', f'--out={out}'])
