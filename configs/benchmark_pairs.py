@@ -38,7 +38,22 @@ MEASURED = {**STUDENTS, 'SimKD': 'classifier'}
 WHOLE = ('SimKD', 'progressive (PS-KD)')
 # What stands in the place of the student's labels.
 WITHOUT_LABELS = (*WHOLE, *STUDENTS)
-CHOSEN: dict[str, float] = {}  # `grid` has not been run
+CHOSEN = {  # others 1
+    0.1: (
+        'activation_boundaries', 'attention_transfer', 'correlation_congruence', 'dkd', 'factor_transfer',
+        'logit_regression', 'nst',
+    ),
+    0.3: (
+        'be_your_own_teacher', 'crd_in_batch', 'deep_mutual_learning', 'fsp', 'hard_labels_black_box',
+        'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
+    ),
+    3.0: (
+        'cka', 'cosine_of_hidden_states', 'deep_supervision', 'dist', 'ensemble',
+        'ensemble_by_validation_accuracy', 'fitnet', 'ickd', 'kd', 'kendalls_tau', 'label_smoothing',
+        'logit_standardisation', 'mlld', 'overhaul_ofd', 'pkt', 'reviewkd', 'rkd', 'top_k_targets_with_a_tail',
+        'vid',
+    ),
+}  # fmt: skip
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -59,11 +74,16 @@ def get_config(variant: str = '') -> ConfigDict:
             for strength in STRENGTHS if method not in WHOLE else (1.0,):
                 runs[f'{key(method)}_x{strength:g}'.replace('.', '_')] = run_of(method, examples, lines, strength)
         else:
-            runs[key(method)] = run_of(method, examples, lines, CHOSEN.get(key(method), 1.0))
+            runs[key(method)] = run_of(method, examples, lines, chosen(key(method)))
     if variant != 'grid':
         runs |= generations(examples)
     config.runs = runs
     return config
+
+
+def chosen(run: str) -> float:
+    """The strength of a method, by the name of its run."""
+    return next((strength for strength, names in CHOSEN.items() if run in names), 1.0)
 
 
 def cells(line: str) -> list[str] | None:
@@ -145,7 +165,7 @@ def generations(examples: int) -> dict[str, Any]:
     kd = measured_here()['KD']
 
     def taught(teacher: tuple[int, ...], init: str, student: tuple[int, ...] = STUDENT) -> dict[str, Any]:
-        run = run_of('KD', examples, kd, CHOSEN.get('kd', 1.0))
+        run = run_of('KD', examples, kd, chosen('kd'))
         run['networks']['teacher'] |= dict(channels=teacher, init=init)
         run['networks']['student']['channels'] = student
         return run

@@ -28,6 +28,7 @@ from kd_jax.errors import UserError, suggest
 from kd_jax.job import prepare
 
 console = Console(highlight=False)
+SHORT_VERDICTS = ('fits', 'compiles')  # others are sentences, for which a table has no room
 CAVEAT = (
     'Nothing can take less than this; in brackets, what it would take if every operand came from HBM. Not counted: '
     'input, evaluation, compiling, preemption. See docs/cloud_tpu.md.'
@@ -92,6 +93,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             console.print(f'{", ".join(one.part.runs)}: {one.verdict}', markup=False, soft_wrap=True)
     totals = [total(topology, answers, options.dollars_per_chip_hour) for topology, answers in found]
     console.print(study_table(totals, planned.about['name']))
+    for row in totals:
+        if row['verdict'] not in SHORT_VERDICTS:
+            console.print(f'{row["topology"]}: {row["verdict"]}', markup=False, soft_wrap=True)
     console.print(CAVEAT, soft_wrap=True)
     if options.out:
         with checkpoint.disk_errors(options.out):
@@ -210,7 +214,7 @@ def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
     priced = any('dollars' in row for row in totals)
     if priced:
         table.add_column('dollars')
-    table.add_column('verdict', overflow='fold')
+    table.add_column('verdict')
     for row in totals:
         of = '' if row['available'] is None else f' of {row["available"] / chips.GIB:.0f} GiB'
         cells = [
@@ -220,7 +224,11 @@ def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
             span(row, 'hours'),
             span(row, 'chip_hours'),
         ]
-        table.add_row(*cells, *([span(row, 'dollars')] if priced else []), row['verdict'].replace('[', r'\['))
+        table.add_row(
+            *cells,
+            *([span(row, 'dollars')] if priced else []),
+            row['verdict'] if row['verdict'] in SHORT_VERDICTS else 'no: see below',
+        )
     return table
 
 

@@ -211,6 +211,7 @@ def test_a_slice_that_a_batch_cannot_be_shared_over_is_a_row_of_the_table(capsys
     assert command.main([f'--config={TINY}', '--topology=v5e:2x2,v5e:1x1', '--run=student', f'--out={out}']) == 0
     refused, fits = json.loads(out.read_text())['slices']
     assert 'batch_size is 25, which the 4 devices' in refused['verdict']
+    assert f'v5e:2x2: {refused["verdict"]}' in capsys.readouterr().out.splitlines()
     assert not refused['fits']
     assert fits['fits']
 
