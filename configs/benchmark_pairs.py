@@ -191,7 +191,7 @@ def costs() -> dict[str, dict[str, float]]:
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
-    """A table and pictures of all methods; for `grid`, of what each strength gave on validation pairs."""
+    """A table and a picture of all methods; for `grid`, of what each strength gave on validation pairs."""
     if variant == 'grid':
         runs = {name: name.replace('_', ' ') for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
         columns = {'accuracy (validation)': 'last.valid.student.accuracy'}
@@ -205,9 +205,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
     accuracy = next(iter(columns.values()))
     values = {label: f'{run}:{accuracy}' for run, label in runs.items()}
     rows = {run: dict(label=label) for run, label in runs.items()}
-    figures: dict[str, dict[str, Any]] = {
-        'methods': dict(title='Accuracy of every method', kind='bars', xlabel='accuracy of the student', values=values)
-    }
+    figures: dict[str, dict[str, Any]] = {}
     cost = {runs[run]: row['time, KD = 1'] for run, row in costs().items() if run in runs}
     if variant != 'grid' and cost:
         first = {row[0]: re.split(r'\W', row[1])[0] for row in rows_of(PAGE.read_text())}

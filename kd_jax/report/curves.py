@@ -16,14 +16,15 @@ FEW = 7  # runs that one figure can name
 
 
 def default_curves(results: Results) -> dict[str, dict[str, Any]]:
-    """One figure for each network that was evaluated, on validation images where there are any."""
+    """One figure for each network that was evaluated more than once, on validation images where there are any."""
     entries: dict[str, dict[str, Any]] = {}
     for run, seeds in results.items():
         result = next(iter(seeds.values()))
         for network in evaluation(result)[1]:
             for split, metric in itertools.product(('valid', 'test'), ('errors', 'nll')):
                 y = f'{split}.{network}.{metric}'
-                if _curve(results, run, y):
+                curve = _curve(results, run, y)
+                if curve and len(curve[0]) > 1:
                     name = f'curves-{split}-{network}-{metric}'
                     entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
                     break

@@ -108,6 +108,13 @@ def test_default_curves_show_every_run_that_evaluated_the_network(loaded):
     assert entry['runs'] == ['baseline', 'student', 'teacher']
 
 
+def test_an_evaluation_at_the_end_alone_is_no_learning_curve(loaded):
+    for seeds in loaded[1].values():
+        for result in seeds.values():
+            result['history'] = result['history'][-1:]
+    assert default_curves(loaded[1]) == {}
+
+
 def test_matrices_share_one_log_scale_from_the_smallest_positive_value(loaded):
     results = loaded[1]
     results['teacher'][0]['analyses']['matrix'] = [[5.0, 0.2], [0.2, 5.0]]
