@@ -29,8 +29,11 @@ TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 KNOWLEDGE = ('response', 'feature', 'relation')
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE, COSTS = ROOT / 'docs' / 'methods.md', ROOT / 'benchmarks' / 'results' / 'methods.json'
-# These have other aims than accuracy on these images: see configs/other_aims.py.
-ELSEWHERE = ('robust (ARD)', 'robust (RSLAD)', 'cross-modal', 'data-free (DAFL)')
+# These have other aims than accuracy on these images: they are runs of configs/other_aims.py.
+ELSEWHERE = {
+    'robust (ARD)': 'robust_ard', 'robust (RSLAD)': 'robust_rslad', 'cross-modal': 'points_unlabelled',
+    'data-free (DAFL)': 'data_free',
+}  # fmt: skip
 # Methods whose own networks are the students, and one that is measured by the classifier it borrows.
 STUDENTS = {'codistillation': 'cohort', 'KDCL': 'group'}
 MEASURED = {**STUDENTS, 'SimKD': 'classifier'}
@@ -72,13 +75,18 @@ def get_config(variant: str = '') -> ConfigDict:
     for method, lines in measured_here().items():
         if variant == 'grid':
             for strength in STRENGTHS if method not in WHOLE else (1.0,):
-                runs[f'{key(method)}_x{strength:g}'.replace('.', '_')] = run_of(method, examples, lines, strength)
+                runs[at(key(method), strength)] = run_of(method, examples, lines, strength)
         else:
             runs[key(method)] = run_of(method, examples, lines, chosen(key(method)))
     if variant != 'grid':
         runs |= generations(examples)
     config.runs = runs
     return config
+
+
+def at(run: str, strength: float) -> str:
+    """The run of `grid` that has a method at a strength: 'kd_x0_3'."""
+    return f'{run}_x{strength:g}'.replace('.', '_')
 
 
 def chosen(run: str) -> float:

@@ -1,10 +1,11 @@
-"""Writes what configs/benchmark_pairs.py measured into the documents: the column of docs/methods.md and the table of
+"""Writes what was measured of the methods into the documents: the column of docs/methods.md, the table of
 docs/which_method.md.
 
-  python -m experiments.methods experiments/results/benchmark_pairs_low experiments/results/benchmark_pairs
+  python -m experiments.methods experiments/results/{benchmark_pairs_low,benchmark_pairs,other_aims}
 
-Accuracies are those on test pairs after the last epoch, means and standard deviations over the seeds, of each study in
-the order given. Times and memory are those of benchmarks/results/methods.json.
+Accuracies are those on test images after the last epoch, means and standard deviations over the seeds, of each study of
+configs/benchmark_pairs.py in the order given, and of configs/other_aims.py. Times and memory are those of
+benchmarks/results/methods.json.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from kd_jax.errors import UserError
 from kd_jax.report import results
 
 ACCURACY, AGREEMENT = 'last.test.student.accuracy', 'last.test.student.agreement'
+UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
 NOT_MEASURED, NOTHING = 'not yet measured', '–'
 KD = 'kd'
 TABLE = benchmark_pairs.ROOT / 'docs' / 'which_method.md'
@@ -43,20 +45,23 @@ def over_kd(run: str, study: results.Results) -> str:
     return f'{statistics.fmean(gains):+.1f} ± {statistics.stdev(gains):.1f}{arrow}'.replace('-', '−')
 
 
-def cell(run: str, studies: Sequence[results.Results]) -> str:
-    """What the studies measured of a run, or that they did not."""
-    texts = [percent(run, study) for study in studies]
+def cell(method: str, studies: Sequence[results.Results], aims: results.Results) -> str:
+    """What the studies measured of a method, or that they did not."""
+    run = benchmark_pairs.ELSEWHERE.get(method)
+    if run:
+        attacked = percent(run, aims, UNDER_ATTACK)
+        texts = [percent(run, aims), *([] if attacked == NOTHING else [f'under PGD-20 {attacked}'])]
+    else:
+        texts = [percent(benchmark_pairs.key(method), study) for study in studies]
     return NOT_MEASURED if set(texts) <= {NOTHING} else '; '.join(texts)
 
 
-def filled(page: str, studies: Sequence[results.Results]) -> str:
-    """The page with the last cell of every method's row as the studies have it; of other aims, as it is."""
+def filled(page: str, studies: Sequence[results.Results], aims: results.Results) -> str:
+    """The page with the last cell of every method's row as the studies have it."""
     lines = []
     for line in page.splitlines():
         row = benchmark_pairs.cells(line)
-        if row and row[0] not in benchmark_pairs.ELSEWHERE:
-            line = f'| {" | ".join([*row[:-1], cell(benchmark_pairs.key(row[0]), studies)])} |'
-        lines.append(line)
+        lines.append(f'| {" | ".join([*row[:-1], cell(row[0], studies, aims)])} |' if row else line)
     return '\n'.join(lines) + '\n'
 
 
@@ -93,12 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('results', nargs='+', type=pathlib.Path, help='directories of the studies')
     args = parser.parse_args(argv)
     try:
-        studies = [results.load(directory)[1] for directory in args.results]
+        found = {study['name']: own for study, own in map(results.load, args.results)}
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    page = benchmark_pairs.PAGE
-    page.write_text(filled(page.read_text(), studies))
+    aims = found.pop('other_aims', {})
+    studies, page = list(found.values()), benchmark_pairs.PAGE
+    page.write_text(filled(page.read_text(), studies, aims))
     TABLE.write_text(with_table(TABLE.read_text(), studies))
     return 0
 

@@ -4,6 +4,7 @@ import pytest
 
 from configs import benchmark_pairs
 from experiments import methods
+from kd_jax.report import results
 
 BUDGET = ('data', 'batch_size', 'epochs', 'optimizer')
 ROW = '| {} | response | KL | `c.terms.a = dict(loss={!r})` | a paper | as there | {} |\n'
@@ -36,12 +37,19 @@ def test_the_column_has_the_mean_and_deviation_of_each_study_and_other_lines_sta
         '# Methods\n\n'
         + ROW.format('KD', 'kd', 'old')
         + ROW.format('new', 'new', 'x')
-        + ROW.format('cross-modal', 'kd', 'kept')
+        + ROW.format('cross-modal', 'kd', 'old')
+        + ROW.format('robust (ARD)', 'kd', 'old')
     )
     studies = [results_of('kd', 0.5, 0.7), results_of('other', 0.1, 0.2)]
+    aims = results_of('points_unlabelled', 0.2, 0.2) | results_of('robust_ard', 0.9, 0.9)
+    for result in aims['robust_ard'].values():
+        result['last']['test']['under_pgd20'] = {'accuracy': 0.5}
     # The mean of 50 and 70 is 60, their sample deviation the root of 200.
-    wanted = page.replace('| old |', '| 60.0 ± 14.1; – |').replace('| x |', '| not yet measured |')
-    assert methods.filled(page, studies) == wanted
+    measured = ['60.0 ± 14.1; –', 'not yet measured', '20.0 ± 0.0', '90.0 ± 0.0; under PGD-20 50.0 ± 0.0']
+    rows = [line.strip('| ').split(' | ') for line in methods.filled(page, studies, aims).splitlines()[2:]]
+    assert [row[-1] for row in rows] == measured
+    assert [row[0] for row in rows] == ['KD', 'new', 'cross-modal', 'robust (ARD)']
+    assert methods.filled(page, studies, aims).startswith('# Methods\n\n| KD |')
 
 
 def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_all_seeds_agree():
@@ -70,9 +78,30 @@ def test_the_table_has_every_student_the_best_first_and_its_costs():
     assert methods.with_table(page, [study]) == page
 
 
-def test_the_page_is_what_filling_it_with_nothing_leaves_where_nothing_is_measured():
-    page = benchmark_pairs.PAGE.read_text()
-    assert methods.filled(page, []) == page
+RESULTS = benchmark_pairs.ROOT / 'experiments' / 'results'
+
+
+def evidence(name):
+    return results.load(RESULTS / name)[1]
+
+
+def test_the_pages_say_what_the_committed_results_say():
+    studies, aims = [evidence('benchmark_pairs_low'), evidence('benchmark_pairs')], evidence('other_aims')
+    page, table = benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()
+    assert methods.filled(page, studies, aims) == page
+    assert methods.with_table(table, studies) == table
+
+
+def test_strengths_are_those_that_were_best_on_validation_pairs():
+    found = evidence('benchmark_pairs_grid')
+    for method in benchmark_pairs.measured_here():
+        run = benchmark_pairs.key(method)
+        valid = {
+            strength: results.measure(found, benchmark_pairs.at(run, strength), 'last.valid.student.accuracy').mean
+            for strength in benchmark_pairs.STRENGTHS
+            if benchmark_pairs.at(run, strength) in found
+        }
+        assert benchmark_pairs.chosen(run) == max(valid, key=valid.get)
 
 
 def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):

@@ -115,10 +115,14 @@ def _hardware(hardware: dict[str, Any]) -> str:
     """'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
     backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
     words = [str(hardware.get('processor') or '')]
-    words += [f'{hardware["cores"]} cores' if hardware.get('cores') else '']
-    words += [f'{devices or ""} {backend} device{"" if devices == 1 else "s"}'.strip() if backend else '']
+    words += [_count(hardware.get('cores'), 'core') if hardware.get('cores') else '']
+    words += [_count(devices, f'{backend} device') if backend else '']
     named = f' ({kind})' if kind and kind != backend else ''
     return ', '.join(word for word in words if word) + named
+
+
+def _count(number: int | None, thing: str) -> str:
+    return f'{number or ""} {thing}{"" if number == 1 else "s"}'.strip()
 
 
 def _versions(every: list[dict[str, Any]]) -> str:
