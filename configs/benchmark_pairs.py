@@ -43,15 +43,15 @@ WHOLE = ('SimKD', 'progressive (PS-KD)')
 WITHOUT_LABELS = (*WHOLE, *STUDENTS)
 CHOSEN = {  # others 1
     0.1: (
-        'activation_boundaries', 'attention_transfer', 'correlation_congruence', 'dkd', 'factor_transfer',
-        'logit_regression', 'nst',
+        'activation_boundaries', 'adversarial_logits', 'attention_transfer', 'correlation_congruence',
+        'crd_memory_bank', 'dkd', 'factor_transfer', 'logit_regression', 'nst',
     ),
     0.3: (
         'be_your_own_teacher', 'crd_in_batch', 'deep_mutual_learning', 'fsp', 'hard_labels_black_box',
         'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
-        'cka', 'cosine_of_hidden_states', 'deep_supervision', 'dist', 'ensemble',
+        'adversarial_features', 'cka', 'cosine_of_hidden_states', 'deep_supervision', 'dist', 'ensemble',
         'ensemble_by_validation_accuracy', 'fitnet', 'ickd', 'kd', 'kendalls_tau', 'label_smoothing',
         'logit_standardisation', 'mlld', 'overhaul_ofd', 'pkt', 'reviewkd', 'rkd', 'top_k_targets_with_a_tail',
         'vid',
