@@ -74,7 +74,7 @@ def get_config(variant: str = '') -> ConfigDict:
     }
     for method, lines in measured_here().items():
         if variant == 'grid':
-            for strength in STRENGTHS if method not in WHOLE else (1.0,):
+            for strength in strengths_of(method):
                 runs[at(key(method), strength)] = run_of(method, examples, lines, strength)
         else:
             runs[key(method)] = run_of(method, examples, lines, chosen(key(method)))
@@ -82,6 +82,10 @@ def get_config(variant: str = '') -> ConfigDict:
         runs |= generations(examples)
     config.runs = runs
     return config
+
+
+def strengths_of(method: str) -> tuple[float, ...]:
+    return STRENGTHS if method not in WHOLE else (1.0,)
 
 
 def at(run: str, strength: float) -> str:
@@ -201,7 +205,8 @@ def costs() -> dict[str, dict[str, float]]:
 def get_report(variant: str = '') -> dict[str, Any]:
     """A table and a picture of all methods; for `grid`, of what each strength gave on validation pairs."""
     if variant == 'grid':
-        runs = {name: name.replace('_', ' ') for name in get_config('grid').runs if name not in ('teacher', 'teachers')}
+        strengths = [(method, s) for method in measured_here() for s in strengths_of(method)]
+        runs = {'baseline': 'labels alone', **{at(key(m), s): f'{m}, × {s:g}' for m, s in strengths}}
         columns = {'accuracy (validation)': 'last.valid.student.accuracy'}
     else:
         runs = labels()
