@@ -164,7 +164,7 @@ def _with_ones(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: _with_ones(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return tuple(_with_ones(value) for value in tree)
+        return type(tree)(map(_with_ones, tree))
     return 1.0 if isinstance(tree, str) and tree.startswith('result:') else tree
 
 
