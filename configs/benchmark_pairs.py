@@ -217,7 +217,10 @@ def get_report(variant: str = '') -> dict[str, Any]:
         }
     accuracy = next(iter(columns.values()))
     values = {label: f'{run}:{accuracy}' for run, label in runs.items()}
-    rows = {run: dict(label=label) for run, label in runs.items()}
+    of_teacher = {
+        name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
+    }
+    rows = {'teacher': dict(columns=of_teacher), **{run: dict(label=label) for run, label in runs.items()}}
     figures: dict[str, dict[str, Any]] = {}
     cost = {runs[run]: row['time, KD = 1'] for run, row in costs().items() if run in runs}
     if variant != 'grid' and cost:
