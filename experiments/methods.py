@@ -10,39 +10,35 @@ benchmarks/results/methods.json.
 
 import argparse
 import pathlib
-import statistics
 import sys
 from collections.abc import Sequence
 
 from configs import benchmark_pairs
 from kd_jax.errors import UserError
-from kd_jax.report import results
+from kd_jax.report import format, results
 
 ACCURACY, AGREEMENT = 'last.test.student.accuracy', 'last.test.student.agreement'
 UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
-NOT_MEASURED, NOTHING = 'not yet measured', '–'
+NOT_MEASURED = 'not yet measured'
 KD = 'kd'
 TABLE = benchmark_pairs.ROOT / 'docs' / 'which_method.md'
 START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
 
 
 def percent(run: str, study: results.Results, path: str = ACCURACY) -> str:
-    """'31.2 ± 0.9', of a run with several seeds."""
-    found = results.measure(study, run, path)
-    return f'{100 * found.mean:.1f} ± {100 * found.sd:.1f}' if found and found.sd is not None else NOTHING
+    """'31.2 ± 0.9'; a dash where nothing is measured."""
+    return format.measured(results.measure(study, run, path), 'fraction', 1)
 
 
 def over_kd(run: str, study: results.Results) -> str:
     """The accuracy minus that of KD, seed by seed, in points; an arrow where all seeds agree that it is not 0."""
     own, kd = (results.measure(study, name, ACCURACY) for name in (run, KD))
-    if own is None or kd is None or run == KD:
-        return NOTHING
-    seeds = own.by_seed.keys() & kd.by_seed.keys()
-    gains = [100 * (own.by_seed[seed] - kd.by_seed[seed]) for seed in seeds]
-    if len(gains) < 2:
-        return NOTHING
+    gain = own.over(kd) if own and kd and run != KD else None
+    if gain is None or gain.n < 2:
+        return format.DASH
+    gains = gain.by_seed.values()
     arrow = ' ▲' if min(gains) > 0 else ' ▼' if max(gains) < 0 else ''
-    return f'{statistics.fmean(gains):+.1f} ± {statistics.stdev(gains):.1f}{arrow}'.replace('-', '−')
+    return f'{format.signed(gain.mean, "fraction", 1)} ± {format.plain(gain.sd, "fraction", 1)}{arrow}'
 
 
 def cell(method: str, studies: Sequence[results.Results], aims: results.Results) -> str:
@@ -50,10 +46,10 @@ def cell(method: str, studies: Sequence[results.Results], aims: results.Results)
     run = benchmark_pairs.ELSEWHERE.get(method)
     if run:
         attacked = percent(run, aims, UNDER_ATTACK)
-        texts = [percent(run, aims), *([] if attacked == NOTHING else [f'under PGD-20 {attacked}'])]
+        texts = [percent(run, aims), *([] if attacked == format.DASH else [f'under PGD-20 {attacked}'])]
     else:
         texts = [percent(benchmark_pairs.key(method), study) for study in studies]
-    return NOT_MEASURED if set(texts) <= {NOTHING} else '; '.join(texts)
+    return NOT_MEASURED if set(texts) <= {format.DASH} else '; '.join(texts)
 
 
 def filled(page: str, studies: Sequence[results.Results], aims: results.Results) -> str:
@@ -78,7 +74,7 @@ def table(studies: Sequence[results.Results]) -> str:
     for run in ordered:
         numbers = [text for study in studies for text in (percent(run, study), over_kd(run, study))]
         cost = costs.get(run)
-        spent = [f'{cost["time, KD = 1"]:.2f}', f'{cost["memory, KD = 1"]:.2f}'] if cost else [NOTHING, NOTHING]
+        spent = [f'{cost["time, KD = 1"]:.2f}', f'{cost["memory, KD = 1"]:.2f}'] if cost else [format.DASH, format.DASH]
         lines.append(f'| {" | ".join([labels[run], *numbers, percent(run, studies[-1], AGREEMENT), *spent])} |')
     return '\n'.join(lines)
 

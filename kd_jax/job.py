@@ -74,6 +74,11 @@ class Job:
     def total_steps(self) -> int:
         return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
 
+    @property
+    def eval_steps(self) -> int:
+        """Steps from one evaluation to the next."""
+        return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
+
 
 def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[Any] | None = None) -> Job:
     """Checks everything about a run that can be known before it trains.

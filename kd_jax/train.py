@@ -117,7 +117,6 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
         for member, measured in zip(members, _measured(members, _noted(members), results.SPLITS), strict=True):
             member.measured = measured
         return
-    eval_steps = _eval_steps(job)
     for member in members:
         member.start_clock(size)
     read = feed.feed(jobs, [member.frozen for member in members], _training_splits(members, caches, stop))
@@ -125,7 +124,7 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
     run_chunk, unstack = program.make_run_chunk(job, by, size, read.shared), program.make_unstack(job, size)
     states = program.stack_states(jobs, [member.state for member in members])
     running, saved = list(members), time.monotonic()
-    with read.chunks(done, eval_steps) as chunks:
+    with read.chunks(done, job.eval_steps) as chunks:
         for end, xs, views in chunks:
             states, measured = run_chunk(states, *read.arguments(xs, views))
             for member, own in zip(members, packs.parts(jax.device_get(measured), size), strict=True):
@@ -135,10 +134,10 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
             if not running:
                 return
             progress(done, total, _means([member.losses for member in running]))
-            due = done % eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
+            due = done % job.eval_steps == 0 and time.monotonic() - saved >= job.config.get('checkpoint_seconds', 60)
             asked = distributed.everywhere(due, stop[0] if stop else 0)
             number = int(asked[:, 1].max())
-            evaluating, saving = done % eval_steps == 0 or done == total, asked[0, 0] or number or done == total
+            evaluating, saving = done % job.eval_steps == 0 or done == total, asked[0, 0] or number or done == total
             if evaluating or saving:
                 for member, state in zip(members, unstack(states), strict=True):
                     member.state = state
@@ -205,7 +204,7 @@ def _trial(members: Sequence[Member], read: feed.Feed, by: str) -> packs.Trial:
     run_chunk: Any = program.make_run_chunk(job, by, len(jobs), read.shared)
     arguments = read.arguments(*read.positions(done, TRIAL))
     compiled = run_chunk.lower(program.stack_states(jobs, states), *arguments).compile()
-    evaluations = -(-left // _eval_steps(job))
+    evaluations = -(-left // job.eval_steps)
     examples = {split: len(a['id']) * (evaluations, 1)[split == 'train'] for split, a in job.splits.arrays.items()}
     split = max(examples, key=lambda split: examples[split])
     few = {split: {name: array[:TRIAL_EXAMPLES] for name, array in job.splits.arrays[split].items()}}
@@ -220,11 +219,6 @@ def _trial(members: Sequence[Member], read: feed.Feed, by: str) -> packs.Trial:
             ),
         ],
     )
-
-
-def _eval_steps(job: Job) -> int:
-    """Steps from one evaluation to the next."""
-    return max(1, round(job.config.get('eval_every', 1) * job.order.steps_per_epoch))
 
 
 @contextlib.contextmanager

@@ -60,8 +60,7 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     gaps = _gaps(entry, ('value', 'low'), parts, results)
     if gaps or value is None or low is None:
         return _open(name, entry, gaps)
-    by_seed = {seed: value.by_seed[seed] - low.by_seed[seed] for seed in _common(value, low)}
-    seedwise = Measure(by_seed) if by_seed else None
+    seedwise = value.over(low)
     of_means = value.mean - low.mean
     kind = format.kind_of(reference(entry['value'])[1])
     shown = seedwise.mean if seedwise else of_means

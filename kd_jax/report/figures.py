@@ -192,16 +192,8 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
     named = dict.fromkeys([*front, *entry.get('named', ())])
     style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])
     if len(groups) > 1:
-        above = (-0.04, 1.0)
-        axes.legend(
-            loc='lower left',
-            bbox_to_anchor=above,
-            ncols=4,
-            frameon=False,
-            fontsize=9,
-            handletextpad=0,
-            columnspacing=0.8,
-        )
+        close = {'handletextpad': 0.0, 'columnspacing': 0.8}
+        axes.legend(loc='lower left', bbox_to_anchor=(-0.04, 1.0), ncols=4, frameon=False, fontsize=9, **close)
     axes.set_xlabel(entry.get('xlabel', 'cost'))
     axes.set_ylabel(entry.get('ylabel', _last(next(iter(entry['values'].values())))))
     return figure, gaps

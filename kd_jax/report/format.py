@@ -77,8 +77,12 @@ def unit(text: str, kind: Kind) -> str:
     return f'{text}%' if kind == 'fraction' and text != DASH else text
 
 
+def counted(n: int, thing: str) -> str:
+    return f'{n} {thing}' if n == 1 else f'{n} {thing}s'
+
+
 def seeds(n: int) -> str:
-    return '1 seed' if n == 1 else f'{n} seeds'
+    return counted(n, 'seed')
 
 
 def duration(seconds: float | None) -> str:

@@ -115,14 +115,10 @@ def _hardware(hardware: dict[str, Any]) -> str:
     """'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
     backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
     words = [str(hardware.get('processor') or '')]
-    words += [_count(hardware.get('cores'), 'core') if hardware.get('cores') else '']
-    words += [_count(devices, f'{backend} device') if backend else '']
+    words += [format.counted(hardware['cores'], 'core') if hardware.get('cores') else '']
+    words += [format.counted(devices, f'{backend} device') if backend and devices else backend or '']
     named = f' ({kind})' if kind and kind != backend else ''
     return ', '.join(word for word in words if word) + named
-
-
-def _count(number: int | None, thing: str) -> str:
-    return f'{number or ""} {thing}{"" if number == 1 else "s"}'.strip()
 
 
 def _versions(every: list[dict[str, Any]]) -> str:

@@ -34,6 +34,11 @@ class Measure:
         """Sample standard deviation (ddof=1); None for a single seed."""
         return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
 
+    def over(self, other: 'Measure') -> 'Measure | None':
+        """This number minus the other, seed by seed; None without a seed that both have."""
+        seeds = sorted(self.by_seed.keys() & other.by_seed.keys())
+        return Measure({seed: self.by_seed[seed] - other.by_seed[seed] for seed in seeds}) if seeds else None
+
 
 def load(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
     """Reads `study.json` and `results/*.json`.
