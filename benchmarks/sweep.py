@@ -20,7 +20,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks import measure
-from kd_jax import cache, config_file, executors, feed, member, packs, program, step, study
+from kd_jax import cache, config_file, executors, feed, member, packs, program, step, study, way
 from kd_jax.study import Run, Study
 from kd_jax.sweeps import grid
 from kd_jax.workdir import Workdir
@@ -52,7 +52,7 @@ def sweep(planned: Study, teacher: pathlib.Path, pack: Any) -> Callable[[], None
 
     def run() -> None:
         jax.clear_caches()
-        packs._fastest.clear()
+        way._fastest.clear()
         with tempfile.TemporaryDirectory() as name:
             jax.config.update('jax_compilation_cache_dir', f'{name}/xla')
             compilation_cache.reset_cache()

@@ -8,7 +8,6 @@ it computes alone.
 import dataclasses
 import itertools
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,13 +28,7 @@ WAYS = ('vmap', 'map')
 MOST = 64  # runs, each with files and threads of its own
 STATE_BYTES = 2**30  # of the stacked states; their gradients take about as much again
 DATA_BYTES = 2**31  # of the training sets, where each run has its own
-TEMPORARY_BYTES = 2**32  # what a vmapped program may need beside its arguments, or it is not tried
-TRIAL_SECONDS = 0.2  # that each way is timed, at least twice
-SHORT = 1000  # steps of all runs: shorter packs are mapped without being timed
-WORTH = 2.0  # times what compiling takes: shorter packs are not timed by both ways
 OWN = ('analyses', 'networks', 'optimizer', 'terms')
-
-_fastest: list[tuple[Any, str]] = []
 
 
 def check(pack: Any, where: str) -> None:
@@ -249,55 +242,3 @@ def over_runs(chunk: Callable[..., Any], by: str, shared: Shared) -> Callable[..
         return jax.lax.map(one, (state, hparams, own, None if shared.batches else xs))
 
     return {'vmap': vmapped, 'map': mapped, ALONE: alone}[by]
-
-
-class Trial(NamedTuple):
-    """A way over the runs of a pack, compiled.
-
-    Attributes:
-      temporary_bytes: what a few steps need beside their arguments.
-      parts: functions that do a part of the work, the first of them those steps, and how many times each is to be done.
-    """
-
-    temporary_bytes: int
-    parts: Sequence[tuple[Callable[[], Any], float]]
-
-
-def fastest(key: Any, trial: Callable[[str], Trial]) -> str:
-    """The way that takes less time for all that is left to do on this machine; measured once a process for each `key`.
-
-    'vmap' is not tried where it cannot pay for being compiled: if all the work by 'map' takes no longer than `WORTH`
-    times what 'map' took to compile. Nor is it run if it needs more than `TEMPORARY_BYTES`.
-
-    Args:
-      key: what is packed.
-      trial: compiles a way.
-    """
-    known = next((by for other, by in _fastest if other == key), None)
-    if known:
-        return known
-    started = time.monotonic()
-    mapped = trial('map')
-    compiling = time.monotonic() - started
-    best, seconds = 'map', _seconds(mapped)
-    if seconds > WORTH * compiling:
-        vmapped = trial('vmap')
-        if vmapped.temporary_bytes <= TEMPORARY_BYTES and _seconds(vmapped) < seconds:
-            best = 'vmap'
-    _fastest.append((key, best))
-    return best
-
-
-def _seconds(trial: Trial) -> float:
-    return sum(times * _least(run) for run, times in trial.parts)
-
-
-def _least(run: Callable[[], Any]) -> float:
-    """Seconds of the quickest of several calls, after one that is not counted."""
-    jax.block_until_ready(run())
-    times: list[float] = []
-    while len(times) < 2 or sum(times) < TRIAL_SECONDS:
-        started = time.monotonic()
-        jax.block_until_ready(run())
-        times.append(time.monotonic() - started)
-    return min(times)

@@ -1,8 +1,6 @@
 """The loop: data -> step -> evaluate -> checkpoint -> log, from wherever the run's directory says it stopped."""
 
 import contextlib
-import dataclasses
-import functools
 import pathlib
 import signal
 import time
@@ -12,13 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import cache, distributed, feed, packs, program, provenance, results
+from kd_jax import cache, distributed, feed, packs, program, provenance, results, way
 from kd_jax import step as steps
 from kd_jax.errors import UserError
 from kd_jax.job import Job
 from kd_jax.member import Member, Task, begin
 
-TRIAL, TRIAL_EXAMPLES = 4, 1000  # steps, and examples of an evaluation, by which the ways of packing are timed
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -114,13 +111,13 @@ def _loop(members: Sequence[Member], pack: Any, caches: pathlib.Path, stop: Sequ
     job, done, total = jobs[0], members[0].step, jobs[0].total_steps
     progress(done, total, {})
     if done == total:
-        for member, measured in zip(members, _measured(members, _noted(members), results.SPLITS), strict=True):
+        for member, measured in zip(members, _measured(members, way.of_before(members), results.SPLITS), strict=True):
             member.measured = measured
         return
     for member in members:
         member.start_clock(size)
     read = feed.feed(jobs, [member.frozen for member in members], _training_splits(members, caches, stop))
-    by = _way(members, read, pack)
+    by = way.choose(members, read, pack)
     run_chunk, unstack = program.make_run_chunk(job, by, size, read.shared), program.make_unstack(job, size)
     states = program.stack_states(jobs, [member.state for member in members])
     running, saved = list(members), time.monotonic()
@@ -160,65 +157,8 @@ def _measured(members: Sequence[Member], by: str, splits: tuple[str, ...]) -> Se
     return results.measure_runs(jobs, states, frozen, splits, by)
 
 
-def _noted(members: Sequence[Member]) -> str:
-    """The way by which these very runs were trained together before; '' if they were not."""
-    last = [(member.position['packed'] or [{}])[-1] for member in members]
-    ways = {own.get('by', '') if own.get('runs') == len(members) else '' for own in last}
-    return ways.pop() if len(ways) == 1 else ''
-
-
 def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([own[name] for own in losses])) for name in losses[0]}
-
-
-def _way(members: Sequence[Member], read: feed.Feed, pack: Any) -> str:
-    """The way over the runs of a pack, noted in their positions with the step from which it is taken.
-
-    A pack that goes on goes on as it was. Where the runs are split over devices it is 'vmap' without being measured.
-    """
-    job, size, done = members[0].job, len(members), members[0].step
-    if size == 1:
-        by = packs.ALONE
-    elif pack in packs.WAYS:
-        by = pack
-    elif _noted(members):
-        by = _noted(members)
-    elif job.mesh.shape['stack'] > 1:
-        by = 'vmap'
-    elif size * (job.total_steps - done) < packs.SHORT:
-        by = 'map'
-    else:
-        key = packs.structure(job.config, job.where), size, read.shared
-        by = packs.fastest(key, functools.partial(_trial, members, read))
-    for member in members:
-        last = (member.position['packed'] or [{}])[-1]
-        if (last.get('by', packs.ALONE), last.get('runs', 1)) != (by, size):
-            member.position['packed'].append({'from_step': done, 'by': by, 'runs': size})
-    return by
-
-
-def _trial(members: Sequence[Member], read: feed.Feed, by: str) -> packs.Trial:
-    """A few steps, and the evaluation of a few examples, from where the runs are."""
-    jobs, states, frozen = zip(*[(member.job, member.state, member.frozen) for member in members], strict=True)
-    job, done, left = jobs[0], members[0].step, jobs[0].total_steps - members[0].step
-    run_chunk: Any = program.make_run_chunk(job, by, len(jobs), read.shared)
-    arguments = read.arguments(*read.positions(done, TRIAL))
-    compiled = run_chunk.lower(program.stack_states(jobs, states), *arguments).compile()
-    evaluations = -(-left // job.eval_steps)
-    examples = {split: len(a['id']) * (evaluations, 1)[split == 'train'] for split, a in job.splits.arrays.items()}
-    split = max(examples, key=lambda split: examples[split])
-    few = {split: {name: array[:TRIAL_EXAMPLES] for name, array in job.splits.arrays[split].items()}}
-    tried = [dataclasses.replace(own, splits=dataclasses.replace(own.splits, arrays=few)) for own in jobs]
-    return packs.Trial(
-        compiled.memory_analysis().temp_size_in_bytes,
-        [
-            (lambda: compiled(program.stack_states(jobs, states), *arguments), left / TRIAL),
-            (
-                lambda: results.measure_runs(tried, states, frozen, (split,), by),
-                sum(examples.values()) / len(few[split]['id']),
-            ),
-        ],
-    )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax import config_file, executors, member, metrics, packs, sharding, study, train
+from kd_jax import config_file, executors, member, metrics, packs, sharding, study, train, way
 from kd_jax.checkpoint import Checkpoints
 from kd_jax.errors import UserError
 from kd_jax.job import prepare
@@ -208,8 +208,8 @@ def test_auto_measures_once_and_a_pack_that_goes_on_does_not_change_its_way(alon
         timed.append([[(run(), times) for run, times in trial(by).parts] for by in packs.WAYS])
         return 'map'
 
-    monkeypatch.setattr(packs, 'fastest', measured)
-    monkeypatch.setattr(packs, 'SHORT', 2 * 5)  # as many as there are left for a pack that goes on
+    monkeypatch.setattr(way, 'fastest', measured)
+    monkeypatch.setattr(way, 'SHORT', 2 * 5)  # as many as there are left for a pack that goes on
     plan = planned('auto')
     sizes = {split: len(a['id']) for split, a in study.jobs(plan)['teacher'].splits.arrays.items()}
     runs = of(plan, 'teacher')
@@ -218,63 +218,15 @@ def test_auto_measures_once_and_a_pack_that_goes_on_does_not_change_its_way(alon
     workdir = execute(plan, tmp_path, runs=runs)
     assert len(timed) == 1
     for (((states, _), steps), (evaluated, evaluations)), by in zip(timed[0], packs.WAYS, strict=True):
-        np.testing.assert_array_equal(states.step, [train.TRIAL] * 2)
-        assert steps == 10 / train.TRIAL, by
+        np.testing.assert_array_equal(states.step, [way.TRIAL] * 2)
+        assert steps == 10 / way.TRIAL, by
         counts = [own['test']['teacher']['count'] for own in evaluated]
         assert [count * evaluations for count in counts] == [2 * (sizes['valid'] + sizes['test']) + sizes['train']] * 2
     assert packed(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
     assert_same_runs(workdir, alone, runs)
-    monkeypatch.setattr(packs, 'SHORT', 2 * 10 + 1)
+    monkeypatch.setattr(way, 'SHORT', 2 * 10 + 1)
     execute(plan, tmp_path / 'short', runs=runs)
     assert len(timed) == 1
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that only `trials` move."""
-    now = [0.0]
-    monkeypatch.setattr(packs, '_fastest', [])
-    monkeypatch.setattr(packs.time, 'monotonic', lambda: now[0])
-    return now
-
-
-def trials(clock, compiling=1.0, temporary=10, **seconds):
-    """The argument `trial` of `packs.fastest`: what compiles and runs in so many seconds; and what was compiled."""
-    tried = []
-
-    def trial(by):
-        def part(number):
-            clock[0] += seconds[by][number]
-
-        clock[0] += compiling
-        tried.append(by)
-        return packs.Trial(temporary, [(lambda: part(0), 100), (lambda: part(1), 5)])
-
-    return trial, tried
-
-
-def test_the_faster_way_is_the_one_that_takes_less_time_for_steps_and_evaluations_and_is_measured_once(clock):
-    assert packs.fastest('a', trials(clock, vmap=(1.0, 9.0), map=(2.0, 9.0))[0]) == 'vmap'
-    assert packs.fastest('b', trials(clock, vmap=(1.0, 9.0), map=(0.5, 9.0))[0]) == 'map'
-    assert packs.fastest('c', trials(clock, vmap=(1.0, 9.0), map=(0.5, 18.0))[0]) == 'map'
-    assert packs.fastest('d', trials(clock, vmap=(1.0, 9.0), map=(0.5, 19.1))[0]) == 'vmap'
-    trial, tried = trials(clock, vmap=(1.0, 9.0), map=(0.5, 9.0))
-    assert packs.fastest('a', trial) == 'vmap'
-    assert tried == []
-
-
-def test_vmap_is_not_compiled_where_that_would_take_longer_than_it_saves(clock):
-    trial, tried = trials(clock, compiling=60.0, vmap=(0.1, 0.1), map=(1.0, 4.0))  # 100 * 1 + 5 * 4 = 2 * 60
-    assert packs.fastest('a', trial) == 'map'
-    assert tried == ['map']
-    trial, tried = trials(clock, compiling=60.0, vmap=(0.1, 0.1), map=(1.0, 4.1))
-    assert packs.fastest('b', trial) == 'vmap'
-
-
-def test_vmap_is_not_run_where_it_needs_too_much_memory(clock):
-    trial, tried = trials(clock, temporary=packs.TEMPORARY_BYTES + 1, map=(1.0, 1.0))
-    assert packs.fastest('a', trial) == 'map'
-    assert tried == ['map', 'vmap']
 
 
 def job(seed=0, **overrides):
