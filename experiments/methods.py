@@ -93,15 +93,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', nargs='+', type=pathlib.Path, help='directories of the studies')
     args = parser.parse_args(argv)
+    page = benchmark_pairs.PAGE
     try:
         found = {study['name']: own for study, own in map(results.load, args.results)}
+        aims = found.pop('other_aims', {})
+        studies = list(found.values())
+        if not studies or any(KD not in study for study in studies):
+            raise UserError(f"give studies of configs/benchmark_pairs.py whose run '{KD}' is done, each of them.")
+        column, compared = filled(page.read_text(), studies, aims), with_table(TABLE.read_text(), studies)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    aims = found.pop('other_aims', {})
-    studies, page = list(found.values()), benchmark_pairs.PAGE
-    page.write_text(filled(page.read_text(), studies, aims))
-    TABLE.write_text(with_table(TABLE.read_text(), studies))
+    page.write_text(column)
+    TABLE.write_text(compared)
     return 0
 
 

@@ -104,6 +104,15 @@ def test_strengths_are_those_that_were_best_on_validation_pairs():
         assert benchmark_pairs.chosen(run) == max(valid, key=valid.get)
 
 
+@pytest.mark.parametrize('names', [['other_aims'], ['benchmark_pairs_grid', 'benchmark_pairs']])
+def test_studies_without_kd_are_one_sentence_and_both_pages_stay(names, capsys):
+    before = benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()
+    assert methods.main([str(RESULTS / name) for name in names]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: give studies of configs/benchmark_pairs.py whose run 'kd' is done, each of them.\n"
+    assert (benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()) == before
+
+
 def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):
     assert methods.main([str(tmp_path)]) == 2
     assert 'there is no study.json here' in capsys.readouterr().err
