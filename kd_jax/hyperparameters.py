@@ -101,7 +101,7 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
         raise UserError(
             f'{where.rpartition(".")[0]}: there is no {kind} {option!r}. {suggest(option, get_args(annotation))}'
         )
-    declared = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    declared = _declared(annotation)
     whole = isinstance(option, int) and not isinstance(option, bool)
     if declared is int and not whole:
         raise UserError(f'{where} is {option!r}, but it must be a whole number.')
@@ -116,6 +116,15 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
     ):
         shown = f'({option},)' if whole and option > 0 else '(64, 32)'
         raise UserError(f'{where} is {option!r}, but it must be whole numbers, 1 or more, such as {shown}.')
+
+
+def is_float(annotation: Any) -> bool:
+    """Whether a parameter is declared as a float, of whatever range."""
+    return _declared(annotation) is float
+
+
+def _declared(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _check(number: float, annotation: Any, where: str) -> None:

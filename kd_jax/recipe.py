@@ -17,6 +17,7 @@ class Term:
     """One weighted loss: a pure function, the paths it reads, its options, and an optional mask.
 
     `reads` has, for each positional parameter of `loss`, a path or a tuple of paths (stacked on a new leading axis).
+    `given` has the paths of those of its numbers that a network gives, one for all examples; a temperature, say.
     `compares` says that the loss relates the examples of a batch to each other: it declares `where`, for the mask.
     """
 
@@ -25,12 +26,13 @@ class Term:
     reads: tuple[Path | tuple[Path, ...], ...]
     static: Mapping[str, Any]
     schedules: Mapping[str, str]
+    given: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     mask: Path | None = None
     compares: bool = False
 
     def paths(self) -> list[Path]:
         flat = [p for read in self.reads for p in (read if isinstance(read, tuple) else (read,))]
-        return [*flat, self.mask] if self.mask else flat
+        return [*flat, *self.given.values(), *([self.mask] if self.mask else [])]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,10 +131,12 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
         raise UserError(f'{where}: loss {loss.__name__} needs {", ".join(required)}.')
     annotations = {key: p.annotation for key, p in keywords.items()}
     options['weight'], annotations['weight'] = config.get('weight', 1.0), float
-    schedules, numbers, static = {}, {}, {}
+    schedules, numbers, given, static = {}, {}, {}, {}
     for key, option in options.items():
         if isinstance(option, int) and annotations[key] is int:
             static[key] = option
+        elif isinstance(option, str) and '.' in option and hyperparameters.is_float(annotations[key]):
+            given[key] = Path.parse(option, f'{where}.{key}')
         elif hyperparameters.is_number(option) and get_origin(annotations[key]) is not Literal:
             schedules[key], numbers[key] = hyperparameters.split(option, annotations[key], f'{where}.{key}')
         else:
@@ -140,7 +144,7 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
             static[key] = hashable(option)
     hparams['terms'][name] = numbers
     mask = Path.parse(config['mask'], where) if config.get('mask') else None
-    return Term(name, loss, tuple(reads), static, schedules, mask, compares)
+    return Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
 
 
 def _in_order(networks: Sequence[Network], where: str) -> tuple[Network, ...]:

@@ -145,11 +145,7 @@ def values(term: Term, recipe: Recipe, context: Context, numbers: Mapping[str, A
 
     A loss that compares examples with each other is given the mask, and of stacked copies one at a time.
     """
-    now = {
-        key: hyperparameters.value(schedule, numbers[key], progress)
-        for key, schedule in term.schedules.items()
-        if key != 'weight'
-    }
+    now = {key: value for key, value in numbers_now(term, context, numbers, progress).items() if key != 'weight'}
     loss = functools.partial(term.loss, **term.static, **now)
     arrays = [read(context, path) for path in term.reads]
     if not term.compares:
@@ -160,6 +156,20 @@ def values(term: Term, recipe: Recipe, context: Context, numbers: Mapping[str, A
         return loss(*arrays, where=mask)
     axes = [_axis_of_copies(path, recipe, copies) for path in (*term.reads, term.mask)]
     return jax.vmap(lambda where, *own: loss(*own, where=where), in_axes=(axes[-1], *axes[:-1]))(mask, *arrays)
+
+
+def numbers_now(term: Term, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> dict[str, jax.Array]:
+    """The term's weight and the numbers of its loss: constants, schedules' values, and what networks give.
+
+    Raises:
+      UserError: a network gives more than one number.
+    """
+    now = {key: hyperparameters.value(schedule, numbers[key], progress) for key, schedule in term.schedules.items()}
+    for key, path in term.given.items():
+        now[key] = read(context, path)
+        if now[key].ndim:
+            raise UserError(f"'{path}' is {list(now[key].shape)}, but {key} is one number for all examples")
+    return now
 
 
 def _axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies: int) -> int | None:
@@ -232,7 +242,7 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
             for term in recipe.terms:
                 numbers = hparams['terms'][term.name]
                 summed, count = reduce(term, recipe, context, values(term, recipe, context, numbers, progress))
-                weight = hyperparameters.value(term.schedules['weight'], numbers['weight'], progress)
+                weight = numbers_now(term, context, numbers, progress)['weight']
                 total += weight * summed / jnp.where(count > 0, count, 1.0)
                 metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))
             return total, (metrics, updated)

@@ -19,7 +19,7 @@ CONFIGS = benchmark_pairs.methods(PAGE)
 CONNECTORS = (
     'classifier', 'connector', 'discriminator', 'embedding', 'fusion', 'gate', 'gated_average', 'generator',
     'masked_generator', 'memory_bank', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'recall',
-    'stroke_points', 'top_k', 'translator', 'variational',
+    'stroke_points', 'temperature', 'top_k', 'translator', 'variational',
 )  # fmt: skip
 RNG = np.random.default_rng(0)
 BATCH = {

@@ -43,6 +43,43 @@ def test_metrics_add_up_over_the_parts_of_a_batch():
         assert whole[term][1] == count
 
 
+TEMPERATURE = {'model': 'temperature', 'least': 1.0, 'span': 4.0, 'input': 'teacher.logits'}
+TEACHER = {**SMALL, 'update': 'frozen'}
+
+
+def test_a_number_that_a_network_gives_is_that_number():
+    networks = {'a': SMALL, 'teacher': TEACHER, 'hot': {**TEMPERATURE, 'update': 'frozen'}}
+    given = {'soft': soft('a', 'teacher.logits', t='hot.t', weight='hot.t')}
+    (before, after), metrics = train(recipe_of(networks, given))
+    t = 1.0 + 4.0 / (1.0 + np.exp(-np.float64(start(recipe_of(networks, given))[1]['hot']['params']['a'])))
+    constant = {'soft': soft('a', 'teacher.logits', t=t, weight=t)}
+    (_, alike), expected = train(recipe_of({'a': SMALL, 'teacher': TEACHER}, constant))
+    assert_close(after.params['a'], alike.params['a'])
+    assert_close(metrics, expected)
+    assert not np.allclose(after.params['a']['head']['kernel'], before.params['a']['head']['kernel'])
+
+
+def test_a_term_of_negative_weight_plays_against_the_student():
+    """Li et al. (2023), equation 3: the student descends the loss that the temperature ascends, as numbers say."""
+    networks = {'a': SMALL, 'teacher': TEACHER, 'hot': TEMPERATURE}
+    term = soft('a', 'teacher.logits', t='~hot.t')
+    harder = {**term, 'student': '~a.logits', 't': 'hot.t', 'weight': -0.5}
+    recipe = recipe_of(networks, {'soft': term, 'harder': harder}, name='sgd')
+    (before, after), _ = train(recipe)
+    (_, alone), _ = train(recipe_of(networks, {'soft': term}, name='sgd'))
+    assert_close(after.params['a'], alone.params['a'])
+    assert_close(alone.params['hot'], before.params['hot'])
+
+    def loss(a):
+        params = {**before.params, 'hot': {'a': a}}
+        return train(recipe_of(networks, {'soft': term}), begin=(before._replace(params=params), frozen))[1]['soft'][0]
+
+    frozen, a, size = start(recipe)[1], before.params['hot']['a'], np.float32(1e-2)
+    slope = (loss(a + size) - loss(a - size)) / (2 * size) / len(BATCH['label'])
+    np.testing.assert_allclose(after.params['hot']['a'] - a, 0.5 * 0.5 * slope, rtol=1e-2)
+    assert abs(slope) > 1e-3
+
+
 def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
     context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
     read = steps.read(context, (Path('a', 'x'), Path('b', 'x')))
@@ -78,6 +115,16 @@ def mean_over_copies(logits):
             {'a': SMALL, 'b': {**SMALL, 'num_classes': 4}},
             {'soft': soft('a', 'b.logits')},
             ["term 'soft' does not fit a.logits [8, 3], b.logits [8, 4]", 'has 3 classes and the teacher 4'],
+        ),
+        (
+            {'a': SMALL, 'b': SMALL},
+            {'soft': soft('a', 'b.logits', t='a.logits')},
+            ["term 'soft' does not fit", "'a.logits' is [8, 3], but t is one number for all examples"],
+        ),
+        (
+            {'a': SMALL, 'b': SMALL},
+            {'soft': soft('a', 'b.logits', weight='b.weight')},
+            ["term 'soft' reads 'b.weight', which nothing gives"],
         ),
         (
             {'a': {**SMALL, 'copies': 2}},

@@ -25,6 +25,7 @@ from kd_jax.models.generator import Generator as generator
 from kd_jax.models.mlp import MLP as mlp
 from kd_jax.models.opponents import PGD as pgd
 from kd_jax.models.opponents import Discriminator as discriminator
+from kd_jax.models.opponents import Temperature as temperature
 from kd_jax.models.pointnet import PointNet as pointnet
 from kd_jax.models.pointnet import StrokePoints as stroke_points
 from kd_jax.models.resnet import cifar_resnet, resnet
@@ -50,6 +51,6 @@ __all__ = [
     'gated_average', 'generator', 'masked_generator', 'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd',
     'pointnet', 'projector', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20',
     'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152',
-    'stroke_points', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19',
-    'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
+    'stroke_points', 'temperature', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16',
+    'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Networks that work against another: a judge of where activations come from, and adversarial examples."""
+"""Networks that work against another: a judge of where activations come from, adversarial examples, a temperature."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -36,6 +36,26 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(nn.Dense(units, name=f'dense{number}')(x), 0.2)
         scores = nn.Dense(1, name='score')(x)[..., 0]
         return {'student': scores[0], 'target': scores[1]}
+
+
+class Temperature(nn.Module):
+    """A learned temperature, one for all examples: CTKD's (Li et al. 2023, section 3.2, global).
+
+    least + span * sigmoid(a), where a is trained and at first 1. A term reads it as a number, t='~temperature.t'; from
+    a second term, of negative weight and with t='temperature.t', it learns to make the first one hard.
+
+    Attributes:
+      least: the temperature is greater.
+      span: and smaller than least + span.
+    """
+
+    least: NonNegative = 1.0
+    span: Positive = 20.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Args: x: anything; it is not read. Returns: t, []."""
+        return {'t': self.least + self.span * nn.sigmoid(self.param('a', nn.initializers.ones, ()))}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Adversarial examples, judges, generators, point sets, and what remembers."""
+"""Adversarial examples, judges, temperatures, generators, point sets, and what remembers."""
 
 import flax.linen as nn
 import jax
@@ -65,6 +65,14 @@ def test_a_judge_scores_both_sides_with_one_function():
     assert out['student'].shape == (3,)
     with pytest.raises(UserError, match='5 features and the teacher 4'):
         judge.init(KEY, one, other[:, :4])
+
+
+def test_a_temperature_reads_nothing_and_stays_in_its_range():
+    model = models.temperature(least=2.0, span=3.0)
+    variables = model.init(KEY, jnp.full((2, 3), jnp.nan))
+    np.testing.assert_allclose(model.apply(variables, None)['t'], 2.0 + 3.0 / (1.0 + np.exp(-1.0)), rtol=1e-6)
+    for a, t in ((-1e4, 2.0), (0.0, 3.5), (1e4, 5.0)):
+        np.testing.assert_allclose(model.apply({'params': {'a': jnp.float32(a)}}, None)['t'], t, rtol=1e-6)
 
 
 def test_a_generator_knows_of_images_their_shape_alone():
