@@ -47,8 +47,8 @@ CHOSEN = {  # others 1
         'crd_memory_bank', 'dkd', 'factor_transfer', 'logit_regression', 'nst',
     ),
     0.3: (
-        'be_your_own_teacher', 'crd_in_batch', 'deep_mutual_learning', 'fsp', 'hard_labels_black_box',
-        'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
+        'be_your_own_teacher', 'crd_in_batch', 'curriculum_temperature_ctkd', 'deep_mutual_learning', 'fsp',
+        'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
         'adversarial_features', 'cka', 'cosine_of_hidden_states', 'deep_supervision', 'dist', 'ensemble',
