@@ -83,7 +83,7 @@ def test_maps_of_other_sizes_and_layers_that_do_not_exist_are_refused_before_tra
     batch = {'image': jnp.ones((4, 8, 8)), 'label': jnp.arange(4)}
     networks = {'student': small, 'teacher': {**large, 'update': 'frozen'}}
     term = {'loss': 'attention_transfer', 'student': 'student.block2', 'target': 'teacher.block3'}
-    message = r"student's maps are 2 x 2 and the teacher's 1 x 1: put a connector of size=1"
+    message = r"student's maps are 2 x 2 and the teacher's 1 x 1: put a connector of size=\(1, 1\)"
     with pytest.raises(UserError, match=message):
         initialize.check(recipe_of(networks, {'attention': term}), batch)
     with pytest.raises(UserError, match=r"'student.blok2', which nothing gives. Did you mean 'student.block2'"):

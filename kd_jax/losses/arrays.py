@@ -140,8 +140,8 @@ def check_space(student: jax.Array, target: jax.Array) -> None:
     if student.shape[-3:-1] != target.shape[-3:-1]:
         sizes = ['{} x {}'.format(*array.shape[-3:-1]) for array in (student, target)]
         raise UserError(
-            f"the student's maps are {sizes[0]} and the teacher's {sizes[1]}: put a connector of size={sizes[1][0]} "
-            'between them, or choose layers of one size'
+            f"the student's maps are {sizes[0]} and the teacher's {sizes[1]}: put a connector of "
+            f'size={target.shape[-3:-1]} between them, or choose layers of one size'
         )
 
 

@@ -22,21 +22,25 @@ class Connector(nn.Module):
 
     Attributes:
       channels: the teacher's.
-      size: height and width to come to, by average pooling or by linear interpolation; 0 for as they are.
+      size: height and width to come to, by average pooling or by linear interpolation, (2, 4) or one number for both;
+        0 for as they are.
       batch_norm: whether it ends in batch norm, as in AB and OFD.
       relu: whether it ends in a ReLU.
     """
 
     channels: int
-    size: int = 0
+    size: int | Sequence[int] = 0
     batch_norm: bool = False
     relu: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: [batch, h, w, c] or [batch, dim]. Returns: features, [batch, size, size, channels]."""
+        """Args: x: [batch, h, w, c] or [batch, dim]. Returns: features, [batch, *size, channels], or as x."""
         if self.size:
-            x = resized(x, (self.size, self.size))
+            sizes = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
+            if len(sizes) != 2 or min(sizes) < 1:
+                raise UserError(f'size is {self.size}, but it must be a height and a width, 1 or more')
+            x = resized(x, sizes)
         x = nn.Dense(self.channels, use_bias=not self.batch_norm, name='regressor')(x)
         x = batch_norm(train, name='norm')(x) if self.batch_norm else x
         return {'features': nn.relu(x) if self.relu else x}

@@ -184,7 +184,7 @@ def test_kdsvd_does_not_depend_on_the_sign_or_size_of_the_students_maps():
     [
         ('attention_transfer', [(2, 8, 8, 3), (2, 4, 4, 3)], "student's maps are 8 x 8 and the teacher's 4 x 4"),
         ('nst', [(2, 5), (2, 5)], r'needs feature maps \[batch, height, width, channels\], not \[2, 5\]'),
-        ('mse', [(2, 8, 8, 3), (2, 4, 4, 3)], 'put a connector of size=4 between them'),
+        ('mse', [(2, 8, 8, 3), (2, 4, 6, 3)], r'put a connector of size=\(4, 6\) between them'),
         ('mse', [(2, 5), (2, 1)], r"shape is \[2, 5\] and the teacher's \[2, 1\]: put a connector between them"),
         ('vid', [(2, 5), (2, 5), (2, 6)], r"teacher's \[2, 6\]: put a connector"),
         ('ickd', [(2, 4, 4, 3), (2, 4, 4, 5)], 'student has 3 channels and the teacher 5'),

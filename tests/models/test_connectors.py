@@ -29,6 +29,7 @@ def trained(module, variables, *inputs, seed=1):
         (models.connector(channels=7), [VECTOR], {'features': (3, 7)}),
         (models.connector(channels=7, size=2, batch_norm=True, relu=True), [MAP], {'features': (3, 2, 2, 7)}),
         (models.connector(channels=7, size=8), [MAP], {'features': (3, 8, 8, 7)}),
+        (models.connector(channels=7, size=(2, 6)), [MAP], {'features': (3, 2, 6, 7)}),
         (models.variational(channels=7), [MAP], {'mean': (3, 4, 4, 7), 'variance': (3, 4, 4, 7)}),
         (models.paraphraser(factor=2), [MAP], {'factor': (3, 4, 4, 2), 'reconstruction': (3, 4, 4, 5)}),
         (models.translator(factor=2), [MAP], {'factor': (3, 4, 4, 2)}),
@@ -67,6 +68,9 @@ def test_a_connector_pools_by_means_over_blocks_before_it_regresses():
 def test_a_size_is_refused_for_what_is_no_map():
     with pytest.raises(UserError, match=r'only a map .* has a size, not \[3, 5\]'):
         made(models.connector(channels=7, size=2), VECTOR)
+    for size in ((2,), (2, 4, 1), (0, 2), -1):
+        with pytest.raises(UserError, match='must be a height and a width, 1 or more'):
+            made(models.connector(channels=7, size=size), MAP)
 
 
 def test_the_variance_of_vid_is_one_trained_number_a_channel():
