@@ -7,9 +7,9 @@
 The configs are those of docs/methods.md, read from that page: what it shows is what is measured. Every method has the
 steps, optimizer, batches, initial weights and order of examples of the student alone. Learning rate, batch and epochs
 were chosen for the student alone and for KD, on validation pairs of one seed. The weights of a method's terms are those
-of the page times its strength in CHOSEN: the one of 0.1, 0.3, 1 and 3 that is best on 5,000 validation pairs in `grid`
-(1,000 images, seed 0); 1 where none is named. Test pairs are made of digits that nothing else has seen; the last epoch
-is reported.
+of the page times its strength in CHOSEN: the one of 0.1, 0.3, 1 and 3, and of 0.03 or 10 where the best of those four
+is at that end, that is best on 5,000 validation pairs in `grid` (1,000 images, seed 0); 1 where none is named. Test
+pairs are made of digits that nothing else has seen; the last epoch is reported.
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 VARIANTS = ('', 'low', 'grid')
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)
+STRENGTHS, BEYOND = (0.1, 0.3, 1.0, 3.0), (0.03, 10.0)
 MANY, FEW, VALID = 10_000, 1000, 5000
 EPOCHS = {MANY: 6, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
@@ -85,7 +85,12 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def strengths_of(method: str) -> tuple[float, ...]:
-    return STRENGTHS if method not in WHOLE else (1.0,)
+    """Four, and the next one beyond an end at which the best of the four lies."""
+    if method in WHOLE:
+        return (1.0,)
+    best = chosen(key(method))
+    lower, higher = BEYOND
+    return (*((lower,) if best <= STRENGTHS[0] else ()), *STRENGTHS, *((higher,) if best >= STRENGTHS[-1] else ()))
 
 
 def at(run: str, strength: float) -> str:

@@ -98,10 +98,13 @@ def test_strengths_are_those_that_were_best_on_validation_pairs():
         run = benchmark_pairs.key(method)
         valid = {
             strength: results.measure(found, benchmark_pairs.at(run, strength), 'last.valid.student.accuracy').mean
-            for strength in benchmark_pairs.STRENGTHS
-            if benchmark_pairs.at(run, strength) in found
+            for strength in benchmark_pairs.strengths_of(method)
         }
         assert benchmark_pairs.chosen(run) == max(valid, key=valid.get)
+        inner = {strength: valid[strength] for strength in benchmark_pairs.STRENGTHS if strength in valid}
+        best = max(inner, key=inner.get)
+        assert (0.03 in valid) == (best == 0.1)
+        assert (10.0 in valid) == (best == 3.0)
 
 
 @pytest.mark.parametrize('names', [['other_aims'], ['benchmark_pairs_grid', 'benchmark_pairs']])
