@@ -42,19 +42,23 @@ WHOLE = ('SimKD', 'progressive (PS-KD)')
 # What stands in the place of the student's labels.
 WITHOUT_LABELS = (*WHOLE, *STUDENTS)
 CHOSEN = {  # others 1
+    0.03: (
+        'activation_boundaries', 'correlation_congruence', 'nst',
+    ),
     0.1: (
-        'activation_boundaries', 'adversarial_logits', 'attention_transfer', 'correlation_congruence',
-        'crd_memory_bank', 'dkd', 'factor_transfer', 'logit_regression', 'nst',
+        'adversarial_logits', 'attention_transfer', 'crd_memory_bank', 'dkd', 'factor_transfer', 'logit_regression',
     ),
     0.3: (
         'be_your_own_teacher', 'crd_in_batch', 'curriculum_temperature_ctkd', 'deep_mutual_learning', 'fsp',
         'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
-        'adversarial_features', 'cka', 'cosine_of_hidden_states', 'deep_supervision', 'dist', 'ensemble',
-        'ensemble_by_validation_accuracy', 'fitnet', 'ickd', 'kd', 'kendalls_tau', 'label_smoothing',
-        'logit_standardisation', 'mlld', 'overhaul_ofd', 'pkt', 'reviewkd', 'rkd', 'top_k_targets_with_a_tail',
-        'vid',
+        'cosine_of_hidden_states', 'dist', 'ensemble', 'ensemble_by_validation_accuracy', 'kd', 'label_smoothing',
+        'mlld', 'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
+    ),
+    10.0: (
+        'adversarial_features', 'cka', 'deep_supervision', 'fitnet', 'ickd', 'kendalls_tau', 'logit_standardisation',
+        'pkt', 'reviewkd', 'vid',
     ),
 }  # fmt: skip
 

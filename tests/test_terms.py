@@ -60,7 +60,7 @@ def test_a_number_that_a_network_gives_is_that_number():
 
 
 def test_a_term_of_negative_weight_plays_against_the_student():
-    """Li et al. (2023), equation 3: the student descends the loss that the temperature ascends, as numbers say."""
+    """Li et al. (2023): the student descends the loss that the temperature ascends, by finite differences."""
     networks = {'a': SMALL, 'teacher': TEACHER, 'hot': TEMPERATURE}
     term = soft('a', 'teacher.logits', t='~hot.t')
     harder = {**term, 'student': '~a.logits', 't': 'hot.t', 'weight': -0.5}

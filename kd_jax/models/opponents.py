@@ -39,7 +39,7 @@ class Discriminator(nn.Module):
 
 
 class Temperature(nn.Module):
-    """A learned temperature, one for all examples: CTKD's (Li et al. 2023, section 3.2, global).
+    """A learned temperature, one for all examples: CTKD's, in its global form (Li et al. 2023); numbers of its code.
 
     least + span * sigmoid(a), where a is trained and at first 1. A term reads it as a number, t='~temperature.t'; from
     a second term, of negative weight and with t='temperature.t', it learns to make the first one hard.
