@@ -53,12 +53,12 @@ CHOSEN = {  # others 1
         'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
-        'cosine_of_hidden_states', 'dist', 'ensemble', 'ensemble_by_validation_accuracy', 'kd', 'label_smoothing',
-        'mlld', 'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
+        'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'kd', 'label_smoothing', 'mlld',
+        'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
     ),
     10.0: (
-        'adversarial_features', 'cka', 'deep_supervision', 'fitnet', 'ickd', 'kendalls_tau', 'logit_standardisation',
-        'pkt', 'reviewkd', 'vid',
+        'adversarial_features', 'cka', 'deep_supervision', 'ensemble', 'fitnet', 'ickd', 'kendalls_tau',
+        'logit_standardisation', 'pkt', 'reviewkd', 'vid',
     ),
 }  # fmt: skip
 
