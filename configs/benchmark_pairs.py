@@ -50,11 +50,11 @@ CHOSEN = {  # others 1
     ),
     0.3: (
         'be_your_own_teacher', 'crd_in_batch', 'curriculum_temperature_ctkd', 'deep_mutual_learning', 'fsp',
-        'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
+        'hard_labels_black_box', 'kd', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
-        'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'kd', 'label_smoothing', 'mlld',
-        'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
+        'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'label_smoothing', 'mlld', 'overhaul_ofd',
+        'rkd', 'top_k_targets_with_a_tail',
     ),
     10.0: (
         'adversarial_features', 'cka', 'deep_supervision', 'ensemble', 'fitnet', 'ickd', 'kendalls_tau',

@@ -9,8 +9,8 @@ from kd_jax.losses.arrays import Mask, check_batch, valid, wide
 def judge(student: jax.Array, target: jax.Array) -> jax.Array:
     """Cross-entropy of telling what comes of the teacher (1) from what comes of the student (0).
 
-    Goodfellow et al. (2014), equation 1, between two networks' activations as in Wang et al. (2018, KDGAN) and Xu et
-    al. (2018): the judge's networks read '~student.features', so that it learns and the student does not.
+    Goodfellow et al. (2014), equation 1, between two networks' activations as in Wang et al. (2018, AAAI) and Xu et al.
+    (2018): the judge's networks read '~student.features', so that it learns and the student does not.
 
     Args:
       student: the judge's scores of the student's activations, logits [...].

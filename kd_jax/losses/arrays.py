@@ -36,10 +36,20 @@ def unit(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     return x * jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
+def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
+    """x - mean, exactly 0 along `axis` where nothing but rounding is left of it, and its gradient with it.
+
+    What is divided by its norm afterwards would otherwise be noise of size 1 where x is constant.
+    """
+    difference = x - mean
+    noise = 16 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), axis=axis, keepdims=True)
+    return jnp.where(jnp.max(jnp.abs(difference), axis=axis, keepdims=True) > noise, difference, 0.0)
+
+
 def standardised(x: jax.Array) -> jax.Array:
     """x with mean 0 and standard deviation 1 (over n, not n - 1) along the last axis; constants become 0."""
     x = scaled(x, axis=-1)
-    return unit(x - jnp.mean(x, axis=-1, keepdims=True)) * jnp.sqrt(x.shape[-1])
+    return unit(centred(x, jnp.mean(x, axis=-1, keepdims=True), -1)) * jnp.sqrt(x.shape[-1])
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -48,9 +48,9 @@ def crd(
     Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with
     h = x / (x + N / M), N negatives, M training examples. In the paper x = e^(cos / t). The published code divides that
     by a constant Z that makes the mean of x about 1 / M, estimated on the first batch; without it every h starts near 1
-    and training is all about that. Here Z is estimated for each example, on its partner and its negatives, and no
-    gradient passes it. For the other direction a second term takes the teacher as `student` and negatives from the
-    student's bank.
+    and training is all about that. Here Z is estimated on the negatives of each example, and no gradient passes it. In
+    the code partners are what the bank has of them, '~' or 'bank_t.entry', so that a term trains its anchors alone. For
+    the other direction a second term takes the teacher as `student` and negatives from the student's bank.
 
     Args:
       student: anchors, [..., dim].
@@ -73,8 +73,7 @@ def crd(
     count = negatives.shape[-2]
     noise = jnp.log(count / examples)
     if form == 'code':
-        scores = jnp.concatenate([partner, rest], axis=-1)
-        log_z = jnp.log(examples) + jax.nn.logsumexp(scores, axis=-1, keepdims=True) - jnp.log(1 + count)
+        log_z = jnp.log(examples) + jax.nn.logsumexp(rest, axis=-1, keepdims=True) - jnp.log(count)
         noise += jax.lax.stop_gradient(log_z)
     told = jax.nn.log_sigmoid(partner - noise)[..., 0]
     return -told - jnp.sum(jax.nn.log_sigmoid(noise - rest), axis=-1)

@@ -9,7 +9,19 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.hyperparameters import NonNegative, Positive
-from kd_jax.losses.arrays import Mask, check_classes, check_logits, mean, pairs, product, rows, unit, valid, wide
+from kd_jax.losses.arrays import (
+    Mask,
+    centred,
+    check_classes,
+    check_logits,
+    mean,
+    pairs,
+    product,
+    rows,
+    unit,
+    valid,
+    wide,
+)
 from kd_jax.losses.logits import kd
 
 
@@ -39,11 +51,10 @@ def dist(
     check_logits(student, target)
     counts = valid(student, where)
     p, q = (jax.nn.softmax(rows(array, where) / t) for array in (target, student))
-    over_classes = [unit(array - jnp.mean(array, axis=1, keepdims=True)) for array in (p, q)]
-    total = jnp.maximum(jnp.sum(counts), 1.0)
-    over_examples = [
-        unit((array - counts @ array / total) * counts[:, None], axis=0) for array in (p, q)
-    ]  # fmt: skip
+    over_classes = [unit(centred(array, jnp.mean(array, axis=1, keepdims=True), 1)) for array in (p, q)]
+    p, q, total = p * counts[:, None], q * counts[:, None], jnp.maximum(jnp.sum(counts), 1.0)
+    means = [jnp.sum(array, axis=0) / total * counts[:, None] for array in (p, q)]
+    over_examples = [unit(centred(array, mean, 0), axis=0) for array, mean in zip((p, q), means, strict=True)]
     loss = inter * mean(1.0 - jnp.sum(over_classes[0] * over_classes[1], axis=1), counts)
     loss += intra * jnp.mean(1.0 - jnp.sum(over_examples[0] * over_examples[1], axis=0)) * jnp.any(counts > 0)
     return loss * t**2 if form == 'code' else loss

@@ -102,17 +102,21 @@ def class_wise(
     return jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0)
 
 
-def progressive(logits: jax.Array, target: jax.Array, labels: jax.Array, *, alpha: Fraction = 0.8) -> jax.Array:
+def progressive(
+    logits: jax.Array, target: jax.Array, known: jax.Array, labels: jax.Array, *, alpha: Fraction = 0.8
+) -> jax.Array:
     """Cross-entropy to (1 - alpha) of the label and alpha of what the network itself said before.
 
     Progressive self-knowledge distillation (Kim et al. 2021, PS-KD, equation 6): alpha grows linearly from 0 to 0.8
-    over the run, and `target` are the logits of the epoch before, see the model 'recall'.
+    over the run, and `target` are the logits of the epoch before, see the model 'recall'. Where there are none, in the
+    first epoch, labels stand alone, as in the published code.
 
     Args:
       logits: [..., num_classes].
       target: earlier logits, [..., num_classes].
+      known: whether there are any, [...].
       labels: integers, broadcast against the leading axes of `logits`.
-      alpha: share of the target that is the network's own; a schedule from 0, as nothing is known in the first epoch.
+      alpha: share of the target that is the network's own; a schedule from 0.
     Returns:
       nats per example, [...].
     Raises:
@@ -120,4 +124,5 @@ def progressive(logits: jax.Array, target: jax.Array, labels: jax.Array, *, alph
     """
     check_classes(logits, target)
     own = cross_entropy(logits, jax.nn.softmax(wide(target)))
+    alpha = jnp.where(known > 0, alpha, 0.0)
     return (1.0 - alpha) * cross_entropy(logits, labels) + alpha * own

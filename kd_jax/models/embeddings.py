@@ -26,7 +26,8 @@ class MemoryBank(nn.Module):
     """An embedding that remembers those of all examples, and gives others of them as negatives (Tian et al. 2020).
 
     The bank is the collection 'bank' of a trained network: part of the state, in its checkpoints. What an example has
-    in it moves towards its embedding each time it is seen; negatives are drawn, in training, from all other examples.
+    in it moves towards its embedding each time it is seen; negatives are drawn, in training, from all other examples
+    that have been seen, so that a bank may be larger than the training set.
 
     Attributes:
       dim: of the embedding.
@@ -42,7 +43,13 @@ class MemoryBank(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: [batch, ...]; ids: [batch]. Returns: embedding, [batch, dim]; negatives, [batch, negatives, dim]."""
+        """Args: x: [batch, ...]; ids: [batch], no two the same.
+
+        Returns:
+          embedding: [batch, dim].
+          entry: what the bank has had of these examples, [batch, dim].
+          negatives: what it has of others, [batch, negatives, dim].
+        """
         if not 0 < self.negatives < self.examples:
             raise UserError(f'a bank of {self.examples} examples cannot give {self.negatives} negatives')
 
@@ -52,12 +59,22 @@ class MemoryBank(nn.Module):
 
         embedding = _embedded(x, self.dim)
         bank = self.variable('bank', 'embeddings', fresh)
-        shape = (len(ids), self.negatives)
+        # The ids that have been seen, in the order of their first time, and their number.
+        seen = self.variable('bank', 'seen', jnp.zeros, (self.examples,), bool)
+        order = self.variable('bank', 'order', jnp.arange, self.examples)
+        number = self.variable('bank', 'number', jnp.zeros, (), jnp.int32)
         if train:
-            steps = jax.random.randint(self.make_rng('dropout'), shape, 1, self.examples)
-        else:
-            steps = jnp.broadcast_to(jnp.arange(1, self.negatives + 1), shape)
-        out = {'embedding': embedding, 'negatives': bank.value[(ids[:, None] + steps) % self.examples]}
+            new = ~seen.value[ids]
+            places = jnp.where(new, number.value + jnp.cumsum(new) - 1, self.examples)
+            order.value = order.value.at[places].set(ids, mode='drop')
+            number.value += jnp.sum(new)
+            seen.value = seen.value.at[ids].set(True)
+        known = number.value if train else self.examples
+        shape = (len(ids), self.negatives)
+        drawn = jax.random.randint(self.make_rng('dropout'), shape, 0, known) if train else jnp.arange(shape[1]) % known
+        own = order.value[drawn] == ids[:, None]
+        others = order.value[jnp.where(own, (drawn + 1) % known, drawn)]
+        out = {'embedding': embedding, 'entry': bank.value[ids], 'negatives': bank.value[others]}
         if train:
             kept = self.momentum * bank.value[ids] + (1.0 - self.momentum) * jax.lax.stop_gradient(embedding)
             kept /= jnp.maximum(jnp.linalg.norm(kept, axis=-1, keepdims=True), 1e-12)
@@ -66,7 +83,7 @@ class MemoryBank(nn.Module):
 
 
 class Recall(nn.Module):
-    """What a network said of each example when it last saw it; zeros at first (Kim et al. 2021, PS-KD, section 3.2).
+    """What a network said of each example when it last saw it, if it has (Kim et al. 2021, PS-KD, section 3.2).
 
     Read by id and then written anew in every training step; the collection 'recall' of a network that is declared as a
     trained one, for those alone change: dict(model='recall', input=['~student.logits', 'batch.id'], examples=60000).
@@ -79,11 +96,18 @@ class Recall(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: [batch, num_classes]; ids: [batch]. Returns: logits, as x, of the last time."""
+        """Args: x: [batch, num_classes]; ids: [batch].
+
+        Returns:
+          logits: of the last time, as x; zeros where there was none.
+          known: whether there was one, [batch].
+        """
         kept = self.variable('recall', 'logits', jnp.zeros, (self.examples, *x.shape[1:]), x.dtype)
-        out = {'logits': kept.value[ids]}
+        known = self.variable('recall', 'known', jnp.zeros, (self.examples,), bool)
+        out = {'logits': kept.value[ids], 'known': known.value[ids]}
         if train:
             kept.value = kept.value.at[ids].set(jax.lax.stop_gradient(x))
+            known.value = known.value.at[ids].set(True)
         return out
 
 

@@ -85,7 +85,7 @@ CASES = {
     'ofd': Case(('map', 'map')),
     'pkt': Case(PAIR, zero=SAME),
     'pkt paper': Case(PAIR, {'form': 'paper'}, zero=SAME),
-    'progressive': Case(('logits', 'logits', 'labels')),
+    'progressive': Case(('logits', 'logits', 'labels', 'labels')),
     'rkd_angle': Case(PAIR, zero=SAME),
     'rkd_distance': Case(PAIR, zero=SAME),
     'similarity_preserving': Case(PAIR, zero=SAME),

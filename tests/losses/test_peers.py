@@ -87,4 +87,6 @@ def test_progressive_goes_from_labels_to_what_was_said_before():
     label = losses.cross_entropy(logits, LABELS)
     own = -jnp.sum(jax.nn.softmax(before) * jax.nn.log_softmax(logits), axis=-1)
     for alpha, wanted in ((0.0, label), (1.0, own), (0.25, 0.75 * label + 0.25 * own)):
-        np.testing.assert_allclose(losses.progressive(logits, before, LABELS, alpha=alpha), wanted, rtol=1e-5)
+        every, none = np.ones(len(LABELS), bool), np.zeros(len(LABELS), bool)
+        np.testing.assert_allclose(losses.progressive(logits, before, every, LABELS, alpha=alpha), wanted, rtol=1e-5)
+        np.testing.assert_allclose(losses.progressive(logits, before, none, LABELS, alpha=alpha), label, rtol=1e-5)

@@ -201,20 +201,31 @@ def test_crd_by_hand():
     np.testing.assert_allclose(loss, [-np.log(h_partner) - np.log(1 - h_other)], rtol=1e-5)
 
 
-def test_crd_of_the_code_divides_by_the_mean_whatever_the_bank_holds():
-    # Scores e^2 and 1, their mean m: x M = e^2 / m and 1 / m, N = 1, so h = e^2 / (e^2 + m) and 1 / (1 + m).
-    a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0]]], np.float32)
-    m = (np.exp(2.0) + 1) / 2
-    expected = -np.log(np.exp(2.0) / (np.exp(2.0) + m)) - np.log(1 - 1 / (1 + m))
-    for examples in (2, 60_000):
+def test_crd_of_the_code_divides_by_the_mean_of_the_negatives_whatever_the_bank_holds():
+    # Scores e^2, and of the two negatives 1 and e^-2 with mean m: x M = score / m, N = 2, h = score / (score + 2 m).
+    a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0], [-1.0, 0.0]]], np.float32)
+    m = (1 + np.exp(-2.0)) / 2
+    told, first, second = (score / (score + 2 * m) for score in (np.exp(2.0), 1.0, np.exp(-2.0)))
+    expected = -np.log(told) - np.log(1 - first) - np.log(1 - second)
+    for examples in (3, 60_000):
         np.testing.assert_allclose(losses.crd(a, a, b, t=0.5, examples=examples), [expected], rtol=1e-5)
-    # By hand with m constant: the loss is log(1 + m e^-s) + log(1 + e^s' / m), its slope in s is -(1 - h).
+    # By hand with m constant: -log h falls with its score at the rate 1 - h, -log(1 - h') grows at the rate h'.
 
     def turned(angle):
         return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[None]
 
     slope = jax.grad(lambda angle: losses.crd(turned(angle), a, b, t=0.5, examples=9)[0])(0.0)
-    np.testing.assert_allclose(slope, 2 / (1 + m), rtol=1e-5)  # at first only the negative's score moves, at the rate 2
+    np.testing.assert_allclose(slope, 2 * first, rtol=1e-5)  # at first only that score moves, at the rate 2
+
+
+def test_crd_tells_a_partner_from_many_others_without_doubt():
+    # Of 1,000 random others in 64 dimensions none is near: h of the partner is nearly 1 and what is left is theirs.
+    others = np.random.default_rng(0).normal(size=(1, 1000, 64)).astype(np.float32)
+    a = np.eye(64, dtype=np.float32)[:1]
+    scores = np.exp((others / np.linalg.norm(others, axis=-1, keepdims=True))[0, :, 0].astype(np.float64) / 0.07)
+    h = scores / (scores + 1000 * scores.mean())
+    loss = losses.crd(a, a, others, examples=60_000)
+    np.testing.assert_allclose(loss, -np.sum(np.log1p(-h)), atol=2e-2)
 
 
 @pytest.mark.parametrize(
@@ -235,3 +246,17 @@ def test_crd_of_the_code_divides_by_the_mean_whatever_the_bank_holds():
 def test_what_does_not_go_together_is_refused_in_one_sentence(loss, shapes, options, message):
     with pytest.raises(UserError, match=message):
         getattr(losses, loss)(*[np.zeros(shape, np.float32) for shape in shapes], **options)
+
+
+@pytest.mark.parametrize('loss', ['dist', 'kd'])
+@pytest.mark.parametrize(('classes', 'value'), [(10, 0.0), (41, 0.3), (3, -7.7)])
+def test_constant_logits_are_equal_not_noise_and_move_nothing(loss, classes, value):
+    """A head that starts at zeros: what rounding leaves of x - mean(x) is no pattern to be brought to size 1."""
+    target = np.random.default_rng(1).normal(size=(8, classes)).astype(np.float32)
+    options = {'standardise': True} if loss == 'kd' else {'t': 4.0}
+
+    def total(student):
+        return jnp.sum(getattr(losses, loss)(student, target, **options))
+
+    gradient = jax.jit(jax.grad(total))(np.full((8, classes), value, np.float32))
+    np.testing.assert_array_equal(gradient, 0.0)

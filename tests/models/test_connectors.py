@@ -131,17 +131,20 @@ def test_the_bank_moves_the_entries_of_the_examples_seen_and_no_other():
         moved = 0.25 * before[row] + 0.75 * embedding
         expected[row] = moved / np.linalg.norm(moved)
     np.testing.assert_allclose(updated['bank']['embeddings'], expected, atol=1e-6)
+    np.testing.assert_array_equal(out['entry'], before[[4, 1]])
 
 
-def test_an_example_is_never_its_own_negative_and_all_others_may_be():
-    module, ids = models.memory_bank(dim=6, examples=6, negatives=5), jnp.arange(6)
-    x = RNG.normal(size=(6, 5)).astype(np.float32)
-    variables, _ = made(module, x, ids)
-    variables = {**variables, 'bank': {'embeddings': jnp.eye(6)}}
-    drawn = np.zeros((6, 6))
+def test_an_example_is_never_its_own_negative_and_all_others_that_were_seen_may_be():
+    module, x = models.memory_bank(dim=8, examples=8, negatives=5), RNG.normal(size=(4, 5)).astype(np.float32)
+    variables, _ = made(module, x, jnp.arange(4))
+    _, seen = trained(module, variables, x, jnp.array([6, 1, 3, 4]))
+    _, seen = trained(module, {**variables, **seen}, x, jnp.array([4, 0, 6, 1]))
+    variables = {**variables, 'bank': {**seen['bank'], 'embeddings': jnp.eye(8)}}
+    drawn = np.zeros((2, 8))
     for seed in range(20):
-        drawn += np.asarray(trained(module, variables, x, ids, seed=seed)[0]['negatives']).sum(1)
-    np.testing.assert_array_equal(drawn > 0, ~np.eye(6, dtype=bool))
+        drawn += np.asarray(trained(module, variables, x[:2], jnp.array([3, 5]), seed=seed)[0]['negatives']).sum(1)
+    np.testing.assert_array_equal(np.flatnonzero(drawn[0]), [0, 1, 4, 5, 6])
+    np.testing.assert_array_equal(np.flatnonzero(drawn[1]), [0, 1, 3, 4, 6])
 
 
 def test_a_bank_smaller_than_its_negatives_is_refused():

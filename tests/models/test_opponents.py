@@ -117,6 +117,8 @@ def test_what_was_said_is_recalled_the_next_time_and_only_then():
     second, _ = recall.apply(changed, 2 * said, jnp.array([1, 0]), train=True, mutable=['recall'])
     np.testing.assert_array_equal(first['logits'], 0.0)
     np.testing.assert_array_equal(second['logits'], [said[1], np.zeros(3)])
+    np.testing.assert_array_equal(first['known'], [False, False])
+    np.testing.assert_array_equal(second['known'], [True, False])
     unchanged, same = recall.apply(changed, 2 * said, ids, train=False, mutable=['recall'])
     np.testing.assert_array_equal(unchanged['logits'], said)
     np.testing.assert_array_equal(same['recall']['logits'], changed['recall']['logits'])
