@@ -124,5 +124,5 @@ def progressive(
     """
     check_classes(logits, target)
     own = cross_entropy(logits, jax.nn.softmax(wide(target)))
-    alpha = jnp.where(known > 0, alpha, 0.0)
-    return (1.0 - alpha) * cross_entropy(logits, labels) + alpha * own
+    share = jnp.where(known > 0, alpha, 0.0)
+    return (1.0 - share) * cross_entropy(logits, labels) + share * own
