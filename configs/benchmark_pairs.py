@@ -46,11 +46,12 @@ CHOSEN = {  # others 1
         'activation_boundaries', 'correlation_congruence', 'nst',
     ),
     0.1: (
-        'adversarial_logits', 'attention_transfer', 'crd_memory_bank', 'dkd', 'factor_transfer', 'logit_regression',
+        'adversarial_logits', 'attention_transfer', 'crd_memory_bank', 'curriculum_temperature_ctkd', 'dkd',
+        'factor_transfer', 'logit_regression',
     ),
     0.3: (
-        'be_your_own_teacher', 'crd_in_batch', 'curriculum_temperature_ctkd', 'deep_mutual_learning', 'fsp',
-        'hard_labels_black_box', 'kd', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
+        'be_your_own_teacher', 'crd_in_batch', 'deep_mutual_learning', 'fsp',
+        'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
         'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'label_smoothing', 'mlld', 'overhaul_ofd',
