@@ -46,11 +46,11 @@ CHOSEN = {  # others 1
         'activation_boundaries', 'correlation_congruence', 'nst',
     ),
     0.1: (
-        'adversarial_logits', 'attention_transfer', 'crd_memory_bank', 'curriculum_temperature_ctkd', 'dkd',
-        'factor_transfer', 'logit_regression',
+        'adversarial_logits', 'attention_transfer', 'curriculum_temperature_ctkd', 'dkd', 'factor_transfer',
+        'logit_regression',
     ),
     0.3: (
-        'be_your_own_teacher', 'crd_in_batch', 'deep_mutual_learning', 'fsp',
+        'be_your_own_teacher', 'crd_in_batch', 'crd_memory_bank', 'deep_mutual_learning', 'fsp',
         'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
