@@ -47,7 +47,7 @@ def trained(module, variables, *inputs, seed=1):
         (
             models.memory_bank(dim=6, examples=9, negatives=4),
             [VECTOR, jnp.arange(3)],
-            {'embedding': (3, 6), 'negatives': (3, 4, 6)},
+            {'embedding': (3, 6), 'entry': (3, 6), 'negatives': (3, 4, 6)},
         ),
     ],
 )
