@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import initialize, job, recipe, step
+from kd_jax import initialize, recipe, step
 from kd_jax.data import pipeline
 
 EXAMPLES = 2000
@@ -53,11 +53,8 @@ def one_by_one(
 def compiled_steps(
     config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
 ) -> tuple[Callable[[], Any], int]:
-    """As `steps_of`, and the bytes that the program holds at most beside its arguments.
-
-    Numbers that are another run's result, and so not known, are 1.
-    """
-    built = recipe.parse({**config, 'terms': job.with_ones(config['terms'])}, 'benchmark')
+    """As `steps_of`, and the bytes that the program holds at most beside its arguments."""
+    built = recipe.parse(config, 'benchmark')
     jitter = config.get('data', {}).get('jitter', 0)
     augmentation = {'crop': jitter} if jitter else {}
     batch = pipeline.plain_view(pipeline.fetch({k: v for k, v in arrays.items() if k != step.RECORDED}, positions[0]))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from kd_jax import optimizers, step
 from kd_jax.errors import UserError, suggest
 from kd_jax.network import Network, Normalize, Path
-from kd_jax.recipe import Recipe
+from kd_jax.recipe import Recipe, Term
 from kd_jax.step import Context, State, Tree
 
 
@@ -115,14 +115,18 @@ def check(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -
         place = f"{where}, term '{term.name}'"
         check_paths(term.paths(), context, place)
         with explained(f'{place} does not fit {_shown(term.paths(), context)}'):
-            numbers = recipe.hparams['terms'][term.name]
-            array = jax.eval_shape(lambda c, t=term, n=numbers: step.values(t, recipe, c, n, jnp.zeros(())), context)
+            array = jax.eval_shape(functools.partial(_values_at_the_start, term, recipe), context)
         copies = step.trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
             raise UserError(f'{place} gives {array.shape} for a network of {copies} copies: lead with [{copies}, ...].')
         with explained(f'{place} does not fit {_shown(term.paths(), context)}'):
             jax.eval_shape(lambda c, a, t=term: step.reduce(t, recipe, c, a), context, array)
     return context
+
+
+def _values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:
+    now = step.numbers_now(term, context, recipe.hparams['terms'][term.name], jnp.zeros(()))
+    return step.values(term, recipe, context, now)
 
 
 def check_paths(paths: Iterable[Path], context: Context, where: str) -> None:

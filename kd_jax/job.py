@@ -95,7 +95,7 @@ def prepare(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[
       UserError: whatever is wrong with the config, in one sentence.
     """
     _check_options(config, where)
-    recipe = recipes.parse({**config, 'terms': with_ones(config.get('terms', {}))}, where)
+    recipe = recipes.parse(config, where)
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
         if not isinstance(network.init, str):
@@ -162,15 +162,6 @@ def _check_options(config: Mapping[str, Any], where: str) -> None:
         what = 'a whole number' if kind is int else 'a number'
         room = f'{least} or more' if most == math.inf else f'between {least} and {most:g}'
         raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.')
-
-
-def with_ones(tree: Any) -> Any:
-    """The options with 1 for every one that is another run's result, not known yet."""
-    if isinstance(tree, Mapping):
-        return {key: with_ones(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(map(with_ones, tree))
-    return 1.0 if isinstance(tree, str) and tree.startswith('result:') else tree
 
 
 def _dictionary(value: Any, where: str) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class Term:
     reads: tuple[Path | tuple[Path, ...], ...]
     static: Mapping[str, Any]
     schedules: Mapping[str, str]
-    given: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Path]
     mask: Path | None = None
     compares: bool = False
 
@@ -68,6 +68,8 @@ class Recipe:
 def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
     """The recipe that a run's config describes under `networks`, `terms` and `optimizer`.
 
+    A term's numbers that are another run's result ('result:RUN.PATH') and not known yet are taken to be 1.
+
     Raises:
       UserError: an unknown model, loss, optimizer, option or network, a number out of its range, or networks that read
         each other in a circle. Names of activations are checked later, by `initialize.check`, which knows them.
@@ -83,7 +85,7 @@ def parse(config: Mapping[str, Any], where: str = 'config') -> Recipe:
         else:
             options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
             networks.append(parse_network(name, options, config.get('optimizer'), hparams, place))
-    for name, options in config.get('terms', {}).items():
+    for name, options in _with_ones(config.get('terms', {})).items():
         terms.append(_term(name, options, hparams, f"{where}, term '{name}'"))
     names = {network.name for network in networks} | {'batch'}
     for place, paths in [(f"network '{n.name}'", n.inputs) for n in networks] + [
@@ -145,6 +147,14 @@ def _term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: 
     hparams['terms'][name] = numbers
     mask = Path.parse(config['mask'], where) if config.get('mask') else None
     return Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
+
+
+def _with_ones(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _with_ones(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(map(_with_ones, tree))
+    return 1.0 if isinstance(tree, str) and tree.startswith('result:') else tree
 
 
 def _in_order(networks: Sequence[Network], where: str) -> tuple[Network, ...]:

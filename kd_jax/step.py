@@ -140,13 +140,13 @@ def run_networks(
     return context, updated
 
 
-def values(term: Term, recipe: Recipe, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> jax.Array:
+def values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, jax.Array]) -> jax.Array:
     """What the term's loss gives before mask and weight: one value an example, or one for the whole batch.
 
-    A loss that compares examples with each other is given the mask, and of stacked copies one at a time.
+    `now` are its numbers, see `numbers_now`. A loss that compares examples with each other is given the mask, and of
+    stacked copies one at a time.
     """
-    now = {key: value for key, value in numbers_now(term, context, numbers, progress).items() if key != 'weight'}
-    loss = functools.partial(term.loss, **term.static, **now)
+    loss = functools.partial(term.loss, **term.static, **{key: now[key] for key in now if key != 'weight'})
     arrays = [read(context, path) for path in term.reads]
     if not term.compares:
         return loss(*arrays)
@@ -240,10 +240,9 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
             context, updated = run_networks(moving, variables, seen, key, train=True)
             total, metrics = jnp.zeros(()), {}
             for term in recipe.terms:
-                numbers = hparams['terms'][term.name]
-                summed, count = reduce(term, recipe, context, values(term, recipe, context, numbers, progress))
-                weight = numbers_now(term, context, numbers, progress)['weight']
-                total += weight * summed / jnp.where(count > 0, count, 1.0)
+                now = numbers_now(term, context, hparams['terms'][term.name], progress)
+                summed, count = reduce(term, recipe, context, values(term, recipe, context, now))
+                total += now['weight'] * summed / jnp.where(count > 0, count, 1.0)
                 metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))
             return total, (metrics, updated)
 

@@ -200,7 +200,9 @@ def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     data = {'source': 'mnist', 'examples': 200}
     runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.t'), 'data': data}}
     runs['student']['terms']['soft']['weight'] = {'schedule': 'linear', 'start': 'result:first.start', 'end': 3.0}
-    numbers = study.jobs(parsed(runs))['student'].recipe.hparams['terms']['soft']
+    planned = parsed(runs)
+    assert [[run.name for run in unit] for unit in study.units(planned.runs, 'auto')] == [['first'], ['student']]
+    numbers = study.jobs(planned)['student'].recipe.hparams['terms']['soft']
     assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
 
 

@@ -61,7 +61,7 @@ class MemoryBank(nn.Module):
         bank = self.variable('bank', 'embeddings', fresh)
         # The ids that have been seen, in the order of their first time, and their number.
         seen = self.variable('bank', 'seen', jnp.zeros, (self.examples,), bool)
-        order = self.variable('bank', 'order', jnp.arange, self.examples)
+        order = self.variable('bank', 'order', jnp.zeros, (self.examples,), jnp.int32)
         number = self.variable('bank', 'number', jnp.zeros, (), jnp.int32)
         if train:
             new = ~seen.value[ids]
@@ -69,8 +69,7 @@ class MemoryBank(nn.Module):
             order.value = order.value.at[places].set(ids, mode='drop')
             number.value += jnp.sum(new)
             seen.value = seen.value.at[ids].set(True)
-        known = number.value if train else self.examples
-        shape = (len(ids), self.negatives)
+        known, shape = jnp.maximum(number.value, 1), (len(ids), self.negatives)
         drawn = jax.random.randint(self.make_rng('dropout'), shape, 0, known) if train else jnp.arange(shape[1]) % known
         own = order.value[drawn] == ids[:, None]
         others = order.value[jnp.where(own, (drawn + 1) % known, drawn)]

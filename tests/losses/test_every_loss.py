@@ -256,8 +256,8 @@ def test_stacked_copies_learn_what_each_would_alone(name):
     for i, kind in enumerate(CASES[name].kinds):
         source = 'batch' if kind == 'labels' else 'student'
         context[source][f'a{i}'] = copies[0][i] if kind == 'labels' else np.stack([args[i] for args in copies])
-    numbers = made.hparams['terms']['term']
-    stacked = jax.jit(lambda context, numbers: step.values(term, made, context, numbers, 0.0))(context, numbers)
+    now = step.numbers_now(term, context, made.hparams['terms']['term'], 0.0)
+    stacked = jax.jit(lambda context, now: step.values(term, made, context, now))(context, now)
     for alone, args in zip(stacked, copies, strict=True):
         args = [copies[0][i] if kind == 'labels' else args[i] for i, kind in enumerate(CASES[name].kinds)]
         np.testing.assert_allclose(alone, values(name, *args), rtol=1e-4, atol=1e-6)
