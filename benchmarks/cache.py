@@ -18,9 +18,14 @@ import jax
 import numpy as np
 
 from benchmarks import measure
-from kd_jax import cache, config_file, program, sharding, step, store
-from kd_jax.data import pipeline
-from kd_jax.job import Job, prepare
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.config_file import load_config
+from kd_jax.data.batches import fetch_batch
+from kd_jax.devices.mesh import batch_sharding, place_batch, replicate_arrays
+from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
+from kd_jax.teacher_cache.array_store import ArrayStore, make_layout
+from kd_jax.teacher_cache.replay import replay_outputs
+from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
 
 CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'distilled'
 SIDES: dict[str, Any] = {
@@ -34,8 +39,8 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
     """Writes logits, reads all of them, and reads as many in batches of random rows."""
     rows = np.random.default_rng(0).normal(size=(examples, classes)).astype(np.float32)
     positions = np.random.default_rng(1).permutation(examples)
-    cut = store.layout(1, examples, batch_size, rows[0].nbytes)
-    place = store.Store(str(directory / 'logits'))
+    cut = make_layout(1, examples, batch_size, rows[0].nbytes)
+    place = ArrayStore(str(directory / 'logits'))
 
     def write() -> None:
         shutil.rmtree(directory / 'logits', ignore_errors=True)
@@ -55,22 +60,22 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
     return {'write': write, 'read': read, 'read, batch by batch': read_batches}
 
 
-def training(job: Job, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
+def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
     """As many steps of a run as one program, with the fetching of their data."""
-    state, frozen = program.start(job, {})
-    arrays: Any = job.splits.arrays['train']
-    if job.cache:
-        key = step.fold_in_name(state.key, 'augment')
-        arrays = cache.replay(job.cache, frozen, key, directory / 'caches', lambda: None)
-    resident = sharding.replicate(job.mesh, arrays) if job.resident else None
-    run_chunk, by_step = program.make_run_chunk(job), sharding.batch_sharding(job.mesh, lead=1)
-    positions, views = job.order.steps(0, steps)
+    state, frozen = make_initial_state(prepared, {})
+    arrays: Any = prepared.splits.arrays['train']
+    if prepared.cache:
+        key = fold_in_name(state.key, 'augment')
+        arrays = replay_outputs(prepared.cache, frozen, key, directory / 'caches', lambda: None)
+    resident = replicate_arrays(prepared.mesh, arrays) if prepared.resident else None
+    run_chunk, by_step = make_chunk_program(prepared), batch_sharding(prepared.mesh, lead=1)
+    positions, views = prepared.order.steps(0, steps)
     kept = [state]
 
     def run() -> None:
-        xs = positions if job.resident else pipeline.fetch(arrays, positions, views)
-        xs = sharding.place(by_step, xs, job.order.batch_size)
-        kept[0], losses = run_chunk(kept[0], job.recipe.hparams, frozen, resident, xs, views)
+        xs = positions if prepared.resident else fetch_batch(arrays, positions, views)
+        xs = place_batch(by_step, xs, prepared.order.batch_size)
+        kept[0], losses = run_chunk(kept[0], prepared.recipe.hparams, frozen, resident, xs, views)
         jax.block_until_ready(losses)
 
     return run
@@ -83,13 +88,15 @@ def main() -> None:
     parser.add_argument('--steps', type=int, default=100, help='steps that are timed together')
     parser.add_argument('--directory', type=pathlib.Path, help='on the disk to measure; default: the temporary one')
     args = parser.parse_args()
-    config = config_file.load(CONFIG)[0]['runs'][RUN]
+    config = load_config(CONFIG)[0]['runs'][RUN]
     with tempfile.TemporaryDirectory(dir=args.directory) as name:
         directory = pathlib.Path(name)
         sides = disk(directory, args.examples, args.classes, config['batch_size'])
         stored = measure.in_turn(sides, args.repeats)
-        runs = {side: prepare({**config, 'cache': option}, 0, side) for side, option in SIDES.items()}
-        trained = measure.in_turn({s: training(job, directory, args.steps) for s, job in runs.items()}, args.repeats)
+        runs = {side: prepare_run({**config, 'cache': option}, 0, side) for side, option in SIDES.items()}
+        trained = measure.in_turn(
+            {s: training(prepared, directory, args.steps) for s, prepared in runs.items()}, args.repeats
+        )
     size = args.examples * args.classes * 4 / 1e6
     rows = [{'what': side, 'seconds': (s := measure.median(t)), 'MB/s': size / s} for side, t in stored.items()]
     measure.show(f'A cache of {size:,.0f} MB', rows, None)

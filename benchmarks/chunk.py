@@ -7,8 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from kd_jax import initialize, recipe, step
-from kd_jax.data import pipeline
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.step import make_train_step
+from kd_jax.data.batches import evaluation_view, fetch_batch, training_view
+from kd_jax.prepare.parse_recipe import parse_recipe
 
 EXAMPLES = 2000
 
@@ -54,18 +57,18 @@ def compiled_steps(
     config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
 ) -> tuple[Callable[[], Any], int]:
     """As `steps_of`, and the bytes that the program holds at most beside its arguments."""
-    built = recipe.parse(config, 'benchmark')
+    built = parse_recipe(config, 'benchmark')
     jitter = config.get('data', {}).get('jitter', 0)
     augmentation = {'crop': jitter} if jitter else {}
-    batch = pipeline.plain_view(pipeline.fetch({k: v for k, v in arrays.items() if k != step.RECORDED}, positions[0]))
-    state, frozen = initialize.init_state(built, batch, seed=0)
-    train_step = step.make_train_step(built, total_steps=10**6)
+    batch = evaluation_view(fetch_batch({k: v for k, v in arrays.items() if k != RECORDED}, positions[0]))
+    state, frozen = init_state(built, batch, seed=0)
+    train_step = make_train_step(built, total_steps=10**6)
     resident = jax.device_put(dict(arrays))
 
     @jax.jit
     def chunk(state, frozen, resident, positions):
         def body(state, rows):
-            seen = pipeline.view(pipeline.fetch(resident, rows), state.key, 0, augmentation, num_classes)
+            seen = training_view(fetch_batch(resident, rows), state.key, 0, augmentation, num_classes)
             return train_step(state, built.hparams, frozen, seen)
 
         if looped:

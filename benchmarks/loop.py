@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from benchmarks import chunk, measure
-from kd_jax import config_file
+from kd_jax.config.config_file import load_config
 
 STEPS = 5
 SIDES = {
@@ -25,7 +25,7 @@ def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
     sides: dict[str, Callable[[], Any]] = {}
     for name, (config, run_name, image, classes) in SIDES.items():
-        run, arrays = config_file.load(config)[0]['runs'][run_name], chunk.random_data(image, classes)
+        run, arrays = load_config(config)[0]['runs'][run_name], chunk.random_data(image, classes)
         positions = chunk.random_positions(STEPS, run['batch_size'])
         sides[f'{name}, in a loop'] = chunk.steps_of(run, arrays, positions, classes)
         sides[f'{name}, one by one'] = chunk.one_by_one(run, arrays, positions, classes)

@@ -11,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kd_jax import metrics, provenance
+from kd_jax.config.json_files import write_json
+from kd_jax.training import provenance
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -51,5 +52,5 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], out: pathlib.Path | None
     Console().print(table)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        metrics.write_json(out, {'title': title, 'rows': rows, **raw, **provenance.of_this_process()})
+        write_json(out, {'title': title, 'rows': rows, **raw, **provenance.of_this_process()})
         print(f'written: {out}')

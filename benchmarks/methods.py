@@ -7,7 +7,7 @@ own, as training runs convolutions on CPUs. Memory is what it holds at most besi
 """
 
 from benchmarks import chunk, measure
-from kd_jax import config_file
+from kd_jax.config.config_file import load_config
 
 CONFIG = 'configs/benchmark_pairs.py'
 KD, IMAGE, CLASSES = 'kd', (14, 28), 100
@@ -16,7 +16,7 @@ NOT_METHODS = ('teacher', 'teachers', 'assistant', 'from_assistant', 'born_again
 
 def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
-    runs = {name: run for name, run in config_file.load(CONFIG)[0]['runs'].items() if name not in NOT_METHODS}
+    runs = {name: run for name, run in load_config(CONFIG)[0]['runs'].items() if name not in NOT_METHODS}
     sides, held = {}, {}
     for name, run in runs.items():
         arrays, positions = chunk.random_data(IMAGE, CLASSES), chunk.random_positions(1, run['batch_size'])

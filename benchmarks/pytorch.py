@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import chunk, measure
-from kd_jax import step
+from kd_jax.arrays.batch_names import RECORDED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Pair:
     steps: int
 
 
-def torch_mlp(*units: int) -> nn.Module:
+def torch_mlp(*groups: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in itertools.pairwise(units):
+    for inputs, outputs in itertools.pairwise(groups):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -104,7 +104,7 @@ def in_kd_jax(pair: Pair, cached: bool) -> Callable[[], Any]:
     arrays: dict[str, Any] = chunk.random_data(pair.image, pair.num_classes)
     if cached:
         logits = np.random.default_rng(2).normal(size=(1, chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
-        arrays[step.RECORDED] = {'teacher': {'logits': logits}}
+        arrays[RECORDED] = {'teacher': {'logits': logits}}
     steps = chunk.one_by_one if len(pair.image) == 3 else chunk.steps_of
     return steps(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
 

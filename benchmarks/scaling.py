@@ -17,11 +17,13 @@ from typing import Any
 import jax
 
 from benchmarks import measure
-from kd_jax import chips, config_file, preflight, study
-from kd_jax.chips import Topology
-from kd_jax.data import described
-from kd_jax.errors import UserError, suggest
-from kd_jax.job import prepare
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.data import placeholder_sources
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.scale import preflight, tpu_chips
+from kd_jax.scale.tpu_chips import Topology
+from kd_jax.studies.study import parse_study
 
 # A single chip cannot be had as a slice; it is what the others are compared with.
 SLICES = ((1, 1, 1), (2, 2, 1), (2, 2, 4), (4, 4, 4), (4, 8, 8), (8, 8, 8))
@@ -38,7 +40,7 @@ def main() -> int:
     options = parser.parse_args()
     jax.config.update('jax_platforms', 'cpu')
     try:
-        runs = study.parse(config_file.load(options.config)[0], options.config).runs
+        runs = parse_study(load_config(options.config)[0], options.config).runs
         chosen = next((run for run in runs if run.name == options.run), None)
         if chosen is None:
             raise UserError(
@@ -52,16 +54,16 @@ def main() -> int:
         return 2
     what = f'{options.config}, run {options.run}: one step, for one chip of v5p'
     libtpu = importlib.metadata.version('libtpu')
-    measure.show(what, rows, options.out, source=chips.CHIPS['v5p'].source, libtpu=libtpu)
+    measure.show(what, rows, options.out, source=tpu_chips.CHIPS['v5p'].source, libtpu=libtpu)
     return 0
 
 
 def row(kind: str, config: Mapping[str, Any], batch_size: int, shape: tuple[int, ...]) -> dict[str, Any]:
     """What a chip does for its part of a batch of this size."""
-    topology = Topology(f'v5p:{"x".join(map(str, shape))}', shape, chips.CHIPS['v5p'])
+    topology = Topology(f'v5p:{"x".join(map(str, shape))}', shape, tpu_chips.CHIPS['v5p'])
     everything = {**config, 'data': {**config['data'], 'examples': 0}}  # large batches need them
-    changed = {**described.without_data(everything), 'batch_size': batch_size, 'mesh': {}}
-    cost = preflight.compile_run(prepare(changed, 0, 'scaling', preflight.devices(topology)), topology)
+    changed = {**placeholder_sources.without_data(everything), 'batch_size': batch_size, 'mesh': {}}
+    cost = preflight.compile_run(prepare_run(changed, 0, 'scaling', preflight.devices(topology)), topology)
     return {
         'scaling': kind,
         'chips': topology.chips,

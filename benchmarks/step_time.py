@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import chunk, measure
-from kd_jax import config_file, step
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.config.config_file import load_config
 
 CONFIG = 'configs/hinton_mnist.py:paper'
 RUNS = {'teacher': False, 'baseline': False, 'distilled': True}  # name: teacher cached
@@ -37,8 +38,8 @@ def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
     """Of the matrix products of one step."""
     total = 0.0
     for network in networks.values():
-        units = (INPUTS, *network['hidden'], CLASSES)
-        layers = [2.0 * batch_size * a * b for a, b in itertools.pairwise(units)]
+        groups = (INPUTS, *network['hidden'], CLASSES)
+        layers = [2.0 * batch_size * a * b for a, b in itertools.pairwise(groups)]
         if network.get('update') != 'frozen':
             total += 3 * sum(layers) - layers[0]
         elif not cached:
@@ -49,14 +50,14 @@ def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
 def side(run: Mapping[str, Any], cached: bool) -> Callable[[], Any]:
     arrays: dict[str, Any] = chunk.random_data((28, 28), CLASSES)
     if cached:
-        arrays[step.RECORDED] = {'teacher': {'logits': np.zeros((1, chunk.EXAMPLES, CLASSES), np.float32)}}
+        arrays[RECORDED] = {'teacher': {'logits': np.zeros((1, chunk.EXAMPLES, CLASSES), np.float32)}}
     positions = chunk.random_positions(STEPS, run['batch_size'])
     return chunk.steps_of(run, arrays, positions, CLASSES)
 
 
 def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
-    runs = config_file.load(CONFIG)[0]['runs']
+    runs = load_config(CONFIG)[0]['runs']
     sides = {name: side(runs[name], cached) for name, cached in RUNS.items()}
     sides |= {f'product {size}': products(size) for size in SIZES}
     seconds = measure.in_turn(sides, args.repeats)

@@ -20,46 +20,56 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks import measure
-from kd_jax import cache, config_file, executors, feed, member, packs, program, step, study, way
-from kd_jax.study import Run, Study
-from kd_jax.sweeps import grid
-from kd_jax.workdir import Workdir
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.config_file import load_config
+from kd_jax.config.sweeps import grid
+from kd_jax.studies import executors
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.run_groups import plan_groups
+from kd_jax.studies.study import Run, Study, parse_study
+from kd_jax.studies.workdir import Workdir
+from kd_jax.teacher_cache.replay import replay_outputs
+from kd_jax.training import vmap_or_map
+from kd_jax.training.active_run import ActiveRun, RunToTrain, begin_runs
+from kd_jax.training.batch_feed import make_feed
+from kd_jax.training.chunk_program import make_chunk_program, stack_states
+from kd_jax.training.stacked_runs import ALONE
 
 CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'w30_t1'
-ALONE = 'one after another'
-PACKS: dict[str, Any] = {ALONE: False, 'packed, map': 'map', 'packed, vmap': 'vmap', 'packed, auto': 'auto'}
+ONE_BY_ONE = 'one after another'
+PACKS: dict[str, Any] = {ONE_BY_ONE: False, 'packed, map': 'map', 'packed, vmap': 'vmap', 'packed, auto': 'auto'}
 
 
 def plan(runs: int, epochs: float, width: int) -> Study:
     """A teacher and its students at `runs` temperatures."""
-    config = config_file.load(CONFIG)[0]['runs']
+    config = load_config(CONFIG)[0]['runs']
     student, teacher = config[RUN], config['teacher']
     student |= {'epochs': epochs, 'eval_every': epochs / 2}
     student['networks']['student']['hidden'] = (width, width)
     teacher |= {'data': {'source': 'mnist', 'examples': 12_800}, 'epochs': 0.1}
     temperatures = {'terms.soft.t': [1.0 + number for number in range(runs)]}
-    return study.parse({'name': 'sweep', 'runs': {'teacher': teacher, **grid(student, temperatures, 't{t}')}}, 'sweep')
+    return parse_study({'name': 'sweep', 'runs': {'teacher': teacher, **grid(student, temperatures, 't{t}')}}, 'sweep')
 
 
-def train(planned: Study, runs: Sequence[Run], workdir: Workdir, pack: Any) -> None:
-    planned = Study(planned.runs, {**planned.about, 'pack': pack}, planned.where)
+def train(planned: Study, runs: Sequence[Run], workdir: Workdir, grouping: Any) -> None:
+    planned = Study(planned.runs, {**planned.about, 'group_runs': grouping}, planned.where)
     with workdir.locked():
-        executors.in_process()(planned, study.units(runs, pack), workdir, lambda *_: None, lambda *_: None)
+        executors.in_process()(planned, plan_groups(runs, grouping), workdir, lambda *_: None, lambda *_: None)
 
 
-def sweep(planned: Study, teacher: pathlib.Path, pack: Any) -> Callable[[], None]:
+def sweep(planned: Study, teacher: pathlib.Path, grouping: Any) -> Callable[[], None]:
     """The students' study in a new directory, with nothing compiled or measured before."""
 
     def run() -> None:
         jax.clear_caches()
-        way._fastest.clear()
+        vmap_or_map._fastest.clear()
         with tempfile.TemporaryDirectory() as name:
             jax.config.update('jax_compilation_cache_dir', f'{name}/xla')
             compilation_cache.reset_cache()
             workdir = Workdir(pathlib.Path(name))
             (workdir.path / 'runs').mkdir()
             workdir.directory('teacher-s0').symlink_to(teacher)
-            train(planned, [run for run in planned.runs if run.name != 'teacher'], workdir, pack)
+            train(planned, [run for run in planned.runs if run.name != 'teacher'], workdir, grouping)
         jax.config.update('jax_compilation_cache_dir', None)
         compilation_cache.reset_cache()
 
@@ -71,20 +81,26 @@ def chunk(
 ) -> tuple[Callable[[], Any], float]:
     """A function that trains a chunk of steps of every run, and the seconds that it took to compile."""
     directory = pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory()))
-    ready = study.jobs(planned)
+    ready = prepare_study(planned)
     students = [run for run in planned.runs if run.name != 'teacher']
-    tasks = [member.Task(ready[run.name], directory / run.id, {'teacher': teacher}) for run in students]
-    begun = [own for own in member.begin(tasks, opened) if isinstance(own, member.Member)]
-    together = [[own] for own in begun] if by == packs.ALONE else [begun]
+    tasks = [RunToTrain(ready[run.name], directory / run.id, {'teacher': teacher}) for run in students]
+    begun = [own for own in begin_runs(tasks, opened) if isinstance(own, ActiveRun)]
+    together = [[own] for own in begun] if by == ALONE else [begun]
     first = begun[0]
-    key = step.fold_in_name(first.state.key, 'augment')
-    arrays = cache.replay(first.job.cache, first.frozen, key, directory, lambda: None) if first.job.cache else {}
+    key = fold_in_name(first.state.key, 'augment')
+    arrays = (
+        replay_outputs(first.prepared.cache, first.frozen, key, directory, lambda: None) if first.prepared.cache else {}
+    )
     arguments = []
     for own in together:
-        jobs, states = [each.job for each in own], [each.state for each in own]
-        read = feed.feed(jobs, [each.frozen for each in own], [arrays or job.splits.arrays['train'] for job in jobs])
-        arguments.append([program.stack_states(jobs, states), *read.arguments(*read.positions(0, steps))])
-    run_chunk: Any = program.make_run_chunk(first.job, by, len(together[0]), read.shared)
+        prepared_runs, states = [each.prepared for each in own], [each.state for each in own]
+        read = make_feed(
+            prepared_runs,
+            [each.frozen for each in own],
+            [arrays or prepared.splits.arrays['train'] for prepared in prepared_runs],
+        )
+        arguments.append([stack_states(prepared_runs, states), *read.arguments(*read.positions(0, steps))])
+    run_chunk: Any = make_chunk_program(first.prepared, by, len(together[0]), read.shared)
     started = time.perf_counter()
     compiled = run_chunk.lower(*arguments[0]).compile()
     seconds = time.perf_counter() - started
@@ -110,22 +126,24 @@ def main() -> None:
         workdir = Workdir(pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory())))
         train(planned, planned.runs[:1], workdir, False)
         teacher = workdir.directory('teacher-s0')
-        ways = {ALONE: packs.ALONE, 'packed, map': 'map', 'packed, vmap': 'vmap'}
-        chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in ways.items()}
+        batchings = {ONE_BY_ONE: ALONE, 'packed, map': 'map', 'packed, vmap': 'vmap'}
+        chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in batchings.items()}
         steps = measure.in_turn({side: run for side, (run, _) in chunks.items()}, args.repeats)
-        whole = measure.in_turn({side: sweep(planned, teacher, pack) for side, pack in PACKS.items()}, args.repeats)
+        whole = measure.in_turn(
+            {side: sweep(planned, teacher, grouping) for side, grouping in PACKS.items()}, args.repeats
+        )
     rows = [
         {
             'steps': side,
             'compile, s': chunks[side][1],
             'ms a step of all runs': 1e3 * (s := measure.median(times)) / args.steps,
-            'speed-up': measure.median(steps[ALONE]) / s,
+            'speed-up': measure.median(steps[ONE_BY_ONE]) / s,
         }
         for side, times in steps.items()
     ]
     measure.show(f'A step of {args.runs} students of {args.width}-{args.width}', rows, None)
     waited = [
-        {'sweep': side, 'seconds': (s := measure.median(times)), 'speed-up': measure.median(whole[ALONE]) / s}
+        {'sweep': side, 'seconds': (s := measure.median(times)), 'speed-up': measure.median(whole[ONE_BY_ONE]) / s}
         for side, times in whole.items()
     ]
     title = f'A sweep of {args.runs} temperatures, {args.epochs:g} epochs, with compilation and evaluation'

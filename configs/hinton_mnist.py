@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from kd_jax.sweeps import chain, grid
+from kd_jax.config.sweeps import chain, grid
 
 VARIANTS = ('', 'paper')
 SHORT_TEXT = (

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):

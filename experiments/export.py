@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import jax
 
-from kd_jax import export
-from kd_jax.errors import UserError, suggest
-from kd_jax.job import prepare
-from kd_jax.workdir import Workdir
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.data.batches import batch_shapes
+from kd_jax.interop.stablehlo import write_stablehlo
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.studies.finished_runs import exportable_network, load_trained
+from kd_jax.studies.workdir import Workdir
 
 USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. To run it, with jax alone:
   weights = safetensors.numpy.load_file('{out}/weights.safetensors')
@@ -44,10 +46,10 @@ def exported(args: argparse.Namespace) -> str:
         finished = [path.stem for path in args.workdir.glob('results/*.json')]
         raise UserError(f'{args.workdir} has no finished run {args.run!r}. {suggest(args.run, finished)}')
     config = {key: value for key, value in result['config'].items() if key != 'mesh'}
-    job = prepare(config, result['seed'], f"run '{args.run}'")
-    network = export.chosen(job, args.network)
-    variables = export.load(job, network, workdir.directory(args.run))
-    inputs = export.write(job, network, variables, args.out)
+    prepared = prepare_run(config, result['seed'], f"run '{args.run}'")
+    network = exportable_network(prepared, args.network)
+    variables = load_trained(prepared, network, workdir.directory(args.run))
+    inputs = write_stablehlo(network, variables, batch_shapes(prepared.splits.arrays['train'], 1), args.out)
     count = sum(a.size for a in jax.tree.leaves(variables['params']))
     return USE.format(out=args.out, count=count, inputs=inputs)
 

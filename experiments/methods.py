@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 from configs import benchmark_pairs
-from kd_jax.errors import UserError
-from kd_jax.report import format, results
+from kd_jax.config.errors import UserError
+from kd_jax.report import number_format, result_files
+from kd_jax.report.result_files import load_results, measure_over_seeds
 
 ACCURACY, AGREEMENT = 'last.test.student.accuracy', 'last.test.student.agreement'
 UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
@@ -25,34 +26,34 @@ TABLE = benchmark_pairs.ROOT / 'docs' / 'which_method.md'
 START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
 
 
-def percent(run: str, study: results.Results, path: str = ACCURACY) -> str:
+def percent(run: str, study: result_files.Results, path: str = ACCURACY) -> str:
     """'31.2 ± 0.9'; a dash where nothing is measured."""
-    return format.measured(results.measure(study, run, path), 'fraction', 1)
+    return number_format.measured(measure_over_seeds(study, run, path), 'fraction', 1)
 
 
-def over_kd(run: str, study: results.Results) -> str:
+def over_kd(run: str, study: result_files.Results) -> str:
     """The accuracy minus that of KD, seed by seed, in points; an arrow where all seeds agree that it is not 0."""
-    own, kd = (results.measure(study, name, ACCURACY) for name in (run, KD))
+    own, kd = (measure_over_seeds(study, name, ACCURACY) for name in (run, KD))
     gain = own.over(kd) if own and kd and run != KD else None
     if gain is None or gain.n < 2:
-        return format.DASH
+        return number_format.DASH
     gains = gain.by_seed.values()
     arrow = ' ▲' if min(gains) > 0 else ' ▼' if max(gains) < 0 else ''
-    return f'{format.signed(gain.mean, "fraction", 1)} ± {format.plain(gain.sd, "fraction", 1)}{arrow}'
+    return f'{number_format.signed(gain.mean, "fraction", 1)} ± {number_format.plain(gain.sd, "fraction", 1)}{arrow}'
 
 
-def cell(method: str, studies: Sequence[results.Results], aims: results.Results) -> str:
+def cell(method: str, studies: Sequence[result_files.Results], aims: result_files.Results) -> str:
     """What the studies measured of a method, or that they did not."""
     run = benchmark_pairs.ELSEWHERE.get(method)
     if run:
         attacked = percent(run, aims, UNDER_ATTACK)
-        texts = [percent(run, aims), *([] if attacked == format.DASH else [f'under PGD-20 {attacked}'])]
+        texts = [percent(run, aims), *([] if attacked == number_format.DASH else [f'under PGD-20 {attacked}'])]
     else:
         texts = [percent(benchmark_pairs.key(method), study) for study in studies]
-    return NOT_MEASURED if set(texts) <= {format.DASH} else '; '.join(texts)
+    return NOT_MEASURED if set(texts) <= {number_format.DASH} else '; '.join(texts)
 
 
-def filled(page: str, studies: Sequence[results.Results], aims: results.Results) -> str:
+def filled(page: str, studies: Sequence[result_files.Results], aims: result_files.Results) -> str:
     """The page with the last cell of every method's row as the studies have it."""
     lines = []
     for line in page.splitlines():
@@ -61,10 +62,10 @@ def filled(page: str, studies: Sequence[results.Results], aims: results.Results)
     return '\n'.join(lines) + '\n'
 
 
-def table(studies: Sequence[results.Results]) -> str:
+def table(studies: Sequence[result_files.Results]) -> str:
     """Every method in the order of its accuracy in the first study, with its costs against KD."""
     labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
-    means = {run: results.measure(studies[0], run, ACCURACY) for run in labels}
+    means = {run: measure_over_seeds(studies[0], run, ACCURACY) for run in labels}
     ordered = sorted(labels, key=lambda run: -found.mean if (found := means[run]) else 0.0)
     heads = [f'{size(study)} images | over KD' for study in studies]
     lines = [
@@ -74,17 +75,21 @@ def table(studies: Sequence[results.Results]) -> str:
     for run in ordered:
         numbers = [text for study in studies for text in (percent(run, study), over_kd(run, study))]
         cost = costs.get(run)
-        spent = [f'{cost["time, KD = 1"]:.2f}', f'{cost["memory, KD = 1"]:.2f}'] if cost else [format.DASH, format.DASH]
+        spent = (
+            [f'{cost["time, KD = 1"]:.2f}', f'{cost["memory, KD = 1"]:.2f}']
+            if cost
+            else [number_format.DASH, number_format.DASH]
+        )
         lines.append(f'| {" | ".join([labels[run], *numbers, percent(run, studies[-1], AGREEMENT), *spent])} |')
     return '\n'.join(lines)
 
 
-def size(study: results.Results) -> str:
+def size(study: result_files.Results) -> str:
     """How many images the students of a study learn from, '1,000'."""
     return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
 
 
-def with_table(page: str, studies: Sequence[results.Results]) -> str:
+def with_table(page: str, studies: Sequence[result_files.Results]) -> str:
     before, rest = page.split(START)
     return f'{before}{START}\n\n{table(studies)}\n\n{END}{rest.split(END)[1]}'
 
@@ -95,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     page = benchmark_pairs.PAGE
     try:
-        found = {study['name']: own for study, own in map(results.load, args.results)}
+        found = {study['name']: own for study, own in map(load_results, args.results)}
         aims = found.pop('other_aims', {})
         studies = list(found.values())
         if not studies or any(KD not in study for study in studies):

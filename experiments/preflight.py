@@ -20,12 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import command_line
-from kd_jax import checkpoint, chips, config_file, metrics, preflight, study
-from kd_jax.chips import Topology
-from kd_jax.cost import Cost, verdict
-from kd_jax.data import described
-from kd_jax.errors import UserError, suggest
-from kd_jax.job import prepare
+from kd_jax.config.config_file import load_config
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.json_files import write_json
+from kd_jax.data import placeholder_sources
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.scale import preflight, tpu_chips
+from kd_jax.scale.preflight import step_identity
+from kd_jax.scale.step_cost import Cost, verdict
+from kd_jax.scale.tpu_chips import Topology, parse_topology
+from kd_jax.studies.study import Study, parse_study
 
 console = Console(highlight=False)
 SHORT_VERDICTS = ('fits', 'compiles')  # others are sentences, for which a table has no room
@@ -75,10 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    names = chips.COMPARED if options.topology == 'all' else options.topology.split(',')
-    slices = [chips.parse(name) for name in names]
-    config, _ = config_file.load(options.config, overrides)
-    planned = study.parse(config, options.config)
+    names = tpu_chips.COMPARED if options.topology == 'all' else options.topology.split(',')
+    slices = [parse_topology(name) for name in names]
+    config, _ = load_config(options.config, overrides)
+    planned = parse_study(config, options.config)
     for topology in sorted(slices, key=lambda one: -one.chips):
         preflight.devices(topology)
     parts = distinct(planned, options.run)
@@ -98,14 +103,12 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             console.print(f'{row["topology"]}: {row["verdict"]}', markup=False, soft_wrap=True)
     console.print(CAVEAT, soft_wrap=True)
     if options.out:
-        with checkpoint.disk_errors(options.out):
-            metrics.write_json(
-                options.out, {'study': planned.about['name'], 'config': options.config, 'slices': totals}
-            )
+        with disk_errors(options.out):
+            write_json(options.out, {'study': planned.about['name'], 'config': options.config, 'slices': totals})
     return 0 if any(one['fits'] is not False for one in totals) else 1
 
 
-def distinct(planned: study.Study, glob: str) -> list[Part]:
+def distinct(planned: Study, glob: str) -> list[Part]:
     """The runs that train and match `glob`, those of one program together.
 
     Raises:
@@ -118,11 +121,13 @@ def distinct(planned: study.Study, glob: str) -> list[Part]:
     parts: dict[str, Part] = {}
     for run in chosen:
         where = f"{planned.where}: run '{run.name}'"
-        job = prepare({**described.without_data(run.config), 'mesh': {}}, run.seed, where, jax.devices()[:1])
-        if job.total_steps:
-            key = f'{run.config.get("mesh")} {preflight.structure(job)}'
+        prepared = prepare_run(
+            {**placeholder_sources.without_data(run.config), 'mesh': {}}, run.seed, where, jax.devices()[:1]
+        )
+        if prepared.total_steps:
+            key = f'{run.config.get("mesh")} {step_identity(prepared)}'
             before = parts.get(key, Part((), run.config, where))
-            steps = before.steps + job.total_steps * seeds
+            steps = before.steps + prepared.total_steps * seeds
             parts[key] = dataclasses.replace(before, runs=(*before.runs, run.name), steps=steps)
     return list(parts.values())
 
@@ -134,13 +139,15 @@ def answer(part: Part, topology: Topology, alone: bool) -> Answer:
       UserError: its mesh does not fit the slice, if that is the only one asked about.
     """
     try:
-        job = prepare(described.without_data(part.config), 0, part.where, preflight.devices(topology))
-        cost = preflight.compile_run(job, topology)
+        prepared = prepare_run(
+            placeholder_sources.without_data(part.config), 0, part.where, preflight.devices(topology)
+        )
+        cost = preflight.compile_run(prepared, topology)
     except UserError as error:
         if alone:
             raise
         return Answer(part, str(error))
-    return Answer(part, verdict(cost, job.order.batch_size), cost)
+    return Answer(part, verdict(cost, prepared.order.batch_size), cost)
 
 
 def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) -> dict[str, Any]:
@@ -216,7 +223,7 @@ def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
         table.add_column('dollars')
     table.add_column('verdict')
     for row in totals:
-        of = '' if row['available'] is None else f' of {row["available"] / chips.GIB:.0f} GiB'
+        of = '' if row['available'] is None else f' of {row["available"] / tpu_chips.GIB:.0f} GiB'
         cells = [
             row['topology'],
             str(row['chips']),
@@ -240,9 +247,9 @@ def span(row: Mapping[str, Any], name: str) -> str:
 def size(number: float | None) -> str:
     if number is None or math.isinf(number):
         return '–'
-    for unit, name in ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
-        if number >= unit:
-            return f'{number / unit:.1f} {name}'
+    for group, name in ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
+        if number >= group:
+            return f'{number / group:.1f} {name}'
     return f'{number:.0f} B'
 
 

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kd_jax.errors import UserError
-from kd_jax.report import build, load, print_tables
+from kd_jax.config.errors import UserError
+from kd_jax.report.build import build_report
+from kd_jax.report.result_files import load_results
+from kd_jax.report.terminal_tables import print_tables
 
 
 def copy_evidence(workdir: Path, out: Path) -> None:
@@ -26,8 +28,8 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     """
     if out.resolve() == workdir.resolve():
         return
-    name = load(workdir)[0]['name']
-    if (out / 'study.json').exists() and (found := load(out)[0]['name']) != name:
+    name = load_results(workdir)[0]['name']
+    if (out / 'study.json').exists() and (found := load_results(out)[0]['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
     (out / 'results').mkdir(parents=True, exist_ok=True)
     _copy(workdir / 'study.json', out / 'study.json')
@@ -56,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or args.workdir
     try:
-        study, results = load(args.workdir)
+        study, results = load_results(args.workdir)
         copy_evidence(args.workdir, out)
-        build(out, out)
+        build_report(out, out)
         print_tables(study, results)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -35,13 +35,24 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from experiments import command_line
-from kd_jax import checkpoint, chips, config_file, distributed, executors, metrics, provenance, report, study, train
-from kd_jax.errors import UserError
-from kd_jax.executors import Executor
-from kd_jax.job import Job, parameters
-from kd_jax.report.format import duration
-from kd_jax.study import Run, Study
-from kd_jax.workdir import Workdir
+from kd_jax import report
+from kd_jax.config.config_file import load_config
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import write_json
+from kd_jax.devices.processes import is_primary, join_processes, on_primary
+from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
+from kd_jax.report.number_format import duration
+from kd_jax.scale import tpu_chips
+from kd_jax.studies import executors
+from kd_jax.studies.executors.scheduler import Executor
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.run_groups import plan_groups
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.study import Run, Study, parse_study, select_runs
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training import provenance
+from kd_jax.training.stop_signals import Preempted
 
 SIGNALLED = 128  # plus the number of the signal: the exit code of a process that one has stopped
 console = Console(highlight=False)
@@ -79,7 +90,7 @@ def exit_code(command: Callable[[], int]) -> int:
     logging.basicConfig(format='%(levelname)s: %(message)s')
     logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises what it logs
     logging.getLogger('kd_jax').setLevel(logging.INFO)
-    chips.leave_out_libtpu()
+    tpu_chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
     jax.config.update('jax_compilation_cache_dir', str(cache))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
@@ -88,7 +99,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except UserError as error:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True)
         return 2
-    except train.Preempted as stop:
+    except Preempted as stop:
         console.print(escape(str(stop)), soft_wrap=True)
         return SIGNALLED + stop.number
     except JaxRuntimeError as error:
@@ -112,40 +123,42 @@ def join(options: argparse.Namespace) -> None:
         return
     if options.executor != 'in_process':
         raise UserError(f'--executor={options.executor} starts processes of its own: leave out --distributed.')
-    distributed.join(*hosts)
-    console.quiet = not distributed.is_primary()
+    join_processes(*hosts)
+    console.quiet = not is_primary()
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     join(options)
-    config, shown = config_file.load(options.config, overrides)
-    planned = study.parse(config, options.config)
+    config, shown = load_config(options.config, overrides)
+    planned = parse_study(config, options.config)
     workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
     variant = options.config.partition(':')[2]
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
-    report.check(about, {run.name for run in planned.runs})
-    jobs = study.jobs(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
-    runs = study.select(planned, options.only, workdir)
+    report.check_report(about, {run.name for run in planned.runs})
+    prepared_runs = prepare_study(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
+    runs = select_runs(planned, options.only, workdir)
     if options.plan:
-        console.print(plan_table(runs, units_of(planned, runs, workdir, jobs, options), jobs, workdir))
+        console.print(
+            plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
+        )
         return 0
     executor = make_executor(options)
-    with workdir.locked(), checkpoint.disk_errors(workdir.path):
-        changed = study.differences(planned, workdir, runs)
+    with workdir.locked(), disk_errors(workdir.path):
+        changed = changed_leaves(planned, workdir, runs)
         if changed and not options.fresh:
             name, leaves = next(iter(changed.items()))
             raise UserError(
                 f'{workdir.path} was made with another config: {len(changed)} of the runs differ, {name} in '
                 f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
             )
-        distributed.on_primary(lambda: study.forget(planned, workdir, list(changed)))
-        runs = study.select(planned, options.only, workdir)
-        distributed.on_primary(lambda: metrics.write_json(workdir.path / 'study.json', about))
-        units = units_of(planned, runs, workdir, jobs, options)
-        execute(dataclasses.replace(planned, about=about), runs, units, workdir, executor)
-    with checkpoint.disk_errors(workdir.path):
-        distributed.on_primary(lambda: report.build(workdir.path, workdir.path))
-    distributed.on_primary(lambda: report.print_tables(*report.load(workdir.path)))
+        on_primary(lambda: forget_runs(planned, workdir, list(changed)))
+        runs = select_runs(planned, options.only, workdir)
+        on_primary(lambda: write_json(workdir.path / 'study.json', about))
+        groups = groups_of(planned, runs, workdir, prepared_runs, options)
+        execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
+    with disk_errors(workdir.path):
+        on_primary(lambda: report.build_report(workdir.path, workdir.path))
+    on_primary(lambda: report.print_tables(*report.load_results(workdir.path)))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0
 
@@ -157,20 +170,24 @@ def make_executor(options: argparse.Namespace) -> Executor:
     return executors.ray(options.ray_address) if options.executor == 'ray' else executors.in_process()
 
 
-def units_of(
-    planned: Study, runs: Sequence[Run], workdir: Workdir, jobs: Mapping[str, Job], options: argparse.Namespace
+def groups_of(
+    planned: Study,
+    runs: Sequence[Run],
+    workdir: Workdir,
+    prepared_runs: Mapping[str, PreparedRun],
+    options: argparse.Namespace,
 ) -> list[tuple[Run, ...]]:
     """What is not finished, in the units in which it is trained."""
     waiting = [run for run in runs if workdir.result(run.id) is None]
     workers = {'in_process': 1, 'processes': options.workers, 'ray': None}[options.executor]
-    return study.units(waiting, planned.about.get('pack', 'auto'), jobs, workers)
+    return plan_groups(waiting, planned.about.get('group_runs', 'auto'), prepared_runs, workers)
 
 
 def execute(
-    planned: Study, runs: Sequence[Run], units: Sequence[tuple[Run, ...]], workdir: Workdir, executor: Executor
+    planned: Study, runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], workdir: Workdir, executor: Executor
 ) -> None:
     """Trains `units`, all that is not finished of `runs`, with a progress display and a line for every finished run."""
-    waiting = sum(map(len, units))
+    waiting = sum(map(len, groups))
     if waiting < len(runs):
         console.print(f'{len(runs) - waiting} of {len(runs)} runs are already finished in {workdir.path}.')
     display, whole = progress_display(waiting)
@@ -198,7 +215,7 @@ def execute(
             line = f'[{next(numbers)}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s'
             console.print(line, markup=False)
 
-        executor(planned, units, workdir, progress, finished)
+        executor(planned, groups, workdir, progress, finished)
 
 
 def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> tuple[Progress, TaskID]:
@@ -220,7 +237,7 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
 
 
 def plan_table(
-    runs: Sequence[Run], units: Sequence[tuple[Run, ...]], jobs: Mapping[str, Job], workdir: Workdir
+    runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
 ) -> Table:
     """What would be run: dependencies, parameters, steps, packs, what is done, and, once a run is timed, an estimate.
 
@@ -228,40 +245,40 @@ def plan_table(
     """
     whole = [
         Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
-        for name in ('run', 'parameters', 'steps', 'pack', 'state')
+        for name in ('run', 'parameters', 'steps', 'group_runs', 'state')
     ]
     needed = Column('starts from', overflow='fold')
     table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    packs = [unit for unit in units if len(unit) > 1]
-    packed = {run.id: f'{number}: {len(unit)}' for number, unit in enumerate(packs, 1) for run in unit}
-    costs = {run.id: jobs[run.name].total_steps * work(jobs[run.name]) for run in runs}
+    together = [group for group in groups if len(group) > 1]
+    grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
+    costs = {run.id: prepared_runs[run.name].total_steps * work(prepared_runs[run.name]) for run in runs}
     timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
     pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
     left = 0.0
     for run in runs:
-        job, result = jobs[run.name], workdir.result(run.id)
+        prepared, result = prepared_runs[run.name], workdir.result(run.id)
         state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
         estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
         left += estimate or 0.0 if result is None else 0.0
         state += '' if estimate is None else f', {estimate:.0f} s'
         needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
-        table.add_row(run.id, f'{size(job):,}', f'{job.total_steps:,}', packed.get(run.id, ''), state, needs)
+        table.add_row(run.id, f'{size(prepared):,}', f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
-    sizes = [made.what.size for made in (jobs[run.name].cache for run in runs) if made]
+    sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
     table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
     return table
 
 
-def size(job: Job) -> int:
+def size(prepared: PreparedRun) -> int:
     """Parameters of the trained networks."""
-    return sum(parameters(job, network) for network in job.recipe.trained)
+    return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
 
 
-def work(job: Job) -> float:
+def work(prepared: PreparedRun) -> float:
     """Relative cost of a step: a trained parameter costs three times a frozen one, for each example."""
-    frozen = sum(parameters(job, network) for network in job.recipe.networks) - size(job)
-    return job.order.batch_size * (3 * size(job) + frozen)
+    frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - size(prepared)
+    return prepared.order.batch_size * (3 * size(prepared) + frozen)
 
 
 def escape(text: str) -> str:

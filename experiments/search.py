@@ -14,9 +14,26 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.run import console, escape, execute, exit_code
-from kd_jax import checkpoint, config_file, metrics, provenance, report, search, study, trials
-from kd_jax.errors import Diverged, UserError
-from kd_jax.workdir import Workdir
+from kd_jax import report
+from kd_jax.config.config_file import load_config, load_search
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import Diverged, UserError
+from kd_jax.config.json_files import write_json
+from kd_jax.studies.optuna_trials import (
+    join_search,
+    next_trial,
+    objective_value,
+    one_after_another,
+    search_report,
+    short_value,
+    tell_optuna,
+)
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.run_groups import plan_groups
+from kd_jax.studies.search_space import Search, check_objective, first_values, parse_search, with_trial
+from kd_jax.studies.study import parse_study, select_runs
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training import provenance
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -33,48 +50,47 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    config, _ = config_file.load(options.config, overrides)
-    wanted = search.parse(config_file.search(options.config), config, options.config)
-    study.jobs(
-        study.parse(search.with_trial(config, wanted, 0, search.first(wanted), options.config)[0], options.config)
-    )
+    config, _ = load_config(options.config, overrides)
+    wanted = parse_search(load_search(options.config), config, options.config)
+    with_it, judged = with_trial(config, wanted, 0, first_values(wanted), options.config)
+    check_objective(wanted, prepare_study(parse_study(with_it, options.config))[judged])
     if options.trials < 1:
         raise UserError(f'--trials={options.trials}: it is how many there are in all, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
     storage = options.storage or f'sqlite:///{workdir.path.absolute() / "search.db"}'
-    with workdir.locked(shared=True), checkpoint.disk_errors(workdir.path):
-        joined = trials.join(wanted, config, storage, workdir, options.config)
+    with workdir.locked(shared=True), disk_errors(workdir.path):
+        joined = join_search(wanted, config, storage, workdir, options.config)
         while train_one(options, config, wanted, joined, workdir):
             pass
         about = {key: value for key, value in config.items() if key != 'runs'}
-        about |= {'command': provenance.command(), 'report': trials.described(wanted, joined)}
-        metrics.write_json(workdir.path / 'study.json', about)
-        report.build(workdir.path, workdir.path)
-    report.print_tables(*report.load(workdir.path))
+        about |= {'command': provenance.command(), 'report': search_report(wanted, joined)}
+        write_json(workdir.path / 'study.json', about)
+        report.build_report(workdir.path, workdir.path)
+    report.print_tables(*report.load_results(workdir.path))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0
 
 
-def train_one(options: argparse.Namespace, config, wanted: search.Search, joined, workdir: Workdir) -> bool:
+def train_one(options: argparse.Namespace, config, wanted: Search, joined, workdir: Workdir) -> bool:
     """Trains a trial and tells Optuna its value; false if there are none left."""
-    with trials.trial(joined, wanted, options.trials, workdir, options.config) as trial:
+    with next_trial(joined, wanted, options.trials, workdir, options.config) as trial:
         if trial is None:
             return False
-        with_it, judged = search.with_trial(config, wanted, trial.number, trial.params, options.config)
-        planned = study.parse(with_it, options.config)
+        with_it, judged = with_trial(config, wanted, trial.number, trial.params, options.config)
+        planned = parse_study(with_it, options.config)
         planned = dataclasses.replace(planned, about={**planned.about, 'command': provenance.command()})
-        runs = [run for run in study.select(planned, [judged], workdir) if workdir.result(run.id) is None]
-        shown = ', '.join(f'{path} = {trials.short(value)}' for path, value in trial.params.items())
+        runs = [run for run in select_runs(planned, [judged], workdir) if workdir.result(run.id) is None]
+        shown = ', '.join(f'{path} = {short_value(value)}' for path, value in trial.params.items())
         try:
-            units = study.units(runs, planned.about.get('pack', 'auto'))
-            execute(planned, runs, units, workdir, trials.one_after_another)
-            found = trials.value(wanted, judged, config.get('seeds', 1), workdir)
+            groups = plan_groups(runs, planned.about.get('group_runs', 'auto'))
+            execute(planned, runs, groups, workdir, one_after_another)
+            found = objective_value(wanted, judged, config.get('seeds', 1), workdir)
         except Diverged as error:
             console.print(escape(str(error)), soft_wrap=True)
             found = None
-        trials.tell(joined, trial.number, found)
+        tell_optuna(joined, trial.number, found)
         console.print(
-            f'trial {trial.number}: {"failed" if found is None else trials.short(found)}, {shown}', markup=False
+            f'trial {trial.number}: {"failed" if found is None else short_value(found)}, {shown}', markup=False
         )
     return True
 

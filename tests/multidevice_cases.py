@@ -10,11 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kd_jax import initialize, losses, models, program, train
-from kd_jax.checkpoint import Checkpoints
+from kd_jax import losses, models
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.paths import Path
+from kd_jax.core.state import all_variables
 from kd_jax.data.sources import Source
-from kd_jax.job import prepare
-from kd_jax.network import Path
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.training.active_run import RunToTrain
+from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.chunk_program import make_chunk_program, make_initial_state, stack_states
+from kd_jax.training.loop import train_group, train_run
+from kd_jax.training.stop_signals import Preempted
 
 MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3
@@ -94,7 +100,7 @@ FAMILIES = {
 }
 
 
-def job_of(networks, terms, mesh, **options):
+def prepared_of(networks, terms, mesh, **options):
     config = {
         'data': {'source': source, 'jitter': 1},
         'batch_size': 16,
@@ -105,27 +111,27 @@ def job_of(networks, terms, mesh, **options):
         'mesh': mesh,
         **options,
     }
-    return prepare(config, 0, 'the run', jax.devices()[: math.prod(mesh.values())])
+    return prepare_run(config, 0, 'the run', jax.devices()[: math.prod(mesh.values())])
 
 
-def steps_on(job):
+def steps_on(prepared):
     """The state and the frozen networks after each of the first steps, and the metrics of each."""
-    run_chunk = program.make_run_chunk(job)
-    state, frozen = program.start(job, {})
+    run_chunk = make_chunk_program(prepared)
+    state, frozen = make_initial_state(prepared, {})
     after = []
     for step in range(STEPS):
-        positions, epochs = job.order.steps(step, 1)
-        resident = job.splits.arrays['train']
-        state, metrics = run_chunk(state, job.recipe.hparams, frozen, resident, positions, epochs)
-        assert_placed(state.params | frozen, job)
+        positions, epochs = prepared.order.steps(step, 1)
+        resident = prepared.splits.arrays['train']
+        state, metrics = run_chunk(state, prepared.recipe.hparams, frozen, resident, positions, epochs)
+        assert_placed(state.params | frozen, prepared)
         after.append(jax.device_get((state._replace(key=0), metrics)))
     return after
 
 
-def assert_placed(trees, job):
+def assert_placed(trees, prepared):
     """Sharded networks are in parts on each device, of which there are no more than one whole network makes."""
     for name, tree in trees.items():
-        network, size = job.recipe.network(name), job.mesh.shape
+        network, size = prepared.recipe.network(name), prepared.mesh.shape
         for array in (a for a in jax.tree.leaves(tree) if a.size >= 4096 * max(1, network.copies)):
             parts = size['fsdp'] if network.sharding == 'fsdp' else 1
             parts *= size['stack'] if network.copies else 1
@@ -134,9 +140,10 @@ def assert_placed(trees, job):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_losses_gradients_and_parameters_agree_on_1_4_and_8_devices(family):
-    # Momentum starts at zero, so that after the first step the optimizer's state is the gradient.
-    alone, *others = [steps_on(job_of(*FAMILIES[family], mesh)) for mesh in MESHES.values()]
-    tolerance = {'rtol': 2e-2, 'atol': 2e-3} if family == 'bfloat16' else {'rtol': 1e-4, 'atol': 1e-6}
+    # Momentum starts at zero, so that after the first step the optimizer's state is the gradient. That of a bias before
+    # batch norm is zero but for rounding, which differs between machines.
+    alone, *others = [steps_on(prepared_of(*FAMILIES[family], mesh)) for mesh in MESHES.values()]
+    tolerance = {'rtol': 2e-2, 'atol': 2e-3} if family == 'bfloat16' else {'rtol': 1e-4, 'atol': 5e-6}
     for other in others:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), other, alone)
     assert any(np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.params) for s, _ in alone[:2]), strict=True))
@@ -144,10 +151,12 @@ def test_losses_gradients_and_parameters_agree_on_1_4_and_8_devices(family):
 
 def test_under_fsdp_weights_travel_and_each_device_computes_its_own_examples():
     networks = {'a': {**NET, 'hidden': (64, 64)}, 'teacher': {**FROZEN, 'hidden': (64, 64)}}
-    job = job_of(networks, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}, {'fsdp': 8})
-    state, frozen = jax.eval_shape(lambda: initialize.init_state(job.recipe, job.context['batch'], 0))
-    arguments = job.splits.arrays['train'], *job.order.steps(0, 1)
-    compiled = program.make_run_chunk(job).lower(state, job.recipe.hparams, frozen, *arguments).compile().as_text()
+    prepared = prepared_of(networks, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}, {'fsdp': 8})
+    state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], 0))
+    arguments = prepared.splits.arrays['train'], *prepared.order.steps(0, 1)
+    compiled = (
+        make_chunk_program(prepared).lower(state, prepared.recipe.hparams, frozen, *arguments).compile().as_text()
+    )
     # Hidden units of 16 examples in all, of 2 on each device.
     assert 'f32[2,64]' in compiled
     assert 'f32[16,64]' not in compiled
@@ -170,15 +179,15 @@ def numbers(result):
 def distilled(tmp_path_factory):
     """Directories of a teacher and of a student, trained on eight devices, and the student's result."""
     directory = tmp_path_factory.mktemp('eight')
-    train.train(job_of({'teacher': NET}, {'hard': hard('teacher')}, MESHES[8]), directory / 'teacher', {}, silent)
-    result = train.train(student_on(8), directory / 'student', {'teacher': directory / 'teacher'}, silent)
+    train_run(prepared_of({'teacher': NET}, {'hard': hard('teacher')}, MESHES[8]), directory / 'teacher', {}, silent)
+    result = train_run(student_on(8), directory / 'student', {'teacher': directory / 'teacher'}, silent)
     return directory, result
 
 
 def student_on(devices):
     terms = {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}
     options = {'eval_every': 0.5, 'checkpoint_seconds': 0}
-    return job_of({'a': {**NET, 'dropout': 0.2}, 'teacher': FROZEN}, terms, MESHES[devices], **options)
+    return prepared_of({'a': {**NET, 'dropout': 0.2}, 'teacher': FROZEN}, terms, MESHES[devices], **options)
 
 
 @pytest.mark.parametrize('devices', [4, 1])
@@ -190,17 +199,17 @@ def test_a_run_stopped_on_eight_devices_goes_on_with_fewer(devices, distilled, t
             os.kill(os.getpid(), signal.SIGTERM)
 
     sources = {'teacher': directory / 'teacher'}
-    with pytest.raises(train.Preempted, match='stopped at step 3 of 6'):
-        train.train(student_on(8), tmp_path, sources, ask_to_stop)
+    with pytest.raises(Preempted, match='stopped at step 3 of 6'):
+        train_run(student_on(8), tmp_path, sources, ask_to_stop)
     seen = []
-    result = train.train(student_on(devices), tmp_path, sources, lambda done, *_: seen.append(done))
+    result = train_run(student_on(devices), tmp_path, sources, lambda done, *_: seen.append(done))
     assert seen == [3, 6]
     assert_close(numbers(result), numbers(whole))
 
 
 def test_a_finished_run_is_read_bit_for_bit_on_one_device(distilled):
     found = Checkpoints(distilled[0] / 'student' / 'checkpoints')
-    states = [found.restore(program.start(student_on(devices), {})[0])[0] for devices in (8, 1)]
+    states = [found.restore(make_initial_state(student_on(devices), {})[0])[0] for devices in (8, 1)]
     assert [len(state.params['a']['dense1']['kernel'].sharding.device_set) for state in states] == [8, 1]
     jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=0) for state in states])
 
@@ -209,24 +218,24 @@ def test_predictions_on_eight_devices_are_in_order_and_complete():
     networks = {'a': NET, 'b': {**NET, 'copies': 2}}
     paths, read = (Path('a', 'logits'), Path('b', 'logits')), []
     for mesh in (MESHES[1], MESHES[8]):
-        job = job_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh)
-        variables = train.steps.variables(*program.start(job, {}))
-        read.append(job.evaluator.predict(variables, job.splits.arrays['test'], paths))
+        prepared = prepared_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh)
+        variables = all_variables(*make_initial_state(prepared, {}))
+        read.append(prepared.evaluator.predict(variables, prepared.splits.arrays['test'], paths))
     assert [array.shape for array in read[0]] == [(37, 3), (2, 37, 3)]
     assert_close(read[1], read[0])
 
 
-def test_a_pack_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path):
-    def job(number, mesh):
+def test_a_group_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path):
+    def prepared(number, mesh):
         optimizer = {'learning_rate': 0.05 * (1 + number), 'momentum': 0.9}
-        return job_of({'a': {**NET, 'dropout': 0.2}}, {'hard': hard('a')}, mesh, optimizer=optimizer)
+        return prepared_of({'a': {**NET, 'dropout': 0.2}}, {'hard': hard('a')}, mesh, optimizer=optimizer)
 
-    jobs = [job(number, {'data': 2, 'stack': 4}) for number in range(4)]
-    states = program.stack_states(jobs, [program.start(own, {})[0] for own in jobs])
+    prepared_runs = [prepared(number, {'data': 2, 'stack': 4}) for number in range(4)]
+    states = stack_states(prepared_runs, [make_initial_state(own, {})[0] for own in prepared_runs])
     kernel = states.params['a']['dense1']['kernel']
     assert [shard.data.shape for shard in kernel.addressable_shards] == [(1, 144, 64)] * 8
-    tasks = [train.Task(own, tmp_path / str(number), {}) for number, own in enumerate(jobs)]
-    results = train.train_together(tasks, silent, caches=tmp_path)
-    alone = train.train(job(3, MESHES[1]), tmp_path / 'alone', {}, silent)
-    assert results[3]['packed'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
+    runs_to_train = [RunToTrain(own, tmp_path / str(number), {}) for number, own in enumerate(prepared_runs)]
+    results = train_group(runs_to_train, silent, caches=tmp_path)
+    alone = train_run(prepared(3, MESHES[1]), tmp_path / 'alone', {}, silent)
+    assert results[3]['grouped'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
     assert_close(numbers(results[3]), numbers(alone))

@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 
-from kd_jax import initialize
-from kd_jax import recipe as recipes
-from kd_jax import step as steps
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.state import State
+from kd_jax.core.step import make_train_step
+from kd_jax.prepare.parse_recipe import parse_recipe
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -27,12 +28,12 @@ def soft(student, target, **options):
 
 
 def recipe_of(networks, terms, **optimizer):
-    return recipes.parse({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}})
+    return parse_recipe({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5, **optimizer}})
 
 
 def start(recipe, batch=BATCH):
     """State 0 and the frozen variables: large parameters, drawn by the name of their network."""
-    state, frozen = jax.eval_shape(lambda: initialize.init_state(recipe, batch, seed=0))
+    state, frozen = jax.eval_shape(lambda: init_state(recipe, batch, seed=0))
 
     def drawn(name, tree):
         rng = np.random.default_rng(list(name.encode()))
@@ -40,14 +41,14 @@ def start(recipe, batch=BATCH):
 
     params = {name: drawn(name, tree) for name, tree in state.params.items()}
     opt_state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), state.opt_state)
-    state = steps.State(np.int32(0), params, state.collections, opt_state, jax.random.key(0))
+    state = State(np.int32(0), params, state.collections, opt_state, jax.random.key(0))
     return state, {name: drawn(name, tree) for name, tree in frozen.items()}
 
 
 def train(recipe, count=1, batch=BATCH, begin=None):
     """States 0, 1, ..., count and the metrics of the last step."""
     state, frozen = begin or start(recipe, batch)
-    step, states, metrics = jax.jit(steps.make_train_step(recipe, TOTAL)), [state], None
+    step, states, metrics = jax.jit(make_train_step(recipe, TOTAL)), [state], None
     for _ in range(count):
         state, metrics = step(state, recipe.hparams, frozen, batch)
         states.append(state)

@@ -4,19 +4,22 @@ import pathlib
 
 import pytest
 
-from kd_jax import config_file, report, study
-from kd_jax.data import described
+from kd_jax import report
+from kd_jax.config.config_file import config_variants, load_config
+from kd_jax.data import placeholder_sources
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.study import parse_study
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
-VARIANTS = [(path, variant) for path in CONFIGS for variant in config_file.variants(path)]
+VARIANTS = [(path, variant) for path in CONFIGS for variant in config_variants(path)]
 
 
 @pytest.mark.parametrize(('path', 'variant'), VARIANTS, ids=[f'{p.stem}:{v}' for p, v in VARIANTS])
 def test_every_run_of_a_config_can_start(path, variant):
-    config, shown = config_file.load(f'{path}:{variant}')
-    config['runs'] = {name: described.without_data(run) for name, run in config['runs'].items()}
-    planned = study.parse(config, path.name)
-    report.check({**planned.about, 'report': shown}, {run.name for run in planned.runs})
-    jobs = study.jobs(planned)
-    assert set(jobs) == set(config['runs'])
-    assert all(job.total_steps > 0 or job.config['epochs'] == 0 for job in jobs.values())
+    config, shown = load_config(f'{path}:{variant}')
+    config['runs'] = {name: placeholder_sources.without_data(run) for name, run in config['runs'].items()}
+    planned = parse_study(config, path.name)
+    report.check_report({**planned.about, 'report': shown}, {run.name for run in planned.runs})
+    prepared_runs = prepare_study(planned)
+    assert set(prepared_runs) == set(config['runs'])
+    assert all(prepared.total_steps > 0 or prepared.config['epochs'] == 0 for prepared in prepared_runs.values())

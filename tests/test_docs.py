@@ -11,7 +11,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import benchmark_pairs
-from kd_jax import initialize, losses, recipe, step
+from kd_jax import losses
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.step import make_train_step
+from kd_jax.prepare.parse_recipe import parse_recipe
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 PAGE = benchmark_pairs.PAGE.read_text()
@@ -51,16 +55,16 @@ def test_every_loss_and_every_connector_has_a_row():
 
 @pytest.mark.parametrize('method', CONFIGS)
 def test_the_config_of_a_method_is_accepted(method):
-    made = recipe.parse(config_of(CONFIGS[method]))
+    made = parse_recipe(config_of(CONFIGS[method]))
     assert len(made.terms) >= 2
-    assert set(initialize.check(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
+    assert set(check_recipe(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
 
 
 def test_all_methods_train_together_for_two_steps():
     # A memory bank of the page's size is large for a test.
-    made = recipe.parse(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
-    state, frozen = initialize.init_state(made, BATCH, seed=0)
-    before, train_step = state, jax.jit(step.make_train_step(made, 10))
+    made = parse_recipe(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
+    state, frozen = init_state(made, BATCH, seed=0)
+    before, train_step = state, jax.jit(make_train_step(made, 10))
     for _ in range(2):
         state, metrics = train_step(state, made.hparams, frozen, BATCH)
     assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
@@ -88,7 +92,7 @@ def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypa
     assert len(tests) == 2
     for test in tests:
         test()
-    made = recipe.parse(config_of(found['config']))
-    state, frozen = initialize.init_state(made, BATCH, seed=0)
-    _, metrics = jax.jit(step.make_train_step(made, 10))(state, made.hparams, frozen, BATCH)
+    made = parse_recipe(config_of(found['config']))
+    state, frozen = init_state(made, BATCH, seed=0)
+    _, metrics = jax.jit(make_train_step(made, 10))(state, made.hparams, frozen, BATCH)
     assert metrics['sure'][1] == len(BATCH['label'])

@@ -5,13 +5,13 @@ options. Every analysis returns nested dicts of Python numbers, strings and list
 undefined.
 """
 
-from kd_jax.analyses.alignment import cka
-from kd_jax.analyses.bias import class_bias
-from kd_jax.analyses.clustering import confusable_classes
-from kd_jax.analyses.combination import specialists
-from kd_jax.analyses.dark_knowledge import soft_targets
+from kd_jax.analyses.class_bias import class_bias
+from kd_jax.analyses.class_similarity import class_similarity
+from kd_jax.analyses.confusable_classes import confusable_classes
 from kd_jax.analyses.ensembles import ensemble
-from kd_jax.analyses.similarity import class_similarity
+from kd_jax.analyses.representation_similarity import cka
+from kd_jax.analyses.soft_targets import soft_targets
+from kd_jax.analyses.specialists import specialists
 
 __all__ = [
     'cka',

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kd_jax.errors import UserError, suggest
+from kd_jax.config.errors import UserError, suggest
 
 Splits = Mapping[str, np.ndarray]
 

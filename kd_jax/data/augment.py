@@ -1,4 +1,4 @@
-"""Augmentation in JAX, keyed by (seed, epoch, example id), so that any view of any example can be drawn again."""
+"""Augmentation in JAX, keyed by (seed, epoch, example id), so any view of any example can be drawn again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kd_jax.errors import UserError, suggest
-from kd_jax.keys import fold_in_name
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.errors import UserError, suggest
 
 OPTIONS: dict[str, tuple[type, int, str]] = {  # kind, largest value, meaning
     'crop': (int, 1000, 'images are padded with so many zeros on each side and cropped back at random'),
@@ -18,7 +18,7 @@ OPTIONS: dict[str, tuple[type, int, str]] = {  # kind, largest value, meaning
 }
 
 
-def parse(options: Any, where: str) -> dict[str, Any]:
+def parse_augmentations(options: Any, where: str) -> dict[str, Any]:
     """The augmentations of a run's `data.augment` that are on.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kd_jax.data.images import Images
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
+from kd_jax.data.lazy_images import Images
 
 __all__ = ['cifar10', 'cifar100', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 

@@ -1,4 +1,4 @@
-"""Train, validation and test splits of a source, as a run's `data` config describes them."""
+"""Training, validation and test splits of a source, as a run's `data` config describes them."""
 
 import dataclasses
 import inspect
@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kd_jax import lookup
-from kd_jax.data import augment, sources
-from kd_jax.data.images import Images
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.import_by_name import find_by_name
+from kd_jax.data import sources
+from kd_jax.data.augment import parse_augmentations
+from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
-from kd_jax.errors import UserError, suggest
 
 OPTIONS = {
     'source': 'which data',
@@ -47,7 +48,7 @@ class Splits:
     resident: bool = True
 
 
-def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
+def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     """The splits of a run.
 
     The validation split is the last `valid` training examples, the same for every seed. All other options act on the
@@ -57,7 +58,7 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
       UserError: an unknown source, option or class, labels out of range, or nothing left to train on.
     """
     place = f'{where}, data'
-    source = lookup.named(config.get('source', ''), sources, 'data source', place)
+    source = find_by_name(config.get('source', ''), sources, 'data source', place)
     parameters = inspect.signature(source).parameters
     own = list(parameters)
     for key in config:
@@ -77,10 +78,10 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     check_labels(train, loaded.num_classes, f'{place}, training labels')
     check_labels(test, loaded.num_classes, f'{place}, test labels')
     held = config.get('valid', 0)
-    if not 0 <= held < size(train):
-        raise UserError(f'{place}.valid is {held}, but there are {size(train)} training examples.')
-    cut = size(train) - held
-    valid, train = chosen_of(train, slice(cut, None)), chosen_of(train, slice(cut))
+    if not 0 <= held < example_count(train):
+        raise UserError(f'{place}.valid is {held}, but there are {example_count(train)} training examples.')
+    cut = example_count(train) - held
+    valid, train = take_examples(train, slice(cut, None)), take_examples(train, slice(cut))
     train = _replaced(train, area=augmentations.get('resized_crop', 0.0), seed=seed)
     classes, exclude, subset = (
         _classes(config.get(key), loaded.num_classes, f'{place}.{key}') for key in ('classes', 'exclude', 'subset')
@@ -98,7 +99,7 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
     if not len(chosen):
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
     if len(chosen) < cut:
-        train = chosen_of(train, chosen)
+        train = take_examples(train, chosen)
     if config.get('label_noise'):
         train = noisy(train, config['label_noise'], loaded.num_classes, np.random.default_rng([seed, 2]))
     splits = {'train': train, 'test': test}
@@ -115,7 +116,7 @@ def load(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
 
 
 def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
-    options = augment.parse(config.get('augment', {}), f'{place}.augment')
+    options = parse_augmentations(config.get('augment', {}), f'{place}.augment')
     if config.get('jitter') and 'crop' in options:
         raise UserError(f'{place}: jitter and augment.crop are one and the same; set one of them.')
     return {'crop': config['jitter'], **options} if config.get('jitter') else options
@@ -180,15 +181,15 @@ def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
 
 def with_ids(arrays: Arrays) -> Arrays:
     """The arrays and `id`, each example's number."""
-    return {**arrays, 'id': np.arange(size(arrays), dtype=np.int32)}
+    return {**arrays, 'id': np.arange(example_count(arrays), dtype=np.int32)}
 
 
-def size(arrays: Arrays) -> int:
+def example_count(arrays: Arrays) -> int:
     """How many examples there are."""
     return len(arrays['id'] if 'id' in arrays else next(iter(arrays.values())))
 
 
-def chosen_of(arrays: Arrays, chosen: Any) -> Arrays:
+def take_examples(arrays: Arrays, chosen: Any) -> Arrays:
     """Some of the examples; images that are read when they are needed go by their ids."""
     return {name: array if isinstance(array, Images) else array[chosen] for name, array in arrays.items()}
 

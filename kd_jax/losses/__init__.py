@@ -6,8 +6,15 @@ each other takes arrays that lead with the batch, and the term's mask as the key
 
 from kd_jax.losses.adversarial import class_imbalance, deceive, inactivity, judge
 from kd_jax.losses.contrastive import crd, info_nce
-from kd_jax.losses.correlations import dist, kendall, mlld
-from kd_jax.losses.decoupled import dkd
+from kd_jax.losses.decoupled_kd import dkd
+from kd_jax.losses.example_relations import (
+    cka,
+    correlation_congruence,
+    pkt,
+    rkd_angle,
+    rkd_distance,
+    similarity_preserving,
+)
 from kd_jax.losses.features import (
     activation_boundaries,
     attention_transfer,
@@ -18,19 +25,13 @@ from kd_jax.losses.features import (
     ofd,
     vid,
 )
-from kd_jax.losses.layers import fsp, ickd, kdsvd
+from kd_jax.losses.layer_relations import fsp, ickd, kdsvd
 from kd_jax.losses.logits import cross_entropy, hard_kd, kd, mse, teacher_free
-from kd_jax.losses.peers import class_wise, codistillation, kdcl, progressive
-from kd_jax.losses.relations import (
-    cka,
-    correlation_congruence,
-    pkt,
-    rkd_angle,
-    rkd_distance,
-    similarity_preserving,
-)
-from kd_jax.losses.teachers import confident_kd, gated_kd
-from kd_jax.losses.top_k import kd_top_k
+from kd_jax.losses.mutual_learning import codistillation, kdcl
+from kd_jax.losses.prediction_relations import dist, kendall, mlld
+from kd_jax.losses.self_distillation import class_wise, progressive
+from kd_jax.losses.several_teachers import confident_kd, gated_kd
+from kd_jax.losses.top_k_kd import kd_top_k
 
 __all__ = [
     'activation_boundaries', 'attention_transfer', 'cka', 'class_imbalance', 'class_wise', 'codistillation',

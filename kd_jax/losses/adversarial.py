@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from kd_jax.losses.arrays import Mask, check_batch, valid, wide
+from kd_jax.arrays.numerics import wide
+from kd_jax.losses.masks import Mask, valid
+from kd_jax.losses.shape_checks import check_batch
 
 
 def judge(student: jax.Array, target: jax.Array) -> jax.Array:

@@ -5,9 +5,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.errors import UserError
-from kd_jax.hyperparameters import Positive
-from kd_jax.losses.arrays import Mask, check_alike, check_batch, product, rows, unit, valid, wide
+from kd_jax.arrays.numerics import product, unit, wide
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Positive
+from kd_jax.losses.masks import Mask, rows, valid
+from kd_jax.losses.shape_checks import check_alike, check_batch
 
 
 def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where: Mask = None) -> jax.Array:

@@ -10,20 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.hyperparameters import NonNegative
-from kd_jax.losses.arrays import (
-    Mask,
-    channels,
-    check_alike,
-    check_maps,
-    check_space,
-    norm,
-    product,
-    scaled,
-    unit,
-    valid,
-    wide,
-)
+from kd_jax.arrays.numerics import channels, norm, product, scaled, unit, wide
+from kd_jax.config.hyperparameters import NonNegative
+from kd_jax.losses.masks import Mask, valid
+from kd_jax.losses.shape_checks import check_alike, check_maps, check_space
 
 Form = Literal['code', 'paper']
 

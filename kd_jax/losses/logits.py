@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.errors import UserError
-from kd_jax.hyperparameters import Fraction, Positive
-from kd_jax.losses.arrays import check_alike, check_classes, standardised, wide
+from kd_jax.arrays.numerics import standardised, wide
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Fraction, Positive
+from kd_jax.losses.shape_checks import check_alike, check_classes
 
 Average = Literal['probabilities', 'logits', 'losses']
 

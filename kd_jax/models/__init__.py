@@ -6,6 +6,7 @@ their names of there: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is 
 
 import functools
 
+from kd_jax.models.adversarial_examples import PGD as pgd
 from kd_jax.models.cnn import CNN as cnn
 from kd_jax.models.connectors import Classifier as classifier
 from kd_jax.models.connectors import Connector as connector
@@ -18,18 +19,17 @@ from kd_jax.models.connectors import Paraphraser as paraphraser
 from kd_jax.models.connectors import Projector as projector
 from kd_jax.models.connectors import Translator as translator
 from kd_jax.models.connectors import Variational as variational
-from kd_jax.models.embeddings import Embedding as embedding
-from kd_jax.models.embeddings import MemoryBank as memory_bank
-from kd_jax.models.embeddings import Recall as recall
+from kd_jax.models.discriminator import Discriminator as discriminator
+from kd_jax.models.example_memory import Embedding as embedding
+from kd_jax.models.example_memory import MemoryBank as memory_bank
+from kd_jax.models.example_memory import Recall as recall
 from kd_jax.models.generator import Generator as generator
+from kd_jax.models.learned_temperature import Temperature as temperature
 from kd_jax.models.mlp import MLP as mlp
-from kd_jax.models.opponents import PGD as pgd
-from kd_jax.models.opponents import Discriminator as discriminator
-from kd_jax.models.opponents import Temperature as temperature
 from kd_jax.models.pointnet import PointNet as pointnet
 from kd_jax.models.pointnet import StrokePoints as stroke_points
 from kd_jax.models.resnet import cifar_resnet, resnet
-from kd_jax.models.top_k import TopK as top_k
+from kd_jax.models.top_k_targets import TopK as top_k
 from kd_jax.models.vgg import VGG as vgg
 from kd_jax.models.wide_resnet import WideResNet as wide_resnet
 

@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kd_jax.hyperparameters import Fraction
-from kd_jax.losses.arrays import max_pooled
+from kd_jax.arrays.numerics import max_pooled
+from kd_jax.config.hyperparameters import Fraction
 
 
 class CNN(nn.Module):

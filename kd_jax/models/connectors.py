@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 from kd_jax.models.layers import batch_norm, conv, pooled
 
 Activations = dict[str, jax.Array]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from kd_jax.hyperparameters import Fraction, NonNegative
+from kd_jax.config.hyperparameters import Fraction, NonNegative
 
 
 class MLP(nn.Module):

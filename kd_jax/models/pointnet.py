@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kd_jax.errors import UserError
-from kd_jax.hyperparameters import Fraction
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Fraction
 
 
 class StrokePoints(nn.Module):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 LARGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 from kd_jax.models.layers import batch_norm, conv, pooled, with_channels
 
 CONVOLUTIONS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

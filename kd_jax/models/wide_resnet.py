@@ -5,8 +5,8 @@ import re
 import flax.linen as nn
 import jax
 
-from kd_jax.errors import UserError
-from kd_jax.hyperparameters import Fraction
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Fraction
 from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 

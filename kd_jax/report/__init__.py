@@ -22,10 +22,11 @@ The report section of a study, all of it optional:
 The paper's numbers are in the unit of the value path: an accuracy of 58.9% is 0.589.
 """
 
-from kd_jax.report.check import check
-from kd_jax.report.claims import claims
-from kd_jax.report.page import build
-from kd_jax.report.results import load
-from kd_jax.report.tables import print_tables, tables
+from kd_jax.report.build import build_report
+from kd_jax.report.check_report import check_report
+from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.result_files import load_results
+from kd_jax.report.tables import study_tables
+from kd_jax.report.terminal_tables import print_tables
 
-__all__ = ['build', 'check', 'claims', 'load', 'print_tables', 'tables']
+__all__ = ['build_report', 'check_report', 'load_results', 'print_tables', 'study_claims', 'study_tables']

@@ -11,11 +11,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from kd_jax.report import format, style
-from kd_jax.report.curves import curves, default_curves
-from kd_jax.report.panels import matrices, soft_targets
-from kd_jax.report.results import Measure, Results, lookup, measure, missing, number, reference, select
-from kd_jax.report.style import INK, MUTED, PALETTE, Drawn
+from kd_jax.report import figure_style, number_format
+from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
+from kd_jax.report.learning_curves import default_curves, draw_curves
+from kd_jax.report.matrix_figures import matrices, soft_targets
+from kd_jax.report.result_files import (
+    Measure,
+    Results,
+    matching_runs,
+    measure_over_seeds,
+    number,
+    split_reference,
+    value_at_path,
+    why_missing,
+)
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
 
@@ -47,18 +56,18 @@ def draw(study: dict[str, Any], results: Results, out_dir: Path) -> list[Picture
 def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> Picture:
     kinds: dict[str, Callable[[dict[str, Any], Results], Drawn]] = {
         'lines': lines,
-        'curves': curves,
+        'curves': draw_curves,
         'bars': bars,
         'scatter': scatter,
         'matrices': matrices,
         'soft_targets': soft_targets,
     }
     title, caption = entry.get('title', name.replace('_', ' ')), entry.get('caption', '')
-    with matplotlib.rc_context(style.RC):
+    with matplotlib.rc_context(figure_style.RC):
         figure, note = kinds[entry['kind']](entry, results)
         path = out_dir / f'{name}.png' if figure else None
         if figure and path:
-            figure.savefig(path, dpi=style.DPI, metadata={'Software': None})
+            figure.savefig(path, dpi=figure_style.DPI, metadata={'Software': None})
     return Picture(name, entry['kind'], title, caption, path, note)
 
 
@@ -67,8 +76,8 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
     groups, gaps = _groups(entry, results)
     if not groups:
         return None, gaps
-    figure, axes = style.canvas()
-    kind, log_x, log_y = format.kind_of(entry['y']), bool(entry.get('log_x')), bool(entry.get('log_y'))
+    figure, axes = figure_style.canvas()
+    kind, log_x, log_y = number_format.kind_of(entry['y']), bool(entry.get('log_x')), bool(entry.get('log_y'))
     ends, reach = [], []
     for (name, points), colour in zip(groups.items(), _colours(len(groups)), strict=True):
         x, y, sd = (np.array(column) for column in zip(*sorted(points), strict=True))
@@ -81,10 +90,10 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
         ends.append((found.mean, label, MUTED))
         reach.append(found.mean)
     places = [x for points in groups.values() for x, _, _ in points]
-    style.ticks_at(axes, places, log_x and min(places) > 0)
+    figure_style.ticks_at(axes, places, log_x and min(places) > 0)
     log_y = log_y and min(reach) > 0
-    style.value_axis(axes, 'y', kind, reach, log_y)
-    style.label_ends(axes, [end for end in ends if end[1]])
+    figure_style.value_axis(axes, 'y', kind, reach, log_y)
+    figure_style.label_ends(axes, [end for end in ends if end[1]])
     axes.set_xlabel(entry.get('xlabel', _last(entry['x'])))
     axes.set_ylabel(entry.get('ylabel', _last(entry['y'])))
     return figure, f'{gaps} {unknown}'.strip()
@@ -92,14 +101,14 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
 
 def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Point]], str]:
     """Points by the label of their group, groups in the order of their value; and which runs have none."""
-    runs = select(results, entry['runs'])
+    runs = matching_runs(results, entry['runs'])
     found: dict[Any, list[Point]] = {}
     gaps = [] if runs else [f'no run matching {entry["runs"]} has been run yet.']
     for run in runs:
         any_seed = next(iter(results[run].values()))
-        x, y = number(any_seed, entry['x']), measure(results, run, entry['y'])
+        x, y = number(any_seed, entry['x']), measure_over_seeds(results, run, entry['y'])
         if x is None or y is None:
-            gaps.append(missing(results, run, entry['x'] if x is None else entry['y']))
+            gaps.append(why_missing(results, run, entry['x'] if x is None else entry['y']))
             continue
         found.setdefault(_group(any_seed, entry.get('by')), []).append((x, y.mean, y.sd or 0.0))
     label = entry.get('by_label', f'{_last(entry.get("by", ""))} {{}}')
@@ -110,16 +119,16 @@ def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Poi
 
 def _measures(values: dict[str, str], results: Results) -> tuple[dict[str, Measure], str]:
     """What each 'run:path' measured, by label; and which measured nothing."""
-    found = {label: measure(results, *reference(text)) for label, text in values.items()}
-    gaps = [missing(results, *reference(values[label])) for label, value in found.items() if value is None]
+    found = {label: measure_over_seeds(results, *split_reference(text)) for label, text in values.items()}
+    gaps = [why_missing(results, *split_reference(values[label])) for label, value in found.items() if value is None]
     return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
 
 
 def _group(result: dict[str, Any], by: str | None) -> Any:
     try:
-        value = lookup(result, by) if by else ''
+        value = value_at_path(result, by) if by else ''
     except KeyError:
-        return format.DASH
+        return number_format.DASH
     return value if isinstance(value, int | float | str) else str(value)
 
 
@@ -134,7 +143,7 @@ def _last(path: str) -> str:
 def _colours(count: int) -> list[str]:
     if count <= len(PALETTE):
         return list(PALETTE[:count])
-    return [to_hex(colour) for colour in matplotlib.colormaps[style.MAPS](np.linspace(0, 0.9, count))]
+    return [to_hex(colour) for colour in matplotlib.colormaps[figure_style.MAPS](np.linspace(0, 0.9, count))]
 
 
 def bars(entry: dict[str, Any], results: Results) -> Drawn:
@@ -142,10 +151,10 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     measures, gaps = _measures(entry['values'], results)
     if not measures:
         return None, gaps
-    kind = format.kind_of(next(iter(entry['values'].values())))
+    kind = number_format.kind_of(next(iter(entry['values'].values())))
     means = [m.mean for m in measures.values()]
     sds = [m.sd or 0.0 for m in measures.values()]
-    figure, axes = style.canvas(height=0.9 + 0.42 * len(measures))
+    figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(measures))
     places = np.arange(len(measures))[::-1]
     dots = kind == 'fraction' and min(means) > 0.5
     spread = sds if any(sds) else None
@@ -160,9 +169,9 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     axes.spines['left'].set_visible(False)
     low, high = (min(m - s for m, s in zip(means, sds, strict=True)), max(np.add(means, sds)))
     _room(axes, low if dots else min(low, 0.0), high if dots else max(high, 0.0))
-    style.value_axis(axes, 'x', kind, axes.get_xlim())
+    figure_style.value_axis(axes, 'x', kind, axes.get_xlim())
     for place, value, sd in zip(places, measures.values(), sds, strict=True):
-        text, end = format.unit(format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
+        text, end = number_format.unit(number_format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
         axes.annotate(text, end, (6, 0), textcoords='offset points', va='center', fontsize=9.5)
     default = _last(next(iter(entry['values'].values())))
     axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars lie on their side
@@ -175,8 +184,8 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
     if not measures:
         return None, gaps
     costs = {label: entry['x'][label] for label in measures}
-    kind = format.kind_of(next(iter(entry['values'].values())))
-    figure, axes = style.canvas(height=1.25 * style.HEIGHT)
+    kind = number_format.kind_of(next(iter(entry['values'].values())))
+    figure, axes = figure_style.canvas(height=1.25 * figure_style.HEIGHT)
     of = entry.get('groups') or {}
     groups = list(dict.fromkeys(of.get(label, '') for label in measures))
     for group, colour in zip(groups, _colours(len(groups)), strict=True):
@@ -187,10 +196,10 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
         )
     front = [label for label in sorted(costs, key=lambda label: costs[label]) if _unbeaten(label, costs, measures)]
     axes.plot([costs[n] for n in front], [measures[n].mean for n in front], color=MUTED, linewidth=0.8, zorder=1)
-    style.value_axis(axes, 'x', 'number', list(costs.values()), bool(entry.get('log_x')))
-    style.value_axis(axes, 'y', kind, [found.mean for found in measures.values()])
+    figure_style.value_axis(axes, 'x', 'number', list(costs.values()), bool(entry.get('log_x')))
+    figure_style.value_axis(axes, 'y', kind, [found.mean for found in measures.values()])
     named = dict.fromkeys([*front, *entry.get('named', ())])
-    style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])
+    figure_style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])
     if len(groups) > 1:
         close = {'handletextpad': 0.0, 'columnspacing': 0.8}
         axes.legend(loc='lower left', bbox_to_anchor=(-0.04, 1.0), ncols=4, frameon=False, fontsize=9, **close)

@@ -1,26 +1,21 @@
-"""Tables of a study: each of our numbers, the paper's beside it, and the difference, as plain data."""
+"""Tables of a study: our numbers, the paper's, and the difference, as plain data."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from kd_jax.report import format
-from kd_jax.report.claims import claims
-from kd_jax.report.results import Measure, Results, evaluation, measure, missing
+from kd_jax.report import number_format
+from kd_jax.report.result_files import Measure, Results, judged_split, measure_over_seeds, why_missing
 
 NOT_RUN = 'not run yet'
-LABEL = 24  # characters a row's label may be squeezed to in a terminal
+
+
 METRICS = ('errors', 'accuracy', 'nll', 'ece', 'agreement', 'kl')
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
     heading: str
-    kind: format.Kind
+    kind: number_format.Kind
     paper: bool  # whether any row has a number of the paper's here
 
 
@@ -30,28 +25,28 @@ class Cell:
 
     measure: Measure | None
     paper: float | None
-    kind: format.Kind
+    kind: number_format.Kind
     seeds: int  # of the row, so that a cell measured on fewer can say so
     digits: int | None = None  # after the point, where the column has settled on a number
 
     @property
     def ours(self) -> str:
-        text = format.measured(self.measure, self.kind, self.digits)
+        text = number_format.measured(self.measure, self.kind, self.digits)
         fewer = self.measure is not None and self.measure.n < self.seeds
-        return f'{text} ({format.seeds(self.measure.n)})' if fewer and self.measure else text
+        return f'{text} ({number_format.seeds(self.measure.n)})' if fewer and self.measure else text
 
     @property
     def quoted(self) -> str:
-        return format.quoted(self.paper, self.kind)
+        return number_format.quoted(self.paper, self.kind)
 
     @property
     def difference(self) -> str:
         if self.measure is None or self.paper is None:
-            return format.DASH
+            return number_format.DASH
         digits = self.digits
         if digits is None:
-            digits = format.decimals(self.measure.mean, self.kind, self.measure.n)
-        return format.signed(self.measure.mean - self.paper, self.kind, digits)
+            digits = number_format.decimals(self.measure.mean, self.kind, self.measure.n)
+        return number_format.signed(self.measure.mean - self.paper, self.kind, digits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Table:
     notes: tuple[str, ...]
 
 
-def tables(study: dict[str, Any], results: Results) -> list[Table]:
+def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
     """The tables of the study's report section, or without any, one of every run's last metrics."""
     described = (study.get('report') or {}).get('tables') or _every_run(results)
     return [_table(name, table, results) for name, table in described.items()]
@@ -82,7 +77,7 @@ def _every_run(results: Results) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     seen: set[str] = set()
     for run, seeds in results.items():
-        split, networks = evaluation(next(iter(seeds.values())))
+        split, networks = judged_split(next(iter(seeds.values())))
         for network, metrics in networks.items():
             paths = {metric: f'last.{split}.{network}.{metric}' for metric in METRICS if metric in metrics}
             seen.update(paths)
@@ -99,7 +94,7 @@ def _table(name: str, table: dict[str, Any], results: Results) -> Table:
     columns = tuple(
         Column(
             heading,
-            format.kind_of(path),
+            number_format.kind_of(path),
             any((row.get('paper') or {}).get(heading) is not None for row in table['rows'].values()),
         )
         for heading, path in table['columns'].items()
@@ -115,9 +110,9 @@ def _row(key: str, row: dict[str, Any], columns: dict[str, str], results: Result
     cells = []
     for heading, default in columns.items():
         path = (row.get('columns') or {}).get(heading, default)
-        found = measure(results, run, path) if path else None
+        found = measure_over_seeds(results, run, path) if path else None
         paper = (row.get('paper') or {}).get(heading)
-        cells.append(Cell(found, paper, format.kind_of(default), seeds))
+        cells.append(Cell(found, paper, number_format.kind_of(default), seeds))
     return Row(row.get('label', key), run, seeds, tuple(cells))
 
 
@@ -126,7 +121,7 @@ def _aligned(rows: list[Row]) -> tuple[Row, ...]:
     columns = []
     for cells in zip(*(row.cells for row in rows), strict=True):
         means = [cell.measure.mean for cell in cells if cell.measure and cell.kind == 'number']
-        digits = max((format.decimals(mean, 'number') for mean in means), default=None)
+        digits = max((number_format.decimals(mean, 'number') for mean in means), default=None)
         if digits is not None and max(map(abs, means)) >= 0.001:
             digits = min(digits, 4)
         columns.append([dataclasses.replace(cell, digits=digits) for cell in cells])
@@ -140,17 +135,17 @@ def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tu
     ran = [(row, entry) for row, entry in zip(rows, table['rows'].values(), strict=True) if row.seeds]
     for i, (heading, default) in enumerate(table['columns'].items()):
         empty = [(row, (entry.get('columns') or {}).get(heading)) for row, entry in ran if not row.cells[i].measure]
-        notes += [f'{heading}: {missing(results, row.run, own)}' for row, own in empty if own]
+        notes += [f'{heading}: {why_missing(results, row.run, own)}' for row, own in empty if own]
         if empty and len(empty) == len(ran) and not any(own for _, own in empty):
-            notes.append(f'{heading}: {missing(results, empty[0][0].run, default)}')
+            notes.append(f'{heading}: {why_missing(results, empty[0][0].run, default)}')
     return tuple(notes)
 
 
-def grid(table: Table) -> tuple[list[str], list[list[str]]]:
+def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """The table as strings: its headings and its rows. A column with a paper's numbers becomes three."""
     headings = ['']
     for column in table.columns:
-        headings.append(format.heading(column.heading, column.kind))
+        headings.append(number_format.heading(column.heading, column.kind))
         headings += ['paper', 'difference'] if column.paper else []
     rows = []
     for row in table.rows:
@@ -158,11 +153,11 @@ def grid(table: Table) -> tuple[list[str], list[list[str]]]:
         for i, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             line.append(NOT_RUN if not row.seeds and i == 0 else cell.ours)
             line += [cell.quoted, cell.difference] if column.paper else []
-        rows.append([*line, str(row.seeds) if row.seeds else format.DASH])
+        rows.append([*line, str(row.seeds) if row.seeds else number_format.DASH])
     return [*headings, 'seeds'], rows
 
 
-def legend(shown: list[Table]) -> str:
+def table_legend(shown: list[Table]) -> str:
     """How to read the numbers of the tables."""
     measures = [cell.measure for table in shown for row in table.rows for cell in row.cells if cell.measure]
     words = []
@@ -173,45 +168,3 @@ def legend(shown: list[Table]) -> str:
     if any(column.paper for table in shown for column in table.columns):
         words.append('The difference is ours minus the paper’s, for percentages in points.')
     return ' '.join(words)
-
-
-def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
-    """Prints the tables of which some run is finished, and the claims, the paper's numbers in a colour of their own."""
-    console = console or Console()
-    shown = [table for table in tables(study, results) if any(row.seeds for row in table.rows)]
-    for table in shown:
-        console.print(Text(table.title, 'bold'))
-        for part in fitting(table, console.width):
-            console.print(_terminal(part))
-        for note in table.notes:
-            console.print(Text(note, 'yellow'))
-    console.print(Text(legend(shown), 'dim'))
-    for claim in claims(study, results):
-        console.print()
-        console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))
-
-
-def fitting(table: Table, width: int) -> list[Table]:
-    """The table, its columns dealt out to several below each other where they exceed `width` characters."""
-    headings, rows = grid(table)
-    widths = [max(map(len, cells)) + 2 for cells in zip(headings, *rows, strict=True)]
-    if min(widths[0], LABEL) + sum(widths[1:]) <= width or len(table.columns) == 1:
-        return [table]
-    half = -(-len(table.columns) // 2)
-    parts = []
-    for part in (slice(half), slice(half, None)):
-        cut = tuple(dataclasses.replace(row, cells=row.cells[part]) for row in table.rows)
-        parts += fitting(dataclasses.replace(table, columns=table.columns[part], rows=cut), width)
-    return parts
-
-
-def _terminal(table: Table) -> RichTable:
-    headings, rows = grid(table)
-    shown = RichTable(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
-    for i, heading in enumerate(headings):
-        style = {'paper': 'cyan', 'difference': 'dim', 'seeds': 'dim'}.get(heading, '') if i else ''
-        justify: Literal['left', 'right'] = 'right' if i else 'left'
-        shown.add_column(Text(heading), justify=justify, style=style, header_style=style, no_wrap=i > 0)
-    for row in rows:
-        shown.add_row(*(Text(cell, 'dim' if cell in (NOT_RUN, format.DASH) else '') for cell in row))
-    return shown

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kd_jax.analyses import ensemble
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 
 
 def test_two_members_by_hand():

@@ -5,7 +5,7 @@ import pytest
 
 from kd_jax import analyses
 from kd_jax.analyses.predictions import log_softmax, nll
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 
 LOGITS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 1.0]])
 LABELS = np.array([0, 2])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from kd_jax.data import augment, pipeline
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
+from kd_jax.data import augment
+from kd_jax.data.augment import parse_augmentations
+from kd_jax.data.batches import evaluation_view, training_view
 
 crop = jax.jit(augment.crop, static_argnames='padding')
 flip = jax.jit(augment.flip)
@@ -115,7 +117,7 @@ BATCH = {
     'label': np.arange(40),
     'id': np.arange(100, 140, dtype=np.int32),
 }
-view = jax.jit(functools.partial(pipeline.view, options={'crop': 2, 'flip': True}, num_classes=40))
+view = jax.jit(functools.partial(training_view, options={'crop': 2, 'flip': True}, num_classes=40))
 
 
 def seen(rows, seed=0, epoch=0):
@@ -142,7 +144,7 @@ def test_another_seed_or_epoch_gives_other_views():
 
 
 def test_an_example_keeps_its_share_of_a_mixture_wherever_it_stands_in_the_batch():
-    draw = jax.jit(functools.partial(pipeline.view, options={'mixup': 1.0, 'cutmix': 1.0}, num_classes=40))
+    draw = jax.jit(functools.partial(training_view, options={'mixup': 1.0, 'cutmix': 1.0}, num_classes=40))
     shares = []
     for rows in (np.arange(40), np.random.default_rng(1).permutation(40)):
         batch = {name: a[rows] for name, a in BATCH.items()}
@@ -157,8 +159,8 @@ def test_half_of_the_images_that_a_crop_moved_right_are_flipped():
     batch['image'][:, 1, 1] = 1.0
     batch['label'][::2] = 1
     options = {'crop': 1, 'flip': True}
-    out = np.asarray(pipeline.view(batch, jax.random.key(0), 0, options, 2)['image'])
-    alone = np.asarray(pipeline.view(batch, jax.random.key(0), 0, {'crop': 1}, 2)['image'])
+    out = np.asarray(training_view(batch, jax.random.key(0), 0, options, 2)['image'])
+    alone = np.asarray(training_view(batch, jax.random.key(0), 0, {'crop': 1}, 2)['image'])
     right = alone[:, :, 2].any(axis=1)
     assert 1200 < right.sum() < 1467
     flipped = out[right][:, :, 0].any(axis=1)
@@ -182,16 +184,16 @@ def test_half_of_the_images_that_a_crop_moved_right_are_flipped():
 )
 def test_wrong_augmentations_are_refused(options, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        augment.parse(options, 'c')
+        parse_augmentations(options, 'c')
 
 
 def test_augmentations_that_are_off_are_left_out():
-    assert augment.parse({'crop': 0, 'flip': False, 'mixup': 0.2, 'cutmix': 0.0}, 'c') == {'mixup': 0.2}
+    assert parse_augmentations({'crop': 0, 'flip': False, 'mixup': 0.2, 'cutmix': 0.0}, 'c') == {'mixup': 0.2}
 
 
 def test_images_are_seen_between_0_and_1_and_in_place_without_augmentation():
-    plain = pipeline.view(BATCH, jax.random.key(0), 0, {}, 40)
+    plain = training_view(BATCH, jax.random.key(0), 0, {}, 40)
     np.testing.assert_allclose(plain['image'], BATCH['image'] / 255, rtol=1e-6)
     np.testing.assert_array_equal(plain['label'], BATCH['label'])
     floats = {**BATCH, 'image': np.full((2, 3, 3), 7.0, np.float32)}
-    np.testing.assert_array_equal(pipeline.plain_view(floats)['image'], floats['image'])
+    np.testing.assert_array_equal(evaluation_view(floats)['image'], floats['image'])

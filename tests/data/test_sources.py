@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.data import sources
-from kd_jax.errors import UserError
 
 
 def idx(array):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.data import splits
-from kd_jax.errors import UserError
+from kd_jax.data.splits import load_splits
 
 
 def write(path, labels, test_labels=(0, 1, 2, 3)):
@@ -30,7 +31,7 @@ def assert_whole(arrays):
 
 
 def test_validation_is_the_end_of_training_for_every_seed(config):
-    loaded = [splits.load({**config, 'valid': 30, 'examples': 50}, seed).arrays for seed in (0, 1)]
+    loaded = [load_splits({**config, 'valid': 30, 'examples': 50}, seed).arrays for seed in (0, 1)]
     for arrays in loaded:
         np.testing.assert_array_equal(arrays['valid']['id'], np.arange(70, 100))
         assert not set(arrays['train']['id']) & set(arrays['valid']['id'])
@@ -38,12 +39,12 @@ def test_validation_is_the_end_of_training_for_every_seed(config):
         assert_whole(arrays['train'])
         assert_whole(arrays['valid'])
     assert set(loaded[0]['train']['id']) != set(loaded[1]['train']['id'])
-    again = splits.load({**config, 'valid': 30, 'examples': 50}, 1).arrays
+    again = load_splits({**config, 'valid': 30, 'examples': 50}, 1).arrays
     np.testing.assert_array_equal(loaded[1]['train']['id'], again['train']['id'])
 
 
 def test_everything_is_kept_by_default(config):
-    arrays = splits.load(config, 0).arrays
+    arrays = load_splits(config, 0).arrays
     assert set(arrays) == {'train', 'test'}
     np.testing.assert_array_equal(arrays['train']['id'], np.arange(100))
 
@@ -58,7 +59,7 @@ def test_everything_is_kept_by_default(config):
     ],
 )
 def test_classes_are_left_out_of_training_alone(config, options, left):
-    arrays = splits.load({**config, 'valid': 30, **options}, 0).arrays
+    arrays = load_splits({**config, 'valid': 30, **options}, 0).arrays
     assert set(arrays['train']['label']) == left
     assert set(arrays['valid']['label']) == set(arrays['test']['label']) == {0, 1, 2, 3}
     assert_whole(arrays['train'])
@@ -71,7 +72,7 @@ def test_a_specialist_has_its_classes_by_position_and_a_dustbin():
 
 
 def test_a_subset_relabels_every_split_and_says_how_it_is_oversampled(config):
-    loaded = splits.load({**config, 'valid': 30, 'subset': (3, 1)}, 0)
+    loaded = load_splits({**config, 'valid': 30, 'subset': (3, 1)}, 0)
     assert (loaded.num_classes, loaded.subset) == (3, (3, 1))
     for split in ('train', 'valid', 'test'):
         arrays = loaded.arrays[split]
@@ -81,15 +82,15 @@ def test_a_subset_relabels_every_split_and_says_how_it_is_oversampled(config):
 
 def test_oversampling_is_the_factor_by_which_bayes_corrects_the_dustbin(config):
     # One class has 20 of 100. Trained on half and half, a posterior of 1/2 means 20 : 80 on all data.
-    ratio = splits.load({**config, 'subset': (1,)}, 0).oversampling
+    ratio = load_splits({**config, 'subset': (1,)}, 0).oversampling
     odds = 1.0 / ratio
     assert odds == pytest.approx(20 / 80)
 
 
 def test_a_subset_of_more_than_half_is_not_oversampled(config):
     # All of the others, 40, are drawn beside its 60: the data as it is.
-    assert splits.load({**config, 'subset': (1, 2, 3)}, 0).oversampling == 1.0
-    assert splits.load(config, 0).oversampling == 1.0
+    assert load_splits({**config, 'subset': (1, 2, 3)}, 0).oversampling == 1.0
+    assert load_splits(config, 0).oversampling == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,25 +112,25 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
 )
 def test_a_wrong_description_is_refused(config, options, message):
     with pytest.raises(UserError, match=message):
-        splits.load({**config, **options}, 0, 'c')
+        load_splits({**config, **options}, 0, 'c')
 
 
 def test_a_negative_label_is_refused(tmp_path):
     config = write(tmp_path / 'bad.npz', [0, 1, 1], test_labels=[2, -1])
     with pytest.raises(UserError, match=r'test labels: -1 \(example 1, 1 in all\) is not in \[0, 4\)'):
-        splits.load(config, 0)
+        load_splits(config, 0)
 
 
 def test_a_source_is_told_what_it_needs():
     with pytest.raises(UserError, match="c, data: source 'npz' needs path, num_classes"):
-        splits.load({'source': 'npz'}, 0, 'c')
+        load_splits({'source': 'npz'}, 0, 'c')
 
 
 def test_jitter_is_the_crop_of_padded_images():
     config = {'source': 'mnist'}
-    assert splits.load({**config, 'jitter': 2}, 0).augment == splits.load({**config, 'augment': {'crop': 2}}, 0).augment
-    assert splits.load({**config, 'jitter': 2, 'augment': {'flip': True}}, 0).augment == {'crop': 2, 'flip': True}
-    assert splits.load({**config, 'jitter': 0}, 0).augment == {}
+    assert load_splits({**config, 'jitter': 2}, 0).augment == load_splits({**config, 'augment': {'crop': 2}}, 0).augment
+    assert load_splits({**config, 'jitter': 2, 'augment': {'flip': True}}, 0).augment == {'crop': 2, 'flip': True}
+    assert load_splits({**config, 'jitter': 0}, 0).augment == {}
 
 
 def test_noisy_labels_are_uniform_over_classes_in_their_share_and_leave_the_rest_alone():
@@ -142,7 +143,7 @@ def test_noisy_labels_are_uniform_over_classes_in_their_share_and_leave_the_rest
 
 
 def test_only_training_labels_are_noisy():
-    clean, noisy = (splits.load({'source': 'mnist', 'valid': 100, 'label_noise': share}, 0) for share in (0.0, 0.5))
+    clean, noisy = (load_splits({'source': 'mnist', 'valid': 100, 'label_noise': share}, 0) for share in (0.0, 0.5))
     for split in ('valid', 'test'):
         np.testing.assert_array_equal(clean.arrays[split]['label'], noisy.arrays[split]['label'])
     assert np.mean(clean.arrays['train']['label'] != noisy.arrays['train']['label']) > 0.4

@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kd_jax import losses, recipe, step
-from kd_jax.errors import UserError
+from kd_jax import losses
+from kd_jax.config.errors import UserError
+from kd_jax.core.term_values import loss_values, numbers_now
+from kd_jax.prepare.parse_recipe import parse_recipe
 
 BATCH = 6
 SHAPES = {
@@ -256,8 +258,8 @@ def test_stacked_copies_learn_what_each_would_alone(name):
     for i, kind in enumerate(CASES[name].kinds):
         source = 'batch' if kind == 'labels' else 'student'
         context[source][f'a{i}'] = copies[0][i] if kind == 'labels' else np.stack([args[i] for args in copies])
-    now = step.numbers_now(term, context, made.hparams['terms']['term'], 0.0)
-    stacked = jax.jit(lambda context, now: step.values(term, made, context, now))(context, now)
+    now = numbers_now(term, context, made.hparams['terms']['term'], 0.0)
+    stacked = jax.jit(lambda context, now: loss_values(term, made, context, now))(context, now)
     for alone, args in zip(stacked, copies, strict=True):
         args = [copies[0][i] if kind == 'labels' else args[i] for i, kind in enumerate(CASES[name].kinds)]
         np.testing.assert_allclose(alone, values(name, *args), rtol=1e-4, atol=1e-6)
@@ -274,7 +276,7 @@ def term_of(name):
         'terms': {'term': {'loss': name.split()[0], **paths, **CASES[name].options}},
         'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
     }
-    made = recipe.parse(config)
+    made = parse_recipe(config)
     return made.terms[0], made
 
 

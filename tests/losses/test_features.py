@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kd_jax import losses
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 
 
 def random(*shape, seed=0):

@@ -7,7 +7,7 @@ from jax.test_util import check_grads
 from scipy.special import entr, log_softmax, softmax
 
 from kd_jax import losses
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 
 kd = jax.jit(losses.kd, static_argnames='average')
 grad_of_kd = jax.jit(jax.value_and_grad(losses.kd))

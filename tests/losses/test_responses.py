@@ -8,8 +8,8 @@ from scipy.special import expit, log_softmax, softmax
 from scipy.stats import kendalltau, pearsonr
 
 from kd_jax import losses
-from kd_jax.errors import UserError
-from kd_jax.losses.arrays import standardised
+from kd_jax.arrays.numerics import standardised
+from kd_jax.config.errors import UserError
 
 
 def random(*shape, seed=0):

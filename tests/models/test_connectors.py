@@ -3,8 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kd_jax import initialize, models, recipe, step
-from kd_jax.errors import UserError
+from kd_jax import models
+from kd_jax.config.errors import UserError
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.step import make_train_step
+from kd_jax.prepare.parse_recipe import parse_recipe
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -163,9 +166,9 @@ def test_a_hint_trains_the_connector_and_the_student_below_it_and_nothing_else()
         'terms': {'hint': {'loss': 'mse', 'student': 'hint.features', 'target': 'teacher.hidden1'}},
         'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
     }
-    parsed, batch = recipe.parse(config), {'image': VECTOR}
-    before, frozen = initialize.init_state(parsed, batch, seed=0)
-    after, _ = jax.jit(step.make_train_step(parsed, 1))(before, parsed.hparams, frozen, batch)
+    parsed, batch = parse_recipe(config), {'image': VECTOR}
+    before, frozen = init_state(parsed, batch, seed=0)
+    after, _ = jax.jit(make_train_step(parsed, 1))(before, parsed.hparams, frozen, batch)
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before.params, after.params)
     assert moved['hint']['regressor']['kernel']
     assert moved['student']['dense1']['kernel']

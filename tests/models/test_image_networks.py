@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kd_jax import models
-from kd_jax.errors import UserError
+from kd_jax.config.errors import UserError
 from kd_jax.models import layers
 from kd_jax.models.resnet import Unit
 from kd_jax.models.wide_resnet import PreActivationUnit

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kd_jax import losses, models
-from kd_jax.errors import UserError
-from kd_jax.network import Network, Normalize
+from kd_jax.config.errors import UserError
+from kd_jax.core.network import Network, Normalize
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)

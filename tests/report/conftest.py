@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kd_jax.report import build
+from kd_jax.report.build import build_report
 
 ERRORS = {'baseline': (10, 12, 14), 'student': (6, 7, 8), 'teacher': (4, 4, 4)}
 PATH = 'last.test.student.errors'
@@ -97,5 +97,5 @@ def study_dir(tmp_path: Path) -> Path:
 def report_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study with its report written beside it; for reading only."""
     directory = write(tmp_path_factory.mktemp('built') / 'study')
-    build(directory, directory)
+    build_report(directory, directory)
     return directory

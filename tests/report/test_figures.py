@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from kd_jax.report import load
-from kd_jax.report.curves import curves, default_curves
+from kd_jax.report.figure_style import spread
 from kd_jax.report.figures import bars, draw, lines, scatter
-from kd_jax.report.panels import matrices, soft_targets
-from kd_jax.report.style import spread
+from kd_jax.report.learning_curves import default_curves, draw_curves
+from kd_jax.report.matrix_figures import matrices, soft_targets
+from kd_jax.report.result_files import load_results
 
 
 @pytest.fixture
 def loaded(study_dir):
-    return load(study_dir)
+    return load_results(study_dir)
 
 
 def _texts(axes):
@@ -85,7 +85,7 @@ def test_points_that_no_other_beats_in_cost_and_number_are_joined_and_named():
 
 
 def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded):
-    figure, _ = curves({'runs': 'baseline', 'y': 'test.student.errors'}, loaded[1])
+    figure, _ = draw_curves({'runs': 'baseline', 'y': 'test.student.errors'}, loaded[1])
     [axes] = figure.axes
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 12], [2, 12]])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -98,7 +98,7 @@ def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
     for i in range(9):
         history = [{'epoch': 1.0, 'test': {'student': {'errors': 10 + i}}}]
         many[f'run{i}'] = {0: result | {'history': history}}
-    figure, _ = curves({'runs': '*', 'y': 'test.student.errors'}, many)
+    figure, _ = draw_curves({'runs': '*', 'y': 'test.student.errors'}, many)
     assert set(_texts(figure.axes[0])) == {'run0', 'run8', '7 others'}
 
 

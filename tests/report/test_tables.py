@@ -3,47 +3,48 @@ import io
 import pytest
 from rich.console import Console
 
-from kd_jax.report import load, print_tables, tables
-from kd_jax.report.tables import fitting, grid, legend
+from kd_jax.report.result_files import load_results
+from kd_jax.report.tables import study_tables, table_cells, table_legend
+from kd_jax.report.terminal_tables import fitting, print_tables
 
 
 @pytest.fixture
 def loaded(study_dir):
-    return load(study_dir)
+    return load_results(study_dir)
 
 
 def test_our_number_stands_beside_the_papers_with_the_difference(loaded):
-    [table] = tables(*loaded)
-    headings, rows = grid(table)
+    [table] = study_tables(*loaded)
+    headings, rows = table_cells(table)
     assert headings == ['', 'errors', 'paper', 'difference', 'accuracy (%)', 'seeds']
     assert rows[0] == ['distilled', '7.0 ± 1.0', '5', '+2.0', '93.00 ± 1.00', '3']  # errors 6, 7, 8
     assert rows[1] == ['baseline', '12.0 ± 2.0', '–', '–', '88.00 ± 2.00', '3']
 
 
 def test_a_run_that_is_missing_says_so_and_keeps_the_papers_number(loaded):
-    [table] = tables(*loaded)
-    assert grid(table)[1][2] == ['to come', 'not run yet', '3', '–', '–', '–']
+    [table] = study_tables(*loaded)
+    assert table_cells(table)[1][2] == ['to come', 'not run yet', '3', '–', '–', '–']
 
 
 def test_a_cell_measured_on_fewer_seeds_says_on_how_many(loaded):
     study, results = loaded
     results['student'][2]['last']['test']['student']['errors'] = None
-    [table] = tables(study, results)
-    assert grid(table)[1][0][1] == '6.5 ± 0.7 (2 seeds)'
+    [table] = study_tables(study, results)
+    assert table_cells(table)[1][0][1] == '6.5 ± 0.7 (2 seeds)'
 
 
 def test_a_row_may_read_other_paths_of_a_run_named_in_it(loaded):
     study, results = loaded
     rows = {'twice': {'run': 'student', 'columns': {'errors': 'last.test.student.count', 'accuracy': None}}}
     study['report']['tables']['main']['rows'] = rows
-    [table] = tables(study, results)
-    assert grid(table)[1] == [['twice', '100.0 ± 0.0', '–', '3']]
+    [table] = study_tables(study, results)
+    assert table_cells(table)[1] == [['twice', '100.0 ± 0.0', '–', '3']]
 
 
 def test_a_path_that_no_row_has_is_noted_with_the_nearest(loaded):
     study, results = loaded
     study['report']['tables']['main']['columns']['errors'] = 'last.test.student.erors'
-    [table] = tables(study, results)
+    [table] = study_tables(study, results)
     assert [note for note in table.notes if 'erors' in note and 'last.test.student.errors' in note]
     assert len(table.notes) == 1
 
@@ -52,8 +53,8 @@ def test_without_a_report_section_every_evaluated_network_has_a_row(loaded):
     study, results = loaded
     results['student'][0]['last']['test'] = {'student': {'errors': 6}, 'teacher': {'errors': 4}}
     del study['report']
-    [table] = tables(study, results)
-    headings, rows = grid(table)
+    [table] = study_tables(study, results)
+    headings, rows = table_cells(table)
     assert [row[0] for row in rows] == ['baseline', 'student: student', 'student: teacher', 'teacher']
     assert headings[1] == 'errors'
     assert rows[2][1] == '4 (1 seed)'
@@ -66,8 +67,8 @@ def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):
             result['last']['test']['student']['nll'] = nll
     study['report']['tables']['main']['columns'] = {'nll': 'last.test.student.nll'}
     study['report']['tables']['main']['rows'] = {'student': {}, 'baseline': {'paper': {'nll': 2}}}
-    [table] = tables(study, results)
-    assert grid(table)[1] == [
+    [table] = study_tables(study, results)
+    assert table_cells(table)[1] == [
         ['student', '0.0247 ± 0.0000', '–', '–', '3'],
         ['baseline', '2.5000 ± 0.0000', '2', '+0.5000', '3'],
     ]
@@ -75,14 +76,14 @@ def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):
 
 def test_the_legend_speaks_of_what_is_there(loaded):
     study, results = loaded
-    assert legend(tables(study, results)).startswith('Ours is the mean ± standard deviation')
+    assert table_legend(study_tables(study, results)).startswith('Ours is the mean ± standard deviation')
     del study['report']
     single = {run: {0: seeds[0]} for run, seeds in results.items()}
-    assert legend(tables(study, single)) == 'Ours is one seed, so without a deviation.'
+    assert table_legend(study_tables(study, single)) == 'Ours is one seed, so without a deviation.'
 
 
 def test_a_table_too_wide_for_the_terminal_is_dealt_out_without_losing_a_column(loaded):
-    [table] = tables(*loaded)
+    [table] = study_tables(*loaded)
     parts = fitting(table, 50)
     assert [[column.heading for column in part.columns] for part in parts] == [['errors'], ['accuracy']]
     assert [part.rows[0].cells[0].ours for part in parts] == ['7.0 ± 1.0', '93.00 ± 1.00']

@@ -1,0 +1,76 @@
+"""Similarity between classes as a network sees it."""
+
+from typing import Any
+
+import numpy as np
+
+from kd_jax.analyses.predictions import Splits, labels_of, log_softmax, logits_of
+from kd_jax.config.errors import UserError
+
+
+def class_similarity(
+    teacher: Splits, student: Splits, labels: Splits, *, t: float = 4.0, split: str = 'test'
+) -> dict[str, Any]:
+    """The similarity of classes that lives in the soft targets, and how much of it the student has.
+
+    Hinton et al. (2015), section 1: the ratios of very small probabilities carry a similarity
+    structure over the data. Row i of a matrix is the mean prediction at temperature `t` over the examples of
+    class i, without the entry of class i itself, and renormalised: how the probability of being wrong is
+    spread.
+
+    Args:
+      teacher: logits, [examples, num_classes].
+      student: logits, [examples, num_classes].
+      labels: [examples].
+      t: temperature of both.
+      split: whose examples are taken.
+    Returns:
+      'teacher' and 'student', [num_classes][num_classes], rows that sum to 1 with 0 on the diagonal (a row of
+      zeros for a class without examples); 'correlation', Pearson's, over the off-diagonal entries of the
+      classes with examples (None if a matrix is constant there); 'runner_up_agreement', the share of examples
+      for which both find the same class the most probable of the wrong ones.
+    Raises:
+      UserError: malformed arrays, or a temperature that is not positive.
+    """
+    if t <= 0:
+        raise UserError(f'class_similarity: t is {t:g}, but must be greater than 0.')
+    logits = {
+        'teacher': logits_of(teacher, split, 'class_similarity: teacher'),
+        'student': logits_of(student, split, 'class_similarity: student'),
+    }
+    if logits['teacher'].shape != logits['student'].shape:
+        raise UserError(
+            f'class_similarity: the teacher has logits of shape {logits["teacher"].shape}, '
+            f'the student of shape {logits["student"].shape}.'
+        )
+    true = labels_of(labels, split, 'class_similarity: labels', logits['teacher'])
+    matrices = {name: _spread(values / t, true) for name, values in logits.items()}
+    rows = np.isin(np.arange(len(matrices['teacher'])), true)
+    off_diagonal = rows[:, None] & ~np.eye(len(rows), dtype=bool)
+    runner_up = [_wrong_only(values, true).argmax(axis=-1) for values in logits.values()]
+    return {
+        **{name: matrix.tolist() for name, matrix in matrices.items()},
+        'correlation': _correlation(matrices['teacher'][off_diagonal], matrices['student'][off_diagonal]),
+        'runner_up_agreement': float((runner_up[0] == runner_up[1]).mean()),
+    }
+
+
+def _spread(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    num_classes = logits.shape[-1]
+    of_class = np.eye(num_classes)[labels]
+    total = of_class.T @ np.exp(log_softmax(logits))
+    np.fill_diagonal(total, 0.0)
+    mass = total.sum(axis=-1, keepdims=True)
+    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
+
+
+def _wrong_only(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    wrong = logits.copy()
+    wrong[np.arange(len(labels)), labels] = -np.inf
+    return wrong
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else None

@@ -1,0 +1,3 @@
+"""The names of arrays in a batch."""
+
+RECORDED = 'recorded'

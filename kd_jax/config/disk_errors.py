@@ -1,0 +1,34 @@
+"""Turns a full or unwritable disk into one sentence."""
+
+import contextlib
+import errno
+import os
+import pathlib
+from collections.abc import Iterator
+
+from kd_jax.config.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def disk_errors(directory: pathlib.Path) -> Iterator[None]:
+    """Turns a full or unwritable disk into one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        full = getattr(error, 'errno', None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
+        if full or isinstance(error, OSError):
+            reason = 'the disk is full: free some space' if full else f'{first_line(error)}: make it writable'
+            raise UserError(
+                f'{directory} could not be written, {reason} and run the same command again; '
+                'earlier checkpoints are intact.'
+            ) from error
+        raise
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

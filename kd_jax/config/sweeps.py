@@ -1,0 +1,120 @@
+"""Sweeps in a config file: turn one run's config and lists of values into many named runs.
+
+grid(run, {'terms.soft.t': (1.0, 2.0, 4.0), 'optimizer.learning_rate': (1e-3, 1e-2)}, 't{t}_lr{learning_rate}')
+
+makes six runs, 't1_lr0_001' and so on. A key that is a tuple of paths moves them together, like `zip`. Runs of one grid
+that differ only in numbers are trained as one program (see `studies/run_groups.py`).
+"""
+
+import copy
+import itertools
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.json_files import flat
+
+Runs = dict[str, dict[str, Any]]
+
+
+Choices = Mapping[Any, Sequence[Any]]
+
+
+def grid(run: Mapping[str, Any], choices: Choices, name: str) -> Runs:
+    """A run for every combination of values, the last path's moving fastest.
+
+    Args:
+      run: the config that all start from; it is left as it is.
+      choices: path of a leaf, 'terms.soft.t', to its values; or a tuple of paths to tuples of values, moved together.
+      name: format string of the runs' names. A field is the last key of a path, or the place of the path among all
+        ('{0}', needed where two end alike); parts are taken as usual, '{hidden[0]}'. Dots become underscores.
+    Raises:
+      UserError: the run has no such leaf, a path has no values or too few, an unknown field, or two runs of one name.
+    """
+    where = f'grid {name!r}'
+    axes = []
+    for key, values in choices.items():
+        paths = key if isinstance(key, tuple) else (key,)
+        for path in paths:
+            _check_leaf(run, path, where)
+        if not values:
+            raise UserError(f'{where}: {", ".join(paths)} has no values.')
+        rows = [tuple(value) if isinstance(key, tuple) else (value,) for value in values]
+        for row in rows:
+            if len(row) != len(paths):
+                raise UserError(f'{where}: {row} are {len(row)} values for {len(paths)} paths, {", ".join(paths)}.')
+        axes.append([tuple(zip(paths, row, strict=True)) for row in rows])
+    return _named(run, [list(itertools.chain(*point)) for point in itertools.product(*axes)], name, where)
+
+
+def zip_(run: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], name: str) -> Runs:
+    """A run for the first values of all paths, one for the second values, and so on; arguments as in `grid`.
+
+    Raises:
+      UserError: as `grid`; lists of unequal lengths.
+    """
+    lengths = {path: len(values) for path, values in choices.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ', '.join(f'{path} {length}' for path, length in lengths.items())
+        raise UserError(f'zip_ {name!r} wants as many values for one path as for another, but they are {shown}.')
+    return grid(run, {tuple(choices): list(zip(*choices.values(), strict=True))}, name)
+
+
+def chain(*sweeps: Mapping[str, Any]) -> Runs:
+    """The runs of all sweeps.
+
+    Raises:
+      UserError: two sweeps have a run of the same name.
+    """
+    runs: Runs = {}
+    for sweep in sweeps:
+        for name in sweep:
+            if name in runs:
+                raise UserError(f'chain: two sweeps have a run {name!r}; give one of them another name.')
+        runs.update(sweep)
+    return runs
+
+
+def _check_leaf(run: Mapping[str, Any], path: str, where: str) -> None:
+    node: Any = run
+    for key in path.split('.'):
+        if not isinstance(node, Mapping) or key not in node:
+            leaves = [leaf.replace('/', '.') for leaf in flat(run)]
+            raise UserError(f'{where}: the run has no {path!r}. {suggest(path, leaves)}')
+        node = node[key]
+
+
+def _named(run: Mapping[str, Any], points: Sequence[Sequence[tuple[str, Any]]], name: str, where: str) -> Runs:
+    runs: Runs = {}
+    for point in points:
+        ends = [path.rpartition('.')[2] for path, _ in point]
+        fields = {end: value for end, (_, value) in zip(ends, point, strict=True) if ends.count(end) == 1}
+        try:
+            own = _Name().vformat(name, [value for _, value in point], fields)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            known = [*fields, *map(str, range(len(point)))]
+            missing = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+            raise UserError(f'{where} cannot be filled in ({missing}). {suggest(missing, known)}') from error
+        if own in runs:
+            raise UserError(f'{where} names two runs {own!r}; let it tell them apart with {{{"}, {".join(ends)}}}.')
+        runs[own] = _with(run, point)
+    return runs
+
+
+class _Name(string.Formatter):
+    """Short numbers (2.0 is '2'), and no dots, which keys of a config cannot have."""
+
+    def format_field(self, value: Any, spec: str) -> Any:
+        return super().format_field(value, spec or ('g' if isinstance(value, float) else '')).replace('.', '_')
+
+
+def _with(run: Mapping[str, Any], point: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    changed = copy.deepcopy(dict(run))
+    for path, value in point:
+        *way, leaf = path.split('.')
+        node = changed
+        for key in way:
+            node = node[key]
+        node[leaf] = value
+    return changed

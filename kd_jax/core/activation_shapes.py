@@ -1,0 +1,48 @@
+"""Initial variables of a network, and the shapes of its variables and activations."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.core.forward import forward
+from kd_jax.core.network import Network, Normalize
+from kd_jax.core.paths import Context
+from kd_jax.core.state import Tree
+
+
+def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> Tree:
+    """Fresh variables of a network for inputs of these shapes; copies start each from a key of its own."""
+    stacked = network.stacked or (False,) * len(inputs)
+    zeros = [jnp.zeros(a.shape[1:] if own else a.shape, a.dtype) for a, own in zip(inputs, stacked, strict=True)]
+
+    def one(key):
+        return {'params': {}, **network.module.init({'params': key, 'dropout': key}, *zeros, train=False)}
+
+    key = fold_in_name(key, network.name)
+    return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)
+
+
+def network_shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
+    """The shapes of a network's variables and of its activations, found without computing."""
+    inputs = [context[path.source][path.name] for path in network.inputs]
+    shaped = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs)
+    return _shapes(network.module, network.copies, network.stacked, network.normalize, shaped)
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes(
+    module: nn.Module,
+    copies: int,
+    stacked: tuple[bool, ...],
+    normalize: Normalize | None,
+    inputs: tuple[jax.ShapeDtypeStruct, ...],
+) -> tuple[Tree, Tree]:
+    network = Network('', module, (), copies=copies, stacked=stacked, normalize=normalize)
+    key = jax.random.key(0)
+    variables = jax.eval_shape(lambda key: init_variables(network, inputs, key), key)
+    return variables, jax.eval_shape(lambda v, x, key: forward(network, v, x, key, False)[0], variables, inputs, key)

@@ -1,0 +1,74 @@
+"""Checks every path and shape of a recipe before anything is computed."""
+
+import contextlib
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.paths import Context, Path, check_paths
+from kd_jax.core.recipe import Recipe, trained_copies
+from kd_jax.core.term import Term
+from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
+
+
+def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -> Context:
+    """The shape of every activation, found without computing: what the recipe's paths can name.
+
+    Raises:
+      UserError: a path that names no activation, shapes that a model or a loss cannot take, or a term whose values do
+        not carry the axis of the copies it teaches.
+    """
+    context: Any = {'batch': {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}}
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
+        check_paths(network.inputs, context, place)
+        with explain_shape_errors(f'{place} does not take {shown_paths(network.inputs, context)}'):
+            context = {**context, network.name: network_shapes(network, context)[1]}
+    for network in [network for network in recipe.networks if network.of]:
+        own, source = (network_shapes(n, context)[0] for n in (network, recipe.network(network.of)))
+        if own == source:
+            continue
+        if network.update == 'shared':
+            read = shown_paths(network.inputs, context)
+            raise UserError(
+                f"{where}, network '{network.name}' shares the parameters of '{network.of}', which are of other shapes "
+                f'for {read}.'
+            )
+        raise UserError(
+            f"{where}, network '{network.name}' averages '{network.of}': give it the same model and copies."
+        )
+    for term in recipe.terms:
+        place = f"{where}, term '{term.name}'"
+        check_paths(term.paths(), context, place)
+        with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
+            array = jax.eval_shape(functools.partial(_values_at_the_start, term, recipe), context)
+        copies = trained_copies(term, recipe)
+        if copies and (array.ndim < 1 or array.shape[0] != copies):
+            raise UserError(f'{place} gives {array.shape} for a network of {copies} copies: lead with [{copies}, ...].')
+        with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
+            jax.eval_shape(lambda c, a, t=term: sum_and_count(t, recipe, c, a), context, array)
+    return context
+
+
+def _values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:
+    now = numbers_now(term, context, recipe.hparams['terms'][term.name], jnp.zeros(()))
+    return loss_values(term, recipe, context, now)
+
+
+def shown_paths(paths: Iterable[Path], context: Context) -> str:
+    return ', '.join(f'{path} {list(context[path.source][path.name].shape)}' for path in paths)
+
+
+@contextlib.contextmanager
+def explain_shape_errors(message: str) -> Iterator[None]:
+    """Turns an error of shapes inside a model or a loss into one sentence about the config."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip('.')
+        raise UserError(f'{message}: {reason}.') from error

@@ -1,0 +1,95 @@
+"""The forward pass of networks: activations from variables and inputs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.core.network import Network
+from kd_jax.core.paths import Context, read_path
+from kd_jax.core.recipe import Recipe
+from kd_jax.core.state import Tree
+from kd_jax.devices.mesh import gather_parameters
+
+
+def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
+    """A network's activations, and its collections as the pass left them; of copies, stacked on the leading axis.
+
+    Both are float32 whatever the network computes in; batch statistics and the like take part in float32.
+    """
+    mutable = [name for name in variables if name != 'params'] if train else []
+    low = network.compute_dtype != 'float32'
+
+    def one(variables, key, *inputs):
+        inputs = network.normalized(inputs)
+        params = variables.get('params', {})
+        if low:
+            params, inputs = _cast((params, inputs), network.compute_dtype)
+        if network.sharding == 'fsdp':
+            params = gather_parameters(params)
+        variables = {**variables, 'params': params}
+        out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
+        out = out if isinstance(out, Mapping) else {'logits': out}
+        return _cast((out, updated), 'float32') if low else (out, updated)
+
+    if not network.copies:
+        return one(variables, key, *inputs)
+    return _over_copies(one, network, variables, jax.random.split(key, network.copies), *inputs)
+
+
+def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> Any:
+    """What `one` gives of each copy: of all at once, but of convolutions on CPUs one after another.
+
+    Together, convolutions of different kernels are a grouped one, whose gradients XLA has no fast routine for there.
+    """
+    stacked = (True, True, *network.stacked)
+    together = jax.vmap(one, in_axes=tuple(0 if own else None for own in stacked))
+    if not network.convolves(arguments[0]):
+        return together(*arguments)
+
+    def in_turn(*arguments):
+        def of_copy(i):
+            return [jax.tree.map(lambda a: a[i], a) if own else a for a, own in zip(arguments, stacked, strict=True)]
+
+        each = [one(*of_copy(i)) for i in range(network.copies)]
+        return jax.tree.map(lambda *own: jnp.stack(own), *each)
+
+    return jax.lax.platform_dependent(*arguments, cpu=in_turn, default=together)
+
+
+def _cast(tree: Tree, dtype: str) -> Tree:
+    """The tree with its floating-point arrays in another precision."""
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+
+def open_context(batch: Mapping[str, Any], recipe: Recipe) -> Context:
+    """The context that a batch opens: its arrays, and what it carries under 'recorded' of networks that need not run.
+
+    Recorded arrays lead with the examples; the axis of stacked copies comes first again here.
+    """
+    recorded = batch.get(RECORDED, {})
+    move = {n.name: (lambda a: jnp.moveaxis(a, 0, 1)) if n.copies else (lambda a: a) for n in recipe.networks}
+    context = {'batch': {name: array for name, array in batch.items() if name != RECORDED}}
+    return context | {name: jax.tree.map(move[name], dict(arrays)) for name, arrays in recorded.items()}
+
+
+def run_networks(
+    networks: Iterable[Network], variables: Mapping[str, Tree], context: Context, key: jax.Array, train: bool
+) -> tuple[Context, dict[str, Tree]]:
+    """The context with the networks' activations added, and the collections they updated.
+
+    In training, only those with an optimizer run as in training; where one shares another's, the other's batch counts.
+    """
+    updated = {}
+    for network in networks:
+        own = train and network.optimizer is not None
+        inputs, owned = [read_path(context, path) for path in network.inputs], variables[network.owner]
+        owned = jax.lax.stop_gradient(owned) if network.constant else owned
+        out, changed = forward(network, owned, inputs, fold_in_name(key, network.name), own)
+        context = {**context, network.name: out}
+        if own and network.update == 'sgd':
+            updated[network.name] = changed
+    return context, updated

@@ -1,0 +1,48 @@
+"""The state before the first step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.core.activation_shapes import init_variables
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.optimizers import make_transformation
+from kd_jax.core.recipe import Recipe
+from kd_jax.core.state import State, Tree
+
+
+def init_state(
+    recipe: Recipe, batch: Mapping[str, Any], seed: int, loaded: Mapping[str, Tree] | None = None
+) -> tuple[State, dict[str, Tree]]:
+    """The state before the first step, and the variables of the frozen networks.
+
+    Args:
+      recipe: what will be trained.
+      batch: arrays or their shapes, as the step will see them.
+      seed: of initial parameters and of all randomness in training.
+      loaded: variables, by network, that replace random ones (see `checkpoint.load_network`).
+    Raises:
+      UserError: as `check`.
+    """
+    context = check_recipe(recipe, batch)
+    key = jax.random.key(seed)
+    inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
+    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.owners})(key)
+    for name, tree in (loaded or {}).items():
+        every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
+    for network in recipe.networks:
+        if network.update == 'ema' and network.name not in (loaded or {}):
+            every[network.name] = jax.tree.map(jnp.copy, every[network.of])
+    frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
+    params = {name: tree['params'] for name, tree in every.items()}
+    collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}
+    opt_state = {}
+    for network in recipe.trained:
+        assert network.optimizer is not None
+        numbers = recipe.hparams['optimizers'][network.name]
+        tx = make_transformation(network.optimizer, numbers, jnp.zeros(()))
+        opt_state[network.name] = (jax.vmap(tx.init) if network.copies else tx.init)(params[network.name])
+    return State(jnp.zeros((), jnp.int32), params, collections, opt_state, fold_in_name(key, 'train')), frozen

@@ -1,0 +1,111 @@
+"""Optimizers: an optax transformation for each trained network, from its config and the numbers in `hparams`."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kd_jax.config import hyperparameters
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.hyperparameters import Fraction, NonNegative, Positive, parse_number, value_at
+
+NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
+
+
+OURS = ('weight_decay', 'clip', 'max_norm')
+
+
+RANGES = {
+    'learning_rate': NonNegative, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive,
+    'momentum': Fraction, 'b1': Fraction, 'b2': Fraction,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optimizer:
+    """An optimizer's name, its static options, and the schedule of each of its numbers."""
+
+    name: str
+    static: Mapping[str, Any]
+    schedules: Mapping[str, str]
+
+
+def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, Any]]:
+    """An `Optimizer` and its numbers, the leaves of `hparams`.
+
+    `dict(name='sgd', learning_rate=0.1, momentum=0.9, weight_decay=5e-4, clip=1.0, max_norm=3.0)`: any argument of the
+    optax function of that name, and `weight_decay` (coupled L2 where the optimizer has no decay of its own), `clip` (of
+    the global gradient norm) and `max_norm` (see `max_norm`).
+
+    Raises:
+      UserError: an unknown optimizer or option, a missing learning rate, a number out of range.
+    """
+    if not isinstance(config, Mapping):
+        raise UserError(
+            f"{where} is {config!r}, but it must be a dictionary such as dict(name='adam', learning_rate=0.001)."
+        )
+    options = dict(config)
+    name = options.pop('name', 'sgd')
+    if name not in NAMES:
+        raise UserError(f'{where}: there is no optimizer {name!r}. {suggest(name, NAMES)}')
+    own = inspect.signature(getattr(optax, name)).parameters
+    known = {*own, *OURS}
+    static, schedules, numbers = {}, {}, {}
+    for key, option in options.items():
+        if key not in known:
+            raise UserError(f'{where}: optimizer {name!r} takes no {key!r}. {suggest(key, known)}')
+        place, default = f'{where}.{key}', own[key].default if key in own else None
+        if isinstance(default, int):
+            hyperparameters.check_option(option, type(default), place)
+            static[key] = option
+        elif hyperparameters.is_number(option):
+            schedules[key], numbers[key] = parse_number(option, RANGES.get(key, float), place)
+        elif option is not None:
+            hyperparameters.check_option(option, float if key in RANGES or isinstance(default, float) else Any, place)
+            static[key] = option
+    if 'learning_rate' not in numbers:
+        raise UserError(f'{where}: optimizer {name!r} needs a learning_rate.')
+    return Optimizer(name, static, schedules), numbers
+
+
+def make_transformation(
+    optimizer: Optimizer, numbers: Mapping[str, Any], progress: jax.Array
+) -> optax.GradientTransformation:
+    """The optax transformation with its numbers as they are at `progress`; `numbers` may be traced."""
+    now = {key: value_at(schedule, numbers[key], progress) for key, schedule in optimizer.schedules.items()}
+    factory = getattr(optax, optimizer.name)
+    own = set(inspect.signature(factory).parameters)
+    chain = []
+    if 'clip' in now:
+        chain.append(optax.clip_by_global_norm(now['clip']))
+    if 'weight_decay' in now and 'weight_decay' not in own:
+        chain.append(optax.add_decayed_weights(now['weight_decay']))
+    chain.append(factory(**{key: v for key, v in now.items() if key in own}, **optimizer.static))
+    if 'max_norm' in now:
+        chain.append(max_norm(now['max_norm']))
+    return optax.chain(*chain)
+
+
+def max_norm(limit: float | jax.Array) -> optax.GradientTransformation:
+    """Keeps the L2 norm of every unit's incoming weights at or below `limit`, by projection after the update.
+
+    Hinton et al. (2012), "Improving neural networks by preventing co-adaptation of feature detectors", section 2: the
+    constraint that lets dropout start from large learning rates. It acts on parameters named `kernel`, over all axes
+    but the last (and but the first of a stack of copies, which optimizers never see: they are vmapped over it).
+    """
+
+    def update(updates, state, params):
+        def projected(path, change, param):
+            if getattr(path[-1], 'key', None) != 'kernel':
+                return change
+            moved = param + change
+            norm = jnp.linalg.norm(moved.reshape(-1, moved.shape[-1]), axis=0)
+            return moved * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12)) - param
+
+        return jax.tree_util.tree_map_with_path(projected, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -1,0 +1,60 @@
+"""Where the arrays of networks live on the mesh."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from kd_jax.core.network import Network
+from kd_jax.core.recipe import Recipe
+from kd_jax.devices.mesh import replicated
+
+SMALL = 2**12  # elements: gathering a smaller array costs more in latency than its copies cost in memory
+
+
+def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
+    """A sharding for every array of a network: parameters, collections or optimizer state, arrays or shapes.
+
+    Stacked copies are split over 'stack' if it divides their number. Under sharding='fsdp' each array of at least
+    `SMALL` elements a copy is split over 'fsdp' along the largest axis that it divides.
+    """
+
+    def one(array: Any) -> NamedSharding:
+        axes: list[str | None] = [None] * len(array.shape)
+        own = 1 if network.copies and axes else 0
+        if own and array.shape[0] % mesh.shape['stack'] == 0:
+            axes[0] = 'stack'
+        able = [i for i in range(own, len(axes)) if array.shape[i] % mesh.shape['fsdp'] == 0]
+        if network.sharding == 'fsdp' and able and math.prod(array.shape[own:]) >= SMALL:
+            axes[max(able, key=lambda i: array.shape[i])] = 'fsdp'
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    return jax.tree.map(one, shapes)
+
+
+def placed_shapes(network: Network, mesh: Mesh, shapes: Any) -> Any:
+    """The shapes of a network's arrays with their shardings, as Orbax restores into."""
+    shardings = variables_sharding(network, mesh, shapes)
+    return jax.tree.map(lambda a, own: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=own), shapes, shardings)
+
+
+def state_sharding(recipe: Recipe, mesh: Mesh, state_shapes: Any) -> Any:
+    """The `step.State` of shardings for a state, or for its shapes: every network as its own config says."""
+
+    def of(trees: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: variables_sharding(recipe.network(name), mesh, tree) for name, tree in trees.items()}
+
+    return state_shapes._replace(
+        step=replicated(mesh),
+        params=of(state_shapes.params),
+        collections=of(state_shapes.collections),
+        opt_state=of(state_shapes.opt_state),
+        key=replicated(mesh),
+    )
+
+
+def frozen_sharding(recipe: Recipe, mesh: Mesh, frozen_shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Shardings for the variables of the frozen networks."""
+    return {name: variables_sharding(recipe.network(name), mesh, tree) for name, tree in frozen_shapes.items()}

@@ -1,0 +1,79 @@
+"""The training step. Every method of distillation is a recipe for this one function."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.core.forward import open_context, run_networks
+from kd_jax.core.network import Network
+from kd_jax.core.optimizers import make_transformation
+from kd_jax.core.recipe import Recipe, outside_gradient, recordable, trained_copies
+from kd_jax.core.state import Metrics, State, Tree, moving_variables
+from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
+
+
+def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[State, Metrics]]:
+    """`step(state, hparams, frozen, batch) -> state, metrics`, pure.
+
+    Args:
+      recipe: what to train and how.
+      total_steps: length of the run; schedules are functions of the share of it that is done.
+    Returns:
+      the step. `frozen` maps each frozen network to its variables. `batch` maps names to arrays [batch, ...]. `metrics`
+      has (sum, count) of every term, 'loss' and 'grad_norm', so that they add up over steps and shards.
+    """
+    fixed = outside_gradient(recipe)
+    moving = tuple(network for network in recipe.networks if network not in fixed)
+
+    def train_step(state: State, hparams: Tree, frozen: Mapping[str, Tree], batch: Mapping[str, jax.Array]):
+        progress = state.step / total_steps
+        key = jax.random.fold_in(state.key, state.step)
+        constant = {**frozen, **moving_variables(state.params, state.collections)}
+        live = tuple(n for n in fixed if RECORDED not in batch or n not in recordable(recipe))
+        seen, _ = run_networks(live, constant, open_context(batch, recipe), key, train=True)
+
+        def loss_fn(trainable):
+            variables = {**constant, **moving_variables(trainable, state.collections)}
+            context, updated = run_networks(moving, variables, seen, key, train=True)
+            total, metrics = jnp.zeros(()), {}
+            for term in recipe.terms:
+                now = numbers_now(term, context, hparams['terms'][term.name], progress)
+                summed, count = sum_and_count(term, recipe, context, loss_values(term, recipe, context, now))
+                total += now['weight'] * summed / jnp.where(count > 0, count, 1.0)
+                metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))
+            return total, (metrics, updated)
+
+        trainable = {network.name: state.params[network.name] for network in recipe.trained}
+        (total, (metrics, updated)), grads = jax.value_and_grad(loss_fn, has_aux=True)(trainable)
+        params, opt_state = dict(state.params), dict(state.opt_state)
+        collections = {**state.collections, **updated}
+        for network in recipe.trained:
+            name = network.name
+            update = _update(network, hparams['optimizers'][name], progress)
+            params[name], opt_state[name] = update(grads[name], state.opt_state[name], state.params[name])
+        for name, decay in hparams['ema'].items():
+            source = params[recipe.network(name).of]
+            params[name] = optax.incremental_update(source, params[name], 1.0 - decay)
+            source = collections[recipe.network(name).of]
+            collections[name] = optax.incremental_update(source, collections[name], 1.0 - decay)
+        one = jnp.ones(())
+        metrics |= {'loss': (total, one), 'grad_norm': (optax.tree.norm(grads), one)}
+        state = State(state.step + 1, params, collections, opt_state, state.key)
+        return state, metrics
+
+    return train_step
+
+
+def _update(network: Network, numbers: Mapping[str, Any], progress: jax.Array) -> Callable[..., tuple[Tree, Tree]]:
+    assert network.optimizer is not None
+    tx = make_transformation(network.optimizer, numbers, progress)
+
+    def update(grads, opt_state, params):
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    return jax.vmap(update) if network.copies else update

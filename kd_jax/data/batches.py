@@ -1,0 +1,81 @@
+"""Batches: fetched by position, and as networks see them in training and in evaluation."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.data import augment
+from kd_jax.data.lazy_images import Images
+from kd_jax.data.sources import Arrays
+from kd_jax.data.splits import example_count
+
+
+def fetch_batch(arrays: Mapping[str, Any], positions: Any, views: Any = None) -> dict[str, Any]:
+    """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device.
+
+    Args:
+      arrays: of a split. `Images` among them are read, with their labels. Arrays under 'recorded' lead with the views
+        and then the examples (see `cache`).
+      positions: [..., batch].
+      views: the view that each batch gets where images are cropped as they are read, and of what is recorded, [...];
+        None for evaluation.
+    """
+    kept = {name: array for name, array in arrays.items() if not isinstance(array, Images) and name != RECORDED}
+    batch = jax.tree.map(lambda array: array[positions], kept)
+    for images in arrays.values():
+        if isinstance(images, Images):
+            batch |= images.read(batch['id'], views)
+    if RECORDED in arrays:
+        seen = 0 if views is None else views[..., None]
+        batch[RECORDED] = jax.tree.map(lambda array: array[seen, positions], arrays[RECORDED])
+    return batch
+
+
+def concatenate_splits(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The arrays of several splits as one split's: the examples of one after those of the one before."""
+
+    def along(axis: int, *arrays: Any) -> np.ndarray:
+        return np.concatenate(arrays, axis)
+
+    plain = [{name: array for name, array in split.items() if name != RECORDED} for split in splits]
+    whole = jax.tree.map(functools.partial(along, 0), *plain)
+    if RECORDED in splits[0]:
+        whole[RECORDED] = jax.tree.map(functools.partial(along, 1), *[split[RECORDED] for split in splits])
+    return whole
+
+
+def example_bytes(arrays: Mapping[str, Any]) -> int:
+    """Bytes of one example."""
+    return sum(array.nbytes for array in jax.tree.leaves(fetch_batch(arrays, np.zeros(1, int))))
+
+
+def batch_shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch of examples."""
+    one = fetch_batch(arrays, np.zeros(1, int))
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), one)
+
+
+def training_view(
+    batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any], num_classes: int
+) -> dict[str, jax.Array]:
+    """The batch as networks see it in training: images in [0, 1], augmented; see `augment.augmented`."""
+    return augment.augmented(evaluation_view(batch), key, epoch, options, num_classes)
+
+
+def evaluation_view(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """The batch as networks see it in evaluation: 8-bit images as floats in [0, 1]."""
+    image = batch['image']
+    return {**batch, 'image': image / jnp.float32(255.0) if image.dtype == jnp.uint8 else image}
+
+
+def padded_batches(arrays: Arrays, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions [batch_size] and mask [batch_size] of the batches that cover a split; the last is filled and masked."""
+    count = example_count(arrays)
+    for start in range(0, count, batch_size):
+        positions = np.arange(start, start + batch_size)
+        yield np.minimum(positions, count - 1).astype(np.int32), positions < count

@@ -1,0 +1,91 @@
+"""Converts between PyTorch's parameter names and layouts and ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.inherited_weights import check_fresh, without_fresh
+from kd_jax.core.network import Network
+from kd_jax.interop.pytorch_files import read_pytorch_file
+
+LEAVES = {'kernel': 'weight', 'scale': 'weight', 'embedding': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
+
+
+TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
+
+
+FROM_TORCH = {2: (1, 0), 4: (2, 3, 1, 0)}
+
+
+SHOWN = 12
+
+
+def pytorch_names(module: Any, variables: Any) -> dict[tuple[str, ...], str]:
+    """PyTorch's name for each of a module's variables, arrays or shapes, by its path ('params', ..., 'kernel')."""
+    rename = getattr(module, 'torch_name', lambda name: name)
+    paths = flax.traverse_util.flatten_dict(variables)
+    return {path: '.'.join([rename('.'.join(path[1:-1])), LEAVES.get(path[-1], path[-1])]) for path in paths}
+
+
+def to_torch(module: Any, variables: Any) -> dict[str, Any]:
+    """The flat state_dict of a module's variables; arrays of NumPy or JAX."""
+    flat, named = flax.traverse_util.flatten_dict(variables), pytorch_names(module, variables)
+    return {named[path]: _transposed(path, array, TO_TORCH) for path, array in flat.items()}
+
+
+def from_torch(module: Any, state: Mapping[str, Any], shapes: Any) -> dict[str, Any]:
+    """The variables of these shapes from a flat state_dict, in the dtypes of `shapes`."""
+    flat, named = flax.traverse_util.flatten_dict(shapes), pytorch_names(module, shapes)
+    return flax.traverse_util.unflatten_dict(
+        {path: _transposed(path, state[named[path]], FROM_TORCH).astype(a.dtype) for path, a in flat.items()}
+    )
+
+
+def _transposed(path: tuple[str, ...], array: Any, axes: Mapping[int, tuple[int, ...]]) -> Any:
+    return array.transpose(axes[array.ndim]) if path[-1] == 'kernel' and array.ndim in axes else array
+
+
+def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Variables for a network from a PyTorch file; those of its `fresh` modules are left out.
+
+    Args:
+      network: what is loaded.
+      path: of a .safetensors or .pth file: see `torch_files.read`.
+      shapes: the variables as the network's model has them, arrays or shapes.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: as `torch_files.read`; keys that are missing or that the model has no place for; other shapes; or a
+        network with copies.
+    """
+    if network.copies:
+        raise UserError(
+            f'{where}: {path} holds one network; set copies=0, or start each of several networks from a file.'
+        )
+    state = read_pytorch_file(path, where)
+    state = {name: array for name, array in state.items() if not name.endswith('num_batches_tracked')}
+    check_fresh(network, shapes, where)
+    wanted = without_fresh(shapes, network)
+    named, flat = pytorch_names(network.module, shapes), flax.traverse_util.flatten_dict(wanted)
+    unexpected = sorted(set(state) - set(named.values()))
+    missing = sorted({named[path] for path in flat} - set(state))
+    if unexpected or missing:
+        parts = [f'keys {_listed(unexpected)} that this model has no place for'] if unexpected else []
+        parts += [f'no {_listed(missing)}'] if missing else []
+        raise UserError(f'{where}: {path} has {" and ".join(parts)}; choose the model that the file was saved from.')
+    for path_here, array in flat.items():
+        axes = TO_TORCH.get(len(array.shape)) if path_here[-1] == 'kernel' else None
+        here = tuple(array.shape[i] for i in axes or range(len(array.shape)))
+        there = state[named[path_here]].shape
+        if there != here:
+            raise UserError(
+                f'{where} does not fit {path}: {named[path_here]} is {there} there and {here} here; '
+                'make the two models alike.'
+            )
+    return from_torch(network.module, state, wanted)
+
+
+def _listed(keys: list[str]) -> str:
+    rest = f' and {len(keys) - SHOWN} more' if len(keys) > SHOWN else ''
+    return ', '.join(keys[:SHOWN]) + rest

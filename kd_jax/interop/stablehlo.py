@@ -1,0 +1,63 @@
+"""Writes a trained network for use without this code: weights as safetensors, the program as StableHLO.
+
+  weights = safetensors.numpy.load_file('weights.safetensors')
+  with open('logits.stablehlo', 'rb') as file:
+      logits = jax.export.deserialize(bytearray(file.read())).call
+  logits(weights, images)  # [batch, num_classes] for a batch of any size
+
+The program includes what happens to images before the network (scaling, the network's normalisation). It takes the
+weights as the file has them: PyTorch's names and layouts, see `interop/pytorch_weights.py`.
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.core.forward import forward
+from kd_jax.core.network import Network
+from kd_jax.data.batches import evaluation_view
+from kd_jax.interop import pytorch_weights
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def logits_function(network: Network, variables: Any) -> Callable[..., jax.Array]:
+    """The function (weights, *inputs) -> logits [batch, num_classes] for inputs as the data has them."""
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), variables)
+
+    def logits(weights: Mapping[str, jax.Array], *inputs: jax.Array) -> jax.Array:
+        own = pytorch_weights.from_torch(network.module, weights, shapes)
+        seen = [evaluation_view({'image': array})['image'] for array in inputs]
+        return forward(network, own, seen, jax.random.key(0), train=False)[0]['logits']
+
+    return logits
+
+
+def write_stablehlo(network: Network, variables: Any, one: Mapping[str, Any], out: pathlib.Path) -> str:
+    """Writes weights.safetensors and logits.stablehlo to `out`; returns what the program takes, 'uint8[batch,28,28]'.
+
+    Raises:
+      UserError: the directory cannot be written.
+    """
+    arrays = [one[path.name] for path in network.inputs]
+    scope = jax.export.SymbolicScope()
+    specs = [
+        jax.ShapeDtypeStruct(
+            jax.export.symbolic_shape(','.join(['batch', *map(str, a.shape[1:])]), scope=scope), a.dtype
+        )
+        for a in arrays
+    ]
+    state = {name: np.ascontiguousarray(a) for name, a in pytorch_weights.to_torch(network.module, variables).items()}
+    weights = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in state.items()}
+    exported = jax.export.export(jax.jit(logits_function(network, variables)), platforms=PLATFORMS)(weights, *specs)
+    taken = ', '.join(f'{a.dtype}[{",".join(map(str, spec.shape))}]' for a, spec in zip(arrays, specs, strict=True))
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        safetensors.numpy.save_file(state, out / 'weights.safetensors', metadata={'format': 'pt', 'inputs': taken})
+        (out / 'logits.stablehlo').write_bytes(exported.serialize())
+    return taken

@@ -1,0 +1,70 @@
+"""Losses for a network that is taught by its own predictions."""
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.numerics import product, wide
+from kd_jax.config.hyperparameters import Fraction, Positive
+from kd_jax.losses.logits import cross_entropy, kd
+from kd_jax.losses.masks import Mask, valid
+from kd_jax.losses.shape_checks import check_batch, check_classes, check_logits
+
+
+def class_wise(
+    student: jax.Array, target: jax.Array, labels: jax.Array, *, t: Positive = 4.0, where: Mask = None
+) -> jax.Array:
+    """`kd` of each example from the mean distribution of the others of its class in the batch.
+
+    Class-wise self-distillation (Yun et al. 2020, CS-KD, equation 2, t = 4). The paper draws one other example of the
+    class for each; here those of the batch serve, so a batch should be larger than the number of classes. An example
+    that is alone in its class gives 0.
+
+    Args:
+      student: logits, [batch, num_classes].
+      target: the same as constants, '~student.logits'.
+      labels: integers, [batch].
+      t: temperature.
+      where: [batch], which examples are taught and teach.
+    Returns:
+      nats per example, [batch].
+    Raises:
+      UserError: fewer than 2 examples, other numbers of classes, or not one label for each example.
+    """
+    check_logits(student, target)
+    check_batch(student, labels)
+    counts = valid(student, where)
+    same = (labels[:, None] == labels[None, :]) & ~jnp.eye(len(labels), dtype=bool)
+    same = same * counts[:, None] * counts[None, :]
+    others = jnp.sum(same, axis=1)
+    taught = (others > 0)[:, None]
+    said = jnp.where(counts[:, None] > 0, jax.nn.softmax(wide(target) / t), 0.0)
+    mean = product(same, said.T) / jnp.where(taught, others[:, None], 1.0)
+    # The mean as logits that `kd` softens to it again; probabilities that underflowed stay finite.
+    wanted = t * jnp.log(jnp.maximum(jnp.where(taught, mean, 1.0), jnp.finfo(mean.dtype).tiny))
+    return jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0)
+
+
+def progressive(
+    logits: jax.Array, target: jax.Array, known: jax.Array, labels: jax.Array, *, alpha: Fraction = 0.8
+) -> jax.Array:
+    """Cross-entropy to (1 - alpha) of the label and alpha of what the network itself said before.
+
+    Progressive self-knowledge distillation (Kim et al. 2021, PS-KD, equation 6): alpha grows linearly from 0 to 0.8
+    over the run, and `target` are the logits of the epoch before, see the model 'recall'. Where there are none, in the
+    first epoch, labels stand alone, as in the published code.
+
+    Args:
+      logits: [..., num_classes].
+      target: earlier logits, [..., num_classes].
+      known: whether there are any, [...].
+      labels: integers, broadcast against the leading axes of `logits`.
+      alpha: share of the target that is the network's own; a schedule from 0.
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: other numbers of classes.
+    """
+    check_classes(logits, target)
+    own = cross_entropy(logits, jax.nn.softmax(wide(target)))
+    share = jnp.where(known > 0, alpha, 0.0)
+    return (1.0 - share) * cross_entropy(logits, labels) + share * own

@@ -1,0 +1,76 @@
+"""Losses for several teachers, weighted for each example."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.numerics import wide
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Positive
+from kd_jax.losses.logits import Average, averaged_kd, cross_entropy
+from kd_jax.losses.shape_checks import check_classes
+
+
+def gated_kd(
+    student: jax.Array, target: jax.Array, weights: jax.Array,
+    *, t: Positive = 1.0, average: Average = 'probabilities',
+) -> jax.Array:  # fmt: skip
+    """`kd` from the average of several teachers, with weights for each example that a network gives.
+
+    Adaptive weights as in Liu et al. (2020, AMTML-KD), from a gate (model 'gate') that reads the student's features,
+    say; '~gate.weights' when it should learn from another term alone.
+
+    Args:
+      student: logits, [..., num_classes].
+      target: teachers' logits, [teachers, ..., num_classes].
+      weights: not negative, [..., teachers], of sum 1.
+      t: temperature.
+      average: as in `kd`.
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: other numbers of classes, or not one weight for each of several teachers.
+    """
+    _check(student, target)
+    if weights.shape[-1] != target.shape[0]:
+        raise UserError(f'there are {target.shape[0]} teachers, but {weights.shape[-1]} weights')
+    return averaged_kd(student, target, jnp.moveaxis(weights, -1, 0), t, average)
+
+
+def confident_kd(
+    student: jax.Array, target: jax.Array, labels: jax.Array,
+    *, t: Positive = 1.0, by: Literal['label', 'entropy'] = 'label', average: Average = 'losses',
+) -> jax.Array:  # fmt: skip
+    """`kd` from several teachers, each weighted for each example by how right or how sure it is.
+
+    By 'label', Zhang et al. (2022, CA-MKD), equation 3: (1 - softmax over teachers of their cross-entropies) over
+    teachers - 1, so that a teacher that is wrong about the example counts for little. By 'entropy': softmax of minus
+    the entropies, which needs no labels to be right.
+
+    Args:
+      student: logits, [..., num_classes].
+      target: teachers' logits, [teachers, ..., num_classes].
+      labels: integers, broadcast against the leading axes of `student`.
+      t: temperature of the divergence; confidence is taken at 1.
+      by: 'label' or 'entropy'.
+      average: as in `kd`.
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: other numbers of classes, or a single teacher.
+    """
+    _check(student, target)
+    if by == 'label':
+        error = cross_entropy(target, jnp.broadcast_to(labels, target.shape[1:-1]))
+        weights = (1.0 - jax.nn.softmax(error, axis=0)) / (target.shape[0] - 1)
+    else:
+        log_p = jax.nn.log_softmax(wide(target))
+        weights = jax.nn.softmax(jnp.sum(jnp.exp(log_p) * log_p, axis=-1), axis=0)
+    return averaged_kd(student, target, weights, t, average)
+
+
+def _check(student: jax.Array, target: jax.Array) -> None:
+    check_classes(student, target)
+    if target.ndim <= student.ndim or target.shape[0] < 2:
+        raise UserError('it needs several teachers: a network with copies, or a list of paths')

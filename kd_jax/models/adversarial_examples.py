@@ -1,0 +1,66 @@
+"""Adversarial examples as a network: projected gradient descent."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import NonNegative, Positive
+from kd_jax.losses import cross_entropy, kd
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PGD:
+    """Adversarial examples of a network: projected gradient ascent on its loss, in a ball around the images.
+
+    Madry et al. (2018), equation 2, in the maximum norm. It shares its parameters with the network attacked:
+    dict(model='pgd', update='shared', of='~student', input=['batch.image', 'batch.label']). Against labels it ascends
+    the cross-entropy (ARD, Goldblum et al. 2020); against a teacher's logits the KL divergence from them (RSLAD, Zi et
+    al. 2021, equation 7). The network is attacked as it is in evaluation.
+
+    Attributes:
+      network: the one attacked.
+      epsilon: radius of the ball, in units of the images, which are in [0, 1]; 8/255 for CIFAR.
+      size: of a step; 2/255 for CIFAR.
+      steps: how many.
+      random_start: whether the first point is drawn from the ball.
+    """
+
+    network: Any
+    epsilon: NonNegative = 8 / 255
+    size: Positive = 2 / 255
+    steps: int = 10
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f'steps is {self.steps}, but an attack takes at least 1')
+
+    def init(self, rngs: Any, image: jax.Array, target: jax.Array, *, train: bool = False) -> Mapping[str, Any]:
+        return self.network.module.init(rngs, *self.network.normalized((image,)), train=False)
+
+    def apply(
+        self, variables: Mapping[str, Any], image: jax.Array, target: jax.Array, *, train: bool = False,
+        rngs: Any = None, mutable: Any = (),
+    ) -> tuple[dict[str, jax.Array], dict[str, Any]]:  # fmt: skip
+        """Args: image: [batch, ...]; target: labels [batch], or logits [batch, num_classes]. Returns: image, as it."""
+
+        def loss(x: jax.Array) -> jax.Array:
+            out, _ = self.network.module.apply(variables, *self.network.normalized((x,)), train=False, mutable=[])
+            logits = out['logits'] if isinstance(out, Mapping) else out
+            against_labels = jnp.issubdtype(target.dtype, jnp.integer)
+            return jnp.sum(cross_entropy(logits, target) if against_labels else kd(logits, target))
+
+        def ascend(x: jax.Array, _: None) -> tuple[jax.Array, None]:
+            x = x + self.size * jnp.sign(jax.grad(loss)(x))
+            return jnp.clip(jnp.clip(x, image - self.epsilon, image + self.epsilon), 0.0, 1.0), None
+
+        x = image
+        if self.random_start:
+            x += jax.random.uniform(rngs['dropout'], x.shape, x.dtype, -self.epsilon, self.epsilon)
+        # Unrolled, for convolutions in a loop are slow on CPUs (see `Job.convolves_on_cpu`).
+        x, _ = jax.lax.scan(ascend, jnp.clip(x, 0.0, 1.0), length=self.steps, unroll=True)
+        return {'image': jax.lax.stop_gradient(x)}, {}

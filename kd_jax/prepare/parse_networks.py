@@ -1,0 +1,106 @@
+"""Parses the networks of a run's config."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd_jax import models
+from kd_jax.config import hyperparameters
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.hyperparameters import parse_number
+from kd_jax.config.import_by_name import find_by_name
+from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Network, Normalize
+from kd_jax.core.optimizers import parse_optimizer
+from kd_jax.core.paths import Path
+
+
+def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
+    options = dict(config)
+    if 'model' not in options:
+        raise UserError(f'{where} has no model. {suggest("", models.__all__)}')
+    paths = _inputs(options, where)
+    own = ('update', 'of', 'copies', 'init', 'sharding', 'compute_dtype')
+    fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
+    for key in ('fresh', 'part'):
+        modules = options.pop(key, ())
+        fields[key] = tuple(modules) if isinstance(modules, list | tuple) else (modules,)
+    if 'normalize' in options:
+        fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
+    update = fields.get('update', 'sgd')
+    if update not in UPDATES:
+        raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
+    for key, choices in (('sharding', SHARDINGS), ('compute_dtype', COMPUTE_DTYPES)):
+        if fields.get(key, choices[0]) not in choices:
+            raise UserError(f'{where}: there is no {key} {fields[key]!r}. {suggest(str(fields[key]), choices)}')
+    copies, of = fields.get('copies', 0), fields.get('of', '')
+    if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:
+        raise UserError(f'{where}: copies is {copies!r}, but it must be a whole number, 0 or more.')
+    if not isinstance(of, str):
+        raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
+    if update == 'ema':
+        decay = options.pop('decay', 0.999)
+        if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
+            raise UserError(f'{where}.decay is {decay!r}; it must be a number between 0 and 1.')
+        hparams['ema'][name] = parse_number(decay, hyperparameters.Fraction, f'{where}.decay')[1]
+    optimizer = None
+    if update == 'sgd':
+        choice = options.pop('optimizer', default)
+        if not choice:
+            raise UserError(f"{where} is trained but has no optimizer: set the network's optimizer or the run's.")
+        optimizer, hparams['optimizers'][name] = parse_optimizer(choice, f'{where}.optimizer')
+    return Network(name, _module(options, where), paths, optimizer=optimizer, **fields)
+
+
+def parse_shared_network(name: str, config: Mapping[str, Any], networks: Sequence[Network], where: str) -> Network:
+    """A network with the parameters of another: that one on other inputs, or a model that is a function of it."""
+    options = {key: option for key, option in config.items() if key not in ('update', 'of')}
+    of = str(config.get('of', ''))
+    base = next((network for network in networks if network.owner == of.removeprefix('~')), None)
+    if base is None or base.update == 'shared':
+        hint = suggest(of, [n.name for n in networks if n.update != 'shared'])
+        raise UserError(f"{where} shares the parameters of '{of}', which has none of its own. {hint}")
+    changed: dict[str, Any] = dict(name=name, inputs=_inputs(options, where), update='shared', of=base.name, init='')
+    if 'model' in options:
+        changed |= dict(module=_module(options, where, network=base), normalize=None)
+    elif options:
+        raise UserError(f"{where} takes no {', '.join(options)}: it is '{base.name}' on other inputs.")
+    return dataclasses.replace(base, **changed, constant=of.startswith('~'), fresh=(), part=())
+
+
+def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
+    inputs = options.pop('input', 'batch.image')
+    return tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
+
+
+def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
+    """The model that the options name, made with the rest of them and with what is given."""
+    name = options.pop('model')
+    model = find_by_name(name, models, 'model', where)
+    taken = {key: p for key, p in inspect.signature(model).parameters.items() if key not in ('parent', 'name')}
+    for key in given:
+        if key not in taken:
+            raise UserError(f'{where}: model {name!r} is no function of another network; leave the model out.')
+    known = [key for key in taken if key not in given]
+    for key in options:
+        if key not in known:
+            raise UserError(f'{where}: model {name!r} takes no {key!r}. {suggest(key, known)}')
+    missing = [key for key in known if taken[key].default is inspect.Parameter.empty and key not in options]
+    if 'network' in missing:
+        raise UserError(f"{where}: model {name!r} is a function of another network: set update='shared' and of.")
+    if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
+        raise UserError(f'{where}: model {name!r} needs {", ".join(missing)}.')
+    for key, option in options.items():
+        hyperparameters.check_option(option, taken[key].annotation, f'{where}.{key}') if key in taken else None
+    try:
+        made = model(**given, **{key: lists_as_tuples(option) for key, option in options.items()})
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from error
+    if not (hasattr(made, 'init') and hasattr(made, 'apply')):
+        raise UserError(f'{where}: model {name!r} makes {made!r}, but a model has init and apply, as linen modules do.')
+    return made
+
+
+def lists_as_tuples(option: Any) -> Any:
+    """Lists as tuples, so that what holds the option can be hashed."""
+    return tuple(lists_as_tuples(o) for o in option) if isinstance(option, list | tuple) else option

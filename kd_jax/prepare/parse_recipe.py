@@ -1,0 +1,58 @@
+"""Parses the networks, terms and optimizers of a run's config into a recipe."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kd_jax.config.dependency_order import in_dependency_order
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.core.network import Network
+from kd_jax.core.recipe import Recipe
+from kd_jax.core.term import Term
+from kd_jax.prepare.parse_networks import parse_network, parse_shared_network
+from kd_jax.prepare.parse_terms import parse_term, unknown_results_as_ones
+
+
+def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
+    """The recipe that a run's config describes under `networks`, `terms` and `optimizer`.
+
+    A term's numbers that are another run's result ('result:RUN.PATH') and not known yet are taken to be 1.
+
+    Raises:
+      UserError: an unknown model, loss, optimizer, option or network, a number out of its range, or networks that read
+        each other in a circle. Names of activations are checked later, by `initialize.check`, which knows them.
+    """
+    networks: list[Network] = []
+    terms: list[Term] = []
+    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'ema': {}}
+    described = config.get('networks', {})
+    for name in sorted(described, key=lambda name: described[name].get('update') == 'shared'):
+        options, place = described[name], f"{where}, network '{name}'"
+        if options.get('update') == 'shared':
+            networks.append(parse_shared_network(name, options, networks, place))
+        else:
+            options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
+            networks.append(parse_network(name, options, config.get('optimizer'), hparams, place))
+    for name, options in unknown_results_as_ones(config.get('terms', {})).items():
+        terms.append(parse_term(name, options, hparams, f"{where}, term '{name}'"))
+    names = {network.name for network in networks} | {'batch'}
+    for place, paths in [(f"network '{n.name}'", n.inputs) for n in networks] + [
+        (f"term '{t.name}'", t.paths()) for t in terms
+    ]:
+        for path in paths:
+            if path.source not in names:
+                hint = suggest(path.source, names)
+                raise UserError(f"{where}, {place} reads '{path}', but there is no network '{path.source}'. {hint}")
+    for network in networks:
+        if network.update == 'ema' and network.of not in {n.name for n in networks if n.update == 'sgd'}:
+            hint = suggest(network.of, [n.name for n in networks if n.update == 'sgd'])
+            raise UserError(f"{where}, network '{network.name}' averages '{network.of}', which is not trained. {hint}")
+    copies = {network.name: network.copies for network in networks}
+    networks = [
+        dataclasses.replace(n, stacked=tuple(0 < n.copies == copies.get(path.source) for path in n.inputs))
+        for n in networks
+    ]
+    by_name = {network.name: network for network in networks}
+    reads = {network.name: {path.source for path in network.inputs} for network in networks}
+    ordered = in_dependency_order(reads, f'{where}: networks {{}} read each other in a circle.')
+    return Recipe(tuple(by_name[name] for name in ordered), tuple(terms), hparams)

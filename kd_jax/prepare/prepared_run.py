@@ -1,0 +1,191 @@
+"""Turns a run's config into objects and checks everything that can be checked before training."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from kd_jax import analyses
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.import_by_name import find_by_name, parameters_of
+from kd_jax.config.references import parse_result
+from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.network import Network
+from kd_jax.core.paths import Context, check_paths, parse_paths
+from kd_jax.core.recipe import Recipe
+from kd_jax.data import augment, splits
+from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
+from kd_jax.data.example_order import ExampleOrder
+from kd_jax.data.splits import load_splits
+from kd_jax.devices.mesh import check_batch_size, make_mesh
+from kd_jax.evaluation.evaluator import Evaluator
+from kd_jax.models.pretrained import Pretrained
+from kd_jax.prepare.parse_recipe import parse_recipe
+from kd_jax.prepare.run_options import check_dictionary, check_options
+from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
+from kd_jax.teacher_cache.recording import View
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedRun:
+    """A run's config made into objects, all its names and shapes checked.
+
+    `view` makes of a batch, the key of augmentation and the number of a view what training sees.
+    """
+
+    config: Mapping[str, Any]
+    seed: int
+    where: str
+    recipe: Recipe
+    splits: splits.Splits
+    order: ExampleOrder
+    evaluator: Evaluator
+    context: Context
+    mesh: Mesh
+    view: View
+    cache: TeacherCache | None
+
+    @property
+    def resident(self) -> bool:
+        """Whether the training split, and all that is recorded for it, lives on the devices."""
+        return self.splits.resident and (self.cache is None or self.cache.in_memory)
+
+    @property
+    def convolves_on_cpu(self) -> bool:
+        """Whether it trains convolutions on CPUs, whose gradients XLA computes many times slower inside a loop.
+
+        Outside of loops XLA first brings them to a form that its fast routines know (jax issue 12868).
+        """
+        convolves = any(network.convolves(variable_shapes(self, network)['params']) for network in self.recipe.trained)
+        return convolves and self.mesh.devices.flat[0].platform == 'cpu'
+
+    @property
+    def total_steps(self) -> int:
+        return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
+
+    @property
+    def eval_steps(self) -> int:
+        """Steps from one evaluation to the next."""
+        return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
+
+
+def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[Any] | None = None) -> PreparedRun:
+    """Checks everything about a run that can be known before it trains.
+
+    Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
+    class counts; a term's numbers that do are taken to be 1.
+
+    Args:
+      config: of the run.
+      seed: of its data order, initial parameters and randomness.
+      where: the place in the study, for messages.
+      devices: what its mesh is made of; all there are unless said otherwise.
+    Raises:
+      UserError: whatever is wrong with the config, in one sentence.
+    """
+    check_options(config, where)
+    recipe = parse_recipe(config, where)
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
+        if not isinstance(network.init, str):
+            raise UserError(
+                f"{place}: init is {network.init!r}, but it must be one 'run:NAME', 'torch:FILE' or a run's directory."
+            )
+        brought = isinstance(network.module, Pretrained)
+        if brought and network.copies:
+            raise UserError(f'{place}: copies of a network that brings its weights would be all alike; set copies=0.')
+    known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
+    splits = load_splits(known, seed, where)
+    batch_size = config.get('batch_size', 128)
+    order = ExampleOrder(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
+    view = functools.partial(training_view, options=splits.augment, num_classes=splits.num_classes)
+    mesh = make_mesh(
+        check_dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
+    )
+    if config.get('epochs', 0):
+        _check_trains(config['epochs'], order, recipe, where)
+        check_batch_size(mesh, batch_size, where)
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
+    batch = batch_shapes(splits.arrays['train'], batch_size)
+    shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
+    _check_mixing(recipe, splits, where)
+    context = check_recipe(recipe, shapes, where)
+    _check_starts(recipe, context, where)
+    evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
+    evaluator.check(evaluated, where)
+    for name, options in config.get('analyses', {}).items():
+        _check_analysis(name, options, evaluated, where)
+    for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
+        classes = context[path.source][path.name].shape[-1]
+        if classes != splits.num_classes and len(known) == len(config['data']):
+            raise UserError(
+                f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
+                f'set networks.{path.source}.num_classes={splits.num_classes}.'
+            )
+    recorded = None
+    if config.get('cache'):
+        train = splits.arrays['train']
+        recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
+    return PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
+
+
+def _check_trains(epochs: float, order: ExampleOrder, recipe: Recipe, where: str) -> None:
+    if not order.steps_per_epoch:
+        size = len(order.epoch(0))
+        raise UserError(f'{where}: batch_size is {order.batch_size}, but an epoch has only {size} examples.')
+    if not round(epochs * order.steps_per_epoch):
+        raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
+    if not (recipe.terms and recipe.trained):
+        raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
+
+
+def _check_starts(recipe: Recipe, context: Context, where: str) -> None:
+    """Refuses frozen networks whose parameters would stay at random values."""
+    for network in recipe.frozen:
+        if network.init or isinstance(network.module, Pretrained):
+            continue
+        if jax.tree.leaves(network_shapes(network, context)[0]):
+            raise UserError(
+                f"{where}, network '{network.name}' is frozen but starts from nothing: set init='run:NAME' or "
+                "init='torch:FILE'."
+            )
+
+
+def _check_mixing(recipe: Recipe, splits: splits.Splits, where: str) -> None:
+    """Refuses terms that teach a mixed image the label of one of its two."""
+    for term in recipe.terms if augment.mixes(splits.augment) else ():
+        if any((path.source, path.name) == ('batch', 'label') for path in term.paths()):
+            raise UserError(
+                f"{where}, term '{term.name}' reads 'batch.label', but data.augment mixes the images: read the mixed "
+                "labels 'batch.target' with a loss that takes distributions, such as cross_entropy."
+            )
+
+
+def _check_analysis(name: str, options: Mapping[str, Any], context: Context, where: str) -> None:
+    place = f"{where}, analysis '{name}'"
+    function = find_by_name(options.get('analysis', ''), analyses, 'analysis', place)
+    positional, keywords = parameters_of(function)
+    for key in options:
+        if key not in (*positional, *keywords, 'analysis', 'splits'):
+            hint = suggest(key, [*positional, *keywords])
+            raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
+    for key in positional:
+        if key not in options:
+            raise UserError(f'{place}: {function.__name__} needs a path for {key}.')
+        read = parse_paths(options[key], place)
+        check_paths(read if isinstance(read, tuple) else (read,), context, place)
+
+
+def count_parameters(prepared: PreparedRun, network: Network) -> int:
+    """How many parameters a network has, its copies counted."""
+    return sum(a.size for a in jax.tree.leaves(variable_shapes(prepared, network).get('params', {})))
+
+
+def variable_shapes(prepared: PreparedRun, network: Network) -> Any:
+    """The shapes of a network's variables."""
+    return network_shapes(network, prepared.context)[0]

@@ -1,0 +1,60 @@
+"""The options of a run's config: their names, types and ranges."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import parse_result
+
+RUN_KEYS = (
+    'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs', 'eval_every',
+    'evaluate', 'mesh', 'networks', 'optimizer', 'resources', 'terms',
+)  # fmt: skip
+
+
+RESOURCES = ('cpu', 'gpu', 'tpu')
+
+
+SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
+
+
+NUMBERS = {  # kind, least value; `MOST`: largest
+    'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
+    'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
+    'data.views': (int, 0), 'data.workers': (int, 0),
+    'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
+}  # fmt: skip
+
+
+MOST = {'data.label_noise': 1.0}
+
+
+def check_options(config: Mapping[str, Any], where: str) -> None:
+    for key in config:
+        if key not in RUN_KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, RUN_KEYS)}')
+    for key in SECTIONS:
+        for name, options in check_dictionary(config.get(key, {}), f'{where}.{key}').items():
+            check_dictionary(options, f'{where}.{key}.{name}')
+    within = {key: check_dictionary(config.get(key, {}), f'{where}.{key}') for key in ('data', 'resources')}
+    for key in within['resources']:
+        if key not in RESOURCES:
+            raise UserError(f'{where}.resources: there is no {key!r}. {suggest(key, RESOURCES)}')
+    for key, (kind, least) in NUMBERS.items():
+        section, _, leaf = key.rpartition('.')
+        value = within[section].get(leaf, 0) if section else config.get(key, 1)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        right_kind = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
+        most = MOST.get(key, math.inf)
+        if parse_result(value) or (right_kind and least <= value <= most):
+            continue
+        what = 'a whole number' if kind is int else 'a number'
+        room = f'{least} or more' if most == math.inf else f'between {least} and {most:g}'
+        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.')
+
+
+def check_dictionary(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f'{where} is {value!r}, but it must be a dictionary.')
+    return value

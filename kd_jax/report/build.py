@@ -1,0 +1,41 @@
+"""Builds the report of a study from its result files."""
+
+from pathlib import Path
+
+from kd_jax.report.check_report import check_report
+from kd_jax.report.contents import Report, facts, origins
+from kd_jax.report.figures import draw
+from kd_jax.report.html_page import html_page
+from kd_jax.report.markdown_page import markdown_page
+from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.result_files import load_results
+from kd_jax.report.tables import study_tables
+
+
+def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
+    """Writes `report.md`, `report.html` and `figures/*.png`; the same results give the same bytes.
+
+    Args:
+      results_dir: holds `study.json` and `results/*.json`; runs may be missing.
+      out_dir: made when it is not there; may be `results_dir` itself.
+    Raises:
+      UserError: a file that is missing, damaged or of another study, or a mistake in the report section.
+    """
+    study, results = load_results(results_dir)
+    check_report(study)
+    out_dir = Path(out_dir)
+    pictures = draw(study, results, out_dir / 'figures')
+    report = Report(
+        name=study['name'],
+        title=study.get('title') or study['name'],
+        text=study.get('text') or '',
+        facts=facts(study, results),
+        tables=study_tables(study, results),
+        claims=study_claims(study, results),
+        figures=[picture for picture in pictures if picture.kind != 'curves'],
+        curves=[picture for picture in pictures if picture.kind == 'curves'],
+        origins=origins(results),
+    )
+    (out_dir / 'report.md').write_text(markdown_page(report), 'utf-8')
+    (out_dir / 'report.html').write_text(html_page(report), 'utf-8')
+    return report

@@ -1,0 +1,112 @@
+"""Finds mistakes in a study's report section before anything is trained."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.report import number_format
+from kd_jax.report.result_files import split_reference
+
+Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+FIGURES: Kinds = {  # kind -> what it needs, what it may have besides
+    'lines': (('runs', 'x', 'y'), ('by', 'by_label', 'log_x', 'log_y', 'reference')),
+    'curves': (('runs', 'y'), ()),
+    'bars': (('values',), ()),
+    'scatter': (('values', 'x'), ('groups', 'named', 'log_x')),
+    'matrices': (('values',), ('label',)),
+    'soft_targets': (('run', 'analysis'), ()),
+}
+
+
+CLAIMS: Kinds = {
+    'share': (('value', 'low', 'high'), ('paper',)),
+    'difference': (('value', 'low'), ('paper',)),
+}
+
+
+WORDS = ('kind', 'title', 'caption', 'xlabel', 'ylabel')
+
+
+def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> None:
+    """Checks the report section of a study: that every kind exists, and every run it names.
+
+    Args:
+      study: the content of study.json.
+      runs: the names of all the study's runs; None leaves them unchecked.
+    Raises:
+      UserError: the first mistake, with the names there are.
+    """
+    report = study.get('report') or {}
+    known = None if runs is None else list(runs)
+    _known_keys(report, ('tables', 'claims', 'figures'), 'the report')
+    for name, table in (report.get('tables') or {}).items():
+        _check_table(table, known, f'table {name!r}')
+    for name, claim in (report.get('claims') or {}).items():
+        where = f'claim {name!r}'
+        _check_kind(claim, CLAIMS, where)
+        for key in CLAIMS[claim['kind']][0]:
+            _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
+    for name, figure in (report.get('figures') or {}).items():
+        _check_figure(name, figure, known)
+
+
+def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> None:
+    _needs(table, ('columns', 'rows'), where)
+    _known_keys(table, ('title', 'text', 'columns', 'rows'), where)
+    for key, row in table['rows'].items():
+        place = f'{where}, row {key!r}'
+        _known_run(row.get('run', key), known, place)
+        _known_keys(row, ('label', 'run', 'columns', 'paper'), place)
+        _known_keys(row.get('columns') or {}, table['columns'], f"{place}, 'columns'")
+        _known_keys(row.get('paper') or {}, table['columns'], f"{place}, 'paper'")
+        for column, paper in (row.get('paper') or {}).items():
+            is_fraction = number_format.kind_of(table['columns'][column]) == 'fraction'
+            if is_fraction and paper is not None and abs(paper) > 1:
+                raise UserError(f"report: {place}: the paper's {column} is a fraction: {paper / 100}, not {paper}.")
+
+
+def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) -> None:
+    where = f'figure {name!r}'
+    if not name.replace('-', '').replace('_', '').isalnum():
+        raise UserError(f'report: {where} becomes the name of a file: use letters, digits, - and _ alone.')
+    _check_kind(figure, FIGURES, where)
+    for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
+        _known_run(split_reference(value)[0], known, f'{where}, {label!r}')
+    for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
+        _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
+    if 'run' in figure:
+        _known_run(figure['run'], known, where)
+    patterns = figure.get('runs', ())
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if known is not None and not fnmatch.filter(known, pattern):
+            raise UserError(f'report: {where}: no run matches {pattern!r}. {suggest(pattern, known)}')
+
+
+def _check_kind(entry: dict[str, Any], kinds: Kinds, where: str) -> None:
+    _needs(entry, ('kind',), where)
+    if entry['kind'] not in kinds:
+        hint = suggest(entry['kind'], kinds)
+        raise UserError(f'report: {where} has the unknown kind {entry["kind"]!r}. {hint}')
+    needed, optional = kinds[entry['kind']]
+    _needs(entry, needed, where)
+    _known_keys(entry, (*needed, *optional, *WORDS), where)
+
+
+def _needs(entry: dict[str, Any], keys: Iterable[str], where: str) -> None:
+    for key in keys:
+        if key not in entry:
+            raise UserError(f'report: {where} needs a {key!r}.')
+
+
+def _known_keys(entry: Iterable[str], known: Iterable[str], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            raise UserError(f'report: {where} has an unknown key {key!r}. {suggest(key, known)}')
+
+
+def _known_run(run: str, known: list[str] | None, where: str) -> None:
+    if known is not None and run not in known:
+        raise UserError(f'report: {where} names the unknown run {run!r}. {suggest(run, known)}')

@@ -1,0 +1,132 @@
+"""The contents of a report: what was run, on what, when, and by which commit."""
+
+import dataclasses
+import datetime
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from kd_jax.report import number_format
+from kd_jax.report.figures import Picture
+from kd_jax.report.paper_claims import Claim
+from kd_jax.report.result_files import Results
+from kd_jax.report.tables import NOT_RUN, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where one result file comes from."""
+
+    run: str
+    seed: int
+    commit: str
+    dirty: bool | None
+    finished: str
+    seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a report says; the markdown and the HTML page are two ways to write it down."""
+
+    name: str
+    title: str
+    text: str
+    facts: dict[str, str]
+    tables: list[Table]
+    claims: list[Claim]
+    figures: list[Picture]
+    curves: list[Picture]
+    origins: list[Origin]
+
+
+def facts(study: dict[str, Any], results: Results) -> dict[str, str]:
+    """What was run, on what, for how long: name of the fact -> text. What is unknown is left out."""
+    every = [result for seeds in results.values() for result in seeds.values()]
+    seconds = [result['seconds'] for result in every if result.get('seconds') is not None]
+    seeds = sorted({result['seed'] for result in every})
+    entries = {
+        'study': study['name'] + (f', variant {study["variant"]}' if study.get('variant') else ''),
+        'runs': f'{len(results)}, trained {len(every)} times in all' if every else NOT_RUN,
+        'seeds': _ranges(seeds),
+        'time': f'{number_format.duration(sum(seconds))} in all' if seconds else '',
+        'time a run': _spread(seconds) if seconds else '',
+        'commit': _commits(every),
+        'hardware': _several(_hardware(result.get('hardware') or {}) for result in every),
+        'versions': _versions(every),
+        'command': study.get('command') or '',
+    }
+    return {name: text for name, text in entries.items() if text}
+
+
+def _spread(seconds: list[float]) -> str:
+    low, middle, high = map(number_format.duration, (min(seconds), statistics.median(seconds), max(seconds)))
+    return f'{middle} (median), {low} to {high}' if low != high else middle
+
+
+def _several(texts: Iterable[str]) -> str:
+    return '; '.join(dict.fromkeys(text for text in texts if text))
+
+
+def _commits(every: list[dict[str, Any]]) -> str:
+    commits = _several(str(result.get('commit') or '')[:12] for result in every)
+    dirty = sum(bool(result.get('dirty')) for result in every)
+    return f'{commits}; {dirty} of {len(every)} with uncommitted changes' if dirty else commits
+
+
+def _hardware(hardware: dict[str, Any]) -> str:
+    """'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
+    backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
+    words = [str(hardware.get('processor') or '')]
+    words += [number_format.counted(hardware['cores'], 'core') if hardware.get('cores') else '']
+    words += [number_format.counted(devices, f'{backend} device') if backend and devices else backend or '']
+    named = f' ({kind})' if kind and kind != backend else ''
+    return ', '.join(word for word in words if word) + named
+
+
+def _versions(every: list[dict[str, Any]]) -> str:
+    found: dict[str, dict[str, None]] = {}
+    for result in every:
+        for name, version in (result.get('versions') or {}).items():
+            found.setdefault(name, {})[str(version)] = None
+    return ', '.join(f'{name} {" and ".join(versions)}' for name, versions in found.items())
+
+
+def _ranges(seeds: list[int]) -> str:
+    """[0, 1, 2, 5] -> '0 to 2, 5'."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ', '.join(f'{a}' if a == b else f'{a}, {b}' if b == a + 1 else f'{a} to {b}' for a, b in spans)
+
+
+def origins(results: Results) -> list[Origin]:
+    """One line a result file."""
+    return [
+        Origin(
+            run,
+            seed,
+            (result.get('commit') or '')[:12],
+            result.get('dirty'),
+            _when(result.get('finished')),
+            result.get('seconds'),
+        )
+        for run, seeds in results.items()
+        for seed, result in seeds.items()
+    ]
+
+
+def _when(finished: str | None) -> str:
+    """An ISO date in words, '2026-01-31 08:05 UTC'; anything else as it is."""
+    try:
+        moment = datetime.datetime.fromisoformat(finished or '')
+    except ValueError:
+        return finished or ''
+    return moment.astimezone(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')
+
+
+def tree_state(dirty: bool | None) -> str:
+    return number_format.DASH if dirty is None else 'changed' if dirty else 'clean'

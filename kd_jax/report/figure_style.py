@@ -1,0 +1,147 @@
+"""The look of figures: colours, sizes, axes and labels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from kd_jax.report import number_format
+
+PALETTE = ('#0072B2', '#D55E00', '#009E73', '#AA3377', '#B8860B', '#56B4E9', '#555555')  # after Okabe and Ito
+
+
+INK, MUTED, GRID = '#1f2328', '#6b7280', '#e5e7eb'
+
+
+Drawn = tuple[Figure | None, str]  # the figure, and in sentences what it had to leave out
+
+
+WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches: at a phone's width the 10.5 pt below is still 10 pixels
+
+
+MAPS = 'cividis'
+
+
+RC: Any = {
+    'font.size': 10.5,
+    'axes.labelsize': 10.5,
+    'axes.edgecolor': MUTED,
+    'axes.labelcolor': INK,
+    'axes.linewidth': 0.8,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'grid.color': GRID,
+    'grid.linewidth': 0.8,
+    'text.color': INK,
+    'xtick.color': MUTED,
+    'ytick.color': MUTED,
+    'xtick.labelcolor': INK,
+    'ytick.labelcolor': INK,
+    'lines.linewidth': 1.8,
+    'lines.markersize': 5,
+    'errorbar.capsize': 2.5,
+    'figure.facecolor': 'white',
+    'savefig.facecolor': 'white',
+}
+
+
+def canvas(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout='constrained')
+    return figure, figure.subplots()
+
+
+def value_axis(axes: Axes, which: str, kind: number_format.Kind, values: Sequence[float], log: bool = False) -> None:
+    """Scale and plain tick labels for the axis ('x' or 'y') that carries `values`."""
+    axis = axes.xaxis if which == 'x' else axes.yaxis
+    low, high = min(values), max(values)
+    if log:
+        (axes.set_xscale if which == 'x' else axes.set_yscale)('log')
+        ratio = high / low
+        steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if ratio < 12 else (1.0, 2.0, 5.0) if ratio < 300 else (1.0,)
+        axis.set_major_locator(LogLocator(10, steps, numticks=12) if ratio > 2 else MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(MaxNLocator(6, integer=kind == 'count' and high - low >= 3))
+    scale = 100 if kind == 'fraction' else 1
+    unit = '%' if kind == 'fraction' else ''
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: f'{scale * tick:,.6g}{unit}'.replace('-', '−')))
+
+
+def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
+    """Ticks on the x axis where the data are, when they are few, but for those too close together."""
+    axes.set_xscale('log' if log else 'linear')
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f'{tick:,.6g}'.replace('-', '−')))
+    places = {math.log(x) if log else x: x for x in sorted(set(positions))}
+    apart = 0.055 * (max(places) - min(places))
+    kept: list[float] = []
+    for place in places:
+        if not kept or place - kept[-1] >= apart:
+            kept.append(place)
+    if len(places) <= 14:
+        axes.xaxis.set_major_locator(FixedLocator([places[place] for place in kept]))
+
+
+def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Names lines at the right edge of the axes, pushed apart where they would overlap.
+
+    Args:
+      labels: (y of the line's end in data units, name, colour).
+    """
+    axes.set_ylim(axes.get_ylim())  # the labels are placed for these limits
+    to_axes = axes.transData + axes.transAxes.inverted()
+    spots = sorted((float(to_axes.transform((1, y))[1]), name, colour) for y, name, colour in labels)
+    for y, (_, name, colour) in zip(spread([y for y, _, _ in spots], gap=0.062), spots, strict=True):
+        axes.annotate(
+            name,
+            (1, y),
+            xycoords='axes fraction',
+            xytext=(5, 0),
+            textcoords='offset points',
+            va='center',
+            color=colour,
+            fontsize=9.5,
+            annotation_clip=False,
+        )
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names points at the right edge of the axes, each joined to its point by a thin line.
+
+    Args:
+      points: (x, y, name), x and y in data units.
+    """
+    axes.set_ylim(axes.get_ylim())
+    axes.set_xlim(axes.get_xlim())
+    to_axes = axes.transData + axes.transAxes.inverted()
+    spots = sorted((float(to_axes.transform((x, y))[1]), x, y, name) for x, y, name in points)
+    for height, (_, x, y, name) in zip(spread([spot[0] for spot in spots], gap=0.05), spots, strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xycoords='data',
+            xytext=(1.02, height),
+            textcoords='axes fraction',
+            va='center',
+            color=INK,
+            fontsize=9.5,
+            annotation_clip=False,
+            arrowprops={'arrowstyle': '-', 'color': MUTED, 'linewidth': 0.5, 'shrinkA': 1, 'shrinkB': 3},
+        )
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending positions, moved to stand `gap` apart; a cluster stays centred where it was."""
+    clusters: list[tuple[float, int]] = []  # (centre, how many)
+    for position in positions:
+        centre, count = float(position), 1
+        while clusters and centre - clusters[-1][0] < gap * (count + clusters[-1][1]) / 2:
+            before, n = clusters.pop()
+            centre, count = (centre * count + before * n) / (count + n), count + n
+        clusters.append((centre, count))
+    return [centre + gap * (i - (count - 1) / 2) for centre, count in clusters for i in range(count)]

@@ -1,0 +1,38 @@
+"""Writes a report as one self-contained HTML page."""
+
+import base64
+from pathlib import Path
+
+import jinja2
+from markdown_it import MarkdownIt
+
+from kd_jax.report import number_format
+from kd_jax.report.contents import Report, tree_state
+from kd_jax.report.tables import NOT_RUN, table_legend
+
+HERE = Path(__file__).parent
+
+
+def html_page(report: Report) -> str:
+    """The HTML page: one file, styles and images inside, no scripts."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    prose = MarkdownIt('commonmark', {'html': False}).disable('image')
+    environment.filters['prose'] = lambda text: jinja2.filters.Markup(prose.render(text))
+    environment.filters['png'] = _data_url
+    environment.filters['duration'] = number_format.duration
+    environment.filters['tree'] = tree_state
+    environment.filters['heading'] = lambda column: number_format.heading(column.heading, column.kind)
+    css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
+    return environment.get_template('page.html.j2').render(
+        report=report, css=css, DASH=number_format.DASH, NOT_RUN=NOT_RUN, legend=table_legend(report.tables)
+    )
+
+
+def _data_url(path: Path) -> str:
+    return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,92 @@
+"""Learning curves: a metric after each evaluation, with the mean over seeds and a band from lowest to highest."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from kd_jax.report import figure_style, number_format
+from kd_jax.report.figure_style import PALETTE, Drawn
+from kd_jax.report.result_files import Results, judged_split, matching_runs, number
+
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
+
+
+FEW = 7  # runs that one figure can name
+
+
+def default_curves(results: Results) -> dict[str, dict[str, Any]]:
+    """One figure for each network that was evaluated more than once, on validation images where there are any."""
+    entries: dict[str, dict[str, Any]] = {}
+    for run, seeds in results.items():
+        result = next(iter(seeds.values()))
+        for network in judged_split(result)[1]:
+            for split, metric in itertools.product(('valid', 'test'), ('errors', 'nll')):
+                y = f'{split}.{network}.{metric}'
+                curve = _curve(results, run, y)
+                if curve and len(curve[0]) > 1:
+                    name = f'curves-{split}-{network}-{metric}'
+                    entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
+                    break
+    return entries
+
+
+def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
+    examples = {'valid': 'validation', 'test': 'test'}[split]
+    caption = f'On {examples} examples, after each epoch; mean over seeds, band from the lowest to the highest.'
+    title = f'Learning curves: {metric} of {network}'
+    return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
+
+
+def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
+    """One line a run, from its history. Of more than a few runs only the lowest and the highest are named."""
+    runs = matching_runs(results, entry['runs'])
+    found = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
+    gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in found]
+    if not found:
+        return None, ' '.join(gaps) or f'no run matching {entry["runs"]} has been run yet.'
+    figure, axes = figure_style.canvas()
+    ends = _few(axes, found) if len(found) <= FEW else _many(axes, found)
+    kind = number_format.kind_of(entry['y'])
+    values = np.concatenate([np.concatenate(curve[1:]) for curve in found.values()])
+    log = kind != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
+    figure_style.value_axis(axes, 'y', kind, values.tolist(), log)
+    axes.margins(x=0.01)
+    figure_style.label_ends(axes, ends)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel(entry.get('xlabel', 'epoch'))
+    axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
+    return figure, ' '.join(gaps)
+
+
+def _few(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:
+    ends = []
+    for (run, (epochs, mean, low, high)), colour in zip(found.items(), PALETTE, strict=False):
+        axes.plot(epochs, mean, color=colour, marker='o' if len(epochs) == 1 else None)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+        ends.append((float(mean[-1]), run, colour))
+    return ends
+
+
+def _many(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:
+    ranked = sorted(found, key=lambda run: float(found[run][1][-1]))
+    for run in ranked[1:-1]:
+        axes.plot(found[run][0], found[run][1], color='#c3c8d0', linewidth=0.9)
+    few = _few(axes, {ranked[0]: found[ranked[0]], ranked[-1]: found[ranked[-1]]})
+    middle = float(found[ranked[len(ranked) // 2]][1][-1])
+    return [*few, (middle, f'{len(ranked) - 2} others', figure_style.MUTED)]
+
+
+def _curve(results: Results, run: str, path: str) -> Curve | None:
+    """The epochs at which every seed has a number, and those numbers' mean, lowest and highest."""
+    by_seed = []
+    for result in results[run].values():
+        points = ((number(entry, 'epoch'), number(entry, path)) for entry in result.get('history') or [])
+        by_seed.append({epoch: y for epoch, y in points if epoch is not None and y is not None})
+    epochs = sorted(set.intersection(*(set(points) for points in by_seed)))
+    if not epochs:
+        return None
+    values = np.array([[points[epoch] for epoch in epochs] for points in by_seed])
+    return np.array(epochs), values.mean(0), values.min(0), values.max(0)

@@ -1,0 +1,69 @@
+"""Writes a report as Markdown."""
+
+import html
+from collections.abc import Iterable
+
+from kd_jax.report import number_format
+from kd_jax.report.contents import Report, tree_state
+from kd_jax.report.figures import Picture
+from kd_jax.report.tables import Table, table_cells, table_legend
+
+
+def markdown_page(report: Report) -> str:
+    """The whole report; its images are the files in `figures/`."""
+    blocks = [f'# {escape_text(report.title)}', report.text]
+    blocks += [_section(table) for table in report.tables]
+    blocks += [f'*{escape_text(table_legend(report.tables))}*']
+    if report.claims:
+        lines = [f'- **{escape_text(claim.title)}**: {escape_text(claim.sentence)}' for claim in report.claims]
+        blocks += ['## Claims', '\n'.join(lines)]
+    blocks += ['## Figures'] if report.figures else []
+    blocks += [_picture(picture) for picture in report.figures]
+    blocks += ['## Learning curves'] if report.curves else []
+    blocks += [_picture(picture) for picture in report.curves]
+    facts = [f'- {name}: {_fact(name, fact)}' for name, fact in report.facts.items()]
+    blocks += ['## What was run', '\n'.join(facts)]
+    headings = ['run', 'seed', 'commit', 'working tree', 'finished', 'time']
+    rows = [
+        [
+            o.run,
+            str(o.seed),
+            o.commit or number_format.DASH,
+            tree_state(o.dirty),
+            o.finished or number_format.DASH,
+            number_format.duration(o.seconds),
+        ]
+        for o in report.origins
+    ]
+    blocks += ['## Provenance', _rows(headings, rows, {0, 2, 3, 4}) if rows else 'No run has finished yet.']
+    return '\n\n'.join(block for block in blocks if block) + '\n'
+
+
+def _section(table: Table) -> str:
+    headings, rows = table_cells(table)
+    blocks = [f'## {escape_text(table.title)}', table.text, _rows(headings, rows, {0})]
+    return '\n\n'.join([*filter(None, blocks), *(f'*{escape_text(note)}*' for note in table.notes)])
+
+
+def _rows(headings: list[str], rows: Iterable[list[str]], left: set[int]) -> str:
+    rule = [':--' if i in left else '--:' for i in range(len(headings))]
+    return '\n'.join(f'| {" | ".join(map(escape_text, line))} |' for line in [headings, rule, *rows])
+
+
+def _picture(picture: Picture) -> str:
+    if picture.path is None:
+        return f'**{escape_text(picture.title)}** Left out: {escape_text(picture.note)}'
+    note = f'Left out: {picture.note}' if picture.note else ''
+    caption = ' '.join(
+        filter(None, [f'**{escape_text(picture.title)}**', escape_text(picture.caption), escape_text(note)])
+    )
+    return f'![{escape_text(picture.title)}](figures/{picture.path.name})\n\n{caption}'
+
+
+def _fact(name: str, fact: str) -> str:
+    return f'`{fact}`' if name == 'command' else escape_text(fact)
+
+
+def escape_text(value: str) -> str:
+    """Text that cannot break out of a table's cell or turn into markup."""
+    return html.escape(' '.join(value.split()), quote=False).replace('|', r'\|').replace('*', r'\*')

@@ -1,0 +1,102 @@
+"""Formats numbers: the one place that decides on digits, signs, percentages and durations."""
+
+import math
+from typing import Literal
+
+from kd_jax.report.result_files import Measure
+
+DASH = '–'
+
+
+Kind = Literal['count', 'fraction', 'seconds', 'number']
+
+
+def kind_of(path: str) -> Kind:
+    """What a number is, told by the last name in its path: 'errors' is a count, 'accuracy' a fraction."""
+    name = next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
+    if any(word in name for word in ('accuracy', 'agreement', 'share', 'fraction', 'rate')):
+        return 'fraction'
+    if 'error' in name or name in ('count', 'steps'):
+        return 'count'
+    return 'seconds' if name == 'seconds' else 'number'
+
+
+def heading(text: str, kind: Kind) -> str:
+    """A column's heading, with its unit when the numbers below need one."""
+    return f'{text} (%)' if kind == 'fraction' and '%' not in text else text
+
+
+def decimals(value: float, kind: Kind, n: int = 1) -> int:
+    """Digits after the point for a number that is the mean of n seeds."""
+    if kind == 'fraction':
+        return 2
+    if kind in ('count', 'seconds'):
+        return 0 if n == 1 and float(value).is_integer() else 1
+    if n == 1 and float(value).is_integer():
+        return 0
+    size = abs(value)
+    if 0 < size < 0.001:
+        return min(9, 1 - math.floor(math.log10(size)))
+    return 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
+
+
+def plain(value: float | None, kind: Kind, digits: int | None = None) -> str:
+    """A number, fractions in percent but without the sign: 0.9854 -> '98.54'."""
+    if value is None:
+        return DASH
+    digits = decimals(value, kind) if digits is None else digits
+    scaled = 100 * value if kind == 'fraction' else value
+    text = f'{scaled:,.{digits}f}'
+    return text.replace('-', '−') if float(text.replace(',', '')) else text.lstrip('-')
+
+
+def measured(value: Measure | None, kind: Kind, digits: int | None = None) -> str:
+    """'74.3 ± 2.1' over several seeds, '74' for one."""
+    if value is None:
+        return DASH
+    digits = decimals(value.mean, kind, value.n) if digits is None else digits
+    text = plain(value.mean, kind, digits)
+    return text if value.sd is None else f'{text} ± {plain(value.sd, kind, digits)}'
+
+
+def quoted(value: float | None, kind: Kind) -> str:
+    """A paper's number with the digits the paper gave: 0.589 -> '58.9'."""
+    if value is None:
+        return DASH
+    return f'{100 * value if kind == "fraction" else value:,.8g}'.replace('-', '−')
+
+
+def signed(value: float | None, kind: Kind, digits: int | None = None) -> str:
+    """A difference, with its sign: '+7.3', '−72'; that of two fractions in percentage points."""
+    if value is None:
+        return DASH
+    text = plain(value, kind, digits)
+    return text if text.startswith('−') or not text.strip('0.') else f'+{text}'
+
+
+def unit(text: str, kind: Kind) -> str:
+    """`text` followed by the sign of its unit, for numbers inside sentences and figures."""
+    return f'{text}%' if kind == 'fraction' and text != DASH else text
+
+
+def counted(n: int, thing: str) -> str:
+    return f'{n} {thing}' if n == 1 else f'{n} {thing}s'
+
+
+def seeds(n: int) -> str:
+    return counted(n, 'seed')
+
+
+def duration(seconds: float | None) -> str:
+    """80.2 -> '1 min 20 s'; 7500 -> '2 h 05 min'."""
+    if seconds is None:
+        return DASH
+    if seconds < 9.95:
+        return f'{seconds:.1f} s'
+    whole = round(seconds)
+    if whole < 60:
+        return f'{whole} s'
+    if whole < 3600:
+        return f'{whole // 60} min {whole % 60:02d} s'
+    minutes = round(seconds / 60)
+    return f'{minutes // 60} h {minutes % 60:02d} min'

@@ -1,0 +1,146 @@
+"""Claims of a study: the share of a gain that was kept, or a difference, beside the paper's number."""
+
+import dataclasses
+from typing import Any
+
+from kd_jax.report import number_format
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds, split_reference, why_missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim with its numbers.
+
+    Attributes:
+      of_means: the claim computed from each run's mean; None where it cannot be.
+      seedwise: the claim computed seed by seed, over the seeds that all its runs have.
+      paper: what the paper reports.
+      sentence: all of it in words.
+    """
+
+    name: str
+    title: str
+    of_means: float | None
+    seedwise: Measure | None
+    paper: float | None
+    sentence: str
+
+
+def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
+    """The claims of the study's report section."""
+    entries = (study.get('report') or {}).get('claims') or {}
+    weigh = {'share': _share, 'difference': _difference}
+    return [weigh[entry['kind']](name, entry, results) for name, entry in entries.items()]
+
+
+def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
+    value, low, high = parts = [
+        measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low', 'high')
+    ]
+    gaps = _gaps(entry, ('value', 'low', 'high'), parts, results)
+    if gaps or value is None or low is None or high is None:
+        return _open(name, entry, gaps)
+    by_seed = {
+        seed: (value.by_seed[seed] - low.by_seed[seed]) / (high.by_seed[seed] - low.by_seed[seed])
+        for seed in _common(value, low, high)
+        if high.by_seed[seed] != low.by_seed[seed]
+    }
+    seedwise = Measure(by_seed) if by_seed else None
+    of_means = (value.mean - low.mean) / (high.mean - low.mean) if high.mean != low.mean else None
+    kind = number_format.kind_of(split_reference(entry['value'])[1])
+    names = _named(entry, {'value': value, 'low': low, 'high': high}, kind)
+    if of_means is None:
+        words = f'{names[1]} and {names[2]} are equal, so there is no gain to share.'
+    else:
+        words = f'{names[0]} is {_percent(of_means)} of the way from {names[1]} to {names[2]}'
+        words += _seedwise(seedwise, len(_common(value, low, high))) + '.'
+    return _claim(name, entry, of_means, seedwise, words, 'fraction')
+
+
+def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
+    value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
+    gaps = _gaps(entry, ('value', 'low'), parts, results)
+    if gaps or value is None or low is None:
+        return _open(name, entry, gaps)
+    seedwise = value.over(low)
+    of_means = value.mean - low.mean
+    kind = number_format.kind_of(split_reference(entry['value'])[1])
+    shown = seedwise.mean if seedwise else of_means
+    digits = number_format.decimals(shown, kind, seedwise.n if seedwise else max(value.n, low.n))
+    words = number_format.signed(shown, kind, digits)
+    if seedwise and seedwise.sd is not None:
+        words += f' ± {number_format.plain(seedwise.sd, kind, digits)}'
+    words += f' {_what(entry, kind)}'
+    names = _named(entry, {'value': value, 'low': low}, kind)
+    words += f' from {names[1]} to {names[0]}'
+    if not seedwise:
+        words += ', between the means (the two runs have no seed in common)'
+    elif seedwise.n == 1:
+        words += ', on one seed'
+    elif seedwise.sd:
+        size = abs(seedwise.mean) / seedwise.sd
+        words += f', seed by seed over {number_format.seeds(seedwise.n)}: {size:.1f} standard deviations'
+    return _claim(name, entry, of_means, seedwise, f'{words}.', kind)
+
+
+def _claim(
+    name: str,
+    entry: dict[str, Any],
+    of_means: float | None,
+    seedwise: Measure | None,
+    words: str,
+    kind: number_format.Kind,
+) -> Claim:
+    paper = entry.get('paper')
+    sentence = words + _papers(entry, paper, kind)
+    return Claim(name, entry.get('title', name), of_means, seedwise, paper, sentence)
+
+
+def _papers(entry: dict[str, Any], paper: float | None, kind: number_format.Kind) -> str:
+    if paper is None:
+        return ''
+    if entry['kind'] == 'share':
+        return f' The paper reports {number_format.quoted(paper, "fraction")}%.'
+    sign = '+' if paper > 0 else ''
+    return f' The paper reports {sign}{number_format.quoted(paper, kind)}.'
+
+
+def _what(entry: dict[str, Any], kind: number_format.Kind) -> str:
+    name = split_reference(entry['value'])[1].rpartition('.')[2]
+    return f'points of {name}' if kind == 'fraction' else name
+
+
+def _open(name: str, entry: dict[str, Any], gaps: list[str]) -> Claim:
+    kind: number_format.Kind = number_format.kind_of(split_reference(entry['value'])[1])
+    return _claim(name, entry, None, None, f'Open: {" ".join(gaps)}', kind)
+
+
+def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | None], results: Results) -> list[str]:
+    gaps = [entry[key] for key, part in zip(keys, parts, strict=True) if part is None]
+    return list(dict.fromkeys(why_missing(results, *split_reference(gap)) for gap in gaps))
+
+
+def _common(*measures: Measure) -> list[int]:
+    return sorted(set.intersection(*(set(m.by_seed) for m in measures)))
+
+
+def _named(entry: dict[str, Any], parts: dict[str, Measure], kind: number_format.Kind) -> list[str]:
+    """'run (number)' for each part; with the value path where two parts are of one run."""
+    runs = [split_reference(entry[key])[0] for key in parts]
+    names = runs if len(set(runs)) == len(runs) else [entry[key] for key in parts]
+    numbers = [number_format.unit(number_format.measured(part, kind), kind) for part in parts.values()]
+    return [f'{name} ({text})' for name, text in zip(names, numbers, strict=True)]
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.1f}%'.replace('-', '−')
+
+
+def _seedwise(share: Measure | None, common: int) -> str:
+    if not common:
+        return ', between the means (the runs have no seed in common)'
+    if share is None or common == 1:
+        return ', on one seed' if common == 1 else ''
+    spread = f' ± {100 * share.sd:.1f}%' if share.sd is not None else ''
+    left_out = f'; {number_format.seeds(common - share.n)} without any gain left out' if share.n < common else ''
+    return f'; seed by seed {_percent(share.mean)}{spread} ({number_format.seeds(share.n)}{left_out})'

@@ -1,0 +1,58 @@
+"""Prints a study's tables and claims in a terminal."""
+
+import dataclasses
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from kd_jax.report import number_format
+from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.result_files import Results
+from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, table_legend
+
+LABEL = 24  # characters a row's label may be squeezed to in a terminal
+
+
+def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
+    """Prints the tables of which some run is finished, and the claims, the paper's numbers in a colour of their own."""
+    console = console or Console()
+    shown = [table for table in study_tables(study, results) if any(row.seeds for row in table.rows)]
+    for table in shown:
+        console.print(Text(table.title, 'bold'))
+        for part in fitting(table, console.width):
+            console.print(_terminal(part))
+        for note in table.notes:
+            console.print(Text(note, 'yellow'))
+    console.print(Text(table_legend(shown), 'dim'))
+    for claim in study_claims(study, results):
+        console.print()
+        console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))
+
+
+def fitting(table: Table, width: int) -> list[Table]:
+    """The table, its columns dealt out to several below each other where they exceed `width` characters."""
+    headings, rows = table_cells(table)
+    widths = [max(map(len, cells)) + 2 for cells in zip(headings, *rows, strict=True)]
+    if min(widths[0], LABEL) + sum(widths[1:]) <= width or len(table.columns) == 1:
+        return [table]
+    half = -(-len(table.columns) // 2)
+    parts = []
+    for part in (slice(half), slice(half, None)):
+        cut = tuple(dataclasses.replace(row, cells=row.cells[part]) for row in table.rows)
+        parts += fitting(dataclasses.replace(table, columns=table.columns[part], rows=cut), width)
+    return parts
+
+
+def _terminal(table: Table) -> RichTable:
+    headings, rows = table_cells(table)
+    shown = RichTable(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
+    for i, heading in enumerate(headings):
+        style = {'paper': 'cyan', 'difference': 'dim', 'seeds': 'dim'}.get(heading, '') if i else ''
+        justify: Literal['left', 'right'] = 'right' if i else 'left'
+        shown.add_column(Text(heading), justify=justify, style=style, header_style=style, no_wrap=i > 0)
+    for row in rows:
+        shown.add_row(*(Text(cell, 'dim' if cell in (NOT_RUN, number_format.DASH) else '') for cell in row))
+    return shown

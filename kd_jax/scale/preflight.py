@@ -1,0 +1,236 @@
+"""Compiles the real training step for a TPU slice on a machine without TPUs, to find its memory and cost.
+
+What this cannot know is listed in docs/cloud_tpu.md.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
+
+from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.config.errors import UserError
+from kd_jax.core.initial_state import init_state
+from kd_jax.data.batches import batch_shapes
+from kd_jax.devices.mesh import batch_sharding, replicated
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.scale import hlo_collectives
+from kd_jax.scale.hlo_collectives import read_collectives
+from kd_jax.scale.step_cost import Cost
+from kd_jax.scale.tpu_chips import Topology
+from kd_jax.training.batch_feed import most_steps
+from kd_jax.training.chunk_program import make_chunk_program, run_shardings
+
+# Without these libtpu looks for the metadata server of a Cloud VM, writes logs, and refuses a second process.
+ENVIRONMENT = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
+    'TPU_LOG_DIR': 'disabled',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+
+
+PREFIX = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
+
+
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+    """No persistent compilation cache: a program for devices that are not there can be written to it, but not read."""
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    jax.config.update('jax_enable_compilation_cache', False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update('jax_enable_compilation_cache', before)
+        compilation_cache.reset_cache()
+
+
+def devices(topology: Topology) -> Sequence[Any]:
+    """The devices of a slice, described and not there; or fake devices of this machine's processor.
+
+    Raises:
+      UserError: libtpu is not installed, or it knows no such slice; JAX has already started with fewer fake devices.
+    """
+    if topology.chip is None:
+        return _fake(topology.chips)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        described = topologies.get_topology_desc(topology.name, 'tpu', **topology.chip.options)
+    except Exception as error:
+        try:
+            import libtpu  # noqa: F401
+        except ImportError:
+            raise UserError(
+                f'--topology={topology.name} needs libtpu, which compiles for TPUs on any Linux machine: '
+                "pip install '.[tpu-preflight]'."
+            ) from error
+        raise UserError(f'--topology={topology.name}: libtpu cannot describe it ({_first_line(error)}).') from error
+    return described.devices
+
+
+def _fake(count: int) -> Sequence[Any]:
+    with contextlib.suppress(RuntimeError):  # JAX has started: what there is must do.
+        jax.config.update('jax_num_cpu_devices', count)
+    found = jax.devices('cpu')
+    if len(found) < count:
+        raise UserError(
+            f'--topology=cpu:{count}: JAX has already started with {len(found)} processor devices; run cpu:{count} '
+            'by itself.'
+        )
+    return found[:count]
+
+
+def step_identity(prepared: PreparedRun) -> str:
+    """Equal for jobs whose training step compiles to the same program: seeds, rates and temperatures do not matter."""
+    networks = [dataclasses.replace(network, init='', fresh=()) for network in prepared.recipe.networks]
+    return repr(
+        (
+            networks,
+            prepared.recipe.terms,
+            program_arguments(prepared),
+            prepared.splits.augment,
+            prepared.splits.num_classes,
+        )
+    )
+
+
+def program_arguments(prepared: PreparedRun) -> tuple[Any, ...]:
+    """Shapes and types of what `program.make_run_chunk` takes, for a chunk of one step."""
+    state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
+    examples = _examples(prepared)
+    positions: Any = jax.ShapeDtypeStruct((1, prepared.order.batch_size), jnp.int32)
+    resident, positions = (examples, positions) if prepared.resident else (None, examples)
+    hparams = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(prepared.recipe.hparams)))
+    return state, hparams, frozen, resident, positions, jax.ShapeDtypeStruct((1,), jnp.int32)
+
+
+def _examples(prepared: PreparedRun) -> dict[str, Any]:
+    """Shapes of the resident training split or, of one that is streamed, of the batch of a chunk of one step."""
+    split = prepared.splits.arrays['train']
+    lead = (len(split['id']),) if prepared.resident else (1, prepared.order.batch_size)
+    examples: dict[str, Any] = {n: _shape(a, (*lead, *a.shape[1:])) for n, a in batch_shapes(split, 1).items()}
+    for path, array in prepared.cache.what.outputs.items() if prepared.cache else ():
+        views = (prepared.order.views,) if prepared.resident else ()
+        recorded = examples.setdefault(RECORDED, {}).setdefault(path.source, {})
+        recorded[path.name] = _shape(array, (*views, *lead, *array.shape))
+    return examples
+
+
+def _waiting(prepared: PreparedRun) -> int:
+    """How many steps' batches are on the devices at once: those of a chunk, and of the next one."""
+    return 2 * most_steps(prepared, prepared.splits.arrays['train'])
+
+
+def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(tuple(shape), array.dtype)
+
+
+def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
+    """Compiles the job's training step for the devices of its mesh, and reads off what it needs.
+
+    Args:
+      job: from `job.prepare(..., devices=devices(topology))`.
+      topology: the slice.
+    Raises:
+      UserError: the compiler refuses the program for another reason than memory.
+    """
+    state, _, frozen, resident, positions, _ = given = program_arguments(prepared)
+    of_state, of_frozen = run_shardings(prepared)
+    whole, by_step = replicated(prepared.mesh), batch_sharding(prepared.mesh, lead=1)
+    chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
+    memory = {
+        'parameters': _bytes((state.params, state.collections), (of_state.params, of_state.collections)),
+        'optimizer': _bytes(state.opt_state, of_state.opt_state),
+        'teacher': _bytes(frozen, of_frozen),
+        'data': _bytes(resident, whole) + _waiting(prepared) * _bytes(positions, by_step),
+    }
+    stays = per_chip * _bytes(resident, whole)
+    memory = {name: per_chip * size for name, size in memory.items()}
+    run_chunk: Any = make_chunk_program(prepared)
+    lowered = run_chunk.trace(*given).lower(lowering_platforms=('tpu' if chip else 'cpu',))
+    with tempfile.TemporaryDirectory() as dump:
+        try:
+            # The text is dumped because that of some programs (TPU7x) cannot be had from the executable.
+            with _without_cache():
+                compiled = lowered.compile(compiler_options={'xla_dump_to': dump} if chip else None)
+        except jax.errors.JaxRuntimeError as error:
+            if chip is None or 'RESOURCE_EXHAUSTED' not in str(error):
+                raise UserError(f'{prepared.where}: no program for {topology.name} ({_first_line(error)}).') from error
+            needed, available = (per_chip * size for size in out_of_memory(str(error)) or (math.nan, math.nan))
+            known = not math.isnan(needed)
+            return Cost(topology, memory, needed if known else None, available if known else chip.hbm)
+        texts = [path.read_text() for path in pathlib.Path(dump).glob('*.after_optimizations.txt')]
+    text = max(texts, key=len) if texts else compiled.as_text()
+    cost = _read(compiled, read_collectives(text, prepared.mesh.size), topology, memory)
+    return dataclasses.replace(cost, moved=cost.moved - stays)
+
+
+def _read(
+    compiled: Any, exchanged: list[hlo_collectives.Collective], topology: Topology, memory: dict[str, float]
+) -> Cost:
+    chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
+    sizes, costs = compiled.memory_analysis(), compiled.cost_analysis()
+    moved = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    held = sum(memory.values())  # with what the program does not read: a teacher whose outputs are recorded
+    memory |= {
+        'activations': per_chip * sizes.temp_size_in_bytes,
+        'code': per_chip * sizes.generated_code_size_in_bytes,
+        'padding': max(0.0, per_chip * (moved - sizes.alias_size_in_bytes) - held),
+    }
+    return Cost(
+        topology,
+        memory,
+        sum(memory.values()),
+        None if chip is None else chip.hbm,
+        flops=per_chip * costs.get('flops', 0.0),
+        accessed=per_chip * costs.get('bytes accessed', 0.0),
+        moved=per_chip * moved,
+        exchanged={k: (count, per_chip * sent) for k, (count, sent) in hlo_collectives.by_kind(exchanged).items()},
+    )
+
+
+def _bytes(shapes: Any, shardings: Any) -> float:
+    """Bytes that one device holds; `shardings` is one for all, or a tree of them."""
+    if isinstance(shardings, jax.sharding.Sharding):
+        one = shardings
+        shardings = jax.tree.map(lambda _: one, shapes)
+
+    def size(array: Any, placed: Any) -> float:
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return 8.0
+        return math.prod(placed.shard_shape(array.shape)) * np.dtype(array.dtype).itemsize
+
+    return float(sum(jax.tree.leaves(jax.tree.map(size, shapes, shardings))))
+
+
+def out_of_memory(message: str) -> tuple[float, float] | None:
+    """Bytes (needed, available) of the compiler's complaint, None if it does not say.
+
+    It knows two: 'the total memory required for HLO temporaries (17.38G) exceeds available HBM (15.75G)', and
+    'Used 20.00G of 15.75G hbm.'.
+    """
+    size = r'([\d.]+)([KMGT]?)'
+    match = re.search(rf'required[^(]*\({size}\) exceeds[^(]*\({size}\)', message)
+    match = match or re.search(rf'Used {size} of {size} hbm', message, re.IGNORECASE)
+    if not match:
+        return None
+    needed, unit, available, other = match.groups()
+    return float(needed) * PREFIX[unit], float(available) * PREFIX[other]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip('.') if str(error).strip() else type(error).__name__

@@ -1,0 +1,64 @@
+"""Trains one group of runs in this process and writes the results."""
+
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import write_json
+from kd_jax.devices.processes import on_primary
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.studies.prepare_study import prepare_run_of_study
+from kd_jax.studies.run_groups import partition_runs
+from kd_jax.studies.study import Progress, Run, Study
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training.active_run import RunToTrain
+from kd_jax.training.loop import train_group
+from kd_jax.training.stacked_runs import share_equal_data
+
+
+def execute_group(
+    study: Study, group: Sequence[Run], workdir: Workdir, progress: Progress
+) -> list[dict[str, Any] | UserError]:
+    """Trains the runs of one unit in this process, writes their results, and returns of each that or what was wrong.
+
+    All it needs are plain values and the work directory, so that any process that sees the directory can do it.
+    `progress` is called with those of the runs that are one program.
+
+    Raises:
+      UserError: as `train.train_together`.
+      train.Preempted: the process was asked to stop; the same call goes on where it stopped.
+    """
+    grouping = study.about.get('group_runs', 'auto')
+    with disk_errors(workdir.path), contextlib.ExitStack() as held:
+        for run in group:
+            held.enter_context(workdir.alone(run.id))
+        outcomes: dict[str, Any] = {run.id: workdir.result(run.id) for run in group}
+        waiting = [run for run in group if outcomes[run.id] is None]
+        runs_to_train: list[RunToTrain] = []
+        for run in waiting:
+            runs_to_train.append(_task(study, run, workdir, [run_to_train.prepared for run_to_train in runs_to_train]))
+        for places in partition_runs([run_to_train.prepared for run_to_train in runs_to_train], grouping):
+            together = tuple(waiting[i] for i in places)
+            tell = functools.partial(progress, together)
+            ended = train_group([runs_to_train[i] for i in places], tell, grouping, caches=workdir.caches)
+            for run, outcome in zip(together, ended, strict=True):
+                outcomes[run.id] = outcome if isinstance(outcome, UserError) else _write(study, run, outcome, workdir)
+    return list(outcomes.values())
+
+
+def _task(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun]) -> RunToTrain:
+    directory = workdir.directory(run.id)
+    prepared = share_equal_data(prepare_run_of_study(study, run, workdir.resolve(run.config, run.seed)), others)
+    sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
+    on_primary(functools.partial(write_json, directory / 'config.json', run.config))
+    return RunToTrain(prepared, directory, sources)
+
+
+def _write(study: Study, run: Run, result: Mapping[str, Any], workdir: Workdir) -> dict[str, Any]:
+    asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
+    result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
+    on_primary(functools.partial(write_json, workdir.result_path(run.id), result))
+    return result

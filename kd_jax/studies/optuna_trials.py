@@ -1,0 +1,182 @@
+"""Trials of a search: Optuna proposes and remembers them; several workers share them."""
+
+import contextlib
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import flat, json_value
+from kd_jax.studies.execute import execute_group
+from kd_jax.studies.search_space import Search, distribution
+from kd_jax.studies.study import Progress, Run, Study
+from kd_jax.studies.workdir import Workdir
+
+OWN = 'kd_jax'  # the Optuna study's attribute that says what is searched
+
+
+def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir: Workdir, where: str) -> Any:
+    """The Optuna study in `storage`, made if it is not there.
+
+    Raises:
+      UserError: storage that cannot be opened; a study with another search space, objective, config or work directory.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    here, direction = _identity(search, config, workdir, where), optuna.study.StudyDirection[search.direction.upper()]
+    try:
+        there = optuna.create_study(
+            storage=storage, study_name=config['name'], direction=direction, load_if_exists=True
+        )
+        attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
+    except Exception as error:  # of SQLAlchemy and of any driver
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f'--storage={storage} cannot be opened: {reason}') from None
+    space = {path: d for trial in trials for path, d in trial.distributions.items()}
+    known = {'space': {path: optuna.distributions.distribution_to_json(d) for path, d in space.items()}}
+    known = attributes.get(OWN) or (known if trials else here)
+    place = f'--storage={storage} holds a search named {config["name"]!r}'
+    for path in sorted(known['space'].keys() | here['space'].keys()):
+        ranges = [json.loads(d['space'].get(path, '"absent"')) for d in (known, here)]
+        if ranges[0] != ranges[1]:
+            differ = [p for p in known['space'] | here['space'] if known['space'].get(p) != here['space'].get(p)]
+            raise UserError(
+                f'{place} with another search space: {", ".join(sorted(differ))} differ; {path} is {_shown(ranges[0])} '
+                f'there and {_shown(ranges[1])} here. Use another --storage, or another name.'
+            )
+    for key in ('objective', 'direction'):
+        if known.get(key, here[key]) != here[key] or (key == 'direction' and there.direction != direction):
+            raise UserError(f'{place} with another {key}; use another --storage, or another name.')
+    for path in sorted(known.get('config', here['config']).keys() | here['config'].keys()):
+        values = [d.get('config', here['config']).get(path, 'absent') for d in (known, here)]
+        if values[0] != values[1]:
+            leaf = path.replace('/', '.')
+            raise UserError(f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here.')
+    if known.get('workdir', here['workdir']) != here['workdir']:
+        raise UserError(
+            f'{place} that works in another directory than {workdir.path}; its workers share one --workdir.'
+        )
+    there.set_user_attr(OWN, here)
+    return there
+
+
+def _identity(search: Search, config: Mapping[str, Any], workdir: Workdir, where: str) -> dict[str, Any]:
+    from optuna.distributions import distribution_to_json
+
+    path = workdir.path / 'search' / 'id'
+    with _lock(workdir, 'ask'):
+        if not path.exists():
+            path.write_text(secrets.token_hex(8))
+    space = {p: distribution_to_json(distribution(p, values, where)) for p, values in search.space.items()}
+    runs = {name: {k: v for k, v in run.items() if k != 'resources'} for name, run in config['runs'].items()}
+    leaves = flat(json.loads(json.dumps(json_value({'runs': runs, 'seeds': config.get('seeds', 1)}))))
+    return {
+        'space': space,
+        'objective': search.objective,
+        'direction': search.direction,
+        'config': leaves,
+        'workdir': path.read_text(),
+    }
+
+
+def _shown(entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    shown = {key: value for key, value in entry['attributes'].items() if key != 'step'}
+    return ', '.join(f'{key}={value}' for key, value in shown.items())
+
+
+@contextlib.contextmanager
+def next_trial(optuna_study: Any, search: Search, trials: int, workdir: Workdir, where: str) -> Iterator[Any]:
+    """A trial to work on, held by this process: one that a worker was killed in, or a new one; None after `trials`.
+
+    The sampler is seeded by the number of the trial, so a search that was killed proposes what it would have proposed.
+    """
+    import optuna
+
+    with contextlib.ExitStack() as held:
+        with _lock(workdir, 'ask'):
+            there = optuna_study.get_trials(deepcopy=False)
+            for frozen in there:
+                if frozen.state == optuna.trial.TrialState.RUNNING and _taken(held, workdir, frozen.number):
+                    if set(frozen.params) == set(search.space):
+                        break
+                    optuna_study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)  # killed while it was asked
+            else:
+                frozen = None
+                if len(there) < trials:
+                    optuna_study.sampler = optuna.samplers.TPESampler(seed=len(there))
+                    space = {path: distribution(path, values, where) for path, values in search.space.items()}
+                    frozen = optuna_study.ask(space)
+                    _taken(held, workdir, frozen.number)
+        yield frozen
+
+
+def _taken(held: contextlib.ExitStack, workdir: Workdir, number: int) -> bool:
+    try:
+        held.enter_context(_lock(workdir, f'trial{number:03d}', fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _lock(workdir: Workdir, name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    directory = workdir.path / 'search'
+    directory.mkdir(exist_ok=True)
+    with (directory / f'.{name}.lock').open('w') as file:
+        fcntl.flock(file, how)
+        yield
+
+
+def one_after_another(
+    study: Study, groups: Sequence[tuple[Run, ...]], workdir: Workdir, progress: Progress, finished: Any
+) -> None:
+    """An executor that ends at the first mistake, of the kind that it is: a trial that diverges is no mistake."""
+    for group in groups:
+        for run, outcome in zip(group, execute_group(study, group, workdir, progress), strict=True):
+            if isinstance(outcome, UserError):
+                raise outcome
+            finished(run, outcome)
+
+
+def objective_value(search: Search, judged: str, seeds: int, workdir: Workdir) -> float | None:
+    """The objective's mean over the seeds; None if it is not finite."""
+    path = search.objective.partition('.')[2]
+    found = [workdir.resolve(f'result:{judged}.{path}', seed) for seed in range(seeds)]
+    return None if None in found else sum(found) / len(found)
+
+
+def tell_optuna(optuna_study: Any, number: int, found: float | None) -> None:
+    """Ends a trial: with its value, or as one that failed."""
+    import optuna
+
+    failed = {'state': optuna.trial.TrialState.FAIL}
+    optuna_study.tell(number, **({'values': found} if found is not None else failed))
+
+
+def search_report(search: Search, optuna_study: Any) -> dict[str, Any]:
+    """The section of the report: trials from the best to the worst; test is beside what they were chosen by."""
+    import optuna
+
+    done = optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    done.sort(key=lambda t: t.value, reverse=search.direction == 'maximize')
+    path = search.objective.partition('.')[2]
+    rows = {}
+    for t in done:
+        label = ', '.join(f'{leaf.rpartition(".")[2]} {short_value(v)}' for leaf, v in t.params.items())
+        rows[f'trial {t.number}'] = {'run': f'{search.run}_trial{t.number:03d}', 'label': f'{t.number}: {label}'}
+    columns = {'chosen by': path}
+    if 'valid' in path.split('.'):
+        columns['test'] = '.'.join('test' if key == 'valid' else key for key in path.split('.'))
+    failed = len(optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.FAIL]))
+    text = f'{len(done)} trials, the best first, and {failed} that failed. Validation chose; test only reports.'
+    return {'tables': {'search': {'title': 'Search', 'text': text, 'columns': columns, 'rows': rows}}}
+
+
+def short_value(value: Any) -> str:
+    """A value as a line of text has it."""
+    return f'{value:.4g}' if isinstance(value, float) else str(value)

@@ -1,0 +1,44 @@
+"""Checks every run of a study before anything is trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.references import RunReference, parse_init
+from kd_jax.core.inherited_weights import source_for
+from kd_jax.core.network import Network
+from kd_jax.prepare.prepared_run import PreparedRun, prepare_run, variable_shapes
+from kd_jax.studies.study import Run, Study
+from kd_jax.training.initial_weights import load_from_files
+
+
+def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None = None) -> dict[str, PreparedRun]:
+    """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from.
+
+    Args:
+      study: what is to be run.
+      devices: those that a run will have, if it is not trained here.
+    """
+    first = [run for run in study.runs if run.seed == study.runs[0].seed]
+    ready = {run.name: prepare_run_of_study(study, run, run.config, devices(run) if devices else None) for run in first}
+    for prepared in ready.values():
+        for network in prepared.recipe.networks:
+            if network.init:
+                _check_init(network, prepared, ready)
+    return ready
+
+
+def _check_init(network: Network, prepared: PreparedRun, ready: Mapping[str, PreparedRun]) -> None:
+    where, own = f"{prepared.where}, network '{network.name}'", variable_shapes(prepared, network)
+    origin = parse_init(network.init)
+    if not isinstance(origin, RunReference):
+        load_from_files(network, origin, own, where)
+        return
+    source = ready[origin.run]
+    there = {n.name: variable_shapes(source, n) for n in source.recipe.moving}
+    source_for(network, origin.network, there, own, where, f"run '{origin.run}'")
+
+
+def prepare_run_of_study(
+    study: Study, run: Run, config: Mapping[str, Any], devices: Sequence[Any] | None = None
+) -> PreparedRun:
+    return prepare_run(config, run.seed, f"{study.where}: run '{run.name}'", devices)

@@ -1,0 +1,58 @@
+"""Finds and removes runs that another config made."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.json_files import flat, json_value
+from kd_jax.studies.study import Run, Study
+from kd_jax.studies.workdir import Workdir
+
+
+def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Of `runs` and those they need, the ones another config made: id -> leaves that differ, 'path: there -> here'."""
+    changed = {}
+    wanted = {run.id for run in runs}
+    for run in reversed(study.runs):
+        if run.id in wanted:
+            wanted |= {f'{name}-s{run.seed}' for name in run.needs}
+    for run in (run for run in study.runs if run.id in wanted):
+        path = workdir.directory(run.id) / 'config.json'
+        if not path.exists():
+            continue
+        there, here = _experiment(json.loads(path.read_text())), _experiment(_plain(run.config))
+        leaves = [
+            f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
+            for key in sorted(there.keys() | here.keys())
+            if there.get(key) != here.get(key)
+        ]
+        if leaves:
+            changed[run.id] = leaves
+    return changed
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a run's config that its numbers depend on: all but the resources it asks for."""
+    return flat({key: value for key, value in config.items() if key != 'resources'})
+
+
+def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
+    """Removes what these runs, and all that start from them, have left in the work directory.
+
+    Dependents go first and a run's config.json last, so that after a kill the same call finds again what is left to do.
+    """
+    gone = set(ids)
+    for run in study.runs:
+        if gone & {f'{name}-s{run.seed}' for name in run.needs}:
+            gone.add(run.id)
+    for run in reversed(study.runs):
+        directory = workdir.directory(run.id)
+        if run.id in gone:
+            workdir.result_path(run.id).unlink(missing_ok=True)
+            for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _plain(tree: Any) -> Any:
+    return json.loads(json.dumps(json_value(tree)))

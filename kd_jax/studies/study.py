@@ -1,0 +1,102 @@
+"""A study: runs, the dependencies between them, and seeds."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kd_jax.config.dependency_order import in_dependency_order
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import runs_referred_to
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training.stacked_runs import BATCHINGS
+
+STUDY_KEYS = ('name', 'group_runs', 'runs', 'seeds', 'text', 'title')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training of one config with one seed. `needs`: names of the runs it starts from, at the same seed."""
+
+    name: str
+    seed: int
+    config: Mapping[str, Any]
+    needs: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f'{self.name}-s{self.seed}'
+
+
+Progress = Callable[[Sequence[Run], int, int, Mapping[str, float]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Runs in an order in which each follows those it needs; `about` is what the report needs to know."""
+
+    runs: tuple[Run, ...]
+    about: Mapping[str, Any]
+    where: str
+
+
+def parse_study(config: Mapping[str, Any], where: str) -> Study:
+    """The study that a config file describes.
+
+    Raises:
+      UserError: an unknown option, a run that needs one that does not exist, or runs that need each other in a circle.
+    """
+    for key in config:
+        if key not in STUDY_KEYS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, STUDY_KEYS)}')
+    if not (isinstance(config.get('name'), str) and config['name']):
+        raise UserError(f'{where} has no name: set config.name, a string.')
+    named = config.get('runs', {})
+    if not isinstance(named, Mapping) or not named:
+        raise UserError(f'{where} has no runs: set config.runs.NAME.')
+    for name, run in named.items():
+        if not isinstance(run, Mapping):
+            raise UserError(f"{where}: run '{name}' is {run!r}, but it must be a dictionary.")
+    wanted = {name: runs_referred_to(run) for name, run in named.items()}
+    for name, others in wanted.items():
+        for other in others:
+            if other not in named:
+                raise UserError(f"{where}: run '{name}' starts from run '{other}'. {suggest(other, named)}")
+    seeds = config.get('seeds', 1)
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+        raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
+    check_grouping(config.get('group_runs', 'auto'), where)
+    ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
+    runs = tuple(Run(name, seed, named[name], wanted[name]) for seed in range(seeds) for name in ordered)
+    return Study(runs, {key: value for key, value in config.items() if key != 'runs'}, where)
+
+
+def check_grouping(grouping: Any, where: str) -> None:
+    """Raises a UserError if the option `pack` is none of 'auto', 'vmap', 'map' and False."""
+    if grouping is not False and grouping not in ('auto', *BATCHINGS):
+        raise UserError(f'{where}: group_runs is {grouping!r}. {suggest(str(grouping), ("auto", "False", *BATCHINGS))}')
+
+
+def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
+    """The runs whose name or id matches one of the globs `only` (all without any), and unfinished ones that they need.
+
+    Raises:
+      UserError: a glob matches no run.
+    """
+    by_id = {run.id: run for run in study.runs}
+    chosen: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        for name in run.needs:
+            needed = by_id[f'{name}-s{run.seed}']
+            if workdir.result(needed.id) is None:
+                add(needed)
+        chosen[run.id] = run
+
+    for glob in only or ['*']:
+        matched = [r for r in study.runs if fnmatch.fnmatch(r.name, glob) or fnmatch.fnmatch(r.id, glob)]
+        if not matched:
+            raise UserError(f'--only={glob} matches no run. {suggest(glob, {r.name for r in study.runs})}')
+        for run in matched:
+            add(run)
+    return [run for run in study.runs if run.id in chosen]

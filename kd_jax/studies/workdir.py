@@ -1,0 +1,100 @@
+"""The work directory of a study: where everything is, and which process may use it."""
+
+import contextlib
+import fcntl
+import functools
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import map_leaves, parse_result
+from kd_jax.devices.processes import is_primary, on_primary
+
+
+class Workdir:
+    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`, and
+    `caches/`, what was recorded of frozen networks.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def directory(self, run_id: str) -> pathlib.Path:
+        return self.path / 'runs' / run_id
+
+    @property
+    def caches(self) -> pathlib.Path:
+        """Where runs share what they record of the same frozen networks."""
+        return self.path / 'caches'
+
+    def result_path(self, run_id: str) -> pathlib.Path:
+        return self.path / 'results' / f'{run_id}.json'
+
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """A finished run's result, None if it is not finished."""
+        path = self.result_path(run_id)
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
+
+    def resolve(self, tree: Any, seed: int) -> Any:
+        """The config with each leaf 'result:RUN.PATH' replaced by that value of the run's result at the same seed."""
+        return map_leaves(functools.partial(self._resolved, seed), tree)
+
+    def _resolved(self, seed: int, leaf: Any) -> Any:
+        reference = parse_result(leaf)
+        if reference is None:
+            return leaf
+        value: Any = self.result(f'{reference.run}-s{seed}')
+        for key in reference.path:
+            try:
+                value = value[int(key)] if isinstance(value, list) else value[key]
+            except (KeyError, IndexError, ValueError, TypeError):
+                numbered = range(len(value)) if isinstance(value, list) else ()
+                known = value if isinstance(value, Mapping) else map(str, numbered)
+                raise UserError(
+                    f"'{reference}': the result of run '{reference.run}' has no {key!r}. {suggest(key, known)}"
+                ) from None
+        return value
+
+    @contextlib.contextmanager
+    def locked(self, shared: bool = False) -> Iterator[None]:
+        """Refuses a second process on the same work directory, unless both are willing to share it.
+
+        Of several processes that are one program, the first holds it for all.
+
+        Raises:
+          UserError: another process holds it, or the directory cannot be made.
+        """
+        lock = on_primary(functools.partial(self._lock, shared))
+        with lock or contextlib.nullcontext():
+            yield
+
+    def _lock(self, shared: bool) -> IO[str]:
+        try:
+            (self.path / 'results').mkdir(parents=True, exist_ok=True)
+            lock = (self.path / '.lock').open('w')
+        except OSError as error:
+            raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
+            ) from None
+        return lock
+
+    @contextlib.contextmanager
+    def alone(self, run_id: str) -> Iterator[None]:
+        """Waits until no other process trains this run: a worker that was given up may not have ended yet."""
+        self.directory(run_id).mkdir(parents=True, exist_ok=True)
+        with (self.directory(run_id) / '.lock').open('w') as lock:
+            if is_primary():
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,178 @@
+"""Arrays [views, examples, ...] written part by part with TensorStore, and a manifest of the parts that are complete.
+
+A part is a range of examples of one view: one zarr shard file for each array, cut into small chunks with checksums. The
+manifest counts the complete parts and is replaced atomically after each, so a killed writer leaves nothing that looks
+more complete than it is, and another writer continues after it.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import tensorstore
+
+from kd_jax.config.errors import UserError
+
+MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
+
+
+PART_ROWS = 8192  # examples: bounds the work that a killed writer loses
+
+
+PART_BYTES = 2**26
+
+
+CHUNK_BYTES = 2**14
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How arrays are cut: `rows` examples a part, `count` parts in all, of `views` times `examples` rows."""
+
+    views: int
+    examples: int
+    rows: int
+
+    @property
+    def count(self) -> int:
+        return self.views * math.ceil(self.examples / self.rows)
+
+    def part(self, number: int) -> tuple[int, int, int]:
+        """The view of a part, and its first example and the one after its last."""
+        view, number = divmod(number, math.ceil(self.examples / self.rows))
+        return view, number * self.rows, min((number + 1) * self.rows, self.examples)
+
+
+def make_layout(views: int, examples: int, batch_size: int, row_bytes: int) -> Layout:
+    """Parts of whole batches: as many as stay below `PART_ROWS` examples and `PART_BYTES`, a power of two."""
+    rows = batch_size
+    while 2 * rows <= PART_ROWS and 2 * rows * row_bytes <= PART_BYTES and rows < examples:
+        rows *= 2
+    return Layout(views, examples, rows)
+
+
+class Rows:
+    """An array [views, examples, ...] that stays where it is stored: `rows[view, positions]` reads what it names."""
+
+    def __init__(self, array: Any, dtype: Any, store: 'ArrayStore'):
+        self.dtype, self._array, self._store = np.dtype(dtype), array, store
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        with self._store.explained('read'):
+            return np.asarray(self._array[index].read().result()).astype(self.dtype, copy=False)
+
+
+class ArrayStore:
+    """The directory of a cache, on a local disk or, as 'gs://bucket/directory', wherever TensorStore reaches.
+
+    Every method raises a UserError if the place cannot be reached, read or written, or holds damaged data.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        local = '://' not in path
+        self.directory = pathlib.Path(path).expanduser().absolute() if local else None
+        with self.explained('opened'):
+            spec: Any = {'driver': 'file', 'path': f'{self.directory}/'} if local else f'{path.rstrip("/")}/'
+            self._files = tensorstore.KvStore.open(spec).result()
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What `commit` wrote last; None in a place where nothing is.
+
+        Raises:
+          UserError: the directory holds files, but no cache.
+        """
+        with self.explained('read'):
+            found = self._files.read(MANIFEST).result()
+            manifest = json.loads(found.value) if found.state == 'value' else None
+            others = self.directory is not None and any(name != '.lock' for name in _names(self.directory))
+            if others if manifest is None else not set(MANIFEST_KEYS) <= set(manifest):
+                raise UserError(f'{self.path} holds other files, but no cache: choose another cache.path.')
+        return manifest
+
+    def commit(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces the manifest, in one piece."""
+        with self.explained('written'):
+            self._files.write(MANIFEST, json.dumps(manifest, indent=1).encode()).result()
+
+    def create(self, name: str, shape: Sequence[int], dtype: Any, cut: Layout) -> Any:
+        """An array of one value [shape] an example, to `write` parts of; what is there already stays."""
+        row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        chunk = cut.rows
+        while chunk % 2 == 0 and chunk * row_bytes > CHUNK_BYTES:
+            chunk //= 2
+        plain = [{'name': 'bytes', 'configuration': {'endian': 'little'}}, {'name': 'crc32c'}]
+        sharded = {'chunk_shape': [1, chunk, *shape], 'codecs': plain, 'index_codecs': plain}
+        metadata = {
+            'shape': [cut.views, cut.examples, *shape],
+            'data_type': np.dtype(dtype).name,
+            'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [1, cut.rows, *shape]}},
+            'codecs': [{'name': 'sharding_indexed', 'configuration': sharded}],
+        }
+        with self.explained('written'):
+            return self._open(name, metadata=metadata, create=True)
+
+    def write(self, array: Any, part: tuple[int, int, int], rows: np.ndarray) -> None:
+        """Writes one part [stop - start, ...] of an array that `create` gave."""
+        view, start, stop = part
+        with self.explained('written'):
+            array[view, start:stop].write(rows.astype(array.dtype.numpy_dtype, copy=False)).result()
+
+    def rows(self, name: str, dtype: Any) -> Rows:
+        """An array [views, examples, ...], left where it is; what is read of it comes as `dtype`."""
+        with self.explained('read'):
+            return Rows(self._open(name), dtype, self)
+
+    def _open(self, name: str, **more: Any) -> Any:
+        # Parts of nothing but fill values must be there too, and one that is not there is damage, not fill values.
+        exact = {'store_data_equal_to_fill_value': True, 'fill_missing_data_reads': False}
+        spec = {'driver': 'zarr3', 'kvstore': (self._files / f'{name}/').spec().to_json()}
+        return tensorstore.open({**spec, **exact, **more, 'open': True}).result()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Held by one writer at a time, on a local disk; the others wait. In a bucket several may write the same."""
+        if self.directory is None or jax.process_index():
+            yield
+            return
+        with self.explained('written'):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / '.lock').open('w')
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info('%s is being written by another process: waiting for it.', self.path)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turns what TensorStore says of a full disk, a missing bucket or damaged data into one sentence."""
+        try:
+            yield
+        except UserError:
+            raise
+        except (ValueError, OSError) as error:
+            mend = {
+                'opened': 'choose another cache.path',
+                'written': 'make room and run the same command again, which goes on after what is whole',
+                'read': 'delete it and run the same command again',
+            }
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise UserError(f'the cache {self.path} could not be {doing} ({reason}); {mend[doing]}.') from error
+
+
+def _names(directory: pathlib.Path) -> list[str]:
+    return [path.name for path in directory.iterdir()] if directory.is_dir() else []

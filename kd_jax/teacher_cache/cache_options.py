@@ -1,0 +1,105 @@
+"""The `cache` option of a run: what is recorded, where, and how it is read."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.core.paths import Context, Path
+from kd_jax.core.recipe import Recipe
+from kd_jax.data import augment
+from kd_jax.data.example_order import ExampleOrder
+from kd_jax.data.sources import Arrays
+from kd_jax.teacher_cache.array_store import ArrayStore
+from kd_jax.teacher_cache.recording import Recording, View, examples_axis, recorded_paths
+
+OPTIONS: dict[str, Any] = {'dtype': 'float32', 'path': '', 'read': 'auto'}
+
+
+CHOICES = {'dtype': ('float32', 'bfloat16', 'float16'), 'read': ('auto', 'memory', 'disk')}
+
+
+MEMORY = 2**30  # bytes: what is smaller is read into memory
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherCache:
+    """What a run records and replays.
+
+    Attributes:
+      what: is recorded.
+      path: a directory or URL; '' for a directory that the fingerprint names.
+      read: 'memory' (all of it, at the start), 'disk' (each batch when it is needed), or 'auto' for what fits.
+    """
+
+    what: Recording
+    path: str
+    read: str
+
+    @property
+    def in_memory(self) -> bool:
+        return self.read == 'memory' or (self.read == 'auto' and self.what.size <= MEMORY)
+
+
+def plan_cache(
+    options: Any,
+    recipe: Recipe,
+    context: Context,
+    arrays: Arrays,
+    order: ExampleOrder,
+    mesh: Mesh,
+    view: View,
+    augmentation: Mapping[str, Any],
+    where: str,
+) -> TeacherCache:
+    """The cache that a run's `cache` option describes: True, or a dictionary of `OPTIONS`.
+
+    Raises:
+      UserError: an unknown option, nothing to record, or a new view each epoch, of which none would be replayed.
+    """
+    place = f'{where}, cache'
+    if options is not True and not isinstance(options, Mapping):
+        raise UserError(f"{place} is {options!r}, but it must be True, False or a dictionary, dict(dtype='bfloat16').")
+    given = {} if options is True else options
+    for key in given:
+        if key not in OPTIONS:
+            raise UserError(f'{place}: there is no option {key!r}. {suggest(key, OPTIONS)}')
+    chosen = {**OPTIONS, **given}
+    for key, known in CHOICES.items():
+        if chosen[key] not in known:
+            raise UserError(f'{place}: there is no {key} {chosen[key]!r}. {suggest(str(chosen[key]), known)}')
+    if not isinstance(chosen['path'], str):
+        raise UserError(f"{place}.path is {chosen['path']!r}, but it must be a directory or a URL, 'gs://bucket/name'.")
+    if chosen['path']:
+        ArrayStore(chosen['path'])
+    if augment.mixes(augmentation):
+        raise UserError(
+            f'{place}: mixed images change with their neighbours in the batch; leave out data.augment.mixup and cutmix.'
+        )
+    if not order.views:
+        raise UserError(
+            f'{place}: with a new view of each image in every epoch nothing would be replayed; set data.views, how '
+            'many views of each image are drawn and recorded.'
+        )
+    outputs = _outputs(recipe, context, order.batch_size, place)
+    seed = order.seed if augmentation else None
+    what = Recording(
+        recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype']
+    )
+    return TeacherCache(what, chosen['path'], chosen['read'])
+
+
+def _outputs(recipe: Recipe, context: Context, batch_size: int, place: str) -> dict[Path, jax.ShapeDtypeStruct]:
+    """Shape and type, for one example, of all that is to be recorded."""
+    outputs = {}
+    for path in recorded_paths(recipe):
+        seen, axis = context[path.source][path.name], examples_axis(recipe, path)
+        if seen.shape[axis : axis + 1] != (batch_size,):
+            raise UserError(f"{place}: '{path}' is {list(seen.shape)}, which has no values of single examples.")
+        outputs[path] = jax.ShapeDtypeStruct(seen.shape[:axis] + seen.shape[axis + 1 :], seen.dtype)
+    if not outputs:
+        raise UserError(f'{place}: nothing reads the output of a frozen network, so there is nothing to record.')
+    return outputs

@@ -1,0 +1,278 @@
+"""Records the outputs of frozen networks for every example and view, exactly as training computes them."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.forward import run_networks
+from kd_jax.core.network import Network
+from kd_jax.core.paths import Context, Path, read_path
+from kd_jax.core.recipe import Recipe, recordable
+from kd_jax.data.batches import batch_shapes, fetch_batch
+from kd_jax.data.lazy_images import Images
+from kd_jax.data.read_ahead import read_batches
+from kd_jax.data.sources import Arrays
+from kd_jax.devices.mesh import batch_sharding, local_rows, place_batch, replicated
+from kd_jax.devices.processes import values_of_all_processes
+from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout
+
+View = Callable[[Mapping[str, jax.Array], jax.Array, jax.Array], dict[str, jax.Array]]
+
+
+SAID_EVERY = 30.0  # seconds
+
+
+SAMPLE = 16  # examples
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """What is recorded, made by `cache.plan`.
+
+    Attributes:
+      recipe, mesh, where: of the run.
+      arrays: the training split.
+      batch_size: of training.
+      view: what training makes of a batch: (batch, key, number of the view) -> batch.
+      views: how many views of each example there are.
+      augmentation: the options that make the views.
+      seed: that the views depend on; None if there is but the plain one.
+      outputs: shape and type of what is recorded for one example.
+      dtype: what wider floating-point outputs are stored as.
+    """
+
+    recipe: Recipe
+    mesh: Mesh
+    where: str
+    arrays: Arrays
+    batch_size: int
+    view: View
+    views: int
+    augmentation: Mapping[str, Any]
+    seed: int | None
+    outputs: Mapping[Path, jax.ShapeDtypeStruct]
+    dtype: str
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return recordable(self.recipe)
+
+    @property
+    def layout(self) -> Layout:
+        return make_layout(self.views, len(self.arrays['id']), self.batch_size, self._row_bytes)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are stored."""
+        return self.views * len(self.arrays['id']) * self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        return sum(math.prod(a.shape) * self.stored(a.dtype).itemsize for a in self.outputs.values())
+
+    def stored(self, dtype: Any) -> np.dtype:
+        """The type in which values of a type are stored."""
+        narrower = jnp.dtype(self.dtype)
+        wide = jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).itemsize > narrower.itemsize
+        return narrower if wide else jnp.dtype(dtype)
+
+    @functools.cached_property
+    def program(self) -> Any:
+        """(frozen, batch, key, view) -> what is recorded, by path, [batch, ...]; axes of stacked copies come after."""
+
+        def outputs(frozen, batch, key, view):
+            context: Context = {'batch': self.view(batch, key, view)}
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                context, _ = run_networks(self.networks, frozen, context, key, train=False)
+            axes = {path: examples_axis(self.recipe, path) for path in self.outputs}
+            return {str(path): jnp.moveaxis(read_path(context, path), axis, 0) for path, axis in axes.items()}
+
+        whole, split = replicated(self.mesh), batch_sharding(self.mesh)
+        return jax.jit(outputs, in_shardings=(None, split, whole, whole), out_shardings=whole)
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """Of the training split, what the frozen networks and the augmentation read."""
+        names = {'image', 'id'} | {p.name for n in self.networks for p in n.inputs if p.source == 'batch'}
+        return {name: array for name, array in self.arrays.items() if name in names}
+
+    def run(
+        self, frozen: Mapping[str, Any], key: jax.Array, view: int, positions: Sequence[np.ndarray]
+    ) -> Iterator[Any]:
+        """What is recorded, on the devices, of batches of the examples at `positions`, [batch_size] each."""
+        rows, split = local_rows(self.mesh, self.batch_size), batch_sharding(self.mesh)
+        seen = np.int32(view)
+        batches = read_batches(self.read, lambda number: (positions[number][rows], seen), 0, len(positions))
+        for batch in batches:
+            yield self.program(frozen, place_batch(split, batch, self.batch_size), key, seen)
+
+
+def recorded_paths(recipe: Recipe) -> list[Path]:
+    """What the terms and the trained networks read of frozen networks that see the batch alone."""
+    fixed = {network.name for network in recordable(recipe)}
+    moving = [network for network in recipe.networks if network.name not in fixed]
+    read = [path for network in moving for path in network.inputs] + [p for t in recipe.terms for p in t.paths()]
+    return sorted({Path(path.source, path.name) for path in read if path.source in fixed}, key=str)
+
+
+def examples_axis(recipe: Recipe, path: Path) -> int:
+    """Which axis of an activation is that of the examples: the first, after that of stacked copies."""
+    return 1 if recipe.network(path.source).copies else 0
+
+
+def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> dict[str, Any]:
+    """All that the recorded bits depend on, as a JSON value: each leaf by the path that a refusal calls it."""
+    frozen = {network.name: frozen[network.name] for network in what.networks}
+    batch = batch_shapes(what.read, what.batch_size)
+    program = what.program.lower(frozen, batch, key, np.int32(0)).as_text()
+    return {
+        'outputs': {str(path): f'{a.dtype}{list(a.shape)}' for path, a in what.outputs.items()},
+        'networks': {network.name: _options(network.module) for network in what.networks},
+        'parameters': {name: _digest(tree, what.mesh) for name, tree in frozen.items()},
+        'dtype': what.dtype,
+        'views': what.views,
+        'seed': what.seed,
+        'augmentation': dict(what.augmentation),
+        'data': {name: _of_data(array, what) for name, array in what.read.items()},
+        'batch_size': what.batch_size,
+        'rows of a part': what.layout.rows,
+        'mesh': dict(what.mesh.shape),
+        'jax version': jax.__version__,
+        'kind of device': what.mesh.devices.flat[0].device_kind,
+        'code of model or augmentation': hashlib.sha256(program.encode()).hexdigest(),
+    }
+
+
+def _options(module: Any) -> dict[str, Any]:
+    """The options of a model that are plain values. What others do is in the program."""
+    fields = dataclasses.fields(module) if dataclasses.is_dataclass(module) else ()
+    options = {field.name: getattr(module, field.name) for field in fields if field.init}
+    return {name: option for name, option in options.items() if isinstance(option, bool | int | float | str)}
+
+
+def _of_data(array: Any, what: Recording) -> Any:
+    """What tells an array of examples from others; of images that are too many to be read, a few of them."""
+    if not isinstance(array, Images):
+        return _digest(array, what.mesh)
+    some = np.linspace(0, len(what.arrays['id']) - 1, SAMPLE).astype(int)
+    images = fetch_batch({'image': array, 'id': what.arrays['id']}, some)['image']
+    return {'name': array.name, 'size': array.size, 'resize': array.resize, 'some images': _digest(images, what.mesh)}
+
+
+def _digest(tree: Any, mesh: Mesh) -> str:
+    found = hashlib.sha256()
+    for path, array in jax.tree.leaves_with_path(tree):
+        if isinstance(array, jax.Array) and not array.is_fully_addressable:
+            array = jax.jit(jnp.asarray, out_shardings=replicated(mesh))(array)
+        array = np.ascontiguousarray(array)
+        found.update(f'{jax.tree_util.keystr(path)} {array.dtype}{array.shape}'.encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def record_parts(
+    what: Recording,
+    store: ArrayStore,
+    manifest: dict[str, Any],
+    frozen: Mapping[str, Any],
+    key: jax.Array,
+    between: Callable[[], None],
+) -> None:
+    """Writes the parts that are not there yet, and says before how many bytes and seconds that will take.
+
+    Args:
+      what: is recorded.
+      store: where; held by `store.locked()`.
+      manifest: of the store; its `done` counts the parts that are there.
+      frozen: variables of the frozen networks, by name.
+      key: of the views.
+      between: called before each part; may raise to stop there.
+    Raises:
+      UserError: outputs that are not numbers or do not fit their type, or the disk is full.
+    """
+    run = functools.partial(what.run, {network.name: frozen[network.name] for network in what.networks}, key)
+    done, cut, writes = agreed_count(manifest['done']), what.layout, jax.process_index() == 0
+    _announce(what, store.path, done, *_tried(what.batch_size, run))
+    if writes:
+        store.commit(manifest)
+        arrays = {p: store.create(str(p), a.shape, what.stored(a.dtype), cut) for p, a in what.outputs.items()}
+    started = said = time.monotonic()
+    for number in range(done, cut.count):
+        between()
+        part = cut.part(number)
+        rows = _rows(what, run, *part)
+        if writes:
+            for path, array in arrays.items():
+                store.write(array, part, rows[path])
+            store.commit(manifest | {'done': number + 1})
+        if time.monotonic() - said > SAID_EVERY or number + 1 == cut.count:
+            said = time.monotonic()
+            log.info('%s: %d of %d parts are recorded, %.0f s', what.where, number + 1, cut.count, said - started)
+    agreed_count(cut.count)
+
+
+def _announce(what: Recording, place: str, done: int, seconds: float, apart: float) -> None:
+    cut, left = what.layout, 1.0 - done / what.layout.count
+    batches = cut.views * math.ceil(cut.examples / what.batch_size)
+    log.info(
+        '%s: recording %s for %d examples, %d view%s each: %.4g MB, about %.0f s%s, in %s',
+        what.where, ', '.join(map(str, what.outputs)), cut.examples, cut.views, 's' * (cut.views > 1),
+        what.size / 1e6, seconds * batches * left, f' for the {left:.0%} that is left' if done else '', place,
+    )  # fmt: skip
+    if apart:
+        log.warning(
+            '%s: on this device the outputs of frozen networks depend on the place of an example in its batch, by up '
+            'to %.2g; training from the cache equals training with the live networks to that, not bit for bit.',
+            what.where, apart,
+        )  # fmt: skip
+
+
+def _tried(batch_size: int, run) -> tuple[float, float]:
+    """Seconds that a batch takes, and by how much outputs change when its examples stand in another order."""
+    positions = np.arange(batch_size, dtype=np.int32)
+    one = jax.device_get(next(run(0, [positions])))
+    started = time.monotonic()
+    other = jax.device_get(next(run(0, [positions[::-1]])))
+    seconds = time.monotonic() - started
+    pairs = [(one[name].astype(np.float64), other[name][::-1].astype(np.float64)) for name in one]
+    return seconds, max(float(np.max(np.abs(a - b), initial=0.0, where=np.isfinite(a - b))) for a, b in pairs)
+
+
+def _rows(what: Recording, run, view: int, start: int, stop: int) -> dict[Path, np.ndarray]:
+    """What is recorded of examples `start` to `stop` of a view, in the types in which it is stored."""
+    size = what.batch_size
+    batches = [np.minimum(np.arange(at, at + size), stop - 1).astype(np.int32) for at in range(start, stop, size)]
+    # The next batch is under way while one is fetched.
+    fetched = [jax.device_get(now) for now, _ in itertools.pairwise(itertools.chain(run(view, batches), [None]))]
+    rows = {path: np.concatenate([part[str(path)] for part in fetched])[: stop - start] for path in what.outputs}
+    return {path: _narrowed(what, path, array) for path, array in rows.items()}
+
+
+def _narrowed(what: Recording, path: Path, rows: np.ndarray) -> np.ndarray:
+    if np.isnan(rows).any():
+        raise UserError(f"{what.where}, cache: '{path}' is not a number for some examples; is the network trained?")
+    with np.errstate(over='ignore'):
+        narrowed = rows.astype(what.stored(rows.dtype))
+    if np.any(np.isinf(narrowed) & ~np.isinf(rows)):
+        raise UserError(f"{what.where}, cache: '{path}' is too large for {what.dtype}; set cache.dtype='bfloat16'.")
+    return narrowed
+
+
+def agreed_count(number: int) -> int:
+    """What the first process says, once all are here."""
+    return int(values_of_all_processes(number)[0, 0])

@@ -1,0 +1,191 @@
+"""A run while it trains: its state, checkpoints, log, running losses, and failure."""
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kd_jax.config.errors import Diverged, UserError
+from kd_jax.core.state import Metrics, State
+from kd_jax.devices.processes import is_primary
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.chunk_program import compile_initial_state
+from kd_jax.training.initial_weights import load_initial_weights
+from kd_jax.training.run_log import RunLog
+from kd_jax.training.run_result import make_result
+from kd_jax.training.stacked_runs import float32_hparams
+
+
+class RunToTrain(NamedTuple):
+    """A run to train: its job, its directory, and by run name the directories of those that its networks start from."""
+
+    prepared: PreparedRun
+    directory: pathlib.Path
+    sources: Mapping[str, pathlib.Path]
+
+
+@dataclasses.dataclass
+class ActiveRun:
+    """A run in training.
+
+    Attributes:
+      task: what is trained, and where.
+      state: where it is, when it was last looked at.
+      position: what its checkpoints hold beside the state.
+      frozen: variables of its frozen networks.
+      checkpoints: its own.
+      writer: of its history, once it is open.
+      measured: by split, what was measured of its state last.
+      error: why it was left.
+      since: when it would have begun if it had trained without a break.
+      share: how many runs the time is divided by.
+    """
+
+    run_to_train: RunToTrain
+    state: State
+    position: dict[str, Any]
+    frozen: dict[str, Any]
+    checkpoints: Checkpoints
+    writer: RunLog = dataclasses.field(init=False)
+    measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    error: UserError | None = None
+    since: float = 0.0
+    share: int = 1
+
+    @property
+    def prepared(self) -> PreparedRun:
+        return self.run_to_train.prepared
+
+    @property
+    def step(self) -> int:
+        """Where its position is."""
+        return self.position['step']
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in the loop; of a pack, each run has an equal share."""
+        return (time.monotonic() - self.since) / self.share
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Means since the last evaluation of what training measures."""
+        return {name: summed / max(count, 1.0) for name, (summed, count) in self.position['sums'].items()}
+
+    def start_clock(self, share: int) -> None:
+        self.since, self.share = time.monotonic() - share * self.position['seconds'], share
+
+    def add(self, chunk: Metrics, first: int) -> None:
+        """Adds what a chunk of steps from `first` on measured; if some of it is not finite, the run is left."""
+        self.error = _not_finite(chunk, first, self)
+        if self.error is None:
+            sums = self.position['sums']
+            self.position['sums'] = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
+
+    def evaluate(self, done: int, measured: Mapping[str, Any]) -> None:
+        """Writes a row of the history."""
+        epoch, seconds = done / self.prepared.order.steps_per_epoch, self.seconds
+        row = {'step': done, 'epoch': epoch, 'seconds': seconds, 'terms': self.losses}
+        self.writer.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
+        self.position['sums'], self.measured = {}, measured
+
+    def save(self, done: int) -> None:
+        self.position |= {'step': done, 'seconds': self.seconds}
+        self.checkpoints.save(self.state, self.position)
+
+    def outcome(self) -> dict[str, Any] | UserError:
+        """The result of a run that is at its end, or why it was left."""
+        if self.error is not None:
+            return self.error
+        grouped, history = self.position['grouped'], self.writer.history
+        try:
+            return make_result(self.prepared, self.state, self.frozen, self.measured, grouped, history)
+        except UserError as error:
+            return error
+
+
+def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack) -> list[ActiveRun | UserError]:
+    """Runs of one structure, each as its newest checkpoint has it, or what keeps it from beginning.
+
+    They share what is compiled to evaluate them, and frozen networks of one checkpoint are one object. `opened` closes
+    their files.
+    """
+    start = compile_initial_state(runs_to_train[0].prepared)
+    loaded: dict[Any, Any] = {}
+    shared: dict[int, Any] = {}
+
+    def fresh(run_to_train: RunToTrain) -> tuple[State, dict[str, Any]]:
+        own = load_initial_weights(run_to_train.prepared, run_to_train.sources, loaded)
+        state, frozen = start(run_to_train.prepared.seed, float32_hparams(run_to_train.prepared), own)
+        for network in run_to_train.prepared.recipe.frozen:
+            if network.name in own and not (network.fresh or network.part):
+                frozen[network.name] = shared.setdefault(id(own[network.name]), frozen[network.name])
+        return state, frozen
+
+    begun: list[ActiveRun | UserError] = []
+    for run_to_train in runs_to_train:
+        run_to_train.directory.mkdir(parents=True, exist_ok=True)
+        prepared = dataclasses.replace(run_to_train.prepared, evaluator=runs_to_train[0].prepared.evaluator)
+        try:
+            state, frozen = fresh(run_to_train)
+            checkpoints = Checkpoints(run_to_train.directory / 'checkpoints')
+            opened.callback(checkpoints.close)
+            begun.append(
+                ActiveRun(run_to_train._replace(prepared=prepared), *_restored(checkpoints, state), frozen, checkpoints)
+            )
+        except UserError as error:
+            begun.append(error)
+    active_runs = [active for active in begun if isinstance(active, ActiveRun)]
+    _level(active_runs, lambda run_to_train: fresh(run_to_train)[0])
+    for active in active_runs:
+        active.writer = RunLog(active.run_to_train.directory, active.step, is_primary())
+        opened.callback(active.writer.close)
+    return begun
+
+
+def _restored(checkpoints: Checkpoints, state: State) -> tuple[State, dict[str, Any]]:
+    state, position = checkpoints.restore(state) or (state, {})
+    return state, {'step': 0, 'seconds': 0.0, 'sums': {}, 'grouped': [], **position}
+
+
+def _level(active_runs: Sequence[ActiveRun], fresh: Callable[[RunToTrain], State]) -> None:
+    """Takes a pack that was killed between the checkpoints of its runs back to the step that all of them have.
+
+    So it goes on as the program that it was.
+    """
+    least = min((active.step for active in active_runs), default=0)
+    ahead = [active for active in active_runs if active.step > least]
+    for active in ahead:
+        was_of_this_group = active.position['grouped'] and active.position['grouped'][-1]['runs'] == len(active_runs)
+        if not was_of_this_group or [0, *active.checkpoints.steps()][-2] != least:
+            return
+    for active in ahead:
+        active.checkpoints.drop_after(least)
+        active.state, active.position = _restored(active.checkpoints, fresh(active.run_to_train))
+
+
+def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float]:
+    return before[0] + float(np.sum(pair[0])), before[1] + float(np.sum(pair[1]))
+
+
+def _not_finite(chunk: Metrics, first: int, active: ActiveRun) -> Diverged | None:
+    """What stops a run, if a term, the loss or the gradient is not finite at one of the steps from `first` on."""
+    bad = {name: np.flatnonzero(~np.isfinite(summed)) for name, (summed, _) in chunk.items()}
+    bad = {name: where for name, where in bad.items() if len(where)}
+    if not bad:
+        return None
+    terms = [name for name in bad if name not in ('loss', 'grad_norm')]
+    name = min(terms or bad, key=lambda name: bad[name][0])
+    step = first + int(bad[name][0]) + 1
+    what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
+    kept = active.checkpoints.latest()
+    last = f'The last good checkpoint, step {kept}, is kept.' if kept else 'No checkpoint was due before it.'
+    return Diverged(
+        f'{active.prepared.where}: {what} became non-finite at step {step} (epoch '
+        f'{step / active.prepared.order.steps_per_epoch:.2f}); lower the learning rate, warm it up or set '
+        f'optimizer.clip=1.0. {last}'
+    )

@@ -1,0 +1,104 @@
+"""Checkpoints of a run, kept by Orbax: the training state and the position in the data."""
+
+import functools
+import logging
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax.config.disk_errors import disk_errors, first_line
+from kd_jax.core.state import State
+from kd_jax.devices.processes import on_primary, values_of_all_processes
+
+KEEP = 2
+
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one run, of which the newest two are kept."""
+
+    def __init__(self, directory: pathlib.Path):
+        self.directory = directory
+        with disk_errors(directory):
+            self._checkpointer = ocp.training.Checkpointer(
+                directory.absolute(),
+                save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+                preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
+                cleanup_tmp_directories=True,
+            )
+
+    def save(self, state: State, position: Mapping[str, Any]) -> None:
+        """Writes the state and where the loop is: a JSON value whose `step` is the position in the data.
+
+        Raises:
+          UserError: the disk is full or cannot be written; earlier checkpoints stay as they are.
+        """
+        step = int(state.step)
+        with disk_errors(self.directory):
+            self._checkpointer.save_checkpointables(
+                step, {'state': state._asdict(), 'data': dict(position)}, overwrite=True
+            )
+
+    def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
+        """The newest state and position that can be read, or None; damaged ones are passed over with a warning."""
+        abstract = jax.tree.map(abstract_array, like._asdict())
+        for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
+            path = self.directory / str(checkpoint.step)
+            loaded, reason = self._load(checkpoint.step, abstract)
+            everywhere = values_of_all_processes(loaded is not None).all()
+            if loaded is not None and everywhere:
+                return State(**loaded['state']), loaded['data']
+            aside = path.with_name(f'{path.name}.damaged')
+            log.warning(
+                '%s cannot be read (%s); it is now %s, and training goes back to the one before it.',
+                path, reason, aside.name,
+            )  # fmt: skip
+            on_primary(functools.partial(_set_aside, path, aside))
+            self._checkpointer.reload()
+        return None
+
+    def _load(self, step: int, abstract: Any) -> tuple[Any, str]:
+        """A checkpoint, or None and why it cannot be read."""
+        try:
+            loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
+            if loaded['data']['step'] != int(loaded['state']['step']):
+                raise ValueError('its state and its data position are of different steps')
+        except Exception as error:
+            return None, first_line(error)
+        return loaded, 'another process could not read it'
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def drop_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps, of the newest first."""
+        with disk_errors(self.directory):
+            for later in reversed([own for own in self.steps() if own > step]):
+                shutil.rmtree(self.directory / str(later))
+        self._checkpointer.reload()
+
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint."""
+        return max(self.steps(), default=None)
+
+    def close(self) -> None:
+        """Ends the threads of Orbax, which raise again what went wrong in a save."""
+        with disk_errors(self.directory):
+            self._checkpointer.close()
+
+
+def _set_aside(path: pathlib.Path, aside: pathlib.Path) -> None:
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+
+
+def abstract_array(array: Any) -> jax.ShapeDtypeStruct:
+    sharding = getattr(array, 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)

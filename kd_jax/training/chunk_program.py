@@ -1,0 +1,114 @@
+"""The compiled program of a run or a group of runs: a scan over training steps, and the initial state."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.placement import frozen_sharding, state_sharding
+from kd_jax.core.state import Metrics, State
+from kd_jax.core.step import make_train_step
+from kd_jax.data.batches import fetch_batch
+from kd_jax.devices.mesh import batch_sharding, replicated
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.training.stacked_runs import (
+    ALONE,
+    NOTHING,
+    Shared,
+    float32_hparams,
+    over_runs,
+    stack_trees,
+    stacked_shardings,
+    unstack_tree,
+)
+
+
+def make_initial_state(prepared: PreparedRun, loaded: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+    """The state before the first step and the frozen networks, made where they will live on the run's mesh."""
+    return compile_initial_state(prepared)(prepared.seed, float32_hparams(prepared), loaded)
+
+
+def compile_initial_state(prepared: PreparedRun) -> Callable[..., tuple[State, dict[str, Any]]]:
+    """`(seed, hparams, loaded) -> state, frozen` for every run of the job's structure, compiled once."""
+
+    def init(seed, hparams, loaded):
+        recipe = dataclasses.replace(prepared.recipe, hparams=hparams)
+        return init_state(recipe, prepared.context['batch'], seed, loaded)
+
+    return jax.jit(init, out_shardings=run_shardings(prepared))
+
+
+def run_shardings(prepared: PreparedRun) -> tuple[State, dict[str, Any]]:
+    """Where the state and the frozen networks live on the run's mesh."""
+    state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
+    return state_sharding(prepared.recipe, prepared.mesh, state), frozen_sharding(
+        prepared.recipe, prepared.mesh, frozen
+    )
+
+
+def make_chunk_program(
+    prepared: PreparedRun, by: str = ALONE, size: int = 1, shared: Shared = NOTHING
+) -> Callable[..., tuple[State, Metrics]]:
+    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches.
+
+    The state and the frozen networks stay where `start` puts them, each batch is split over the mesh, and resident data
+    is whole on every device.
+
+    Args:
+      job: of the run, or of one of the pack.
+      by: the way over the runs of a pack, see `packs`.
+      size: how many runs there are; of several, all arguments but data and views lead with an axis of runs.
+      shared: what the runs have in common, without that axis.
+    """
+    train_step = make_train_step(prepared.recipe, prepared.total_steps)
+    of_state, of_frozen = run_shardings(prepared)
+    of_state, of_frozen = stacked_shardings(of_state, size), stacked_shardings(of_frozen, size, shared.frozen)
+    whole, split = replicated(prepared.mesh), batch_sharding(prepared.mesh)
+    by_step = batch_sharding(prepared.mesh, lead=1 if size == 1 or shared.batches else 2)
+
+    def chunk(state: State, hparams, frozen, resident, xs, views, key):
+        key = fold_in_name(key, 'augment')
+
+        def body(state, x):
+            positions_or_batch, view = x
+            batch = positions_or_batch if resident is None else fetch_batch(resident, positions_or_batch, view)
+            batch = jax.lax.with_sharding_constraint(batch, split)
+            with jax.sharding.use_abstract_mesh(prepared.mesh.abstract_mesh):
+                return train_step(state, hparams, frozen, prepared.view(batch, key, view))
+
+        if not prepared.convolves_on_cpu:
+            return jax.lax.scan(body, state, (xs, views))
+        measured = []
+        for step in range(len(views)):
+            state, own = body(state, jax.tree.map(lambda array, step=step: array[step], (xs, views)))
+            measured.append(own)
+        return state, jax.tree.map(lambda *own: jnp.stack(own), *measured)
+
+    return jax.jit(
+        over_runs(chunk, by, shared),
+        donate_argnums=0,
+        in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
+        out_shardings=(of_state, whole),
+    )
+
+
+def stack_states(prepared_runs: Sequence[PreparedRun], states: Sequence[State]) -> State:
+    """The states of a pack's runs as its program takes them."""
+    return jax.device_put(
+        stack_trees(states), stacked_shardings(run_shardings(prepared_runs[0])[0], len(prepared_runs))
+    )
+
+
+def make_unstack(prepared: PreparedRun, size: int) -> Callable[[State], list[State]]:
+    """The states of the runs of a pack, each as a run alone has it."""
+    of_state = run_shardings(prepared)[0]
+    return (
+        (lambda state: [state])
+        if size == 1
+        else jax.jit(functools.partial(unstack_tree, size=size), out_shardings=[of_state] * size)
+    )

@@ -1,0 +1,113 @@
+"""Weights that networks start from: checkpoints of other runs, PyTorch files, pretrained models."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax.config.disk_errors import first_line
+from kd_jax.config.errors import UserError
+from kd_jax.config.references import RunDirectory, RunReference, TorchFile, parse_init
+from kd_jax.core.inherited_weights import source_for, without_fresh
+from kd_jax.core.network import Network
+from kd_jax.core.placement import placed_shapes
+from kd_jax.interop.pytorch_weights import load_pytorch_weights
+from kd_jax.models.pretrained import Pretrained
+from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
+from kd_jax.training.checkpoints import abstract_array
+
+
+def load_initial_weights(
+    prepared: PreparedRun, sources: Mapping[str, pathlib.Path], known: dict[Any, Any] | None = None
+) -> dict[str, Any]:
+    """Variables of the networks that start from a checkpoint or a file, by name.
+
+    Args:
+      prepared: the run.
+      sources: run name -> directory.
+      known: what was read before, which is not read again; added to.
+    Raises:
+      UserError: as `load_from_checkpoint` and `load_pytorch_weights`.
+    """
+    known = {} if known is None else known
+    loaded = {}
+    for network in prepared.recipe.owners:
+        if not network.init and not isinstance(network.module, Pretrained):
+            continue
+        origin = parse_init(network.init) if network.init else None
+        place = (sources[origin.run], origin.network) if isinstance(origin, RunReference) else (network.init, '')
+        if (network.name, *place) not in known:
+            known[network.name, *place] = _initial_weights(prepared, network, origin, sources)
+        loaded[network.name] = known[network.name, *place]
+    return loaded
+
+
+def _initial_weights(
+    prepared: PreparedRun,
+    network: Network,
+    origin: RunReference | TorchFile | RunDirectory | None,
+    sources: Mapping[str, pathlib.Path],
+) -> Mapping[str, Any]:
+    where = f"{prepared.where}, network '{network.name}'"
+    if origin is None:
+        return network.module.variables
+    shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
+    if isinstance(origin, RunReference):
+        return load_from_checkpoint(network, sources[origin.run], origin.network, shapes, where)
+    return load_from_files(network, origin, shapes, where)
+
+
+def load_from_files(network: Network, origin: TorchFile | RunDirectory, shapes: Any, where: str) -> Mapping[str, Any]:
+    """Variables for a network from a PyTorch file or a run's directory.
+
+    Raises:
+      UserError: as `load_pytorch_weights` and `load_from_checkpoint`.
+    """
+    if isinstance(origin, TorchFile):
+        return load_pytorch_weights(network, origin.file, shapes, where)
+    return load_from_checkpoint(network, origin.directory, '', shapes, where)
+
+
+def load_from_checkpoint(
+    network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str
+) -> dict[str, Any]:
+    """Variables for a network from the newest checkpoint of another run.
+
+    Args:
+      network: what is loaded; its `fresh` modules are left out.
+      directory: of the other run.
+      source: name of the network there; '' for its only trained one.
+      shapes: the variables as the network's model has them, arrays or shapes; where they live, the loaded ones will.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: no checkpoint there, no such network in it, or parameters of other names or shapes.
+    """
+    if not (directory / 'checkpoints').is_dir():
+        raise UserError(
+            f"{where}: {directory} holds no checkpoints to start from; init is 'run:NAME' for a run of this study, or "
+            "a run's directory."
+        )
+    try:
+        with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
+            latest = max((c.step for c in checkpointer.checkpoints), default=None)
+            if latest is None:
+                raise UserError(f'{where}: {directory} holds no checkpoint to start from.')
+            tree: Any = checkpointer.checkpointables_metadata(latest).metadata['state']
+            there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
+            source = source_for(network, source, there, shapes, where, str(directory))
+            abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
+            for part, modules in without_fresh(shapes, network).items():
+                place = abstract['params'] if part == 'params' else abstract['collections'][source]
+                key = source if part == 'params' else part
+                place[key] = {**place[key], **jax.tree.map(abstract_array, modules)}
+            loaded: Any = checkpointer.load_checkpointables(latest, {'state': abstract})['state']
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}); delete the result of that '
+            'run and run the same command again.'
+        ) from error
+    return without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)

@@ -1,0 +1,175 @@
+"""The training loop: data, steps, evaluation, checkpoints, log, from wherever the run stopped before."""
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.errors import UserError
+from kd_jax.devices.processes import values_of_all_processes
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.teacher_cache.replay import replay_outputs
+from kd_jax.training import provenance
+from kd_jax.training.active_run import ActiveRun, RunToTrain, begin_runs
+from kd_jax.training.batch_feed import make_feed
+from kd_jax.training.chunk_program import make_chunk_program, make_unstack, stack_states
+from kd_jax.training.run_result import SPLITS, measure_runs
+from kd_jax.training.stacked_runs import first_equal, group_equal, unstack_tree
+from kd_jax.training.stop_signals import Preempted, stop_signals
+from kd_jax.training.vmap_or_map import choose_vmap_or_map, earlier_choice
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+
+
+def train_run(
+    prepared: PreparedRun,
+    directory: pathlib.Path,
+    sources: Mapping[str, pathlib.Path],
+    progress: Progress,
+    caches: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Trains a run to its end and returns its result; goes on from the newest checkpoint in `directory`.
+
+    Args:
+      job: from `job.prepare`.
+      directory: of this run: checkpoints, metrics.jsonl, TensorBoard files.
+      sources: run name -> directory, of the runs that networks start from.
+      progress: called with (steps done, steps in all, the latest losses).
+      caches: where runs share what they record of the same networks; `directory` unless said otherwise.
+    Raises:
+      UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
+      Preempted: SIGTERM or SIGINT arrived; the state is saved.
+    """
+    (result,) = train_group([RunToTrain(prepared, directory, sources)], progress, caches=caches or directory / 'caches')
+    if isinstance(result, UserError):
+        raise result
+    return result
+
+
+def train_group(
+    runs_to_train: Sequence[RunToTrain], progress: Progress, grouping: Any = 'auto', *, caches: pathlib.Path
+) -> list[dict[str, Any] | UserError]:
+    """Trains runs as one program to their ends; returns of each its result, or why it was left.
+
+    A run that cannot begin or becomes non-finite is left, and the others go on. Those that are at another step than the
+    rest are another program until their end.
+
+    Args:
+      tasks: the runs, of one part of `packs.partition`.
+      progress: called with (steps done, steps in all, the latest losses), of a pack the means over its runs.
+      pack: 'vmap', 'map', or 'auto' for the faster of the two; see `packs`.
+      caches: where runs share what they record of the same networks.
+    Raises:
+      UserError: the disk is full, or a cache is foreign.
+      Preempted: as `train`.
+    """
+    provenance.of_this_process()
+    with contextlib.ExitStack() as opened:
+        with stop_signals() as stop:
+            begun = begin_runs(runs_to_train, opened)
+            active_runs = [active for active in begun if isinstance(active, ActiveRun)]
+            for places in group_equal([active.step for active in active_runs]):
+                _loop([active_runs[i] for i in places], grouping, caches, stop, progress)
+        return [active.outcome() if isinstance(active, ActiveRun) else active for active in begun]
+
+
+def _training_splits(
+    active_runs: Sequence[ActiveRun], caches: pathlib.Path, stop: Sequence[int]
+) -> list[Mapping[str, Any]]:
+    """The arrays that each run trains on: with recorded outputs of frozen networks, if the runs have a cache.
+
+    What runs have in common, the same examples and networks in the same views, is one object.
+    """
+    splits: list[Mapping[str, Any]] = [active.prepared.splits.arrays['train'] for active in active_runs]
+    known: dict[Any, Mapping[str, Any]] = {}
+    for number, (active, same) in enumerate(zip(active_runs, first_equal(splits), strict=True)):
+        if (recorded := active.prepared.cache) is None:
+            continue
+        where = active.prepared.where
+
+        def between(where: str = where) -> None:
+            if number := values_of_all_processes(stop[0] if stop else 0).max():
+                raise Preempted(
+                    f'{where} stopped while recording its cache; run the same command to go on.', int(number)
+                )
+
+        networks = tuple(id(active.frozen[network.name]) for network in recorded.what.networks)
+        if (key := (same, recorded.what.seed, networks)) not in known:
+            views = fold_in_name(active.state.key, 'augment')
+            known[key] = replay_outputs(recorded, active.frozen, views, caches, between)
+        splits[number] = known[key]
+    return splits
+
+
+def _loop(
+    active_runs: Sequence[ActiveRun], grouping: Any, caches: pathlib.Path, stop: Sequence[int], progress: Progress
+) -> None:
+    """Trains a run, or a pack of runs, from the step where all of them are to the end."""
+    prepared_runs, size = [active.prepared for active in active_runs], len(active_runs)
+    prepared, done, total = prepared_runs[0], active_runs[0].step, prepared_runs[0].total_steps
+    progress(done, total, {})
+    if done == total:
+        for active, measured in zip(
+            active_runs, _measured(active_runs, earlier_choice(active_runs), SPLITS), strict=True
+        ):
+            active.measured = measured
+        return
+    for active in active_runs:
+        active.start_clock(size)
+    read = make_feed(
+        prepared_runs, [active.frozen for active in active_runs], _training_splits(active_runs, caches, stop)
+    )
+    by = choose_vmap_or_map(active_runs, read, grouping)
+    run_chunk, unstack = make_chunk_program(prepared, by, size, read.shared), make_unstack(prepared, size)
+    states = stack_states(prepared_runs, [active.state for active in active_runs])
+    running, saved = list(active_runs), time.monotonic()
+    with read.chunks(done, prepared.eval_steps) as chunks:
+        for end, xs, views in chunks:
+            states, measured = run_chunk(states, *read.arguments(xs, views))
+            for active, own in zip(active_runs, unstack_tree(jax.device_get(measured), size), strict=True):
+                if active.error is None:
+                    active.add(own, done)
+            done, running = end, [active for active in running if active.error is None]
+            if not running:
+                return
+            progress(done, total, _means([active.losses for active in running]))
+            due = done % prepared.eval_steps == 0 and time.monotonic() - saved >= prepared.config.get(
+                'checkpoint_seconds', 60
+            )
+            asked = values_of_all_processes(due, stop[0] if stop else 0)
+            number = int(asked[:, 1].max())
+            evaluating, saving = (
+                done % prepared.eval_steps == 0 or done == total,
+                asked[0, 0] or number or done == total,
+            )
+            if evaluating or saving:
+                for active, state in zip(active_runs, unstack(states), strict=True):
+                    active.state = state
+            if evaluating:
+                splits = SPLITS if done == total else ('valid', 'test')
+                for active, measured in zip(active_runs, _measured(active_runs, by, splits), strict=True):
+                    if active.error is None:
+                        active.evaluate(done, measured)
+            for active in running if saving else ():
+                active.save(done)
+                saved = time.monotonic()
+            if number:
+                others = f' and {len(running) - 1} trained with it' if len(running) > 1 else ''
+                where = f'{running[0].prepared.where}{others}'
+                raise Preempted(f'{where} stopped at step {done} of {total}; run the same command to go on.', number)
+
+
+def _measured(active_runs: Sequence[ActiveRun], by: str, splits: tuple[str, ...]) -> Sequence[Mapping[str, Any]]:
+    prepared_runs, states, frozen = zip(
+        *[(active.prepared, active.state, active.frozen) for active in active_runs], strict=True
+    )
+    return measure_runs(prepared_runs, states, frozen, splits, by)
+
+
+def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([own[name] for own in losses])) for name in losses[0]}

@@ -1,0 +1,67 @@
+"""The log of a run: a history in metrics.jsonl, and TensorBoard events."""
+
+import contextlib
+import json
+import pathlib
+import time
+from typing import Any
+
+from kd_jax.config.json_files import flat, json_value
+
+
+class RunLog:
+    """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
+
+    A resumed run first drops what it had logged after the step that it goes on from. A process that is not the primary
+    of several keeps the history but writes nothing. Events are written at once, not by a thread as tensorboardX's own
+    writer does it: a full disk ends that thread, and then whoever waits for it waits for ever.
+    """
+
+    def __init__(self, directory: pathlib.Path, step: int, primary: bool = True):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        self.path = directory / 'metrics.jsonl'
+        self.history = [row for row in read_history(self.path) if row['step'] <= step]
+        self.board = None
+        if not primary:
+            return
+        part = self.path.with_suffix('.part')
+        part.write_text(''.join(json.dumps(row) + '\n' for row in self.history))
+        part.replace(self.path)
+        (directory / 'tensorboard').mkdir(exist_ok=True)
+        self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # later steps of an earlier file are void
+        self.board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=started))
+
+    def write(self, row: dict[str, Any]) -> None:
+        """One evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
+        row = json_value(row)
+        self.history.append(row)
+        if self.board is None:
+            return
+        with self.path.open('a') as file:
+            file.write(json.dumps(row) + '\n')
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        numbers = {name: number for name, number in flat(row).items() if isinstance(number, int | float)}
+        values = [summary_pb2.Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
+        summary = summary_pb2.Summary(value=values)
+        self.board.write_event(event_pb2.Event(wall_time=time.time(), step=row['step'], summary=summary))
+        self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            with contextlib.suppress(OSError):  # of a disk that is full, which the write before has told
+                self.board.close()
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`; a last line that was cut off in writing is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

@@ -1,0 +1,105 @@
+"""Measures a run during training and at its end, and makes its result."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from kd_jax import analyses
+from kd_jax.config.import_by_name import find_by_name, parameters_of
+from kd_jax.core.paths import parse_paths
+from kd_jax.core.state import State, all_variables
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.training import provenance
+from kd_jax.training.stacked_runs import first_equal, shared_networks, stack_trees
+
+SPLITS = ('train', 'valid', 'test')
+
+
+def measure_run(prepared: PreparedRun, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
+    """Every evaluation on those of `splits` that the run has."""
+    variables = all_variables(state, frozen)
+    present = [split for split in splits if split in prepared.splits.arrays]
+    return {split: prepared.evaluator.measure(variables, prepared.splits.arrays[split]) for split in present}
+
+
+def measure_runs(
+    prepared_runs: Sequence[PreparedRun],
+    states: Sequence[State],
+    frozen: Sequence[Mapping[str, Any]],
+    splits: tuple[str, ...],
+    by: str,
+) -> list[dict[str, Any]]:
+    """What `measure` gives of each run of a pack; to rounding by 'vmap', on the splits that all have in common."""
+    if by != 'vmap':
+        return [measure_run(*run, splits) for run in zip(prepared_runs, states, frozen, strict=True)]
+    same = shared_networks(frozen)
+    trained = stack_trees([all_variables(state, {}) for state in states])
+    apart = stack_trees([{name: tree for name, tree in own.items() if name not in same} for own in frozen])
+    variables = {**trained, **apart, **{name: frozen[0][name] for name in same}}
+    found: list[dict[str, Any]] = [{} for _ in prepared_runs]
+    for split in (split for split in splits if split in prepared_runs[0].splits.arrays):
+        arrays = [prepared.splits.arrays[split] for prepared in prepared_runs]
+        if len(states) > 1 and len(set(first_equal(arrays))) == 1:
+            measured = prepared_runs[0].evaluator.measure_runs(variables, arrays[0], len(states), same)
+        else:
+            measured = [measure_run(*run, (split,))[split] for run in zip(prepared_runs, states, frozen, strict=True)]
+        for own, numbers in zip(found, measured, strict=True):
+            own[split] = numbers
+    return found
+
+
+def make_result(
+    prepared: PreparedRun,
+    state: State,
+    frozen,
+    measured: Mapping[str, Any],
+    grouped: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The result of a run that is at its end, a JSON value.
+
+    Args:
+      job: of the run.
+      state, frozen: its networks at the end.
+      measured: by split, what `measure` gives of them.
+      packed: since which step it was trained with how many others as one program; empty for a run that was alone.
+      history: rows of evaluations.
+    """
+    last = {'step': int(state.step), 'epoch': prepared.total_steps / max(1, prepared.order.steps_per_epoch)}
+    last |= measured
+    main = next(iter(prepared.evaluator.measured), None)
+    scored = [row for row in history if row.get('valid')]
+    best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)
+    if best is not None:
+        best = {key: best[key] for key in ('step', 'epoch', 'valid', 'test')}
+    return {
+        'config': prepared.config,
+        **provenance.of_this_process(),
+        'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+        'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
+        'steps': prepared.total_steps,
+        'epochs': prepared.config.get('epochs', 0),
+        'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
+        'oversampling': prepared.splits.oversampling,
+        'seconds': history[-1]['seconds'] if history else 0.0,
+        'grouped': list(grouped),
+        'last': last,
+        'best': best,
+        'history': history,
+        'analyses': {
+            name: _analyse(options, prepared, all_variables(state, frozen))
+            for name, options in prepared.config.get('analyses', {}).items()
+        },
+    }
+
+
+def _analyse(options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:
+    function = find_by_name(options['analysis'], analyses, 'analysis', prepared.where)
+    positional, keywords = parameters_of(function)
+    paths = tuple(parse_paths(options[key], prepared.where) for key in positional)
+    splits = [s for s in options.get('splits', ('valid', 'test')) if s in prepared.splits.arrays]
+    read = {split: prepared.evaluator.predict(variables, prepared.splits.arrays[split], paths) for split in splits}
+    arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
+    return function(*arguments, **{key: options[key] for key in keywords if key in options})

@@ -1,0 +1,113 @@
+import pytest
+
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
+
+FILE = """
+from ml_collections import ConfigDict
+
+VARIANTS = ('', 'paper')
+
+
+def get_config(variant=''):
+    c = ConfigDict()
+    c.epochs = 100 if variant == 'paper' else 2
+    c.student = dict(hidden=(4, 4), t=4)
+    return c
+
+
+def get_report(variant=''):
+    return {'title': variant or 'short'}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / 'tiny.py').write_text(FILE)
+    return str(tmp_path / 'tiny.py')
+
+
+def test_a_variant_chooses_among_the_configs_of_a_file(path):
+    assert load_config(path) == (
+        {'epochs': 2, 'student': {'hidden': (4, 4), 't': 4}},
+        {'title': 'short'},
+    )
+    config, report = load_config(f'{path}:paper')
+    assert (config['epochs'], report) == (100, {'title': 'paper'})
+
+
+def test_an_override_changes_or_adds_any_leaf_of_any_type(path):
+    overrides = [
+        'student.t=2.5',
+        'epochs=None',
+        'student.hidden=(8,)',
+        'student.name=big one',
+        'student.path=a=b',
+    ]
+    config, _ = load_config(path, overrides)
+    student = {'t': 2.5, 'hidden': (8,), 'name': 'big one', 'path': 'a=b'}
+    assert config == {'epochs': None, 'student': student}
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('studnt.t=3', "--config.studnt.t: there is no 'studnt' in config. Did you mean 'student'"),
+        ('student.opt.name=x', "there is no 'opt' in config.student"),
+        ('student.t', '--config.student.t has no value'),
+    ],
+)
+def test_an_override_of_nothing_is_refused(path, override, message):
+    with pytest.raises(UserError) as error:
+        load_config(path, [override])
+    assert message in str(error.value)
+
+
+def test_an_unknown_variant_is_refused(path):
+    with pytest.raises(UserError, match=r"has no variant 'papr'. Did you mean 'paper'"):
+        load_config(f'{path}:papr')
+
+
+def test_a_missing_file_is_refused_with_the_nearest_name(path):
+    with pytest.raises(UserError, match=r"there is no such config file. Did you mean 'tiny.py'"):
+        load_config(path.replace('tiny', 'tinny'))
+
+
+def test_a_file_that_is_no_python_is_refused(tmp_path):
+    (tmp_path / 'notes.md').write_text('# notes')
+    with pytest.raises(UserError, match='there is no such config file'):
+        load_config(str(tmp_path / 'notes.md'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('def get_config(:', 'cannot be loaded: SyntaxError'),
+        ('import no_such_module', 'cannot be loaded: ModuleNotFoundError'),
+        ('x = 1', r'defines no get_config'),
+        (
+            "from kd_jax.config import sweeps\ndef get_config(_): return sweeps.grid({'t': 1.0}, {'tt': (2.0,)}, 't')",
+            r"broken.py: grid 't': the run has no 'tt'. Did you mean 't'\?",
+        ),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path, text, message):
+    (tmp_path / 'broken.py').write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_config(str(tmp_path / 'broken.py'))
+
+
+def test_a_file_without_variants_has_the_default_one_alone(tmp_path):
+    (tmp_path / 'plain.py').write_text(FILE.replace('VARIANTS', 'IGNORED'))
+    assert load_config(str(tmp_path / 'plain.py'))[0]['epochs'] == 2
+    with pytest.raises(UserError, match="no variant 'paper'"):
+        load_config(str(tmp_path / 'plain.py') + ':paper')
+
+
+def test_a_file_may_return_a_plain_dictionary_and_nothing_else(tmp_path):
+    path = tmp_path / 'plain.py'
+    path.write_text("def get_config(variant=''):\n    return dict(student=dict(hidden=(4,)))\n")
+    assert load_config(str(path))[0] == {'student': {'hidden': (4,)}}
+    path.write_text("def get_config(variant=''):\n    pass\n")
+    with pytest.raises(UserError, match='get_config must return a ConfigDict, not None'):
+        load_config(str(path))

@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.forward import run_networks
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.state import all_variables
+from kd_jax.evaluation.evaluator import Evaluator
+from kd_jax.prepare.parse_recipe import parse_recipe
+
+BATCH = {'image': jnp.ones((4, 3, 3)), 'label': jnp.array([0, 1, 2, 0])}
+NET = {'model': 'mlp', 'hidden': (5,), 'num_classes': 3}
+SGD = {'name': 'sgd', 'learning_rate': 0.1}
+
+
+def recipe_of(networks, terms=None):
+    return parse_recipe({'networks': networks, 'terms': terms or {}, 'optimizer': SGD})
+
+
+def test_a_fresh_module_keeps_its_random_start_and_the_others_take_the_loaded_one():
+    made = recipe_of({'student': {**NET, 'init': 'run:teacher', 'fresh': 'head'}})
+    random, _ = init_state(made, BATCH, seed=0)
+    loaded = {'params': {'dense1': jax.tree.map(lambda a: a + 1.0, random.params['student']['dense1'])}}
+    state, _ = init_state(made, BATCH, seed=0, loaded={'student': loaded})
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['head'], random.params['student']['head'])
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['dense1'], loaded['params']['dense1'])
+
+
+def test_each_copy_reads_its_own_copy_of_a_stacked_network():
+    made = recipe_of({'body': {**NET, 'copies': 2}, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
+    state, frozen = init_state(made, BATCH, seed=0)
+    key = jax.random.key(0)
+    variables = all_variables(state, frozen)
+    context, _ = run_networks(made.networks, variables, {'batch': BATCH}, key, train=False)
+    module = made.network('head').module
+    for copy in range(2):
+        own = jax.tree.map(lambda a, copy=copy: a[copy], variables['head'])
+        alone = module.apply(own, context['body']['hidden1'][copy])['logits']
+        np.testing.assert_allclose(context['head']['logits'][copy], alone, rtol=1e-6)
+
+
+def test_copies_share_the_input_of_a_single_network():
+    made = recipe_of({'body': NET, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
+    context = check_recipe(made, BATCH)
+    assert context['head']['logits'].shape == (2, 4, 3)
+
+
+def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_name_from_the_same():
+    first, _ = init_state(recipe_of({'a': NET, 'b': NET}), BATCH, seed=0)
+    other, _ = init_state(recipe_of({'z': NET, 'a': NET}), BATCH, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, first.params['a'], other.params['a'])
+    assert not np.array_equal(first.params['a']['head']['kernel'], first.params['b']['head']['kernel'])
+
+
+def test_an_average_of_another_model_is_refused():
+    with pytest.raises(UserError, match="network 'mean' averages 'student': give it the same model"):
+        check_recipe(
+            recipe_of({'student': NET, 'mean': {**NET, 'hidden': (6,), 'update': 'ema', 'of': 'student'}}), BATCH
+        )
+
+
+def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_before_training():
+    made = recipe_of({'student': NET, 'teacher': {**NET, 'update': 'frozen', 'copies': 3, 'init': 'run:x'}})
+    evaluator = Evaluator(made, {'student': {'logits': 'student.logits', 'teacher': 'teacher.logits'}}, 'c')
+    with pytest.raises(UserError, match=r"evaluate 'student': .*student.logits \(4, 3\), teacher.logits \(3, 4, 3\)"):
+        evaluator.check(check_recipe(made, BATCH), 'c')
+
+
+def relation(student, target):
+    return {'relation': {'loss': 'cka', 'student': student, 'target': target}}
+
+
+def test_a_relation_on_a_batch_of_one_is_refused_before_training():
+    one = {name: array[:1] for name, array in BATCH.items()}
+    networks = {'student': NET, 'teacher': {**NET, 'update': 'frozen'}}
+    with pytest.raises(
+        UserError, match=r"term 'relation' does not fit .*: it compares examples of a batch .* at least 2"
+    ):
+        check_recipe(recipe_of(networks, relation('student.hidden1', 'teacher.hidden1')), one)
+
+
+def test_maps_of_other_sizes_and_layers_that_do_not_exist_are_refused_before_training():
+    small, large = ({'model': 'cnn', 'channels': channels, 'num_classes': 3} for channels in ((2, 4), (2, 4, 8)))
+    batch = {'image': jnp.ones((4, 8, 8)), 'label': jnp.arange(4)}
+    networks = {'student': small, 'teacher': {**large, 'update': 'frozen'}}
+    term = {'loss': 'attention_transfer', 'student': 'student.block2', 'target': 'teacher.block3'}
+    message = r"student's maps are 2 x 2 and the teacher's 1 x 1: put a connector of size=\(1, 1\)"
+    with pytest.raises(UserError, match=message):
+        check_recipe(recipe_of(networks, {'attention': term}), batch)
+    with pytest.raises(UserError, match=r"'student.blok2', which nothing gives. Did you mean 'student.block2'"):
+        check_recipe(recipe_of(networks, {'attention': {**term, 'student': 'student.blok2'}}), batch)
+
+
+def test_connectors_are_not_evaluated_and_those_that_are_asked_for_must_give_logits():
+    made = recipe_of({'student': NET, 'hint': {'model': 'connector', 'input': 'student.hidden1', 'channels': 4}})
+    evaluator = Evaluator(made, {}, 'c')
+    evaluator.check(check_recipe(made, BATCH), 'c')
+    assert set(evaluator.measured) == {'student'}
+    with pytest.raises(UserError, match=r"reads 'hint.logits', which nothing gives"):
+        Evaluator(made, {'hint': {'logits': 'hint.logits'}}, 'c').check(check_recipe(made, BATCH), 'c')

@@ -1,0 +1,163 @@
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.core import optimizers
+from kd_jax.core.optimizers import make_transformation, parse_optimizer
+
+PARAMS = {
+    'dense': {
+        'kernel': np.array([[3.0, 0.1], [4.0, 0.2]], np.float32),
+        'bias': np.array([9.0, -9.0], np.float32),
+    }
+}
+
+
+def updated(config, params, grads, progress=0.0):
+    """Parameters after one step from a fresh state."""
+    optimizer, numbers = parse_optimizer(config, 'c')
+
+    @jax.jit
+    def step(numbers, params, grads, progress):
+        tx = make_transformation(optimizer, numbers, progress)
+        return optax.apply_updates(params, tx.update(grads, tx.init(params), params)[0])
+
+    return step(numbers, params, grads, progress)
+
+
+def like(params, value):
+    return jax.tree.map(lambda a: np.full(a.shape, value, np.float32), params)
+
+
+@pytest.mark.parametrize('name', optimizers.NAMES)
+def test_every_optimizer_descends_with_all_of_its_numbers_traced(name):
+    signature = inspect.signature(getattr(optax, name)).parameters
+    numbers = {key: p.default for key, p in signature.items() if type(p.default) in (int, float)}
+    config = {
+        **numbers,
+        'name': name,
+        'learning_rate': 0.01,
+        'weight_decay': 0.0,
+        'clip': 1.0,
+        'max_norm': 100.0,
+    }
+    after = updated(config, PARAMS, like(PARAMS, 0.5))
+    for before, moved in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(after), strict=True):
+        assert np.all(moved < before)
+
+
+@pytest.mark.parametrize('name', ['adam', 'adamw', 'lion', 'rmsprop', 'sgd'])
+def test_two_steps_are_those_of_optax(name):
+    extra = {'momentum': 0.9, 'nesterov': True} if name == 'sgd' else {}
+    optimizer, numbers = parse_optimizer({'name': name, 'learning_rate': 0.1, **extra}, 'c')
+    theirs, ours = getattr(optax, name)(0.1, **extra), make_transformation(optimizer, numbers, 0.0)
+
+    def steps(tx):
+        def run(params):
+            state = tx.init(params)
+            for scale in (0.5, -0.2):
+                updates, state = tx.update(jax.tree.map(lambda a, s=scale: a * s, params), state, params)
+                params = optax.apply_updates(params, updates)
+            return params
+
+        return jax.jit(run)(PARAMS)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), steps(ours), steps(theirs))
+
+
+def test_the_gradient_is_clipped_to_a_global_norm():
+    # |(3, 4, 12)| = 13, clipped to 1.3: a tenth of it is left, times the learning rate 2.
+    params, grads = (
+        like({'a': np.zeros(2), 'b': np.zeros(1)}, 0.0),
+        {'a': np.array([3.0, 4.0]), 'b': np.array([12.0])},
+    )
+    after = updated({'learning_rate': 2.0, 'clip': 1.3}, params, grads)
+    np.testing.assert_allclose(after['a'], [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(after['b'], [-2.4], rtol=1e-6)
+    after = updated({'learning_rate': 2.0, 'clip': 14.0}, params, grads)
+    np.testing.assert_allclose(after['a'], [-6.0, -8.0], rtol=1e-6)
+
+
+def test_weight_decay_of_sgd_is_added_to_the_gradient_and_passes_through_momentum():
+    optimizer, numbers = parse_optimizer({'learning_rate': 0.1, 'momentum': 0.5, 'weight_decay': 0.2}, 'c')
+    tx = make_transformation(optimizer, numbers, 0.0)
+    param = jnp.array([10.0])
+    state = tx.init(param)
+    # g + wd * p = 1 + 2 = 3; p = 10 - 0.3 = 9.7. Then 1 + 1.94 + 0.5 * 3 = 4.44; p = 9.7 - 0.444.
+    for expected in (9.7, 9.256):
+        updates, state = tx.update(jnp.array([1.0]), state, param)
+        param = optax.apply_updates(param, updates)
+        np.testing.assert_allclose(param, [expected], rtol=1e-6)
+
+
+def test_weight_decay_of_adamw_is_decoupled():
+    # The first step of Adam is the sign of the gradient; the decay adds 0.2 * 10 beside it.
+    after = updated({'name': 'adamw', 'learning_rate': 0.1, 'weight_decay': 0.2}, np.array([10.0]), np.array([5.0]))
+    np.testing.assert_allclose(after, [10.0 - 0.1 * (1.0 + 2.0)], rtol=1e-5)
+
+
+def test_max_norm_projects_long_columns_and_leaves_the_rest_alone():
+    after = updated({'learning_rate': 1.0, 'max_norm': 2.5}, PARAMS, like(PARAMS, 0.0))
+    # The first unit's weights (3, 4) have norm 5; the second's (0.1, 0.2) are short; biases are free.
+    np.testing.assert_allclose(after['dense']['kernel'], [[1.5, 0.1], [2.0, 0.2]], rtol=1e-6)
+    np.testing.assert_array_equal(after['dense']['bias'], PARAMS['dense']['bias'])
+
+
+def test_max_norm_acts_on_the_weights_after_the_update():
+    # (3, 4) - (0, 4) = (3, 0) is short enough now; (0.1, 0.2) + (5.9, 7.8) = (6, 8) is not.
+    grads = {'dense': {'kernel': np.array([[0.0, -5.9], [4.0, -7.8]], np.float32), 'bias': np.zeros(2, np.float32)}}
+    after = updated({'learning_rate': 1.0, 'max_norm': 3.5}, PARAMS, grads)
+    np.testing.assert_allclose(after['dense']['kernel'], [[3.0, 2.1], [0.0, 2.8]], atol=1e-6)
+
+
+def test_max_norm_of_a_convolution_is_over_all_that_a_unit_reads():
+    params = {'conv': {'kernel': np.ones((3, 3, 4, 2), np.float32)}}
+    after = updated({'learning_rate': 1.0, 'max_norm': 3.0}, params, like(params, 0.0))
+    # 36 ones have norm 6.
+    np.testing.assert_allclose(after['conv']['kernel'], 0.5, rtol=1e-6)
+
+
+def test_numbers_and_progress_change_without_tracing_anew():
+    schedule = {'schedule': 'cosine', 'peak': 1.0}
+    optimizer, numbers = parse_optimizer({'learning_rate': schedule, 'momentum': 0.9, 'clip': 5.0}, 'c')
+    traces = []
+
+    @jax.jit
+    def step(numbers, progress, grads):
+        traces.append(1)
+        tx = make_transformation(optimizer, numbers, progress)
+        return tx.update(grads, tx.init(grads), grads)[0]
+
+    grads = np.array([1.0], np.float32)
+    np.testing.assert_allclose(step(numbers, 0.0, grads), [-1.0])
+    np.testing.assert_allclose(step(numbers, 0.5, grads), [-0.5])
+    numbers = {**numbers, 'learning_rate': {'peak': 3.0}, 'clip': 0.5}
+    np.testing.assert_allclose(step(numbers, 0.0, grads), [-1.5])
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'name': 'adma', 'learning_rate': 0.1}, "c: there is no optimizer 'adma'. Did you mean 'adam'"),
+        (
+            {'learning_rate': 0.1, 'momentun': 0.9},
+            "c: optimizer 'sgd' takes no 'momentun'. Did you mean 'momentum'",
+        ),
+        ({'name': 'sgd', 'momentum': 0.9}, "c: optimizer 'sgd' needs a learning_rate"),
+        ({'learning_rate': -0.1}, 'c.learning_rate is -0.1, but it must not be negative'),
+        ({'learning_rate': 0.1, 'clip': 0.0}, 'c.clip is 0, but it must be greater than 0'),
+        ({'learning_rate': 0.1, 'max_norm': -1.0}, 'c.max_norm is -1'),
+        ({'learning_rate': 0.1, 'weight_decay': -1.0}, 'c.weight_decay is -1'),
+        ({'learning_rate': {'schedule': 'cosine', 'peak': -1.0}}, 'c.learning_rate.peak is -1'),
+    ],
+)
+def test_a_wrong_optimizer_is_refused(config, message):
+    with pytest.raises(UserError) as error:
+        parse_optimizer(config, 'c')
+    assert message in str(error.value)

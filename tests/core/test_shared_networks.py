@@ -1,0 +1,165 @@
+"""Networks that run with the parameters of another: update='shared'."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.forward import run_networks
+from kd_jax.core.initial_state import init_state
+from kd_jax.core.recipe import outside_gradient, recordable
+from kd_jax.core.state import all_variables
+from kd_jax.core.step import make_train_step
+from tests.small_recipes import SMALL, assert_close, hard, recipe_of
+
+RNG = np.random.default_rng(0)
+BATCH = {
+    'image': RNG.uniform(size=(8, 5)).astype(np.float32),
+    'other': RNG.uniform(size=(8, 5)).astype(np.float32),
+    'label': RNG.integers(0, 3, size=8).astype(np.int32),
+}
+BOTH = {
+    'image': np.concatenate([BATCH['image'], BATCH['other']]),
+    'label': np.concatenate([BATCH['label'], BATCH['label']]),
+}
+AGAIN = {'update': 'shared', 'of': 'a', 'input': 'batch.other'}
+
+
+def trained(networks, terms, batch=BATCH, count=2):
+    recipe = recipe_of(networks, terms, momentum=0.9)
+    state, frozen = init_state(recipe, batch, seed=0)
+    step, states = jax.jit(make_train_step(recipe, 10)), [state]
+    for _ in range(count):
+        states.append(step(states[-1], recipe.hparams, frozen, batch)[0])
+    return states
+
+
+def test_one_network_on_two_inputs_learns_from_both_as_from_one_batch_of_them():
+    together = trained({'a': SMALL}, {'hard': hard('a', weight=2.0)}, BOTH)
+    apart = trained({'a': SMALL, 'b': AGAIN}, {'hard': hard('a'), 'again': hard('b')})
+    assert set(apart[0].params) == {'a'}
+    assert_close(apart[-1].params, together[-1].params)
+
+
+def test_a_term_on_the_shared_network_alone_trains_the_one_that_owns_the_parameters():
+    alone = trained({'a': {**SMALL, 'input': 'batch.other'}}, {'hard': hard('a')})
+    shared = trained({'a': SMALL, 'b': AGAIN}, {'hard': hard('b')})
+    assert_close(shared[-1].params, alone[-1].params)
+
+
+def test_no_gradient_reaches_parameters_that_are_shared_as_constants_but_it_passes_through():
+    networks = {
+        'a': SMALL,
+        'judge': {'model': 'mlp', 'hidden': [4], 'num_classes': 3, 'input': '~a.logits'},
+        'judged': {'update': 'shared', 'of': '~judge', 'input': 'a.logits'},
+    }
+    begin, *_, end = trained(networks, {'fool': hard('judged')})
+    jax.tree.map(np.testing.assert_array_equal, end.params['judge'], begin.params['judge'])
+    assert all(np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.params['a']) for s in (begin, end)), strict=True))
+    # With a term of its own the judge learns, and its next opinion is that of the parameters it has then.
+    first, second = (trained(networks, {'fool': hard('judged'), 'judge': hard('judge', weight=w)}) for w in (0.0, 1.0))
+    assert_close(first[-1].params, end.params)
+    assert np.any(first[-1].params['judge']['head']['kernel'] != second[-1].params['judge']['head']['kernel'])
+    assert_close(first[1].params['a'], second[1].params['a'])
+    assert np.any(first[2].params['a']['head']['kernel'] != second[2].params['a']['head']['kernel'])
+
+
+def test_two_that_share_drop_units_of_their_own():
+    wide = {'model': 'mlp', 'hidden': [64], 'num_classes': 3, 'dropout': 0.5}
+    recipe = recipe_of({'a': wide, 'b': {**AGAIN, 'input': 'batch.image'}}, {'hard': hard('a')})
+    state, frozen = init_state(recipe, BATCH, seed=0)
+    for train, alike in ((True, False), (False, True)):
+        variables = all_variables(state, frozen)
+        seen, _ = run_networks(recipe.networks, variables, {'batch': BATCH}, jax.random.key(0), train)
+        assert np.array_equal(seen['a']['logits'], seen['b']['logits']) == alike
+
+
+class Normalised(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return nn.Dense(3)(nn.BatchNorm(use_running_average=not train, momentum=0.5)(x))
+
+
+def test_batch_statistics_kept_are_those_of_the_owner():
+    begin, end = trained({'a': {'model': Normalised}, 'b': AGAIN}, {'hard': hard('a'), 'again': hard('b')}, count=1)
+    mean = end.collections['a']['batch_stats']['BatchNorm_0']['mean']
+    np.testing.assert_allclose(mean, 0.5 * BATCH['image'].mean(axis=0), rtol=1e-5)
+    assert set(end.collections) == set(begin.collections) == {'a'}
+
+
+def test_copies_are_shared_copy_by_copy_and_summed_over():
+    stacked, again = {**SMALL, 'copies': 2}, {**AGAIN, 'input': 'batch.other'}
+    together = trained({'a': stacked}, {'hard': hard('a', weight=2.0)}, BOTH)
+    apart = trained({'a': stacked, 'b': again}, {'hard': hard('a'), 'again': hard('b')})
+    assert_close(apart[-1].params, together[-1].params)
+
+
+def test_a_frozen_network_that_reads_what_changes_is_not_recorded():
+    networks = {
+        'a': SMALL,
+        'attack': {'model': 'pgd', 'update': 'shared', 'of': '~a', 'input': ['batch.image', 'batch.label']},
+        'teacher': {**SMALL, 'update': 'frozen'},
+        'on_attack': {**SMALL, 'update': 'frozen', 'input': 'attack.image'},
+        'after': {**SMALL, 'update': 'frozen', 'input': 'on_attack.logits'},
+    }
+    recipe = recipe_of(networks, {'hard': hard('a')})
+    assert {network.name for network in recordable(recipe)} == {'teacher'}
+    assert {network.name for network in outside_gradient(recipe)} == {'attack', 'teacher', 'on_attack', 'after'}
+
+
+def test_a_student_trained_on_attacks_is_harder_to_attack():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, size=64).astype(np.int32)
+    # One coordinate is right but weak, four are a little noisy and strong: the weak one moves within the ball.
+    image = np.concatenate(
+        [0.5 + 0.1 * (2 * label[:, None] - 1), rng.uniform(size=(64, 1)) * 0.2 + 0.6 * label[:, None]], 1
+    )
+    batch = {'image': image.astype(np.float32), 'label': label}
+    attack = {'model': 'pgd', 'update': 'shared', 'of': '~a', 'input': ['batch.image', 'batch.label']}
+    networks = {
+        'a': {'model': 'mlp', 'hidden': [], 'num_classes': 2},
+        'attack': {**attack, 'epsilon': 0.2, 'size': 0.1, 'steps': 4},
+        'attacked': {'update': 'shared', 'of': 'a', 'input': 'attack.image'},
+    }
+    lost = []
+    for name in ('a', 'attacked'):
+        recipe = recipe_of(networks, {'hard': hard(name)})
+        state = trained(networks, {'hard': hard(name)}, batch, count=40)[-1]
+        variables = all_variables(state, {})
+        seen, _ = run_networks(recipe.networks, variables, {'batch': batch}, jax.random.key(1), False)
+        lost.append(float(jnp.mean(jnp.argmax(seen['attacked']['logits'], -1) != label)))
+    assert lost[1] < lost[0]
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [
+        ({'update': 'shared', 'of': 'aa'}, r"network 'b' shares the parameters of 'aa', which has none .*'a'"),
+        ({'update': 'shared'}, r"network 'b' shares the parameters of ''"),
+        ({'update': 'shared', 'of': 'a', 'hidden': [3]}, r"network 'b' takes no hidden: it is 'a' on other inputs"),
+        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is no function of another network"),
+        ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
+        (
+            {'update': 'shared', 'of': 'a', 'model': 'pgd', 'size': 0.0},
+            r"network 'b'.size is 0, but it must be greater",
+        ),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilon': -0.1}, r"'b'.epsilon is -0.1, but it must not be"),
+        ({'model': 'connector'}, r"model 'connector' needs channels"),
+    ],
+)
+def test_a_mistake_is_one_sentence(network, message):
+    with pytest.raises(UserError, match=message):
+        recipe_of({'a': SMALL, 'b': network}, {'hard': hard('a')})
+
+
+def test_inputs_that_the_parameters_do_not_fit_are_told():
+    recipe = recipe_of({'a': SMALL, 'b': {**AGAIN, 'input': 'a.logits'}}, {'hard': hard('a')})
+    with pytest.raises(
+        UserError, match=r"'b' shares the parameters of 'a', which are of other shapes for a.logits \[8, 3\]"
+    ):
+        check_recipe(recipe, BATCH)

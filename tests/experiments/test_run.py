@@ -1,0 +1,240 @@
+"""The command line: what it skips, what it resumes, what it shows."""
+
+import errno
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from experiments import run
+from kd_jax.studies import execute
+from kd_jax.studies.executors import local
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training.run_log import read_history
+from tests.refusals import CONFIG, refusal
+
+ROOT = pathlib.Path(__file__).parents[2]
+# The tests of killed processes ask Orbax for whatever is there.
+pytestmark = [
+    pytest.mark.usefixtures('settings_as_before'),
+    pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
+]
+
+
+@pytest.fixture
+def without_report(monkeypatch):
+    monkeypatch.setattr(run.report, 'build_report', lambda *_: None)
+    monkeypatch.setattr(run.report, 'load_results', lambda *_: ())
+    monkeypatch.setattr(run.report, 'print_tables', lambda *_: None)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """The work directory of a finished study; not to be written."""
+    workdir = tmp_path_factory.mktemp('finished')
+    assert run.main([CONFIG, f'--workdir={workdir}']) == 0
+    return workdir
+
+
+@pytest.fixture
+def work(finished, tmp_path):
+    """A copy of the finished study."""
+    return shutil.copytree(finished, tmp_path / 'work')
+
+
+def test_time_left_counts_from_the_start_when_a_group_finishes_all_at_once():
+    now = 0.0
+    display, whole = run.progress_display(15, lambda: now)
+    now = 100.0
+    for _ in range(3):
+        display.advance(whole)
+        now += 1e-3
+    assert display.tasks[whole].time_remaining == pytest.approx(12 * 100 / 3, rel=0.01)
+
+
+def test_a_foreign_checkpoint_is_refused_before_training(finished, tmp_path, capsys):
+    init = f'--config.runs.student.networks.teacher.init={finished / "runs" / "student-s0"}'
+    sentence = refusal(capsys, tmp_path / 'work', CONFIG, init)
+    assert 'params/dense1/bias is (8,) there and (16,) here' in sentence
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_second_process_on_the_same_work_directory_is_refused(work, capsys):
+    with Workdir(work).locked():
+        assert f'another process is at work in {work}' in refusal(capsys, work, CONFIG)
+
+
+def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, monkeypatch):
+    monkeypatch.setattr(execute, 'train_group', lambda *_, **__: pytest.fail('trained again'))
+    (work / 'report.html').unlink()
+    assert run.main([CONFIG, f'--workdir={work}']) == 0
+    assert '2 of 2 runs are already finished' in capsys.readouterr().out
+    assert (work / 'report.html').stat().st_size > 0
+
+
+def test_a_plan_tells_the_size_of_what_would_be_recorded(tmp_path, capsys):
+    cached = ['--config.runs.student.cache=True', '--config.runs.student.data.views=2']
+    assert run.main([CONFIG, f'--workdir={tmp_path}', *cached, '--plan']) == 0
+    # 2 views * 300 examples * 10 classes * 4 bytes
+    assert 'caches of up to 0.024 MB each' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, capsys):
+    plan = [CONFIG, f'--workdir={work}', '--config.seeds=2', '--plan']
+    (work / 'results' / 'student-s0.json').unlink()
+    before = sorted(work.rglob('*'))
+    assert run.main(plan) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if '-s' in line}
+    assert sorted(work.rglob('*')) == before
+    assert 'finished' in rows['teacher-s0']
+    assert 'begun' in rows['student-s0']
+    assert 'to do' in rows['teacher-s1']
+    assert 'to do' in rows['student-s1']
+    assert '1: 2 ' in rows['student-s0']
+    assert '1: 2 ' in rows['student-s1']
+    assert '1: ' not in rows['teacher-s0'] + rows['teacher-s1']
+    assert rows['student-s0'].split()[-1] == 'teacher'
+    assert '12,730' in rows['teacher-s0']  # 784 * 16 + 16 weights and biases, then 16 * 10 + 10
+    assert '6,370' in rows['student-s0']  # 784 * 8 + 8, then 8 * 10 + 10; the frozen teacher is not trained
+
+
+def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
+    before = {path: path.stat().st_mtime_ns for path in work.rglob('*')}
+    sentence = refusal(capsys, work, CONFIG, '--config.runs.student.terms.soft.t=2.0')
+    assert '1 of the runs differ, student-s0 in terms.soft.t: 4.0 -> 2.0. Use --fresh' in sentence
+    assert {path: path.stat().st_mtime_ns for path in work.rglob('*')} == before | {
+        work / '.lock': (work / '.lock').stat().st_mtime_ns
+    }
+
+
+def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys):
+    sentence = refusal(capsys, work, CONFIG, '--only=student', '--config.runs.teacher.batch_size=30')
+    assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
+
+
+@pytest.mark.parametrize('only', ['*', 'student'])
+@pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
+def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, monkeypatch, without_report):
+    trained = []
+
+    def noted(tasks, *_, **__):
+        trained.extend(task.directory for task in tasks)
+        return [{'last': {'test': {}}, 'seconds': 0.0} for _ in tasks]
+
+    monkeypatch.setattr(execute, 'train_group', noted)
+    arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--only={only}', f'--config.runs.{changed}.batch_size=30']
+    assert run.main(arguments) == 0
+    assert [directory.name for directory in trained] == again
+    assert not any((directory / 'checkpoints').exists() for directory in trained)
+    assert (work / 'runs' / 'teacher-s0' / 'checkpoints').exists() == ('teacher-s0' not in again)
+
+
+def test_a_damaged_result_is_named(work, capsys):
+    path = work / 'results' / 'teacher-s0.json'
+    path.write_bytes(path.read_bytes()[:100])
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
+    path.write_bytes(b'\xff\xfe\x00')
+    assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
+
+
+def start(workdir):
+    """The teacher alone, in a process of its own, once its first evaluation is written."""
+    command = [sys.executable, '-m', 'experiments.run', CONFIG, f'--workdir={workdir}', '--only=teacher']
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    rows = workdir / 'runs' / 'teacher-s0' / 'metrics.jsonl'
+    while not (rows.exists() and rows.stat().st_size):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    return process
+
+
+def final_state(workdir):
+    directory = workdir / 'runs' / 'teacher-s0' / 'checkpoints'
+    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(newest)['state'] | {'key': 0})
+
+
+def assert_ends_alike(workdir, finished):
+    jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(finished))
+    rows, wanted = (
+        [row | {'seconds': 0} for row in read_history(path / 'runs' / 'teacher-s0' / 'metrics.jsonl')]
+        for path in (workdir, finished)
+    )
+    assert rows == wanted
+    result, whole = (json.loads((path / 'results' / 'teacher-s0.json').read_text()) for path in (workdir, finished))
+    assert result['last'] == whole['last']
+    assert len(result['history']) == len(wanted) == 4
+
+
+def test_a_run_killed_at_any_instant_ends_where_an_uninterrupted_one_ends(finished, tmp_path, without_report):
+    process = start(tmp_path)
+    time.sleep(random.uniform(0.0, 0.3))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / 'results' / 'teacher-s0.json').exists()
+    assert run.main([CONFIG, f'--workdir={tmp_path}', '--only=teacher']) == 0
+    assert_ends_alike(tmp_path, finished)
+
+
+def test_a_preempted_run_says_where_it_stopped_and_goes_on_from_there(finished, tmp_path, without_report):
+    process = start(tmp_path)
+    process.terminate()
+    out, _ = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM == 143
+    assert "run 'teacher' stopped at step " in out
+    assert 'of 24; run the same command to go on.' in out
+    assert 'Traceback' not in out
+    assert run.main([CONFIG, f'--workdir={tmp_path}', '--only=teacher']) == 0
+    assert_ends_alike(tmp_path, finished)
+
+
+def test_an_interrupt_outside_the_loop_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, 'execute_group', interrupted)
+    assert run.main([CONFIG, f'--workdir={tmp_path}']) == 130
+    assert capsys.readouterr().out == 'stopped between checkpoints; run the same command to go on.\n'
+
+
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run, 'write_json', full)
+    assert 'the disk is full: free some space' in refusal(capsys, tmp_path, CONFIG)
+
+
+def test_files_that_can_grow_no_more_are_told_without_a_traceback(tmp_path):
+    limited = ['bash', '-c', 'ulimit -f 20; exec "$0" "$@"', sys.executable]  # KiB: less than the teacher's weights
+    done = subprocess.run(
+        [*limited, '-m', 'experiments.run', CONFIG, f'--workdir={tmp_path / "work"}'],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'the disk is full: free some space and run the same command again' in done.stdout
+    assert 'Traceback' not in done.stdout + done.stderr
+
+
+def test_a_plan_of_many_runs_is_whole_on_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run.console, '_width', 80)
+    config = f'--config={ROOT / "configs" / "hinton_mnist.py"}:paper'
+    assert run.main([config, f'--workdir={tmp_path / "work"}', '--plan', '--only=w800_t2_5-s0,combined-s0']) == 0
+    out = capsys.readouterr().out
+    assert '…' not in out
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if '-s0' in line}
+    assert rows['teacher-s0'][1:3] == ['2,395,210', '46,800']
+    assert rows['w800_t2_5-s0'][-1] == 'teacher'
+    assert max(map(len, out.splitlines())) <= 80

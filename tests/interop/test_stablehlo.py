@@ -1,0 +1,128 @@
+"""What is exported runs without this code and gives the same."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from experiments import export as command
+from kd_jax.config.errors import UserError
+from kd_jax.core.forward import forward
+from kd_jax.core.network import Network
+from kd_jax.interop import pytorch_weights
+from kd_jax.interop.pytorch_weights import load_pytorch_weights
+from kd_jax.interop.stablehlo import logits_function
+from kd_jax.prepare.parse_recipe import parse_recipe
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.studies.execute import execute_group
+from kd_jax.studies.finished_runs import exportable_network, load_trained
+from kd_jax.studies.study import parse_study
+from kd_jax.studies.workdir import Workdir
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (8, 8, 8, 3), np.uint8)
+LABELS = np.arange(8, dtype=np.int32) % 2
+STUDENT = {
+    'model': 'cnn',
+    'channels': (3, 4),
+    'num_classes': 2,
+    'normalize': {'mean': (0.4, 0.5, 0.6), 'std': (0.2,) * 3},
+}
+# In a process that cannot import kd_jax or flax.
+ALONE = """
+import sys
+sys.modules.update({'kd_jax': None, 'flax': None})
+import jax.export, numpy, safetensors.numpy
+directory = sys.argv[1]
+weights = safetensors.numpy.load_file(f'{directory}/weights.safetensors')
+with open(f'{directory}/logits.stablehlo', 'rb') as file:
+    logits = jax.export.deserialize(bytearray(file.read())).call
+images = numpy.load(f'{directory}/images.npy')
+numpy.savez(f'{directory}/out.npz', three=logits(weights, images[:3]), all=logits(weights, images))
+"""
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    """A finished study of one run."""
+    path = tmp_path_factory.mktemp('study')
+    (path / 'results').mkdir()
+    np.savez(path / 'd.npz', train_image=IMAGES, train_label=LABELS, test_image=IMAGES, test_label=LABELS)
+    run = {
+        'data': {'source': 'npz', 'path': str(path / 'd.npz'), 'num_classes': 2},
+        'batch_size': 4,
+        'epochs': 1,
+        'optimizer': {'learning_rate': 0.1},
+        'networks': {'student': STUDENT},
+        'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}},
+    }
+    planned = parse_study({'name': 'small', 'runs': {'only': run}}, 'here')
+    execute_group(planned, planned.runs, Workdir(path), lambda *_: None)
+    return path
+
+
+def exported(workdir, out, *options):
+    return command.main([f'--workdir={workdir}', '--run=only-s0', f'--out={out}', *options])
+
+
+def test_an_exported_student_runs_without_this_code_on_batches_of_any_size(workdir, tmp_path, capsys):
+    assert exported(workdir, tmp_path) == 0
+    assert 'uint8[batch,8,8,3]' in capsys.readouterr().out
+    np.save(tmp_path / 'images.npy', IMAGES)
+    subprocess.run([sys.executable, '-c', ALONE, str(tmp_path)], check=True, timeout=300)
+    made = prepare_run(Workdir(workdir).result('only-s0')['config'], 0, 'here')
+    network = made.recipe.network('student')
+    variables = load_trained(made, network, workdir / 'runs' / 'only-s0')
+    expected = forward(network, variables, [IMAGES / np.float32(255)], jax.random.key(0), False)[0]['logits']
+    with np.load(tmp_path / 'out.npz') as out:
+        np.testing.assert_allclose(out['all'], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out['three'], expected[:3], rtol=1e-4, atol=1e-5)
+    weights = safetensors.numpy.load_file(tmp_path / 'weights.safetensors')
+    assert weights['conv2.weight'].shape == (4, 3, 3, 3)
+    start = Network('student', network.module, (), init='torch:x')
+    again = load_pytorch_weights(start, str(tmp_path / 'weights.safetensors'), variables, 'here')
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+def test_the_program_of_a_network_with_batch_norm_uses_its_averages():
+    config = {'networks': {'a': {'model': 'cifar_resnet', 'depth': 8, 'channels': (2, 2, 2, 2), 'num_classes': 3}}}
+    network = parse_recipe({**config, 'optimizer': {'learning_rate': 0.1}}).networks[0]
+    shapes = jax.eval_shape(network.module.init, jax.random.key(0), IMAGES)
+    variables = jax.tree.map(lambda a: RNG.uniform(0.1, 1.0, a.shape).astype(a.dtype), shapes)
+    state = pytorch_weights.to_torch(network.module, variables)
+    assert 'layer1.0.bn1.running_mean' in state
+    got = jax.jit(logits_function(network, variables))(state, IMAGES)
+    expected = jax.jit(network.module.apply)(variables, IMAGES / np.float32(255))['logits']
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('--network=studnt', "no trained network 'studnt'. Did you mean 'student'"),
+        ('--run=onyl-s0', "no finished run 'onyl-s0'. Did you mean 'only-s0'"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, workdir, tmp_path, capsys):
+    assert exported(workdir, tmp_path / 'out', option) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('', 'choose one of 3 networks. Known: next, pair, student'),
+        ('pair', "network 'pair' has copies; only one network"),
+        ('next', "network 'next' reads student.features; only one network"),
+    ],
+)
+def test_networks_that_are_not_one_on_its_own_are_refused(name, message, workdir):
+    config = Workdir(workdir).result('only-s0')['config']
+    others = {'pair': {**STUDENT, 'copies': 2}, 'next': {'model': 'mlp', 'input': 'student.features', 'num_classes': 2}}
+    made = prepare_run({**config, 'networks': {**config['networks'], **others}}, 0, 'here')
+    with pytest.raises(UserError, match=message):
+        exportable_network(made, name)

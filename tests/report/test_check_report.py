@@ -1,0 +1,64 @@
+import copy
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.report.check_report import check_report
+from kd_jax.report.result_files import load_results
+
+RUNS = ['student', 'baseline', 'teacher', 'absent']
+
+
+def _changed(report, path, value):
+    report = copy.deepcopy(report)
+    *way, last = path
+    place = report
+    for key in way:
+        place = place[key]
+    place[last] = value
+    return {'name': 'small', 'report': report}
+
+
+def test_a_sound_report_section_passes_and_so_does_none(study_dir):
+    check_report(load_results(study_dir)[0], RUNS)
+    check_report({'name': 'small'}, RUNS)
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'message'),
+    [
+        (('figures', 'bars', 'kind'), 'bar', "unknown kind 'bar'. Did you mean 'bars'?"),
+        (('figures', 'bars', 'values', 'ours'), 'studnet:seconds', "Did you mean 'student'?"),
+        (('figures', 'bars', 'values', 'ours'), 'seconds', "not of the form 'run:path'"),
+        (('figures', 'sweep', 'runs'), 'width*', "no run matches 'width*'"),
+        (('figures', 'sweep', 'logx'), True, "unknown key 'logx'. Did you mean 'log_x'?"),
+        (('figures', '../up'), {'kind': 'bars', 'values': {}}, 'becomes the name of a file'),
+        (
+            ('figures', 'dots'),
+            {'kind': 'scatter', 'values': {'kd': 'student:seconds'}, 'x': {'dk': 1.0}},
+            "figure 'dots', 'x' has an unknown key 'dk'. Did you mean 'kd'?",
+        ),
+        (('claims', 'kept', 'kind'), 'shares', "Did you mean 'share'?"),
+        (('claims', 'kept', 'high'), 'techer:seconds', "Did you mean 'teacher'?"),
+        (('tables', 'main', 'rows', 'studnet'), {}, "Did you mean 'student'?"),
+        (('tables', 'main', 'rows', 'student', 'paper'), {'error': 5}, "Did you mean 'errors'?"),
+        (
+            ('tables', 'main', 'rows', 'student', 'paper'),
+            {'accuracy': 58.9},
+            'is a fraction: 0.589, not 58.9',
+        ),
+        (('table',), {}, "Did you mean 'tables'?"),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_right_name(study_dir, path, value, message):
+    with pytest.raises(UserError) as error:
+        check_report(_changed(load_results(study_dir)[0]['report'], path, value), RUNS)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(('claim', 'key'), [('kept', 'high'), ('gain', 'low')])
+def test_a_claim_needs_all_its_parts(study_dir, claim, key):
+    study = load_results(study_dir)[0]
+    del study['report']['claims'][claim][key]
+    with pytest.raises(UserError, match=f"claim '{claim}' needs a '{key}'"):
+        check_report(study)

@@ -1,0 +1,96 @@
+import statistics
+
+import pytest
+
+from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.result_files import load_results
+
+
+@pytest.fixture
+def loaded(study_dir):
+    return load_results(study_dir)
+
+
+def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
+    kept = study_claims(*loaded)[0]
+    # means: (7 - 12) / (4 - 12) = 0.625; seeds: (6-10)/(4-10), (7-12)/(4-12), (8-14)/(4-14) = 2/3, 5/8, 3/5
+    assert kept.of_means == pytest.approx(0.625)
+    assert kept.seedwise.by_seed == pytest.approx({0: 2 / 3, 1: 5 / 8, 2: 3 / 5})
+    assert '62.5% of the way from baseline (12.0 ± 2.0) to teacher (4.0 ± 0.0)' in kept.sentence
+    assert 'seed by seed 63.1% ± 3.4% (3 seeds). The paper reports 80%.' in kept.sentence
+
+
+def test_a_difference_is_taken_seed_by_seed(loaded):
+    gain = study_claims(*loaded)[1]
+    # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5, deviation 1, five deviations from nothing
+    assert gain.seedwise.by_seed == {0: -4, 1: -5, 2: -6}
+    assert gain.sentence.startswith('−5.0 ± 1.0 errors from baseline (12.0 ± 2.0) to student (7.0 ± 1.0)')
+    assert '5.0 standard deviations' in gain.sentence
+    assert gain.sentence.endswith('The paper reports −72.')
+
+
+def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
+    study, results = loaded
+    results['baseline'] = {seed + 10: result for seed, result in results['baseline'].items()}
+    kept, gain = study_claims(study, results)
+    assert kept.seedwise is None
+    assert kept.of_means == pytest.approx(0.625)
+    assert gain.of_means == pytest.approx(-5)
+    assert 'no seed in common' in gain.sentence
+    assert 'standard deviations' not in gain.sentence
+
+
+def test_a_difference_is_counted_in_its_own_standard_deviations(loaded):
+    study, results = loaded
+    for seed, errors in enumerate((8, 8, 8)):  # against 10, 12, 14: -2, -4, -6, so 4 over a deviation of 2
+        results['student'][seed]['last']['test']['student']['errors'] = errors
+    assert ': 2.0 standard deviations.' in study_claims(study, results)[1].sentence
+
+
+def test_only_the_common_seeds_are_paired(loaded):
+    study, results = loaded
+    del results['baseline'][0]
+    gain = study_claims(study, results)[1]
+    assert statistics.fmean(gain.seedwise.by_seed.values()) == pytest.approx(-5.5)  # 7 - 12, 8 - 14
+    assert 'over 2 seeds' in gain.sentence
+
+
+def test_a_gain_of_nothing_cannot_be_shared(loaded):
+    study, results = loaded
+    results['teacher'] = results['baseline']
+    kept = study_claims(study, results)[0]
+    assert kept.of_means is None
+    assert kept.seedwise is None
+    assert 'no gain to share' in kept.sentence
+
+
+def test_a_seed_without_a_gain_is_left_out_and_counted(loaded):
+    study, results = loaded
+    results['teacher'][0] = results['baseline'][0]
+    kept = study_claims(study, results)[0]
+    assert kept.seedwise.by_seed == pytest.approx({1: 5 / 8, 2: 3 / 5})
+    assert '(2 seeds; 1 seed without any gain left out)' in kept.sentence
+
+
+def test_claims_on_one_seed_say_so(loaded):
+    study, results = loaded
+    kept, gain = study_claims(study, {run: {1: seeds[1]} for run, seeds in results.items()})
+    assert 'student (7) is 62.5% of the way from baseline (12) to teacher (4), on one seed.' in kept.sentence
+    assert '−5 errors from baseline (12) to student (7), on one seed.' in gain.sentence
+
+
+def test_a_claim_about_a_missing_run_stays_open(loaded):
+    study, results = loaded
+    del results['teacher']
+    kept = study_claims(study, results)[0]
+    assert kept.of_means is None
+    assert 'Open: teacher has not been run yet.' in kept.sentence
+
+
+def test_two_numbers_of_one_run_are_told_apart(loaded):
+    study, results = loaded
+    study['report']['claims'] = {
+        'self': {'kind': 'difference', 'value': 'student:last.test.student.count', 'low': 'student:seconds'}
+    }
+    [claim] = study_claims(study, results)
+    assert 'from student:seconds (60.0 ± 0.0) to student:last.test.student.count (100.0 ± 0.0)' in claim.sentence

@@ -1,0 +1,249 @@
+"""Compiled for slices that are not there: memory, operations and exchanges as arithmetic says; the command line."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import preflight as command
+from kd_jax.config.config_file import config_variants, load_config
+from kd_jax.config.errors import UserError
+from kd_jax.data import placeholder_sources, sources
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.scale import preflight
+from kd_jax.scale.preflight import step_identity
+from kd_jax.scale.step_cost import Cost, verdict
+from kd_jax.scale.tpu_chips import GIB, Chip, Topology, parse_topology
+from kd_jax.studies.study import parse_study
+
+TINY = pathlib.Path(__file__).parents[1] / 'tiny_config.py'
+# ResNet-34 and ResNet-18 take the compiler more than two minutes of a core a slice: too long for a test.
+CONFIGS = sorted(path for path in (TINY.parents[1] / 'configs').glob('*.py') if path.stem != 'imagenet_kd')
+HIDDEN = (512, 512)
+PARAMETERS = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
+
+
+def config(mesh=None, hidden=HIDDEN, **student):
+    net = {'model': 'mlp', 'hidden': hidden}
+    return {
+        'data': {'source': 'mnist', 'examples': 1000},
+        'batch_size': 512,
+        'epochs': 1,
+        'mesh': mesh or {},
+        'networks': {
+            'teacher': {**net, 'update': 'frozen', 'init': 'run:teacher'},
+            'student': {**net, **student},
+        },
+        'terms': {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0}},
+        'optimizer': {'name': 'adam', 'learning_rate': 0.01},
+    }
+
+
+def compiled(config, name):
+    topology = parse_topology(name)
+    prepared = prepare_run(config, 0, 'the run', preflight.devices(topology))
+    return preflight.compile_run(prepared, topology), prepared
+
+
+@pytest.fixture(scope='module')
+def replicated():
+    return compiled(config(), 'v5e:2x2')[0]
+
+
+@pytest.fixture(scope='module')
+def sharded():
+    return compiled(config({'data': 1, 'fsdp': 4}, sharding='fsdp'), 'v5e:2x2')[0]
+
+
+def test_memory_is_that_of_the_arrays(replicated):
+    assert replicated.memory['parameters'] == 4 * PARAMETERS
+    assert replicated.memory['teacher'] == 4 * PARAMETERS
+    assert replicated.memory['optimizer'] == pytest.approx(2 * 4 * PARAMETERS, abs=64)  # and counters
+    # Positions of 128 examples of a batch, for a chunk of 128 steps and the next one.
+    images, labels_and_ids, positions = 1000 * 784, 2 * 4 * 1000, 2 * 128 * 4 * 128
+    assert replicated.memory['data'] == images + labels_and_ids + positions
+    assert replicated.needed == sum(replicated.memory.values())
+    assert replicated.fits
+    assert replicated.available == 16 * GIB
+
+
+def test_a_sharded_student_takes_a_quarter_on_four_chips_and_its_teacher_stays_whole(replicated, sharded):
+    # Biases, and the last layer's 5130 parameters of which 5120 are split.
+    assert sharded.memory['parameters'] == pytest.approx(replicated.memory['parameters'] / 4, rel=0.01)
+    assert sharded.memory['optimizer'] == pytest.approx(replicated.memory['optimizer'] / 4, rel=0.01)
+    assert sharded.memory['teacher'] == replicated.memory['teacher']
+
+
+def test_operations_are_two_a_weight_and_example_forward_and_four_backward(replicated):
+    batch, weights, first = 512 // 4, PARAMETERS - 1034, 784 * 512
+    forward_of_both = 2 * 2 * batch * weights
+    backward = 4 * batch * weights - 2 * batch * first  # no gradient to the images
+    assert replicated.flops == pytest.approx(forward_of_both + backward, rel=0.05)
+
+
+def test_gradients_of_a_replicated_student_are_summed_once_over_all_chips(replicated):
+    ((count, sent),) = replicated.exchanged.values()
+    assert set(replicated.exchanged) == {'all-reduce'}
+    assert sent == pytest.approx(2 * 3 / 4 * 4 * PARAMETERS, rel=0.01)
+    assert count >= 1
+
+
+def test_the_weights_of_a_sharded_student_are_gathered_in_the_precision_of_their_products(sharded):
+    weights = 784 * 512 + 512 * 512 + 512 * 10
+    assert sharded.exchanged['all-gather'] == (3, pytest.approx(3 / 4 * 2 * weights))  # bfloat16, each once
+
+
+def test_half_a_chip_is_a_device_of_tpu7x_and_figures_are_for_the_chip():
+    one, prepared = compiled(config(), 'tpu7x:2x2x1')
+    assert prepared.mesh.size == 8
+    assert one.memory['parameters'] == 2 * 4 * PARAMETERS
+    assert one.exchanged['all-reduce'][1] == pytest.approx(2 * 2 * 7 / 8 * 4 * PARAMETERS, rel=0.01)
+
+
+def test_what_does_not_fit_is_said_with_what_to_change():
+    # 4 * 34000^2 bytes of parameters, twice that for Adam, and its teacher again as many: more than 16 GiB.
+    one, prepared = compiled({**config(hidden=(34_000, 34_000)), 'batch_size': 4}, 'v5e:2x2')
+    assert one.fits is False
+    assert verdict(one, prepared.order.batch_size).startswith('does not fit: ')
+    assert "networks.NAME.sharding='fsdp'" in verdict(one, prepared.order.batch_size)
+    assert one.seconds is None
+
+
+@pytest.mark.parametrize(
+    ('message', 'sizes'),
+    [
+        ('the total memory required for HLO temporaries (17.38G) exceeds available HBM (15.75G).', (17.38, 15.75)),
+        ('Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. Exceeded hbm capacity by', (20.5, 15.75)),
+        ('something else', None),
+    ],
+)
+def test_what_the_compiler_says_of_memory_is_read(message, sizes):
+    found = preflight.out_of_memory(message)
+    assert found == (None if sizes is None else tuple(size * GIB for size in sizes))
+
+
+def test_no_step_is_faster_than_the_slowest_part_of_the_chip():
+    chip = Chip(hbm=100, flops=10.0, bandwidth=5.0, interconnect=2.0, axes=2, largest=4, source='')
+    slice_ = Topology('x', (2, 2), chip)
+    exchanged = {'all-reduce': (1, 6.0), 'all-gather': (2, 2.0)}
+    cost = Cost(slice_, {}, 50, 100, flops=20.0, accessed=40.0, moved=15.0, exchanged=exchanged)
+    assert cost.bounds == {'compute': 2.0, 'memory': 3.0, 'interconnect': 4.0, 'traffic': 8.0}
+    assert cost.seconds == 4.0
+    assert cost.seconds_with_traffic == 8.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'same'),
+    [
+        ({'terms': {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 9.0}}}, True),
+        ({'optimizer': {'name': 'adam', 'learning_rate': 0.5}}, True),
+        ({'epochs': 3}, True),
+        ({'optimizer': {'name': 'sgd', 'learning_rate': 0.01}}, False),
+        ({'batch_size': 256}, False),
+        ({'cache': True}, False),
+        ({'data': {'source': 'mnist', 'examples': 1000, 'jitter': 2}}, False),
+    ],
+)
+def test_numbers_make_no_new_program_and_everything_else_does(change, same):
+    first, second = (prepare_run(c, seed, 'the run') for seed, c in enumerate((config(), {**config(), **change})))
+    assert (step_identity(first) == step_identity(second)) == same
+
+
+def test_a_teacher_that_is_recorded_costs_its_memory_and_no_operations(replicated):
+    one, _ = compiled({**config(), 'cache': True}, 'v5e:2x2')
+    assert one.memory['teacher'] == 4 * PARAMETERS
+    assert one.memory['data'] == replicated.memory['data'] + 1000 * 10 * 4
+    forward_of_teacher = 2 * 128 * (PARAMETERS - 1034)
+    assert replicated.flops - one.flops == pytest.approx(forward_of_teacher, rel=0.05)
+
+
+@pytest.mark.parametrize('topology', ['v5e:2x2', 'v4:2x2x1'])
+@pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_a_config_compiles_for_a_slice(path, topology):
+    """Of each config the run with most networks; one structure each, of the last variant, keeps this short."""
+    planned = parse_study(load_config(f'{path}:{config_variants(path)[-1]}')[0], path.name)
+    trained = [run for run in planned.runs if run.config.get('epochs')]
+    chosen = max(trained, key=lambda run: len(run.config['networks']))
+    one, _ = compiled(placeholder_sources.without_data(chosen.config), topology)
+    assert one.fits
+    assert one.flops > 0
+
+
+def test_data_that_is_only_described_takes_no_memory_and_no_disk():
+    wanted = {'data': {'source': 'cifar100', 'data_dir': '/nowhere'}}
+    source = placeholder_sources.without_data(wanted)['data']['source']()
+    assert source.train['image'].shape == (50_000, 32, 32, 3)
+    assert source.train['image'].base.nbytes == 1
+    assert np.bincount(source.test['label']).tolist() == [100] * 100
+    assert set(placeholder_sources.__all__) <= set(sources.__all__)
+    images = placeholder_sources.without_data({'data': {'source': 'imagenet2012'}})['data']['source']().train['image']
+    assert len(images) == 1_281_167
+    assert images.read(np.array([5]))['image'].shape == (1, 224, 224, 3)
+    other = {'data': {'source': 'mnist', 'valid': 7}}
+    assert placeholder_sources.without_data(other) == other
+
+
+def test_the_command_says_what_a_study_needs_and_writes_it(tmp_path, capsys):
+    out = tmp_path / 'cost.json'
+    assert command.main([f'--config={TINY}', '--topology=cpu:1', '--run=student', f'--out={out}']) == 0
+    assert 'compiles' in capsys.readouterr().out
+    (row,) = json.loads(out.read_text())['slices']
+    assert row['parts'][0]['runs'] == ['student']
+    assert row['parts'][0]['steps'] == 2 * 300 // 25
+    student, teacher = 784 * 8 + 8 + 80 + 10, 784 * 16 + 16 + 160 + 10
+    assert row['parts'][0]['memory']['parameters'] == 4 * student
+    assert row['parts'][0]['memory']['teacher'] == 4 * teacher
+
+
+def test_hours_are_steps_times_the_bound_and_money_is_chip_hours_times_the_price(tmp_path):
+    out = tmp_path / 'cost.json'
+    given = ['--topology=v5e:1x1', '--run=student', '--dollars_per_chip_hour=2', f'--out={out}']
+    assert command.main([f'--config={TINY}', *given]) == 0
+    (row,) = json.loads(out.read_text())['slices']
+    (part,) = row['parts']
+    assert row['chip_hours'] == pytest.approx(
+        part['steps'] * max(part['bounds'][b] for b in ('compute', 'memory')) / 3600
+    )
+    assert row['dollars'] == pytest.approx(2 * row['chip_hours'])
+
+
+def test_a_slice_that_a_batch_cannot_be_shared_over_is_a_row_of_the_table(capsys, tmp_path):
+    out = tmp_path / 'cost.json'
+    assert command.main([f'--config={TINY}', '--topology=v5e:2x2,v5e:1x1', '--run=student', f'--out={out}']) == 0
+    refused, fits = json.loads(out.read_text())['slices']
+    assert 'batch_size is 25, which the 4 devices' in refused['verdict']
+    assert f'v5e:2x2: {refused["verdict"]}' in capsys.readouterr().out.splitlines()
+    assert not refused['fits']
+    assert fits['fits']
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (['--topology=v5e:3x3'], 'there is no such slice of v5e'),
+        (['--topology=v5e:2x2'], 'batch_size is 25, which the 4 devices of the mesh'),
+        (['--topology=v5e:2x2', '--config.runs.student.mesh={"fsdp": 3}'], 'does not fit 4 devices'),
+        (['--topology=v5e:2x2', '--run=studnet'], "Did you mean 'student'?"),
+        (['--topology=cpu:4096'], 'JAX has already started'),
+    ],
+)
+def test_mistakes_are_one_sentence_and_nothing_is_written(given, message, capsys, tmp_path):
+    jax.devices()
+    out = tmp_path / 'cost.json'
+    assert command.main([f'--config={TINY}', '--run=student', f'--out={out}', *given]) == 2
+    said = capsys.readouterr().out
+    assert message in said
+    assert 'Traceback' not in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_libtpu_the_extra_is_named(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError('no libtpu')
+
+    monkeypatch.setattr(preflight.topologies, 'get_topology_desc', fail)
+    monkeypatch.setitem(__import__('sys').modules, 'libtpu', None)
+    with pytest.raises(UserError, match=r"pip install '\.\[tpu-preflight\]'"):
+        preflight.devices(parse_topology('v5e:2x2'))

@@ -1,0 +1,294 @@
+"""Packs: runs trained as one program end where they end alone, and are runs like any other."""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
+from kd_jax.devices.mesh import make_mesh
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.studies import executors, run_groups
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.run_groups import data_bytes, partition_runs, plan_groups, state_bytes
+from kd_jax.studies.study import parse_study
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training import active_run, vmap_or_map
+from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.run_log import read_history
+from kd_jax.training.stacked_runs import BATCHINGS, join_splits, share_equal_data, stacked_shardings
+from kd_jax.training.stop_signals import Preempted
+
+CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
+# The tests of resumed runs ask Orbax for whatever is there.
+pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def compiled_once_a_session(tmp_path_factory):
+    cache = str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla')
+    settings = {'jax_compilation_cache_dir': cache, 'jax_persistent_cache_min_compile_time_secs': 0.0}
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def planned(grouping):
+    """Two seeds of a teacher, and of two students that differ in every number there is."""
+    config, _ = load_config(CONFIG, ['seeds=2'])
+    for run in config['runs'].values():
+        run['data'] |= {'examples': 100, 'valid': 50}
+        run |= {'batch_size': 20, 'eval_every': 1.0}
+    cold = config['runs'].pop('student')
+    hot = json.loads(json.dumps(cold))
+    hot['terms']['soft']['t'], hot['terms']['hard']['weight'] = 9.0, 0.5
+    hot['optimizer']['learning_rate'] = 0.005
+    return parse_study({**config, 'runs': {**config['runs'], 'cold': cold, 'hot': hot}, 'group_runs': grouping}, 'tiny')
+
+
+def of(plan, *names):
+    return [run for run in plan.runs if run.name in names]
+
+
+def execute(plan, path, progress=lambda *_: None, runs=None):
+    workdir = Workdir(path)
+    with workdir.locked():
+        waiting = [run for run in runs or plan.runs if workdir.result(run.id) is None]
+        groups = plan_groups(waiting, plan.about['group_runs'])
+        executors.in_process()(plan, groups, workdir, progress, lambda *_: None)
+    return workdir
+
+
+def final_state(workdir, run_id):
+    directory = workdir.directory(run_id) / 'checkpoints'
+    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return checkpointer.load_checkpointables(newest)['state']
+
+
+def assert_same_runs(got, wanted, runs, rtol=0.0, atol=0.0):
+    """The same final states, histories and results, bit for bit unless there is a tolerance."""
+    for run in runs:
+        states = [jax.tree.map(raw, final_state(workdir, run.id)) for workdir in (got, wanted)]
+        histories = [without_seconds(workdir.result(run.id)['history']) for workdir in (got, wanted)]
+        lasts = [workdir.result(run.id)['last'] for workdir in (got, wanted)]
+        assert without_seconds(read_history(got.directory(run.id) / 'metrics.jsonl')) == histories[0]
+        for one, other in (states, histories, lasts):
+            jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), one, other)
+
+
+def raw(array):
+    return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
+
+
+def without_seconds(history):
+    return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+    """The study, one run after another."""
+    return execute(planned(False), tmp_path_factory.mktemp('alone'))
+
+
+@pytest.fixture
+def taught(alone, tmp_path):
+    """A work directory in which the teachers are finished."""
+    for seed in range(2):
+        shutil.copytree(alone.directory(f'teacher-s{seed}'), Workdir(tmp_path).directory(f'teacher-s{seed}'))
+    (tmp_path / 'results').mkdir()
+    for path in (alone.path / 'results').glob('teacher-*'):
+        shutil.copy(path, tmp_path / 'results')
+    return tmp_path
+
+
+def stopping_at(step):
+    def progress(together, done, *_):
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return progress
+
+
+def grouped(workdir, runs):
+    return [workdir.result(run.id)['grouped'] for run in runs]
+
+
+def test_runs_grouped_by_map_are_the_runs_alone_bit_for_bit(alone, tmp_path):
+    plan = planned('map')
+    workdir = execute(plan, tmp_path)
+    assert_same_runs(workdir, alone, plan.runs)
+    for run in plan.runs:
+        size = 2 if run.name == 'teacher' else 4
+        assert workdir.result(run.id)['grouped'] == [{'from_step': 0, 'by': 'map', 'runs': size}]
+        assert alone.result(run.id)['grouped'] == []
+        assert list((workdir.directory(run.id) / 'tensorboard').iterdir())
+    students = of(plan, 'cold', 'hot')
+    heads = [np.asarray(final_state(workdir, run.id)['params']['student']['head']['kernel']) for run in students]
+    assert all(np.any(a != b) for i, a in enumerate(heads) for b in heads[:i])
+
+
+@pytest.mark.parametrize('seeds', [(0, 1), (0,)])
+def test_runs_grouped_by_vmap_are_the_runs_alone_to_rounding(seeds, alone, taught):
+    """Of one seed, they see the same batches and have the same teacher, which are not stacked then."""
+    plan = planned('vmap')
+    runs = [run for run in of(plan, 'cold', 'hot') if run.seed in seeds]
+    workdir = execute(plan, taught, runs=runs)
+    assert_same_runs(workdir, alone, runs, rtol=2e-3, atol=2e-4)
+    assert grouped(workdir, runs) == [[{'from_step': 0, 'by': 'vmap', 'runs': len(runs)}]] * len(runs)
+
+
+def test_a_group_that_was_stopped_goes_on_bit_for_bit_as_it_was(taught, tmp_path_factory):
+    plan = planned('vmap')
+    runs = of(plan, 'cold')
+    whole = execute(plan, shutil.copytree(taught, tmp_path_factory.mktemp('whole') / 'work'), runs=runs)
+    with pytest.raises(Preempted, match="run 'cold' and 1 trained with it stopped at step 5 of 10"):
+        execute(plan, taught, stopping_at(5), runs)
+    assert [int(final_state(Workdir(taught), run.id)['step']) for run in runs] == [5, 5]
+    assert_same_runs(execute(plan, taught, runs=runs), whole, runs)
+
+
+@pytest.mark.parametrize(('saves', 'goes_on_at'), [(1, 0), (3, 5)])
+def test_a_group_killed_between_its_checkpoints_goes_on_as_it_was(saves, goes_on_at, alone, tmp_path, monkeypatch):
+    plan, left, begun = planned('map'), list(range(saves)), []
+    runs = of(plan, 'teacher')
+
+    def save(self, *arguments):
+        if not left:
+            raise MemoryError
+        left.pop()
+        Checkpoints.save(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(active_run, 'Checkpoints', type('Killed', (Checkpoints,), {'save': save}))
+        with pytest.raises(MemoryError):
+            execute(plan, tmp_path, runs=runs)
+    workdir = execute(plan, tmp_path, lambda _, done, *__: begun.append(done), runs)
+    assert begun == [*range(goes_on_at, 10, 5), 10]
+    assert grouped(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
+    assert_same_runs(workdir, alone, runs)
+
+
+def test_a_run_that_was_ahead_alone_is_trained_apart_and_all_end_the_same(alone, tmp_path):
+    runs, begun = of(planned('map'), 'teacher'), []
+    with pytest.raises(Preempted, match="run 'teacher' stopped at step 5 of 10"):
+        execute(planned(False), tmp_path, stopping_at(5), runs[:1])
+    workdir = execute(planned('map'), tmp_path, lambda _, done, *__: begun.append(done), runs)
+    assert begun == [5, 10, 0, 5, 10]
+    assert grouped(workdir, runs) == [[], []]
+    assert_same_runs(workdir, alone, runs)
+
+
+def test_a_run_that_is_not_finite_or_cannot_begin_is_told_and_the_others_end(alone, taught, monkeypatch):
+    plan = planned('map')
+    runs = of(plan, 'cold', 'hot')
+    for run in of(plan, 'hot'):
+        run.config['optimizer']['learning_rate'] = 1e30
+    shutil.rmtree(Workdir(taught).directory('teacher-s1') / 'checkpoints')
+    with pytest.raises(UserError) as error:
+        execute(plan, taught, runs=runs)
+    first, *others = str(error.value).splitlines()
+    # The first step moves every weight by 1e30; told is the first that saw it, not a later one.
+    assert first.startswith("tiny: run 'hot': term 'hard' became non-finite at step 2 (epoch 0.40); ")
+    missing = Workdir(taught).directory('teacher-s1')
+    told = "tiny: run '{}', network 'teacher': {} holds no checkpoints to start from"
+    assert [line.partition('; ')[0] for line in others] == [told.format(name, missing) for name in ('cold', 'hot')]
+    assert [Workdir(taught).result(run.id) is not None for run in runs] == [run.id == 'cold-s0' for run in runs]
+    assert_same_runs(Workdir(taught), alone, [run for run in runs if run.id == 'cold-s0'])
+
+
+def test_auto_measures_once_and_a_group_that_goes_on_does_not_change_its_way(alone, tmp_path, monkeypatch):
+    timed = []
+
+    def measured(key, trial):
+        timed.append([[(run(), times) for run, times in trial(by).parts] for by in BATCHINGS])
+        return 'map'
+
+    monkeypatch.setattr(vmap_or_map, 'faster_of_both', measured)
+    monkeypatch.setattr(vmap_or_map, 'SHORT', 2 * 5)  # as many as there are left for a pack that goes on
+    plan = planned('auto')
+    sizes = {split: len(a['id']) for split, a in prepare_study(plan)['teacher'].splits.arrays.items()}
+    runs = of(plan, 'teacher')
+    with pytest.raises(Preempted):
+        execute(plan, tmp_path, stopping_at(5), runs)
+    workdir = execute(plan, tmp_path, runs=runs)
+    assert len(timed) == 1
+    for (((states, _), steps), (evaluated, evaluations)), by in zip(timed[0], BATCHINGS, strict=True):
+        np.testing.assert_array_equal(states.step, [vmap_or_map.TRIAL] * 2)
+        assert steps == 10 / vmap_or_map.TRIAL, by
+        counts = [own['test']['teacher']['count'] for own in evaluated]
+        assert [count * evaluations for count in counts] == [2 * (sizes['valid'] + sizes['test']) + sizes['train']] * 2
+    assert grouped(workdir, runs) == [[{'from_step': 0, 'by': 'map', 'runs': 2}]] * 2
+    assert_same_runs(workdir, alone, runs)
+    monkeypatch.setattr(vmap_or_map, 'SHORT', 2 * 10 + 1)
+    execute(plan, tmp_path / 'short', runs=runs)
+    assert len(timed) == 1
+
+
+def prepared(seed=0, **overrides):
+    config, _ = load_config(CONFIG, [f'runs.teacher.{path}={value}' for path, value in overrides.items()])
+    return prepare_run(config['runs']['teacher'], seed, "run 'teacher'")
+
+
+def test_a_group_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly(monkeypatch):
+    own, other = prepared(), prepared(seed=1)
+    # 784 * 16 + 16 + 16 * 10 + 10 parameters and as many momenta of 4 bytes, the step of 4.
+    assert state_bytes(own) == 2 * 12_730 * 4 + 4
+    assert data_bytes(own) == 300 * (784 + 4 + 4)
+    assert partition_runs([own] * 70, 'auto') == [list(range(35)), list(range(35, 70))]
+    monkeypatch.setattr(run_groups, 'DATA_BYTES', 2 * data_bytes(own))
+    assert partition_runs([own] * 5, 'auto') == [[0, 1, 2, 3, 4]]
+    assert partition_runs([own, own, other, own, own], 'auto') == [[0, 1], [2], [3, 4]]
+    monkeypatch.setattr(run_groups, 'STATE_BYTES', 4 * state_bytes(own) + 1)
+    assert partition_runs([own] * 9, 'auto') == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert partition_runs([own] * 3, False) == [[0], [1], [2]]
+    monkeypatch.setattr(jax, 'process_count', lambda: 2)
+    assert partition_runs([own] * 2, 'vmap') == [[0], [1]]
+
+
+def test_streamed_data_and_other_structures_are_not_grouped():
+    streamed, wide = prepared(**{'data.resident': False}), prepared(**{'batch_size': 30})
+    assert partition_runs([streamed, streamed], 'auto') == [[0], [1]]
+    assert partition_runs([prepared(), wide, prepared()], 'auto') == [[0, 2], [1]]
+
+
+def test_equal_data_is_there_once():
+    own, other = prepared(), prepared(seed=1)
+    same = share_equal_data(prepared(), [other, own]).splits.arrays
+    assert same['train'] is own.splits.arrays['train']
+    assert same['test'] is other.splits.arrays['test']
+    assert share_equal_data(other, [own]).splits.arrays['train'] is other.splits.arrays['train']
+
+
+def test_equal_splits_are_joined_once_and_each_run_finds_its_own_examples():
+    def split(first):
+        return {'image': np.arange(first, first + 6).reshape(3, 2), 'id': np.arange(first, first + 3)}
+
+    arrays, starts = join_splits([split(0), split(10), split(0)])
+    assert starts == [0, 3, 0]
+    for own, start in zip((0, 10, 0), starts, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, {k: a[start : start + 3] for k, a in arrays.items()}, split(own))
+    assert len(arrays['id']) == 6
+
+
+def test_runs_are_split_over_the_stack_axis_if_it_divides_them():
+    mesh = make_mesh({'stack': 1}, jax.devices()[:1], 'here')
+    own = NamedSharding(mesh, PartitionSpec('fsdp'))
+    assert stacked_shardings({'a': own}, 4)['a'].spec == PartitionSpec('stack', 'fsdp')
+    assert stacked_shardings({'a': own}, 4, frozenset(['a'])) == {'a': own}
+    assert stacked_shardings({'a': own}, 1) == {'a': own}
+    of_copies = NamedSharding(mesh, PartitionSpec('stack'))
+    assert stacked_shardings(of_copies, 4).spec == PartitionSpec(None, 'stack')

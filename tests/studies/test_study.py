@@ -1,0 +1,319 @@
+"""Studies: the order of runs, what is selected, resolved, forgotten, and executed."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.studies import execute, run_groups
+from kd_jax.studies.execute import execute_group
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.run_groups import plan_groups
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.study import parse_study, select_runs
+from kd_jax.studies.workdir import Workdir
+
+
+def trained(**networks):
+    """A run's config, of which only what it starts from matters here."""
+    start = {'model': 'mlp', 'update': 'frozen'}
+    return {'networks': {name: {**start, 'init': init} for name, init in networks.items()}}
+
+
+RUNS = {
+    'student': trained(teacher='run:assistant', other='run:peer/student'),
+    'assistant': trained(teacher='run:teacher'),
+    'peer': trained(),
+    'teacher': trained(),
+}
+
+
+def parsed(runs=RUNS, **options):
+    return parse_study({'name': 'chain', 'runs': runs, **options}, 'here')
+
+
+def ids(runs):
+    return [run.id for run in runs]
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    (tmp_path / 'results').mkdir()
+    return Workdir(tmp_path)
+
+
+def finish(workdir, *run_ids, **result):
+    for run_id in run_ids:
+        workdir.result_path(run_id).write_text(json.dumps(result))
+
+
+def begin(workdir, planned):
+    """Every run of the study has a config and a checkpoint in the work directory."""
+    for run in planned.runs:
+        (workdir.directory(run.id) / 'checkpoints' / '7').mkdir(parents=True)
+        (workdir.directory(run.id) / 'config.json').write_text(json.dumps(run.config))
+
+
+LEARNS = {'networks': {'net': {'model': 'mlp'}}, 'optimizer': {'learning_rate': 0.1}}
+
+
+def taught(teacher, t=1.0):
+    term = {'loss': 'kd', 'student': 'net.logits', 'target': 'teacher.logits', 't': t}
+    frozen = {'model': 'mlp', 'update': 'frozen', 'init': f'run:{teacher}'}
+    return {**LEARNS, 'networks': {'teacher': frozen, 'net': {'model': 'mlp'}}, 'terms': {'soft': term}}
+
+
+def test_groups_hold_runs_that_differ_in_numbers_seeds_and_teachers_after_all_that_they_start_from():
+    runs = {
+        'a': LEARNS,
+        'b': {**LEARNS, 'optimizer': {'learning_rate': 0.2}},
+        'wide': {**LEARNS, 'networks': {'net': {'model': 'mlp', 'hidden': (7,)}}},
+        'cold': taught('a'),
+        'hot': taught('b', t=9.0),
+        'again': taught('hot'),
+    }
+    planned = parsed(runs, seeds=2)
+    groups = [ids(group) for group in plan_groups(planned.runs, 'auto')]
+    assert sorted(map(sorted, groups)) == sorted(
+        sorted(f'{name}-s{seed}' for name in names for seed in range(2))
+        for names in (['a', 'b'], ['wide'], ['cold', 'hot'], ['again'])
+    )
+    place = {run: number for number, group in enumerate(groups) for run in group}
+    for run in planned.runs:
+        assert all(place[f'{name}-s{run.seed}'] < place[run.id] for name in run.needs)
+    assert [ids(group) for group in plan_groups(planned.runs)] == [[run.id] for run in planned.runs]
+
+
+def test_groups_fit_what_a_run_allows_and_leave_no_worker_idle(monkeypatch):
+    planned = parsed({'a': LEARNS}, seeds=6)
+    assert list(map(len, plan_groups(planned.runs, 'auto', workers=1))) == [6]
+    assert list(map(len, plan_groups(planned.runs, 'auto', workers=4))) == [2, 1, 1, 2]
+    assert list(map(len, plan_groups(planned.runs, 'auto', workers=None))) == [1] * 6
+    assert list(map(len, plan_groups(planned.runs, 'vmap', workers=None))) == [6]
+    monkeypatch.setattr(run_groups, 'group_limit', lambda prepared: prepared)
+    assert list(map(len, plan_groups(planned.runs, 'auto', {'a': 3}))) == [3, 3]
+
+
+def test_a_run_waits_only_for_what_is_not_finished():
+    planned = parsed({'a': LEARNS, 'first': taught('a'), 'second': taught('first')})
+    left = [run for run in planned.runs if run.name != 'a']
+    assert [ids(group) for group in plan_groups(left, 'auto')] == [['first-s0'], ['second-s0']]
+
+
+def test_seeds_of_which_one_waits_for_its_teacher_are_still_together():
+    planned = parsed({'a': LEARNS, 'student': taught('a')}, seeds=2)
+    left = [run for run in planned.runs if run.id != 'a-s0']
+    assert [ids(group) for group in plan_groups(left, 'auto')] == [['a-s1'], ['student-s0', 'student-s1']]
+
+
+@pytest.mark.parametrize('grouping', ['vamp', True, 2])
+def test_an_unknown_way_of_grouping_is_refused(grouping):
+    with pytest.raises(UserError, match=f'group_runs is {grouping!r}. .*Known: False, auto, map, vmap'):
+        parsed(group_runs=grouping)
+
+
+def test_each_run_follows_those_it_starts_from():
+    order = ids(parsed().runs)
+    assert sorted(order) == ['assistant-s0', 'peer-s0', 'student-s0', 'teacher-s0']
+    assert order.index('teacher-s0') < order.index('assistant-s0') < order.index('student-s0')
+    assert order.index('peer-s0') < order.index('student-s0')
+
+
+def test_seeds_repeat_every_run_and_none_waits_for_another_seed():
+    runs = parsed(seeds=2).runs
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4
+    assert [run.name for run in runs[:4]] == [run.name for run in runs[4:]]
+
+
+def test_a_run_needs_what_its_results_come_from_too():
+    runs = {
+        'a': {},
+        'b': {'data': {'subset': 'result:a.analyses.clusters.0'}, 'analyses': {'x': ('result:c.y',)}},
+        'c': {},
+    }
+    assert parsed(runs).runs[-1].needs == ('a', 'c')
+
+
+@pytest.mark.parametrize(
+    ('config', 'said'),
+    [
+        (
+            {'runs': {'a': trained(t='run:b'), 'b': trained(t='run:a'), 'c': {}}},
+            'runs a, b need each other in a circle',
+        ),
+        ({'runs': {'a': trained(t='run:a')}}, 'runs a need each other in a circle'),
+        ({'runs': {'a': {}, 'b': trained(t='run:aa')}}, "run 'b' starts from run 'aa'. Did you mean 'a'"),
+        ({'runs': {}}, 'here has no runs'),
+        ({'runs': {'a': {}}, 'seeds': 0}, 'seeds is 0'),
+        ({'runs': {'a': {}}, 'seeds': '3'}, "seeds is '3'"),
+        ({'runs': {'a': {}}, 'seed': 3}, "no option 'seed'. Did you mean 'seeds'"),
+        ({'runs': {'a': {}}, 'name': ''}, 'here has no name'),
+    ],
+)
+def test_a_wrong_study_is_refused(config, said):
+    with pytest.raises(UserError) as error:
+        parse_study({'name': 'wrong', **config}, 'here')
+    assert said in str(error.value)
+
+
+def test_selecting_a_run_pulls_in_what_it_needs_and_is_unfinished(workdir):
+    assert ids(select_runs(parsed(), ['student'], workdir)) == ids(parsed().runs)
+    finish(workdir, 'assistant-s0')
+    assert ids(select_runs(parsed(), ['student'], workdir)) == ['peer-s0', 'student-s0']
+
+
+def test_globs_match_names_and_ids(workdir):
+    planned = parsed(seeds=3)
+    assert ids(select_runs(planned, ['teach*'], workdir)) == ['teacher-s0', 'teacher-s1', 'teacher-s2']
+    assert ids(select_runs(planned, ['*-s1'], workdir)) == [run.id for run in planned.runs if run.seed == 1]
+    assert ids(select_runs(planned, ['peer-s2', 'teacher-s0'], workdir)) == ['teacher-s0', 'peer-s2']
+    assert ids(select_runs(planned, [], workdir)) == ids(planned.runs)
+
+
+def test_a_glob_that_matches_nothing_is_refused(workdir):
+    with pytest.raises(
+        UserError, match=r"--only=studnt matches no run. Did you mean 'student'\? Known: assistant, peer"
+    ):
+        select_runs(parsed(), ['peer', 'studnt'], workdir)
+
+
+def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir):
+    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, oversampling=2.5)
+    finish(workdir, 'a-s1', analyses={'clusters': [[4, 5], [6]]}, oversampling=3.5)
+    tree = {'data': {'subset': 'result:a.analyses.clusters.1'}, 'x': ('result:a.oversampling', 'run:a', 7)}
+    assert workdir.resolve(tree, 0) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 1) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
+
+
+@pytest.mark.parametrize(
+    ('reference', 'said'),
+    [
+        ('result:a.analysis.clusters', "has no 'analysis'. Did you mean 'analyses'?"),
+        ('result:a.analyses.clusters.5', "has no '5'. Known: 0, 1"),
+        ('result:a.analyses.clusters.first', "has no 'first'. Known: 0, 1"),
+        ('result:a.seconds.x', "has no 'x'. Known: none"),
+    ],
+)
+def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, said, workdir):
+    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, seconds=1.0)
+    with pytest.raises(UserError) as error:
+        workdir.resolve(reference, 0)
+    assert said in str(error.value)
+
+
+def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
+    data = {'source': 'mnist', 'examples': 200}
+    runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.t'), 'data': data}}
+    runs['student']['terms']['soft']['weight'] = {'schedule': 'linear', 'start': 'result:first.start', 'end': 3.0}
+    planned = parsed(runs)
+    assert [[run.name for run in group] for group in plan_groups(planned.runs, 'auto')] == [['first'], ['student']]
+    numbers = prepare_study(planned)['student'].recipe.hparams['terms']['soft']
+    assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
+
+
+def test_only_leaves_that_differ_are_differences(workdir):
+    before = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 4), 'copies': 2}}}})
+    begin(workdir, before)
+    assert changed_leaves(before, workdir, before.runs) == {}
+    after = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 5)}}, 'epochs': 1}})
+    assert changed_leaves(after, workdir, after.runs) == {
+        'a-s0': [
+            "epochs: 'absent' -> 1",
+            "networks.n.copies: 2 -> 'absent'",
+            'networks.n.hidden: [3, 4] -> [3, 5]',
+        ]
+    }
+
+
+def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
+    begin(workdir, parsed())
+    finish(workdir, 'teacher-s0')
+    after = parsed(RUNS | {'teacher': {'epochs': 2}, 'peer': {'epochs': 2}})
+    assistant = select_runs(after, ['assistant'], workdir)
+    assert list(changed_leaves(after, workdir, assistant)) == ['teacher-s0']
+
+
+def test_a_run_that_is_forgotten_takes_with_it_what_depends_on_it_at_its_seed(workdir):
+    planned = parsed(seeds=2)
+    begin(workdir, planned)
+    finish(workdir, *ids(planned.runs))
+    forget_runs(planned, workdir, ['teacher-s0'])
+    left = [run.id for run in planned.runs if workdir.result(run.id) is not None]
+    assert sorted(left) == ['assistant-s1', 'peer-s0', 'peer-s1', 'student-s1', 'teacher-s1']
+    for run in planned.runs:
+        assert (workdir.directory(run.id) / 'checkpoints').exists() == (run.id in left)
+        assert (workdir.directory(run.id) / 'config.json').exists() == (run.id in left)
+
+
+@pytest.mark.parametrize('survived', range(9))
+def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, workdir, monkeypatch):
+    before, after = parsed(), parsed(RUNS | {'teacher': {'epochs': 2}})
+    begin(workdir, before)
+    finish(workdir, *ids(before.runs))
+    deleted = []
+    unlink, rmtree = pathlib.Path.unlink, shutil.rmtree
+
+    def until_killed(delete):
+        def deleting(path, *args, **kwargs):
+            if len(deleted) == survived:
+                raise KeyboardInterrupt
+            deleted.append(path)
+            delete(path, *args, **kwargs)
+
+        return deleting
+
+    monkeypatch.setattr(pathlib.Path, 'unlink', until_killed(unlink))
+    monkeypatch.setattr(shutil, 'rmtree', until_killed(rmtree))
+    with pytest.raises(KeyboardInterrupt):
+        forget_runs(after, workdir, ['teacher-s0'])
+    monkeypatch.undo()
+    assert list(changed_leaves(after, workdir, after.runs)) == ['teacher-s0']
+
+
+def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):
+    second = pytest.raises(UserError, match='another process is at work')
+    with Workdir(tmp_path).locked(), second, Workdir(tmp_path).locked():
+        pass
+    with Workdir(tmp_path).locked():
+        pass
+
+
+@pytest.mark.parametrize('text', ['', '{"run": ', '\x00'])
+def test_a_damaged_result_is_named(text, workdir):
+    workdir.result_path('a-s0').write_text(text)
+    with pytest.raises(UserError, match=r'results/a-s0.json is damaged .* delete it and run the same command again'):
+        workdir.result('a-s0')
+
+
+def test_a_group_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
+    planned, seen = parsed(), []
+
+    def trained(tasks, *_, **__):
+        outcomes = []
+        for _, directory, sources in tasks:
+            if directory.name == 'student-s0':
+                raise UserError('enough')
+            seen.append((directory.name, {name: path.name for name, path in sources.items()}))
+            outcomes.append({'last': {}})
+        return outcomes
+
+    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
+    monkeypatch.setattr(execute, 'train_group', trained)
+    finish(workdir, 'peer-s0')
+    for group in plan_groups([run for run in planned.runs if run.name in ('teacher', 'assistant')]):
+        execute_group(planned, group, workdir, lambda *_: None)
+    assert seen == [('teacher-s0', {}), ('assistant-s0', {'teacher': 'teacher-s0'})]
+    assert workdir.result('assistant-s0') == {'study': 'chain', 'run': 'assistant', 'seed': 0, 'last': {}}
+    with pytest.raises(UserError, match='enough'):
+        execute_group(planned, planned.runs[-1:], workdir, lambda *_: None)
+    assert workdir.result('student-s0') is None
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_not_trained_again(workdir, monkeypatch):
+    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
+    monkeypatch.setattr(execute, 'train_group', lambda *_, **__: pytest.fail('trained again'))
+    finish(workdir, 'peer-s0', last=7)
+    group = tuple(run for run in parsed().runs if run.name == 'peer')
+    assert execute_group(parsed(), group, workdir, lambda *_: None) == [{'last': 7}]

@@ -1,0 +1,301 @@
+"""The loop: a run that was stopped ends bit for bit where an uninterrupted one ends."""
+
+import os
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
+from kd_jax.core.initial_state import init_state
+from kd_jax.data import read_ahead
+from kd_jax.data.batches import evaluation_view, fetch_batch
+from kd_jax.prepare.prepared_run import count_parameters, prepare_run
+from kd_jax.training import batch_feed, run_result
+from kd_jax.training.batch_feed import next_boundary
+from kd_jax.training.chunk_program import make_chunk_program
+from kd_jax.training.initial_weights import load_initial_weights
+from kd_jax.training.loop import train_run
+from kd_jax.training.run_log import read_history
+from kd_jax.training.stop_signals import Preempted
+
+CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
+pytestmark = [
+    # Orbax leaves coroutines unawaited when a part of a checkpoint cannot be read.
+    pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
+    # `final_state` asks for whatever is there.
+    pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
+]
+
+
+@pytest.fixture(autouse=True, scope='module')
+def compiled_once_a_session(tmp_path_factory):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
+    yield
+    jax.config.update('jax_compilation_cache_dir', before)
+
+
+def prepare_one(run='teacher', *overrides):
+    config, _ = load_config(CONFIG, [f'runs.{run}.{text}' for text in overrides])
+    return prepare_run(config['runs'][run], 0, f"run '{run}'")
+
+
+def silent(*_):
+    pass
+
+
+def final_state(directory):
+    """The newest checkpoint, as Orbax reads it without being told what to expect."""
+    with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
+        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+        return checkpointer.load_checkpointables(newest)['state']
+
+
+def without_seconds(history):
+    return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """An uninterrupted teacher: dropout, jitter and momentum are on. Its directory and its result."""
+    directory = tmp_path_factory.mktemp('whole')
+    return directory, train_run(prepare_one(), directory, {}, silent)
+
+
+@pytest.fixture
+def assert_ends_like_it(whole, assert_bitwise):
+    def compare(directory, result):
+        assert_bitwise(final_state(directory), final_state(whole[0]))
+        assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
+        assert without_seconds(read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
+        assert result['last'] == whole[1]['last']
+
+    return compare
+
+
+@pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
+@pytest.mark.parametrize('eval_steps', [1, 3, 100, 430, 10_000])
+def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_steps):
+    total = 2 * per_epoch + per_epoch // 2 + 1
+
+    def boundaries(done):
+        while done < total:
+            done = next_boundary(done, total, per_epoch, eval_steps)
+            yield done
+
+    full = list(boundaries(0))
+    assert full == sorted(set(full))
+    assert full[-1] == total
+    assert max(np.diff([0, *full])) <= batch_feed.CHUNK
+    assert set(range(eval_steps, total, eval_steps)) <= set(full)
+    for number, done in enumerate(full):
+        assert list(boundaries(done)) == full[number + 1 :]
+
+
+@pytest.mark.parametrize(('number', 'at'), [(signal.SIGTERM, 6), (signal.SIGINT, 18), (signal.SIGTERM, 24)])
+def test_a_run_asked_to_stop_saves_and_then_ends_where_an_uninterrupted_one_ends(
+    number, at, assert_ends_like_it, tmp_path
+):
+    def ask_to_stop(done, *_):
+        if done == at:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Preempted, match=f"run 'teacher' stopped at step {at} of 24; run the same command") as stop:
+        train_run(prepare_one('teacher', 'checkpoint_seconds=1e9'), tmp_path, {}, ask_to_stop)
+    assert stop.value.number == number
+    assert signal.getsignal(number) is not None
+    assert int(final_state(tmp_path)['step']) == at
+    assert_ends_like_it(tmp_path, train_run(prepare_one(), tmp_path, {}, silent))
+
+
+def test_a_signal_in_the_last_evaluation_is_not_lost(assert_ends_like_it, tmp_path, monkeypatch):
+    measure = run_result.measure_run
+
+    def interrupted(prepared, state, *rest):
+        if int(state.step) == 24:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(prepared, state, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_result, 'measure_run', interrupted)
+        with pytest.raises(Preempted, match='stopped after the last step that was due'):
+            train_run(prepare_one(), tmp_path, {}, silent)
+    assert int(final_state(tmp_path)['step']) == 24
+    assert_ends_like_it(tmp_path, train_run(prepare_one(), tmp_path, {}, silent))
+
+
+def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_same(
+    assert_ends_like_it, tmp_path, caplog
+):
+    def die(done, *_):
+        if done == 24:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train_run(prepare_one(), tmp_path, {}, die)
+    assert int(final_state(tmp_path)['step']) == 18
+    for path in (tmp_path / 'checkpoints' / '18').rglob('*'):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    seen = []
+    result = train_run(prepare_one(), tmp_path, {}, lambda done, *_: seen.append(done))
+    assert seen == [12, 18, 24]  # on from step 12
+    assert 'goes back to the one before' in caplog.text
+    assert_ends_like_it(tmp_path, result)
+
+
+def test_a_run_at_its_end_is_only_measured(whole):
+    seen = []
+    result = train_run(prepare_one(), whole[0], {}, lambda done, *_: seen.append(done))
+    assert seen == [24]
+    assert result['last'] == whole[1]['last']
+    assert without_seconds(result['history']) == without_seconds(whole[1]['history'])
+
+
+def test_history_has_a_row_for_every_evaluation_and_the_best_is_chosen_on_validation(whole):
+    rows = whole[1]['history']
+    assert [(row['step'], row['epoch']) for row in rows] == [(6, 0.5), (12, 1.0), (18, 1.5), (24, 2.0)]
+    accuracies = [row['valid']['teacher']['accuracy'] for row in rows]
+    assert whole[1]['best']['step'] == rows[int(np.argmax(accuracies))]['step']
+    assert whole[1]['last']['test'] == rows[-1]['test']
+
+
+def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
+    prepared = prepare_one()
+    batch = fetch_batch(prepared.splits.arrays['train'], np.zeros(25, int))
+    positions, epochs = prepared.order.steps(9, 6)  # over the end of the first epoch
+    ends = []
+    for resident in (True, False):
+        arrays = prepared.splits.arrays['train']
+        state, frozen = init_state(prepared.recipe, jax.eval_shape(evaluation_view, batch), 0)
+        xs = positions if resident else fetch_batch(arrays, positions)
+        held = jax.device_put(arrays) if resident else None
+        ends.append(make_chunk_program(prepared)(state, prepared.recipe.hparams, frozen, held, xs, epochs))
+    assert_bitwise(ends[1], ends[0])
+
+
+def test_a_run_on_streamed_data_ends_where_one_on_resident_data_ends(tmp_path, assert_ends_like_it):
+    result = train_run(prepare_one('teacher', 'data.resident=False'), tmp_path, {}, silent)
+    assert_ends_like_it(tmp_path, result)
+
+
+def of_image_files(directory):
+    network = {'model': 'mlp', 'hidden': (4,), 'num_classes': 3}
+    config = {
+        'data': {
+            'source': 'tfds_images', 'name': 'squares', 'data_dir': directory, 'test': 'validation', 'size': 8,
+            'resize': 10, 'augment': {'resized_crop': 0.2, 'flip': True, 'mixup': 0.5},
+        },
+        'batch_size': 5,
+        'epochs': 3.0,
+        'networks': {'student': network},
+        'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.target'}},
+        'optimizer': {'name': 'sgd', 'learning_rate': 0.1},
+    }  # fmt: skip
+    return prepare_run(config, 0, 'run')
+
+
+def test_a_run_on_image_files_that_was_stopped_ends_where_an_uninterrupted_one_ends(
+    image_files, tmp_path, monkeypatch, assert_bitwise
+):
+    monkeypatch.setattr(read_ahead, 'AT_ONCE', 5 * (8 * 8 * 3 + 8) * 3)  # three steps
+    seen = []
+    whole = train_run(of_image_files(image_files), tmp_path / 'whole', {}, lambda done, *_: seen.append(done))
+    assert seen == [0, 2, 4, 6, 8, 10, 12]  # four steps an epoch, in chunks of one size
+    assert whole['last']['test']['student']['count'] == 7
+
+    def ask_to_stop(done, *_):
+        if done == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Preempted):
+        train_run(of_image_files(image_files), tmp_path / 'stopped', {}, ask_to_stop)
+    result = train_run(of_image_files(image_files), tmp_path / 'stopped', {}, silent)
+    assert_bitwise(final_state(tmp_path / 'stopped'), final_state(tmp_path / 'whole'))
+    assert without_seconds(result['history']) == without_seconds(whole['history'])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    rate = {'schedule': 'steps', 'start': 0.01, 'at': (0.3,), 'factor': 1e38}
+    blow_up = f'optimizer={ {"name": "sgd", "learning_rate": rate} }'
+    with pytest.raises(UserError) as error:
+        train_run(prepare_one('teacher', blow_up), tmp_path, {}, silent)
+    sentence = str(error.value)
+    # The rate leaps after 30% of 24 steps: the ninth step makes weights that the tenth cannot bear.
+    assert sentence.startswith("run 'teacher': term 'hard' became non-finite at step ")
+    assert 9 <= int(sentence.split('at step ')[1].split()[0]) <= 11
+    assert 'lower the learning rate' in sentence
+    assert sentence.endswith('The last good checkpoint, step 6, is kept.')
+    assert int(final_state(tmp_path)['step']) == 6
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(final_state(tmp_path)['params']))
+
+
+@pytest.fixture(scope='module')
+def student(whole, tmp_path_factory):
+    """A student of `whole`: its job and the frozen networks before training."""
+    prepared = prepare_one('student')
+    return prepared, load_initial_weights(prepared, {'teacher': whole[0]})
+
+
+def test_a_teacher_is_what_was_saved_bit_for_bit_and_training_leaves_it_alone(whole, student, tmp_path, assert_bitwise):
+    prepared, loaded = student
+    saved = final_state(whole[0])['params']['teacher']
+    assert_bitwise(loaded['teacher'], {'params': saved})
+    batch = fetch_batch(prepared.splits.arrays['train'], np.zeros(25, int))
+    state, frozen = init_state(prepared.recipe, jax.eval_shape(evaluation_view, batch), 0, loaded)
+    before = jax.device_get(state.params)
+    positions, epochs = prepared.order.steps(0, 6)
+    resident = jax.device_put(prepared.splits.arrays['train'])
+    state, _ = make_chunk_program(prepared)(state, prepared.recipe.hparams, frozen, resident, positions, epochs)
+    assert set(state.params) == {'student'}
+    assert not np.array_equal(before['student']['head']['kernel'], state.params['student']['head']['kernel'])
+    assert_bitwise(frozen['teacher'], {'params': saved})
+
+
+def test_fresh_modules_start_at_random_and_the_rest_from_the_checkpoint(whole):
+    prepared = prepare_one('student', "networks.teacher.fresh=('head',)")
+    loaded = load_initial_weights(prepared, {'teacher': whole[0]})
+    assert set(loaded['teacher']['params']) == {'dense1'}
+
+
+def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
+    config = {
+        'data': {'source': 'mnist', 'examples': 300, 'valid': 100},
+        'networks': {'teacher': {'model': 'mlp', 'hidden': (16,), 'update': 'frozen', 'init': 'run:teacher'}},
+        'epochs': 0,
+        'analyses': {'bias': {
+            'analysis': 'class_bias', 'logits': 'teacher.logits', 'labels': 'batch.label', 'classes': (3,),
+        }},
+    }  # fmt: skip
+    evaluate = {'evaluate': {'teacher': {'logits': 'teacher.logits'}}}
+    for options in (config, config | evaluate):
+        prepared = prepare_run(options, 0, "run 'combined'")
+        result = train_run(prepared, tmp_path, {'teacher': whole[0]}, silent)
+        assert result['steps'] == result['seconds'] == 0
+        assert result['best'] is None
+        assert result['analyses']['bias']
+    assert result['last']['test'] == whole[1]['last']['test']
+
+
+def test_parameters_counts_weights_and_biases_of_every_copy():
+    prepared = prepare_one('teacher', 'networks.teacher.copies=3')
+    assert count_parameters(prepared, prepared.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
+
+
+def test_convolutions_on_cpus_train_step_by_step_as_they_would_in_a_loop(tmp_path, monkeypatch):
+    overrides = ["networks.teacher={'model': 'cnn', 'channels': (3,)}", 'epochs=1.0', 'eval_every=1.0']
+    states, seen = [], []
+    for by_step in (True, False):
+        prepared = prepare_one('teacher', *overrides)
+        assert prepared.convolves_on_cpu
+        if not by_step:
+            monkeypatch.setattr(type(prepared), 'convolves_on_cpu', False)
+        train_run(prepared, tmp_path / str(by_step), {}, lambda done, *_: seen.append(done))
+        states.append(final_state(tmp_path / str(by_step))['params'])
+    assert seen == [*range(13), 0, 12]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)
