@@ -1,4 +1,4 @@
-"""Augmentation in JAX, keyed by (seed, epoch, example id), so any view of any example can be drawn again."""
+"""Augmentation in JAX, keyed by (seed, epoch, example id), so that any view of any example can be recomputed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,19 @@ from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.errors import UserError, suggest
 
 OPTIONS: dict[str, tuple[type, int, str]] = {  # kind, largest value, meaning
-    'crop': (int, 1000, 'images are padded with so many zeros on each side and cropped back at random'),
-    'flip': (bool, 1, 'every second image is flipped from left to right, at random'),
-    'resized_crop': (float, 1, 'the least share of the area that a random crop of a streamed image keeps'),
-    'mixup': (float, 1000, 'alpha of the Beta distribution by which two images are averaged'),
-    'cutmix': (float, 1000, 'alpha of the Beta distribution by which a box of one image is put in another'),
+    'crop': (int, 1000, 'pixels of zero padding on each side before a random crop back to the original size'),
+    'flip': (bool, 1, 'flip each image from left to right with probability 1/2'),
+    'resized_crop': (float, 1, 'smallest share of the area that a random crop of a streamed image keeps'),
+    'mixup': (float, 1000, 'alpha of the Beta distribution of the weight when two images are averaged'),
+    'cutmix': (float, 1000, 'alpha of the Beta distribution of the area when a box of another image is pasted in'),
 }
 
 
 def parse_augmentations(options: Any, where: str) -> dict[str, Any]:
-    """The augmentations of a run's `data.augment` that are on.
+    """Returns the augmentations that a run's `data.augment` switches on.
 
     Raises:
-      UserError: an unknown one, or a value out of its range.
+      UserError: an augmentation is unknown, or its value is out of range.
     """
     if not isinstance(options, Mapping):
         raise UserError(f'{where} is {options!r}, but it must be a dictionary such as dict(crop=4, flip=True).')
@@ -40,17 +40,17 @@ def parse_augmentations(options: Any, where: str) -> dict[str, Any]:
 
 
 def mixes(options: Mapping[str, Any]) -> bool:
-    """Whether examples are mixed, so that their labels are distributions over classes."""
+    """Returns whether examples are mixed, so that their targets are distributions over classes."""
     return 'mixup' in options or 'cutmix' in options
 
 
 def example_keys(key: jax.Array, epoch: jax.Array, ids: jax.Array) -> jax.Array:
-    """One key an example, [batch], from the run's key, the epoch (a scalar) and the examples' ids [batch]."""
+    """Returns one key per example, [batch], from the run's key, the epoch (a scalar) and the example ids [batch]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(key, epoch), ids)
 
 
 def crop(images: jax.Array, keys: jax.Array, padding: int) -> jax.Array:
-    """Each image padded with zeros and cropped back to its size, every shift by up to `padding` equally likely.
+    """Pads each image with zeros and crops it back to its size; all shifts by up to `padding` are equally likely.
 
     He et al. (2016), section 4.2, with 4 pixels; Hinton et al. (2015), section 3: "the input images were jittered by up
     to two pixels in any direction".
@@ -58,7 +58,7 @@ def crop(images: jax.Array, keys: jax.Array, padding: int) -> jax.Array:
     Args:
       images: [batch, height, width, ...].
       keys: [batch].
-      padding: pixels on each side, the largest shift along either axis.
+      padding: pixels on each side; the largest shift along either axis.
     """
 
     def shift(image, key):
@@ -71,33 +71,33 @@ def crop(images: jax.Array, keys: jax.Array, padding: int) -> jax.Array:
 
 
 def flip(images: jax.Array, keys: jax.Array) -> jax.Array:
-    """Each image [height, width, ...] flipped from left to right with probability 1/2, keyed by `keys` [batch]."""
+    """Flips each image [height, width, ...] from left to right with probability 1/2, keyed by `keys` [batch]."""
     return jax.vmap(lambda image, key: jnp.where(jax.random.bernoulli(key), image[:, ::-1], image))(images, keys)
 
 
 def mix(
     images: jax.Array, target: jax.Array, keys: jax.Array, *, mixup: float = 0.0, cutmix: float = 0.0
 ) -> tuple[jax.Array, jax.Array]:
-    """Each image and its target mixed with those of its neighbour, the example before it in the batch.
+    """Mixes each image and its target with those of its neighbour, the previous example of the batch.
 
-    mixup (Zhang et al. 2018, section 2) keeps a share drawn from Beta(mixup, mixup) of every pixel; CutMix (Yun et al.
-    2019, section 3.1) puts a box of the neighbour, 1 - Beta(cutmix, cutmix) of the area before it is cut off at the
-    borders, over the image. With both, each image is mixed one way or the other, with probability 1/2. The neighbour
-    is a function of the order of examples, hence of (seed, epoch, id).
+    mixup (Zhang et al. 2018, section 2) averages the two images; the image's own weight is drawn from
+    Beta(mixup, mixup). CutMix (Yun et al. 2019, section 3.1) pastes a box of the neighbour into the image. The box has
+    the share 1 - Beta(cutmix, cutmix) of the area, before it is cut off at the borders. With both, each image gets one
+    of the two, with probability 1/2. The neighbour depends on the order of the examples, hence on (seed, epoch, id).
 
     Args:
       images: floats, [batch, height, width, ...].
       target: distributions over classes, [batch, num_classes].
       keys: [batch].
-      mixup: alpha of mixup; 0 for none.
-      cutmix: alpha of CutMix; 0 for none.
+      mixup: alpha of mixup; 0 switches it off.
+      cutmix: alpha of CutMix; 0 switches it off.
     Returns:
-      mixed images, and targets in the shares in which the pixels were mixed.
+      mixed images, and targets mixed in the same proportion as the pixels.
     """
     size = (images.shape[1], images.shape[2])
 
     def kept(key):
-        """The share of itself that an image keeps, at every pixel [height, width] and on the whole."""
+        """The share that an image keeps of itself: at each pixel [height, width], and of the whole image."""
         one, other, coin = jax.random.split(key, 3)
         drawn = [_averaged(one, size, mixup)] if mixup else []
         drawn += [_cut(other, size, cutmix)] if cutmix else []
@@ -133,17 +133,17 @@ def _cut(key: jax.Array, size: tuple[int, int], alpha: float) -> tuple[jax.Array
 def augmented(
     batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any], num_classes: int
 ) -> dict[str, jax.Array]:
-    """A batch of float images under the augmentations that `parse` gave; mixed ones carry `target`.
+    """Augments a batch of float images; with mixing, the batch also gets `target`, [batch, num_classes].
 
-    The view of an example depends on the run's key, the epoch and its id alone, but for mixing, which takes the
-    neighbour in the batch as well.
+    The view of an example depends only on the run's key, the epoch and the example's id. Mixing is the exception: it
+    also depends on the neighbour in the batch.
 
     Args:
-      batch: image [batch, height, width, ...], label and id [batch], and arrays that stay as they are.
-      key: of the run.
+      batch: image [batch, height, width, ...], label and id [batch]; other arrays are not changed.
+      key: the run's key.
       epoch: scalar.
-      options: as `parse` gives them.
-      num_classes: length of a target.
+      options: from `parse_augmentations`.
+      num_classes: number of classes of a target.
     """
     out, keys = dict(batch), example_keys(key, epoch, batch['id'])
     named = jax.vmap(fold_in_name, in_axes=(0, None))

@@ -1,4 +1,4 @@
-"""Batches: fetched by position, and as networks see them in training and in evaluation."""
+"""Fetches batches by position and prepares them for training and evaluation."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from kd_jax.data.splits import example_count
 
 
 def fetch_batch(arrays: Mapping[str, Any], positions: Any, views: Any = None) -> dict[str, Any]:
-    """The examples at `positions` of arrays that lead with the examples: NumPy's on the host, JAX's on the device.
+    """Returns the examples at `positions` of a split: NumPy arrays on the host, JAX arrays on the device.
 
     Args:
-      arrays: of a split. `Images` among them are read, with their labels. Arrays under 'recorded' lead with the views
-        and then the examples (see `cache`).
+      arrays: arrays of a split, [examples, ...]. `Images` among them are read from their files, with their labels.
+        Arrays under 'recorded' are [views, examples, ...] (see `teacher_cache.replay`).
       positions: [..., batch].
-      views: the view that each batch gets where images are cropped as they are read, and of what is recorded, [...];
-        None for evaluation.
+      views: number of the view for each batch, [...]. It selects the random crop of images that are read from files,
+        and the view of recorded outputs. None for evaluation.
     """
     kept = {name: array for name, array in arrays.items() if not isinstance(array, Images) and name != RECORDED}
     batch = jax.tree.map(lambda array: array[positions], kept)
@@ -37,7 +37,7 @@ def fetch_batch(arrays: Mapping[str, Any], positions: Any, views: Any = None) ->
 
 
 def concatenate_splits(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The arrays of several splits as one split's: the examples of one after those of the one before."""
+    """Joins the arrays of several splits along the axis of examples, in the order of the splits."""
 
     def along(axis: int, *arrays: Any) -> np.ndarray:
         return np.concatenate(arrays, axis)
@@ -50,12 +50,12 @@ def concatenate_splits(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def example_bytes(arrays: Mapping[str, Any]) -> int:
-    """Bytes of one example."""
+    """Returns the size of one example in bytes."""
     return sum(array.nbytes for array in jax.tree.leaves(fetch_batch(arrays, np.zeros(1, int))))
 
 
 def batch_shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a batch of examples."""
+    """Returns shape and dtype of each array in a batch of `batch_size` examples."""
     one = fetch_batch(arrays, np.zeros(1, int))
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), one)
 
@@ -63,18 +63,18 @@ def batch_shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.Sh
 def training_view(
     batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any], num_classes: int
 ) -> dict[str, jax.Array]:
-    """The batch as networks see it in training: images in [0, 1], augmented; see `augment.augmented`."""
+    """Returns the batch as networks see it in training: images in [0, 1], then augmented by `augment.augmented`."""
     return augment.augmented(evaluation_view(batch), key, epoch, options, num_classes)
 
 
 def evaluation_view(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """The batch as networks see it in evaluation: 8-bit images as floats in [0, 1]."""
+    """Returns the batch as networks see it in evaluation: 8-bit images become floats in [0, 1]."""
     image = batch['image']
     return {**batch, 'image': image / jnp.float32(255.0) if image.dtype == jnp.uint8 else image}
 
 
 def padded_batches(arrays: Arrays, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions [batch_size] and mask [batch_size] of the batches that cover a split; the last is filled and masked."""
+    """Yields positions and mask, each [batch_size], of the batches that cover a split; the last one is padded."""
     count = example_count(arrays)
     for start in range(0, count, batch_size):
         positions = np.arange(start, start + batch_size)

@@ -1,4 +1,4 @@
-"""The order of examples: a pure function of (seed, step), so the position in the data is the step itself."""
+"""The order of examples: a pure function of (seed, step), so the step alone gives the position in the data."""
 
 import numpy as np
 
@@ -6,12 +6,13 @@ from kd_jax.data.splits import Splits, example_count
 
 
 class ExampleOrder:
-    """The examples of every training step: each epoch a permutation of its own, cut into whole batches.
+    """The examples of every training step: each epoch has its own permutation, cut into whole batches.
 
-    A specialist's epoch holds each example of its subset once and as many others, drawn anew each epoch (Hinton et al.
-    2015, section 5.2: half the examples from its special subset, half sampled at random from the rest).
+    An epoch of a specialist holds each example of its subset once, and equally many other examples, drawn anew in each
+    epoch (Hinton et al. 2015, section 5.2: half the examples from its special subset, half sampled at random from the
+    rest).
 
-    `views`: how many views of each example there are; epoch e sees view e modulo `views`, or, if that is 0, view e.
+    `views` is the number of views of each example. Epoch e uses view e modulo `views`, or view e if `views` is 0.
     """
 
     def __init__(self, splits: Splits, batch_size: int, seed: int, views: int = 0):
@@ -25,8 +26,8 @@ class ExampleOrder:
         self.steps_per_epoch = len(self.epoch(0)) // batch_size
 
     def epoch(self, epoch: int) -> np.ndarray:
-        """Positions in the training split, in the order of this epoch."""
-        number, order = self.newest  # A stream asks for one step after the other.
+        """Returns positions in the training split, in the order of this epoch."""
+        number, order = self.newest  # A streamed run asks for one step at a time, so one epoch is kept.
         if number != epoch:
             rng = np.random.default_rng([self.seed, 0, epoch])
             others = rng.permutation(self.outside)[: len(self.inside)]
@@ -35,7 +36,7 @@ class ExampleOrder:
         return order
 
     def steps(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions [count, batch_size] and views [count] of `count` steps from step `first` on."""
+        """Returns positions [count, batch_size] and views [count] of `count` steps, starting at step `first`."""
         steps = np.arange(first, first + count)
         epochs = steps // self.steps_per_epoch
         orders = {epoch: self.epoch(int(epoch)) for epoch in np.unique(epochs)}

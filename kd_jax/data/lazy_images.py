@@ -17,17 +17,17 @@ TRIES = 10
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
-    """The images and labels of a split that is read at random, under 'image' among a split's arrays.
+    """Images and labels of a split, read example by example; stored under 'image' among the arrays of the split.
 
     Attributes:
-      examples: gives, for an example's number, image [height, width, channels] uint8 and label.
-      name: of the data set and the split, for messages.
+      examples: maps the number of an example to its image [height, width, channels] uint8 and its label.
+      name: name of the data set and the split, for messages.
       num_classes: labels are integers in [0, num_classes).
-      size: height and width of what is given.
-      resize: what the shorter side is scaled to before its central square is cut out.
-      area: the least share of the area that a crop drawn at random keeps; 0 for the central square.
-      seed: of random crops.
-      workers: processes that read ahead, see `stream`; 0 for threads.
+      size: height and width of the images that `read` returns, in pixels.
+      resize: length to which the shorter side is scaled before the central square is cut out, in pixels.
+      area: smallest share of the area that a random crop keeps; 0 for the central square.
+      seed: seed of the random crops.
+      workers: number of processes that read ahead (see `read_ahead`); 0 for threads.
     """
 
     examples: Sequence[Any]
@@ -43,13 +43,13 @@ class Images:
         return len(self.examples)
 
     def read(self, ids: np.ndarray, views: Any = None) -> dict[str, np.ndarray]:
-        """image [..., batch, size, size, 3] uint8 and label [..., batch] int32 of the examples `ids` [..., batch].
+        """Reads image [..., batch, size, size, 3] uint8 and label [..., batch] int32 of the given examples.
 
         Args:
-          ids: numbers of examples.
-          views: the epoch [...] whose random crop each batch gets; None for the central one.
+          ids: numbers of the examples, [..., batch].
+          views: number of the view for each batch, [...], which selects the random crop; None for the central crop.
         Raises:
-          UserError: an example cannot be read, or its label is no class.
+          UserError: an example cannot be read, or its label is out of range.
         """
         each = np.broadcast_to(-1 if views is None else np.expand_dims(views, -1), ids.shape)
         read = [self._one(int(i), int(view)) for i, view in zip(ids.flat, each.flat, strict=True)]
@@ -66,7 +66,7 @@ class Images:
             array, label = example['image'], int(example['label'])
             image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).convert('RGB')
             if view >= 0 and self.area:
-                # The streams 0 to 2 of a seed are the order, the choice and the noise of examples.
+                # Streams 0 to 2 of a seed are taken: order of examples, choice of examples, label noise.
                 draws = np.random.default_rng([self.seed, 3, view, number]).random((TRIES, 4))
                 box = random_box(image.width, image.height, self.area, draws)
             else:
@@ -84,23 +84,24 @@ class Images:
 
 
 def central_box(width: int, height: int, share: float) -> Box:
-    """The square in the middle whose side is `share` of the shorter side, at most all of it."""
+    """Returns the central square whose side is `share` times the shorter side, at most the whole of it."""
     side = min(width, height) * min(share, 1.0)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 
 
 def random_box(width: int, height: int, area: float, draws: np.ndarray) -> Box:
-    """A box of a random share of the area and of a random shape, anywhere in the image.
+    """Returns a box with random area, aspect ratio and position inside the image.
 
-    Szegedy et al. (2015), section 6: the share of the area is uniform between 8% and all, and the aspect ratio lies
-    between 3/4 and 4/3 (as usual its logarithm is uniform). The first of the tries that fits is taken, the central
-    square if none does.
+    Szegedy et al. (2015), section 6: the share of the area is uniform between 8% and 100%, and the aspect ratio lies
+    between 3/4 and 4/3. As usual, the logarithm of the aspect ratio is uniform. The result is the first try that fits
+    into the image, or the central square if none fits.
 
     Args:
-      width, height: of the image.
-      area: the least share of the area.
-      draws: uniform in [0, 1), [tries, 4].
+      width: width of the image.
+      height: height of the image.
+      area: smallest share of the area.
+      draws: random numbers, uniform in [0, 1), [tries, 4].
     """
     for share, shape, across, down in draws:
         box_area = width * height * (area + (1.0 - area) * share)

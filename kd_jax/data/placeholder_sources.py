@@ -1,6 +1,7 @@
-"""Placeholder data sets: the shapes of public data sets without their data.
+"""Placeholder data sets: the shapes of public data sets, without their data.
 
-For what depends on shapes alone, such as the cost of a run. Names and options are those of `data/sources.py`.
+They serve to compute what depends on shapes alone, such as the cost of a run. Names and options are those of
+`data/sources.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,26 +16,26 @@ __all__ = ['cifar10', 'cifar100', 'imagenet2012']
 
 
 def cifar10(*, data_dir: str | None = None) -> Source:
-    """CIFAR-10: 50,000 and 10,000 images of 32 x 32 in 10 classes."""
+    """CIFAR-10: 50,000 training and 10,000 test images, 32 x 32 pixels, 10 classes."""
     return Source(_black(50_000, 32, 10), _black(10_000, 32, 10), 10)
 
 
 def cifar100(*, data_dir: str | None = None) -> Source:
-    """CIFAR-100: 50,000 and 10,000 images of 32 x 32 in 100 classes."""
+    """CIFAR-100: 50,000 training and 10,000 test images, 32 x 32 pixels, 100 classes."""
     return Source(_black(50_000, 32, 100), _black(10_000, 32, 100), 100)
 
 
 def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 256) -> Source:
-    """ImageNet: 1,281,167 and 50,000 images in 1000 classes, read one by one."""
+    """ImageNet: 1,281,167 training and 50,000 test images in 1000 classes, read one by one."""
     train, test = (
-        {'image': Images(_Examples(count, resize), 'imagenet2012, as described', 1000, size, resize)}
+        {'image': Images(_Examples(count, resize), 'imagenet2012, placeholder', 1000, size, resize)}
         for count in (1_281_167, 50_000)
     )
     return Source(train, test, 1000)
 
 
 def without_data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's config with its data set as it is described, if it is one of ours; else the config as it is."""
+    """Replaces the data source of a run's config by its placeholder, if there is one."""
     data = dict(config.get('data', {}))
     if data.get('source') in __all__:
         data['source'] = globals()[data['source']]
@@ -55,6 +56,6 @@ class _Examples(Sequence[Any]):
 
 
 def _black(count: int, size: int, num_classes: int) -> Arrays:
-    """One black pixel, seen as many images: they take no memory."""
+    """Black images that share one pixel in memory."""
     image = np.broadcast_to(np.uint8(0), (count, size, size, 3))
     return {'image': image, 'label': np.arange(count, dtype=np.int32) % num_classes}

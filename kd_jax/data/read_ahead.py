@@ -19,10 +19,10 @@ T = TypeVar('T')
 Batch = dict[str, Any]
 
 
-AHEAD = 2**30  # bytes of batches that are read ahead, at most
+AHEAD = 2**30  # largest number of bytes that are read ahead
 
 
-AT_ONCE = 2**28  # bytes of batches that go to the devices together
+AT_ONCE = 2**28  # largest number of bytes that are sent to the devices together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +38,13 @@ class _Fetch:
 def read_batches(
     arrays: Mapping[str, Any], at: Callable[[int], tuple[np.ndarray, Any]], first: int, last: int
 ) -> Generator[Batch]:
-    """What `pipeline.fetch` gives for the batches `first` to `last`, in this order; images are read ahead.
+    """Yields the batches `first` to `last` - 1 in order, as `fetch_batch` returns them; reads images ahead.
 
     Args:
-      arrays: of a split.
-      at: the positions and views of a batch, from its number.
+      arrays: arrays of a split.
+      at: maps the number of a batch to its positions and views.
       first: number of the first batch.
-      last: number after that of the last one.
+      last: one more than the number of the last batch.
     Raises:
       UserError: an example cannot be read.
     """
@@ -64,7 +64,7 @@ def read_batches(
     read = grain.MapDataset.range(first, last).map(fetch).to_iter_dataset(options)
     if workers:
         if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()  # Grain's processes read absl's flags, which have their defaults here.
+            flags.FLAGS.mark_as_parsed()  # Grain's processes read absl's flags; defaults suffice.
         read = read.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     iterator = iter(read)
     try:
@@ -74,17 +74,17 @@ def read_batches(
 
 
 def stack_batches(batches: Iterator[Batch], count: int) -> Batch:
-    """The next `count` batches as one, led by an axis of batches."""
+    """Stacks the next `count` batches along a new leading axis."""
     return jax.tree.map(lambda *arrays: np.stack(arrays), *itertools.islice(batches, count))
 
 
 def steps_at_once(arrays: Mapping[str, Any], rows: int, most: int) -> int:
-    """How many steps' batches of `rows` examples a process sends to its devices together, between 1 and `most`."""
+    """Returns for how many steps a process sends batches of `rows` examples together, between 1 and `most`."""
     return max(1, min(most, AT_ONCE // (example_bytes(arrays) * rows)))
 
 
 def prefetch(items: Iterator[T]) -> Generator[T]:
-    """The items, each made in a thread while the one before is used; what making one raises is raised here."""
+    """Yields the items; a thread makes the next one while one is used. Its exceptions are raised here."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix='ahead') as pool:
         waiting = pool.submit(next, items, end)

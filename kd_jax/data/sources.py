@@ -17,9 +17,9 @@ Arrays = dict[str, Any]
 
 
 class Source(NamedTuple):
-    """Examples as arrays with a leading axis of examples; `label` holds integers in [0, num_classes).
+    """Arrays with a leading axis of examples; `label` holds integers in [0, num_classes).
 
-    Where `image` is `Images`, examples are read when they are needed, labels with them.
+    If `image` is an `Images` object, images and labels are read only when a batch needs them.
     """
 
     train: Arrays
@@ -29,12 +29,12 @@ class Source(NamedTuple):
 
 @functools.cache
 def mnist(*, shrink: int = 1) -> Source:
-    """The original MNIST, embedded: image [60000 and 10000, 28, 28] uint8, label int32 in [0, 10).
+    """The original MNIST, included in this package: image [60000 and 10000, 28, 28] uint8, label int32 in [0, 10).
 
     Args:
-      shrink: 1, 2 or 4: a pixel is the mean of so many in both directions, and the image so much smaller.
+      shrink: 1, 2 or 4. Each pixel becomes the mean of a block of shrink x shrink pixels.
     Raises:
-      UserError: `shrink` is another number.
+      UserError: `shrink` is not 1, 2 or 4.
     """
     with np.load(pathlib.Path(__file__).with_name('mnist.npz')) as file:
         train, test = (
@@ -46,7 +46,7 @@ def mnist(*, shrink: int = 1) -> Source:
 
 def _shrunk(images: np.ndarray, by: int) -> np.ndarray:
     if by not in (1, 2, 4):
-        raise UserError(f'data.shrink is {by}, but must be 1, 2 or 4.')
+        raise UserError(f'data.shrink is {by}, but it must be 1, 2 or 4.')
     count, height, width = images.shape
     blocks = images.reshape(count, height // by, by, width // by, by)
     return images if by == 1 else np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
@@ -56,24 +56,25 @@ def _shrunk(images: np.ndarray, by: int) -> np.ndarray:
 def mnist_pairs(
     *, train: int = 50_000, valid: int = 0, test: int = 10_000, sources: int = 50_000, shrink: int = 1
 ) -> Source:
-    """Two MNIST digits side by side, image [.., 28, 56] uint8, label 10 * left + right in [0, 100).
+    """Two MNIST digits side by side: image [..., 28, 56] uint8, label 10 * left + right in [0, 100).
 
-    Classes are balanced to within one example, and the draw is fixed. No digit is shared between splits: training pairs
-    are made of the first `sources` MNIST training images, validation pairs (the last `valid` of the training arrays,
-    where `splits.load` expects them) of the last 10,000, test pairs of the test images.
+    The number of examples differs by at most one between classes, and the draw is fixed. No digit image occurs in two
+    splits. Training pairs use the first `sources` MNIST training images, validation pairs the last 10,000 training
+    images, test pairs the test images. The validation pairs are the last `valid` examples of the training arrays, where
+    `splits.load_splits` expects them.
 
     Args:
       train: number of training pairs.
       valid: number of validation pairs.
       test: number of test pairs.
-      sources: number of images that training pairs are made of, at most 50,000; fewer make a harder task.
-      shrink: as that of `mnist`.
+      sources: number of digit images that training pairs are made of, at most 50,000; fewer images are harder.
+      shrink: as for `mnist`.
     Raises:
-      UserError: `sources` reaches into the images of the validation pairs, or `shrink` is another number.
+      UserError: `sources` is not between 10 and 50,000, or `shrink` is not 1, 2 or 4.
     """
     digits, pool = mnist(), 50_000
     if not 10 <= sources <= pool:
-        raise UserError(f'data.sources is {sources}, but must lie between 10 and {pool}.')
+        raise UserError(f'data.sources is {sources}, but it must be between 10 and {pool}.')
 
     def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
         images, labels = arrays['image'][chosen], arrays['label'][chosen]
@@ -93,10 +94,10 @@ def mnist_pairs(
 
 
 def npz(*, path: str, num_classes: int) -> Source:
-    """Your own images: a .npz file with train_image, train_label, test_image, test_label (any further `train_*` too).
+    """Your own images: a .npz file with train_image, train_label, test_image, test_label, and any other `train_*`.
 
     Raises:
-      UserError: the file is missing, is no .npz file, or lacks one of the four arrays.
+      UserError: the file is missing, is not a .npz file, or lacks one of the four arrays.
     """
     try:
         with zipfile.ZipFile(path), np.load(path) as file:
@@ -134,10 +135,10 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
     """A prepared TFDS data set of images and labels, read into memory without TensorFlow.
 
     Args:
-      name: of the TFDS data set, 'fashion_mnist' say.
-      data_dir: where it was prepared; None for TFDS's default.
+      name: name of the TFDS data set, for example 'fashion_mnist'.
+      data_dir: the directory where it was prepared; None for TFDS's default.
     Raises:
-      UserError: the directory holds no such data set in a format that can be read at random (array_record).
+      UserError: the directory holds no such data set in a format with random access (array_record).
     """
     (train, test), num_classes = _prepared(name, data_dir, ('train', 'test'))
 
@@ -151,9 +152,9 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
 
 
 def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 256) -> Source:
-    """ImageNet (Russakovsky et al. 2015), 1,281,167 training images; tests are made on its 50,000 validation images.
+    """ImageNet (Russakovsky et al. 2015): 1,281,167 training images; the 50,000 validation images are its test split.
 
-    See `tfds_images` for the options. TFDS prepares it from the two archives of the challenge, downloaded by hand.
+    See `tfds_images` for the options. TFDS prepares it from the two archives of the challenge, which you must download.
     """
     return tfds_images(name='imagenet2012', data_dir=data_dir, test='validation', size=size, resize=resize)
 
@@ -161,19 +162,19 @@ def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 
 def tfds_images(
     *, name: str, data_dir: str | None = None, test: str = 'test', size: int = 224, resize: int = 256
 ) -> Source:
-    """A prepared TFDS data set of images of any sizes and labels, read image by image without TensorFlow.
+    """A prepared TFDS data set of labelled images of any size, read image by image without TensorFlow.
 
     Args:
-      name: of the TFDS data set.
-      data_dir: where it was prepared; None for TFDS's default.
-      test: the split that tests are made on.
-      size: height and width that images are given in.
-      resize: in evaluation the shorter side is scaled to this before the central square of `size` is cut out.
+      name: name of the TFDS data set.
+      data_dir: the directory where it was prepared; None for TFDS's default.
+      test: name of the split that serves as the test split.
+      size: height and width of the images that networks get, in pixels.
+      resize: in evaluation, the shorter side is scaled to this length before the central square of `size` is cut out.
     Raises:
-      UserError: as `tfds`, or a size that is none.
+      UserError: as for `tfds`; or not 1 <= size <= resize.
     """
     if not 1 <= size <= resize:
-        raise UserError(f'data.size is {size} and data.resize {resize}, but it must be 1 <= size <= resize.')
+        raise UserError(f'data.size is {size} and data.resize is {resize}, but they must satisfy 1 <= size <= resize.')
     found, num_classes = _prepared(name, data_dir, ('train', test))
     train, held = (
         {'image': Images(examples, f'{name}, split {split!r}', num_classes, size, resize)}
@@ -183,7 +184,7 @@ def tfds_images(
 
 
 def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], int]:
-    """The splits of a prepared TFDS data set, which read an example when indexed, and the number of its classes."""
+    """The splits of a prepared TFDS data set, which read an example when indexed, and the number of classes."""
     import tensorflow_datasets as datasets
 
     try:
@@ -192,7 +193,7 @@ def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[l
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f'data set {name!r} was not found prepared in {data_dir or "the default TFDS directory"} ({reason}); '
+            f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} ({reason}); '
             f'prepare it once with `tfds build {name} --file_format=array_record` (needs TensorFlow), '
-            'or set data.data_dir to where it is.'
+            'or set data.data_dir to the directory that holds it.'
         ) from error

@@ -1,4 +1,4 @@
-"""Training, validation and test splits of a source, as a run's `data` config describes them."""
+"""Splits a source into training, validation and test examples, as the `data` section of a run's config says."""
 
 import dataclasses
 import inspect
@@ -15,29 +15,33 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
 OPTIONS = {
-    'source': 'which data',
-    'valid': 'training examples held out for validation',
-    'examples': 'training examples kept, drawn anew for each seed; 0 keeps all',
-    'classes': 'training examples of these classes only',
-    'exclude': 'no training examples of these classes',
-    'subset': "a specialist's classes: labels become their positions, all other classes the dustbin after them",
-    'label_noise': 'share of the training labels replaced by classes drawn at random, anew for each seed',
-    'augment': 'what is drawn anew for each training image and epoch, see `augment.OPTIONS`',
-    'jitter': 'training images are shifted by up to so many pixels: augment.crop by the name of Hinton et al.',
-    'views': 'how many views of each training image are drawn: epoch e sees view e modulo views; 0 draws ever new ones',
-    'resident': 'keep the data on the device; false streams it, as images that are read from files always are',
-    'workers': 'processes that read images from files; 0 for threads',
+    'source': 'name of the data source',
+    'valid': 'number of training examples held out for validation',
+    'examples': 'number of training examples to keep, drawn anew for each seed; 0 keeps all',
+    'classes': 'keep only training examples of these classes',
+    'exclude': 'drop training examples of these classes',
+    'subset': 'classes of a specialist: a label becomes its position here; all other classes become one last class',
+    'label_noise': 'share of training labels that are replaced by random classes, drawn anew for each seed',
+    'augment': 'random changes of each training image, drawn anew in each epoch; see `augment.OPTIONS`',
+    'jitter': 'largest shift of training images in pixels; the name that Hinton et al. give to augment.crop',
+    'views': 'number of views of each training image: epoch e uses view e modulo views; 0 draws a new view each epoch',
+    'resident': 'keep the data on the device; False streams it. Images that are read from files are always streamed',
+    'workers': 'number of processes that read images from files; 0 uses threads',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Arrays by split name ('train', 'valid', 'test'), each with `id`, the example's number in its source.
+    """The splits of a run and how they are used.
 
-    `oversampling`: how many times as often an example of the subset is drawn in training as one of the rest,
-    (1 - s) / s when the subset is a share s of the data and half of each batch; 1 without a subset or for one of
-    more than half. `augment`: the augmentations of the training split that are on. `resident`: whether
-    training data is kept on the device.
+    Attributes:
+      arrays: arrays by split name ('train', 'valid', 'test'); `id` is the number of an example in its source.
+      num_classes: labels are integers in [0, num_classes).
+      subset: the classes of a specialist; () for all classes.
+      oversampling: how much more often training draws an example of the subset than another example. This is
+        (1 - s) / s if the subset is a share s of the data and half of each batch; 1 without a subset, or if s > 1/2.
+      augment: the augmentations that are applied to the training split.
+      resident: whether training data is kept on the device.
     """
 
     arrays: Mapping[str, Arrays]
@@ -49,13 +53,13 @@ class Splits:
 
 
 def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> Splits:
-    """The splits of a run.
+    """Loads the splits of a run.
 
-    The validation split is the last `valid` training examples, the same for every seed. All other options act on the
-    training split alone, but for `subset`, which relabels every split.
+    The validation split is the last `valid` training examples, the same for every seed. `subset` relabels every split;
+    all other options change the training split only.
 
     Raises:
-      UserError: an unknown source, option or class, labels out of range, or nothing left to train on.
+      UserError: a source, option or class is unknown, labels are out of range, or no training example is left.
     """
     place = f'{where}, data'
     source = find_by_name(config.get('source', ''), sources, 'data source', place)
@@ -118,35 +122,39 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
 def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     options = parse_augmentations(config.get('augment', {}), f'{place}.augment')
     if config.get('jitter') and 'crop' in options:
-        raise UserError(f'{place}: jitter and augment.crop are one and the same; set one of them.')
+        raise UserError(f'{place}: jitter and augment.crop are the same option; set only one of them.')
     return {'crop': config['jitter'], **options} if config.get('jitter') else options
 
 
 def _check_streamed(config: Mapping[str, Any], augmentations: Mapping[str, Any], place: str) -> None:
-    """Refuses what needs labels that are not known, or images that are not in memory."""
+    """Refuses options that need all labels, or all images in memory."""
     for key in ('classes', 'exclude', 'subset', 'label_noise'):
         if config.get(key):
             raise UserError(
-                f'{place}.{key} needs the labels of all examples, but source {config["source"]!r} reads each with its '
-                f'image, when it is needed: leave {key} out, or prepare a data set of these examples.'
+                f'{place}.{key} needs the labels of all examples, but source {config["source"]!r} reads a label only '
+                f'with its image; leave {key} out, or prepare a data set that holds only these examples.'
             )
     if config.get('resident'):
-        raise UserError(f'{place}: source {config["source"]!r} is too large to be resident: leave resident out.')
+        raise UserError(
+            f'{place}: source {config["source"]!r} reads images from files and is always streamed; leave resident out.'
+        )
 
 
 def _check_in_memory(config: Mapping[str, Any], augmentations: Mapping[str, Any], place: str) -> None:
-    """Refuses what is done where images are read from files."""
+    """Refuses options that apply only to images that are read from files."""
     if 'resized_crop' in augmentations:
         raise UserError(
-            f'{place}.augment.resized_crop is cut from the files of a streamed source; the images of '
-            f'{config["source"]!r} are in memory and all of one size: use crop, their number of padded pixels.'
+            f'{place}.augment.resized_crop works only for a source that reads images from files, but the images of '
+            f'{config["source"]!r} are in memory; use augment.crop instead.'
         )
     if config.get('workers'):
-        raise UserError(f'{place}.workers read files of a streamed source, but {config["source"]!r} is in memory.')
+        raise UserError(
+            f'{place}.workers is for sources that read images from files, not for {config["source"]!r}; leave it out.'
+        )
 
 
 def _check_source(loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:
-    """Refuses arrays that a run would stumble over when it is under way."""
+    """Refuses arrays that would make a run fail later."""
     if not isinstance(loaded.num_classes, int | np.integer) or loaded.num_classes < 1:
         raise UserError(f'{place}.num_classes is {loaded.num_classes!r}, but it must be a whole number, 1 or more.')
     for name in (name for name in loaded.train if name in loaded.test and name != 'label'):
@@ -155,17 +163,17 @@ def _check_source(loaded: Source, augmentations: Mapping[str, Any], place: str) 
             continue
         if train.shape[1:] != test.shape[1:]:
             raise UserError(
-                f'{place}: an {name} is {list(train.shape[1:])} in training and {list(test.shape[1:])} in testing.'
+                f'{place}: {name} has shape {list(train.shape[1:])} in training but {list(test.shape[1:])} in testing.'
             )
         for split, array in (('training', train), ('test', test)):
             if array.dtype.kind not in 'buif':
-                raise UserError(f'{place}: the {split} {name}s are {array.dtype}, not numbers.')
+                raise UserError(f'{place}: the {split} {name}s have type {array.dtype}, but they must be numbers.')
             if array.dtype.kind == 'f' and not np.isfinite(array).all():
-                raise UserError(f'{place}: of the {split} {name}s some are not finite numbers.')
+                raise UserError(f'{place}: some of the {split} {name}s are NaN or infinite.')
     image, shift = loaded.train.get('image'), augmentations.get('crop', 0)
     if shift and isinstance(image, np.ndarray) and (image.ndim < 3 or shift >= min(image.shape[1:3])):
         raise UserError(
-            f'{place} shifts images by up to {shift} pixels, but they are {list(image.shape[1:])}: see data.jitter.'
+            f'{place} shifts images by up to {shift} pixels, but they are {list(image.shape[1:])}; reduce the shift.'
         )
 
 
@@ -175,27 +183,27 @@ def _classes(chosen: Any, num_classes: int, where: str) -> tuple[int, ...]:
     classes = tuple(np.atleast_1d(chosen).tolist())
     for number in classes:
         if number not in range(num_classes):
-            raise UserError(f'{where}: {number!r} is no class; classes are the integers in [0, {num_classes}).')
+            raise UserError(f'{where}: {number!r} is not a class; classes are the integers in [0, {num_classes}).')
     return classes
 
 
 def with_ids(arrays: Arrays) -> Arrays:
-    """The arrays and `id`, each example's number."""
+    """Adds `id`, the number of each example, to the arrays."""
     return {**arrays, 'id': np.arange(example_count(arrays), dtype=np.int32)}
 
 
 def example_count(arrays: Arrays) -> int:
-    """How many examples there are."""
+    """Returns the number of examples."""
     return len(arrays['id'] if 'id' in arrays else next(iter(arrays.values())))
 
 
 def take_examples(arrays: Arrays, chosen: Any) -> Arrays:
-    """Some of the examples; images that are read when they are needed go by their ids."""
+    """Returns the chosen examples. `Images` stay whole, because they are read by example id."""
     return {name: array if isinstance(array, Images) else array[chosen] for name, array in arrays.items()}
 
 
 def _replaced(arrays: Arrays, **options: Any) -> Arrays:
-    """The arrays with options of the `Images` among them set."""
+    """Sets options of the `Images` among the arrays."""
     return {
         name: dataclasses.replace(array, **options) if isinstance(array, Images) else array
         for name, array in arrays.items()
@@ -203,11 +211,11 @@ def _replaced(arrays: Arrays, **options: Any) -> Arrays:
 
 
 def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
-    """Raises a UserError if a label is no integer in [0, num_classes). `Images` check theirs when they are read."""
+    """Raises a UserError if a label is not an integer in [0, num_classes). `Images` check their labels on reading."""
     label = arrays.get('label', np.arange(0))
     if label.ndim != 1 or label.dtype.kind not in 'iu':
         raise UserError(
-            f'{where} are {label.dtype} of shape {list(label.shape)}, but they must be whole numbers, one an example.'
+            f'{where} are {label.dtype} of shape {list(label.shape)}, but they must be whole numbers, one per example.'
         )
     wrong = np.flatnonzero((label < 0) | (label >= num_classes))
     if len(wrong):
@@ -217,13 +225,13 @@ def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
 
 
 def noisy(arrays: Arrays, share: float, num_classes: int, rng: np.random.Generator) -> Arrays:
-    """The arrays with each label replaced, with probability `share`, by a class drawn uniformly (the right one too)."""
+    """Replaces each label, with probability `share`, by a class drawn uniformly from all classes."""
     drawn = rng.integers(num_classes, size=len(arrays['label']), dtype=np.int32)
     return {**arrays, 'label': np.where(rng.random(len(drawn)) < share, drawn, arrays['label'])}
 
 
 def relabel(arrays: Arrays, subset: tuple[int, ...]) -> Arrays:
-    """Labels as positions in `subset`, with len(subset) for every class outside it."""
+    """Replaces each label by its position in `subset`, and by len(subset) if it is not in it."""
     positions = np.full(max(arrays['label'].max(), *subset) + 1, len(subset), np.int32)
     positions[list(subset)] = np.arange(len(subset))
     return {**arrays, 'label': positions[arrays['label']]}

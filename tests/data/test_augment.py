@@ -18,7 +18,7 @@ SHIFTS = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
 
 
 def shifted(image, down, right):
-    """The image moved by loops, zeros where nothing moves in."""
+    """Shifts the image with plain loops and fills with zeros."""
     out = np.zeros_like(image)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
@@ -57,7 +57,7 @@ def test_every_second_image_is_flipped_and_twice_is_not_at_all():
 
 
 def mixed(count=2000, size=(32, 32, 1), seed=0, **alphas):
-    """Images of one value each, their own place in the batch, mixed; and the share that each keeps of its class."""
+    """Mixes images that hold their own index; returns images, mixed images, and the share each keeps of its class."""
     images = np.broadcast_to(np.arange(count, dtype=np.float32)[:, None, None, None], (count, *size))
     target = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
     keys = augment.example_keys(jax.random.key(seed), 0, np.arange(count))
@@ -74,7 +74,7 @@ def test_mixup_is_the_convex_combination_of_neighbours_in_the_share_of_their_lab
 
 def test_the_share_of_mixup_follows_its_beta_distribution():
     share = mixed(mixup=0.4)[2]
-    # Beta(a, a) is symmetric about 1/2; the test of Kolmogorov and Smirnov fails one draw in a thousand.
+    # Beta(a, a) is symmetric about 1/2. A right distribution fails the Kolmogorov-Smirnov test for 1 seed in 1000.
     assert scipy.stats.kstest(share, scipy.stats.beta(0.4, 0.4).cdf).pvalue > 1e-3
     assert scipy.stats.kstest(1 - share, scipy.stats.beta(0.4, 0.4).cdf).pvalue > 1e-3
 
@@ -88,7 +88,7 @@ def test_cutmix_puts_one_box_of_the_neighbour_in_the_share_of_its_label():
     np.testing.assert_array_equal(foreign, rows[:, :, None] & columns[:, None, :])
     for side in (rows, columns):
         assert np.all(np.abs(np.diff(np.pad(side, ((0, 0), (1, 1))).astype(int), axis=1)).sum(axis=1) <= 2)
-    # Wide, low and cut off at each border: boxes are neither all of one shape nor all in the middle.
+    # Some boxes reach each border, so they are not all in the middle.
     assert all(foreign[:, row, column].any() for row in (0, -1) for column in (0, -1))
 
 
@@ -96,8 +96,8 @@ def test_boxes_of_cutmix_cover_what_the_beta_distribution_leaves_before_they_are
     out = mixed(cutmix=1.0)[1]
     foreign = out[..., 0] != np.arange(2000)[:, None, None]
     high, wide = foreign.any(axis=2).sum(axis=1), foreign.any(axis=1).sum(axis=1)
-    # Sides are 32 sqrt(1 - s) with s uniform, centred uniformly: the mean of the part inside, integrated by hand over
-    # the centre, is 32 (r - r^2 / 4) for r = sqrt(1 - s), and E r = 2/3, E r^2 = 1/2.
+    # A side is 32 r with r = sqrt(1 - s) and s uniform, and its centre is uniform. The mean length inside the image is
+    # 32 (r - r^2 / 4), integrated over the centre by hand; E r = 2/3 and E r^2 = 1/2.
     for side in (high, wide):
         assert abs(side.mean() / 32 - (2 / 3 - 1 / 8)) < 0.04
 
@@ -139,7 +139,7 @@ def test_another_seed_or_epoch_gives_other_views():
     rows = np.arange(30)
     for other in (seen(rows, seed=1), seen(rows, epoch=1)):
         changed = np.any(seen(rows) != other, axis=(1, 2))
-        # One in 50 keeps its shift and its side by chance.
+        # By chance, 1 image in 50 gets the same shift and flip again.
         assert changed.mean() > 0.7
 
 
@@ -164,7 +164,7 @@ def test_half_of_the_images_that_a_crop_moved_right_are_flipped():
     right = alone[:, :, 2].any(axis=1)
     assert 1200 < right.sum() < 1467
     flipped = out[right][:, :, 0].any(axis=1)
-    # Half of those that moved right are flipped: 667 expected, with a standard deviation of 18.
+    # Half of the images that moved right are flipped: 667 expected, with a standard deviation of 18.
     assert abs(flipped.mean() - 0.5) < 0.06
 
 

@@ -50,7 +50,7 @@ def test_a_specialist_sees_its_subset_once_and_as_many_others_each_epoch():
         assert len(outside) == len(set(outside)) == 20
         others.append(set(outside))
     assert others[0] != others[1]
-    # Mixed, not one half after the other.
+    # The two halves are shuffled together, not one after the other.
     assert 4 <= np.sum(labels[order.epoch(0)[:20]] == 2) <= 16
 
 

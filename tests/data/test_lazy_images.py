@@ -11,7 +11,7 @@ from kd_jax.data.splits import load_splits
 
 
 def ramp(height, width):
-    """An image whose channels tell how far down and right a pixel is, as a share of 200."""
+    """An image whose first two channels hold 200 times the relative position of each pixel: down, right."""
     down, right = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing='ij')
     return np.round(200 * np.stack([down, right, 0 * down], axis=-1)).astype(np.uint8)
 
@@ -25,14 +25,14 @@ def test_the_central_square_is_the_share_of_the_shorter_side_that_size_is_of_res
     assert central_box(100, 50, 0.8) == (30.0, 5.0, 70.0, 45.0)
     assert central_box(50, 100, 1.0) == (0.0, 25.0, 50.0, 75.0)
     seen = images(ramp(50, 100)).read(np.array([0]))['image'][0]
-    # The middle 80% from top to bottom, the middle 40% from left to right; a pixel is 1/8 of them.
+    # The crop is the middle 80% of the height and the middle 40% of the width; a pixel is 1/8 of each.
     np.testing.assert_allclose(seen[:, 0, 0], 200 * (0.1 + 0.8 * (np.arange(8) + 0.5) / 8), atol=2)
     np.testing.assert_allclose(seen[0, :, 1], 200 * (0.3 + 0.4 * (np.arange(8) + 0.5) / 8), atol=2)
 
 
 def test_random_boxes_have_shares_and_shapes_that_are_uniform_in_their_ranges():
     draws = np.random.default_rng(0).random((4000, 10, 4))
-    # In an image so large against the least boxes, of at most a quarter of the area, nearly all first tries fit.
+    # The draws are scaled so that a box has at most about a quarter of the area: nearly every first try fits.
     boxes = np.array([random_box(1000, 1000, 0.08, 0.18 * d + 0.82 * d * [0, 1, 1, 1]) for d in draws])
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     share, shape = wide * high / 1e6, np.log(wide / high) / np.log(4 / 3)
@@ -44,7 +44,7 @@ def test_random_boxes_have_shares_and_shapes_that_are_uniform_in_their_ranges():
     assert -1 <= shape.min() < -0.99
     assert boxes.min() >= 0
     assert boxes.max() <= 1000
-    # Anywhere: the place is uniform in the room that is left.
+    # The position is uniform over all positions that fit.
     np.testing.assert_allclose(
         np.quantile(boxes[:, 0] / (1000 - wide), [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03
     )
@@ -130,10 +130,13 @@ def test_examples_of_a_streamed_split_keep_their_ids(image_files):
     [
         ({'subset': (1,)}, 'c, data.subset needs the labels of all examples'),
         ({'label_noise': 0.1}, 'c, data.label_noise needs the labels'),
-        ({'resident': True}, "c, data: source 'tfds_images' is too large to be resident"),
-        ({'size': 20}, 'data.size is 20 and data.resize 10'),
-        ({'name': 'squaers'}, "'squaers' was not found prepared in .*`tfds build squaers --file_format=array_record"),
-        ({'test': 'tset'}, "'squares' was not found prepared"),
+        ({'resident': True}, "c, data: source 'tfds_images' reads images from files"),
+        ({'size': 20}, 'data.size is 20 and data.resize is 10'),
+        (
+            {'name': 'squaers'},
+            "no prepared data set 'squaers' was found in .*`tfds build squaers --file_format=array_record",
+        ),
+        ({'test': 'tset'}, "no prepared data set 'squares' was found"),
     ],
 )
 def test_what_a_streamed_split_cannot_do_is_refused(image_files, options, message):
@@ -146,9 +149,9 @@ def test_what_a_streamed_split_cannot_do_is_refused(image_files, options, messag
     [
         (
             {'augment': {'resized_crop': 0.08}},
-            'c, data.augment.resized_crop is cut from the files of a streamed source',
+            'c, data.augment.resized_crop works only for a source that reads images',
         ),
-        ({'workers': 2}, "c, data.workers read files of a streamed source, but 'mnist' is in memory"),
+        ({'workers': 2}, "c, data.workers is for sources that read images from files, not for 'mnist'"),
     ],
 )
 def test_what_only_a_streamed_split_can_do_is_refused_of_others(options, message):

@@ -112,7 +112,7 @@ def test_what_making_an_item_raises_is_raised_in_its_place():
 
 
 def test_as_many_steps_go_to_the_devices_at_once_as_fit(monkeypatch):
-    arrays = {'image': np.zeros((4, 10, 10, 3), np.uint8), 'id': np.zeros(4, np.int32)}  # 304 bytes an example
+    arrays = {'image': np.zeros((4, 10, 10, 3), np.uint8), 'id': np.zeros(4, np.int32)}  # 304 bytes per example
     monkeypatch.setattr(read_ahead, 'AT_ONCE', 304 * 8 * 5 + 1)
     assert read_ahead.steps_at_once(arrays, 8, 128) == 5
     assert read_ahead.steps_at_once(arrays, 8, 3) == 3

@@ -8,7 +8,7 @@ from kd_jax.data import sources
 
 
 def idx(array):
-    """The bytes of the IDX format: a magic number (type 8, number of axes), the sizes, the values."""
+    """Encodes an array in the IDX format: a magic number (type 8, number of axes), the sizes, the values."""
     header = np.array([0x0800 + array.ndim, *array.shape], '>u4')
     return header.tobytes() + array.astype(np.uint8).tobytes()
 
@@ -38,7 +38,7 @@ def labels_of_images(arrays):
 
 
 def pairs():
-    """Training, validation and test pairs, and the digits that each are made of."""
+    """Training, validation and test pairs, each with the digits that they are made of."""
     source, digits = sources.mnist_pairs(train=230, valid=120, test=150, sources=3000), sources.mnist()
     assert source.num_classes == 100
     parts = [
@@ -71,7 +71,7 @@ def test_shrunk_images_are_the_same_images_with_means_of_blocks_for_pixels():
     assert smaller.test['image'].shape == (10_000, 7, 7)
     assert smaller.test['image'][9, 3, 2] == np.rint(digits.test['image'][9, 12:16, 8:12].astype(float).mean())
     for source in (sources.mnist_pairs, sources.mnist):
-        with pytest.raises(UserError, match=r'data.shrink is 3, but must be 1, 2 or 4'):
+        with pytest.raises(UserError, match=r'data.shrink is 3, but it must be 1, 2 or 4'):
             source(shrink=3)
 
 
@@ -143,7 +143,8 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, kind):
 
 def test_a_tfds_directory_without_the_data_set_is_refused(tmp_path):
     with pytest.raises(
-        UserError, match=r"'fashion_mnist' was not found prepared in .*; prepare it once with `tfds build fashion_mnist"
+        UserError,
+        match=r"no prepared data set 'fashion_mnist' was found in .*; prepare it once with `tfds build fashion_mnist",
     ):
         sources.tfds(name='fashion_mnist', data_dir=str(tmp_path))
 

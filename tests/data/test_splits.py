@@ -7,7 +7,7 @@ from kd_jax.data.splits import load_splits
 
 
 def write(path, labels, test_labels=(0, 1, 2, 3)):
-    """A file of images that hold their number and their label."""
+    """Writes a .npz file; each image holds its own number and its label."""
     arrays = {}
     for split, label in (('train', labels), ('test', test_labels)):
         label = np.array(label)
@@ -19,13 +19,13 @@ def write(path, labels, test_labels=(0, 1, 2, 3)):
 
 @pytest.fixture
 def config(tmp_path):
-    """100 training examples: class 0 has 40, the others 20 each."""
+    """100 training examples: 40 of class 0 and 20 of each other class."""
     labels = np.random.default_rng(0).permutation([0] * 40 + [1] * 20 + [2] * 20 + [3] * 20)
     return write(tmp_path / 'data.npz', labels)
 
 
 def assert_whole(arrays):
-    """Images, labels and ids still belong together."""
+    """Asserts that images, labels and ids still belong together."""
     np.testing.assert_array_equal(arrays['image'][:, 0, 0], arrays['id'])
     np.testing.assert_array_equal(arrays['image'][:, 1, 0], arrays['label'])
 
@@ -81,14 +81,15 @@ def test_a_subset_relabels_every_split_and_says_how_it_is_oversampled(config):
 
 
 def test_oversampling_is_the_factor_by_which_bayes_corrects_the_dustbin(config):
-    # One class has 20 of 100. Trained on half and half, a posterior of 1/2 means 20 : 80 on all data.
+    # One class has 20 of 100 examples. Training draws half of each batch from it, so a posterior of 1/2 in training
+    # means odds of 20 : 80 on all data.
     ratio = load_splits({**config, 'subset': (1,)}, 0).oversampling
     odds = 1.0 / ratio
     assert odds == pytest.approx(20 / 80)
 
 
 def test_a_subset_of_more_than_half_is_not_oversampled(config):
-    # All of the others, 40, are drawn beside its 60: the data as it is.
+    # An epoch holds the 60 examples of the subset and all 40 others, so nothing is oversampled.
     assert load_splits({**config, 'subset': (1, 2, 3)}, 0).oversampling == 1.0
     assert load_splits(config, 0).oversampling == 1.0
 
@@ -99,13 +100,13 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
         ({'source': 'mnits'}, "c, data: there is no data source 'mnits'. Did you mean 'mnist'"),
         ({'vaild': 10}, "c, data: there is no option 'vaild'. Did you mean 'valid'"),
         ({'sources': 10}, "c, data: there is no option 'sources'"),
-        ({'jitter': 2, 'augment': {'crop': 2}}, 'c, data: jitter and augment.crop are one and the same'),
+        ({'jitter': 2, 'augment': {'crop': 2}}, 'c, data: jitter and augment.crop are the same option'),
         ({'augment': {'cutmx': 1.0}}, "c, data.augment: there is no augmentation 'cutmx'. Did you mean 'cutmix'"),
         ({'valid': 100}, 'c, data.valid is 100, but there are 100 training examples'),
         ({'valid': -1}, 'c, data.valid is -1'),
         ({'exclude': (0, 1, 2, 3)}, 'c, data: no training example is left'),
-        ({'exclude': (4,)}, r'c, data.exclude: 4 is no class; classes are the integers in \[0, 4\)'),
-        ({'subset': (-1,)}, 'c, data.subset: -1 is no class'),
+        ({'exclude': (4,)}, r'c, data.exclude: 4 is not a class; classes are the integers in \[0, 4\)'),
+        ({'subset': (-1,)}, 'c, data.subset: -1 is not a class'),
         ({'subset': (1,), 'exclude': (1,)}, r'c, data.subset is \[1\], but no training example'),
         ({'num_classes': 3}, r'c, data, training labels: 3 \(example \d+, 20 in all\) is not in \[0, 3\)'),
     ],
