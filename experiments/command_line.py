@@ -1,4 +1,4 @@
-"""The command line of programs that take a config file: their options, and overrides of any leaf of the config."""
+"""Parses the command line of programs that take a config file: their options, and overrides of config leaves."""
 
 import argparse
 import difflib
@@ -9,24 +9,24 @@ from kd_jax.config.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one sentence, as all others are."""
+    """A parser that reports a mistake in one sentence, as a `UserError`."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f'{message[:1].lower()}{message[1:]}; see --help.')
 
 
 def parser(doc: str | None) -> Parser:
-    """A parser with `--config`; `doc` is the program's docstring."""
+    """A parser with the option `--config`; `doc`, the program's docstring, becomes the help text."""
     made = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    made.add_argument('--config', required=True, help='a config file, with :variant if it has some')
+    made.add_argument('--config', required=True, help='config file, optionally with a variant: FILE.py:VARIANT')
     return made
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and the overrides 'path.to.leaf=value' that were written as --config.path.to.leaf=value.
+    """Returns the options, and the overrides: `--config.path.to.leaf=value` gives 'path.to.leaf=value'.
 
     Raises:
-      UserError: an unknown argument, or a value that an option does not take.
+      UserError: an argument is unknown, or an option does not accept its value.
     """
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]

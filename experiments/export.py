@@ -1,4 +1,4 @@
-"""Writes a trained network for use without this code: weights.safetensors, and logits.stablehlo to run on them.
+"""Exports a trained network for use without kd_jax: weights.safetensors, and logits.stablehlo, the program to run.
 
 python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --out=exported
 """
@@ -17,7 +17,7 @@ from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.finished_runs import exportable_network, load_trained
 from kd_jax.studies.workdir import Workdir
 
-USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. To run it, with jax alone:
+USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. Running it needs only jax:
   weights = safetensors.numpy.load_file('{out}/weights.safetensors')
   logits = jax.export.deserialize(bytearray(open('{out}/logits.stablehlo', 'rb').read())).call
   logits(weights, ...)  # {inputs}"""
@@ -26,10 +26,10 @@ USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=pathlib.Path, required=True, help='of the study')
-    parser.add_argument('--run', required=True, help='a finished run and its seed, as student-s0')
-    parser.add_argument('--network', default='', help='of that run; its only trained one unless said otherwise')
-    parser.add_argument('--out', type=pathlib.Path, required=True, help='a directory')
+    parser.add_argument('--workdir', type=pathlib.Path, required=True, help='work directory of the study')
+    parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
+    parser.add_argument('--network', default='', help='network of that run (default: its only trained network)')
+    parser.add_argument('--out', type=pathlib.Path, required=True, help='output directory')
     args = parser.parse_args(argv)
     try:
         print(exported(args))
@@ -40,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exported(args: argparse.Namespace) -> str:
+    """Writes both files and returns a message that says how to use them.
+
+    Raises:
+      UserError: the run is not finished, or its network cannot be exported.
+    """
     workdir = Workdir(args.workdir)
     result = workdir.result(args.run)
     if result is None:

@@ -1,11 +1,10 @@
-"""Writes what was measured of the methods into the documents: the column of docs/methods.md, the table of
-docs/which_method.md.
+"""Writes the measured results of all methods into the table rows of docs/methods.md and docs/which_method.md.
 
   python -m experiments.methods experiments/results/{benchmark_pairs_low,benchmark_pairs,other_aims}
 
-Accuracies are those on test images after the last epoch, means and standard deviations over the seeds, of each study of
-configs/benchmark_pairs.py in the order given, and of configs/other_aims.py. Times and memory are those of
-benchmarks/results/methods.json.
+Accuracies are means and standard deviations over the seeds, on test images after the last epoch. They come from the
+studies of configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. Times and
+memory come from benchmarks/results/methods.json.
 """
 
 import argparse
@@ -27,12 +26,12 @@ START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end 
 
 
 def percent(run: str, study: result_files.Results, path: str = ACCURACY) -> str:
-    """'31.2 ± 0.9'; a dash where nothing is measured."""
+    """Mean and standard deviation in percent, for example '31.2 ± 0.9'; a dash if nothing was measured."""
     return number_format.measured(measure_over_seeds(study, run, path), 'fraction', 1)
 
 
 def over_kd(run: str, study: result_files.Results) -> str:
-    """The accuracy minus that of KD, seed by seed, in points; an arrow where all seeds agree that it is not 0."""
+    """The gain in accuracy over KD, in points, paired by seed; an arrow if the gain has the same sign for all seeds."""
     own, kd = (measure_over_seeds(study, name, ACCURACY) for name in (run, KD))
     gain = own.over(kd) if own and kd and run != KD else None
     if gain is None or gain.n < 2:
@@ -43,7 +42,7 @@ def over_kd(run: str, study: result_files.Results) -> str:
 
 
 def cell(method: str, studies: Sequence[result_files.Results], aims: result_files.Results) -> str:
-    """What the studies measured of a method, or that they did not."""
+    """The method's results in all studies, or 'not yet measured'."""
     run = benchmark_pairs.ELSEWHERE.get(method)
     if run:
         attacked = percent(run, aims, UNDER_ATTACK)
@@ -54,7 +53,7 @@ def cell(method: str, studies: Sequence[result_files.Results], aims: result_file
 
 
 def filled(page: str, studies: Sequence[result_files.Results], aims: result_files.Results) -> str:
-    """The page with the last cell of every method's row as the studies have it."""
+    """Returns the page with the last cell of every method's row filled from the studies."""
     lines = []
     for line in page.splitlines():
         row = benchmark_pairs.cells(line)
@@ -63,7 +62,7 @@ def filled(page: str, studies: Sequence[result_files.Results], aims: result_file
 
 
 def table(studies: Sequence[result_files.Results]) -> str:
-    """Every method in the order of its accuracy in the first study, with its costs against KD."""
+    """A table of all methods, sorted by accuracy in the first study, with costs relative to KD."""
     labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
     means = {run: measure_over_seeds(studies[0], run, ACCURACY) for run in labels}
     ordered = sorted(labels, key=lambda run: -found.mean if (found := means[run]) else 0.0)
@@ -85,18 +84,19 @@ def table(studies: Sequence[result_files.Results]) -> str:
 
 
 def size(study: result_files.Results) -> str:
-    """How many images the students of a study learn from, '1,000'."""
+    """The number of training images of a study's students, for example '1,000'."""
     return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
 
 
 def with_table(page: str, studies: Sequence[result_files.Results]) -> str:
+    """Returns the page with a new table between its two markers."""
     before, rest = page.split(START)
     return f'{before}{START}\n\n{table(studies)}\n\n{END}{rest.split(END)[1]}'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('results', nargs='+', type=pathlib.Path, help='directories of the studies')
+    parser.add_argument('results', nargs='+', type=pathlib.Path, help='result directories of the studies')
     args = parser.parse_args(argv)
     page = benchmark_pairs.PAGE
     try:
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         aims = found.pop('other_aims', {})
         studies = list(found.values())
         if not studies or any(KD not in study for study in studies):
-            raise UserError(f"give studies of configs/benchmark_pairs.py whose run '{KD}' is done, each of them.")
+            raise UserError(f"in each study of configs/benchmark_pairs.py that you give, run '{KD}' must be finished.")
         column, compared = filled(page.read_text(), studies, aims), with_table(TABLE.read_text(), studies)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Says, before anything is paid, whether a study fits on a slice of TPUs and what it costs at least; needs no TPU.
+"""Compiles a study for a TPU slice, without a TPU, to see whether it fits and what it costs at least.
 
 python -m experiments.preflight --config=configs/hinton_mnist.py --topology=v5e:2x2
-python -m experiments.preflight --config=configs/hinton_mnist.py --topology=all                # a table over slices
+python -m experiments.preflight --config=configs/hinton_mnist.py --topology=all                # compares many slices
 python -m experiments.preflight --config=configs/hinton_mnist.py --topology=cpu:8              # without libtpu
 """
 
@@ -33,16 +33,16 @@ from kd_jax.scale.tpu_chips import Topology, parse_topology
 from kd_jax.studies.study import Study, parse_study
 
 console = Console(highlight=False)
-SHORT_VERDICTS = ('fits', 'compiles')  # others are sentences, for which a table has no room
+SHORT_VERDICTS = ('fits', 'compiles')  # other verdicts are sentences, too long for a table cell
 CAVEAT = (
-    'Nothing can take less than this; in brackets, what it would take if every operand came from HBM. Not counted: '
-    'input, evaluation, compiling, preemption. See docs/cloud_tpu.md.'
+    'All times are lower bounds. The bounds in brackets assume that every operand is read from HBM. Not included: '
+    'input, evaluation, compilation, preemption. See docs/cloud_tpu.md.'
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Runs of a study whose training step is one and the same program; `steps`: of all of them, over all seeds."""
+    """Runs of a study whose training steps compile to the same program; `steps` is their total over all seeds."""
 
     runs: tuple[str, ...]
     config: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a part costs on a slice; `cost` is None where it cannot run at all, `verdict` says why."""
+    """The cost of a part on a slice; if the part cannot run there, `cost` is None and `verdict` gives the reason."""
 
     part: Part
     verdict: str
@@ -60,12 +60,12 @@ class Answer:
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The command line: its options, and the overrides of config leaves."""
+    """Returns the options of the command line and the overrides of config leaves."""
     parser = command_line.parser(__doc__)
-    parser.add_argument('--topology', required=True, help="slices with commas between them, 'cpu:8', or 'all'")
-    parser.add_argument('--run', default='*', help='a glob of runs; all that train unless said otherwise')
-    parser.add_argument('--dollars_per_chip_hour', type=float, help='what you pay, for the price of the study')
-    parser.add_argument('--out', type=pathlib.Path, help='a JSON file for all numbers')
+    parser.add_argument('--topology', required=True, help="slices separated by commas, 'cpu:8', or 'all'")
+    parser.add_argument('--run', default='*', help='glob of run names (default: all runs that train)')
+    parser.add_argument('--dollars_per_chip_hour', type=float, help='your price; adds the cost of the study')
+    parser.add_argument('--out', type=pathlib.Path, help='JSON file to which all numbers are written')
     return command_line.parse(parser, argv)
 
 
@@ -109,10 +109,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def distinct(planned: Study, glob: str) -> list[Part]:
-    """The runs that train and match `glob`, those of one program together.
+    """The runs that train and match `glob`, grouped by the program of their training step.
 
     Raises:
-      UserError: no run matches, or one is wrong.
+      UserError: no run matches, or the config of a run is wrong.
     """
     seeds = len({run.seed for run in planned.runs})
     chosen = [r for r in planned.runs if r.seed == planned.runs[0].seed and fnmatch.fnmatch(r.name, glob)]
@@ -133,10 +133,10 @@ def distinct(planned: Study, glob: str) -> list[Part]:
 
 
 def answer(part: Part, topology: Topology, alone: bool) -> Answer:
-    """What the part costs on a slice.
+    """Compiles a part for a slice and returns its cost.
 
     Raises:
-      UserError: its mesh does not fit the slice, if that is the only one asked about.
+      UserError: its mesh does not fit the slice, and no other slice was asked for (`alone`).
     """
     try:
         prepared = prepare_run(
@@ -151,7 +151,7 @@ def answer(part: Part, topology: Topology, alone: bool) -> Answer:
 
 
 def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) -> dict[str, Any]:
-    """The whole study on a slice, as plain data: every part, and the least it takes with one run after another."""
+    """The whole study on a slice as plain data: its parts, and lower bounds if the runs train one after another."""
     chip, known = topology.chip, [(one.part, one.cost) for one in answers if one.cost]
     fits = all(one.cost and one.cost.fits is not False for one in answers)
     row: dict[str, Any] = {
@@ -182,7 +182,7 @@ def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) 
 
 
 def numbers(cost: Cost | None) -> dict[str, Any]:
-    """A step's cost for one chip as plain data."""
+    """The cost of a step for one chip as plain data."""
     if cost is None:
         return {}
     fields = ('memory', 'needed', 'flops', 'accessed', 'moved', 'exchanged', 'bounds', 'seconds')
@@ -190,7 +190,7 @@ def numbers(cost: Cost | None) -> dict[str, Any]:
 
 
 def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
-    """One training step of every part, for one chip."""
+    """A table with the cost of one training step of every part, for one chip."""
     table = Table('', title=f'One training step on one chip of {topology.name}')
     for one in answers:
         more = f' and {len(one.part.runs) - 1} like it' if len(one.part.runs) > 1 else ''
@@ -214,7 +214,7 @@ def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
 
 
 def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
-    """The whole study on every slice."""
+    """A table with the cost of the whole study on every slice."""
     table = Table(
         'slice', 'chips', 'HBM a chip', 'hours', 'chip-hours', title=f'All runs and seeds of {name}, at least'
     )
@@ -240,7 +240,7 @@ def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
 
 
 def span(row: Mapping[str, Any], name: str) -> str:
-    """The lower bound and, after it, the one with all bytes from HBM."""
+    """The lower bound, followed in brackets by the bound if all bytes come from HBM."""
     return f'{row[name]:.3g} ({row[f"{name}_with_traffic"]:.3g})' if name in row else '–'
 
 

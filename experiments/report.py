@@ -1,7 +1,7 @@
-"""Rebuilds the report of a study from the files it left behind.
+"""Rebuilds the report of a study from its result files.
 
-python -m experiments.report --workdir=runs/hinton_mnist                 # written beside the results
-python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # results and report copied to DIR
+python -m experiments.report --workdir=runs/hinton_mnist                 # writes into the work directory
+python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # copies the results to DIR, writes there
 """
 
 import argparse
@@ -19,9 +19,9 @@ from kd_jax.report.terminal_tables import print_tables
 
 
 def copy_evidence(workdir: Path, out: Path) -> None:
-    """Copies study.json and results/ to `out`, where result files that `workdir` has not are removed.
+    """Copies study.json and results/ to `out`, and removes result files from `out` that `workdir` does not have.
 
-    Directories of this machine do not come along: an absolute path in a command is cut to its last name.
+    Names of local directories are not copied: an absolute path in a command is shortened to its last component.
 
     Raises:
       UserError: `out` holds another study.
@@ -53,8 +53,8 @@ def _copy(path: Path, to: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=Path, required=True, help='holds study.json and results/*.json')
-    parser.add_argument('--out', type=Path, help='write here instead, with a copy of the results')
+    parser.add_argument('--workdir', type=Path, required=True, help='work directory with study.json and results/*.json')
+    parser.add_argument('--out', type=Path, help='write the report and a copy of the results here instead')
     args = parser.parse_args(argv)
     out = args.out or args.workdir
     try:

@@ -1,9 +1,9 @@
-"""Runs a study: what is finished is skipped, what was interrupted goes on, and a report is written at the end.
+"""Runs a study: skips finished runs, resumes interrupted ones, and writes a report at the end.
 
 python -m experiments.run --config=configs/hinton_mnist.py                        # minutes on two cores
-python -m experiments.run --config=configs/hinton_mnist.py:paper --plan           # look before it runs
-python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0     # change any leaf
-python -m experiments.run --config=... --executor=processes --workers=4           # several runs at once
+python -m experiments.run --config=configs/hinton_mnist.py:paper --plan           # shows the plan only
+python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0     # overrides a config leaf
+python -m experiments.run --config=... --executor=processes --workers=4           # trains several runs at once
 """
 
 import argparse
@@ -54,29 +54,31 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
 from kd_jax.training.stop_signals import Preempted
 
-SIGNALLED = 128  # plus the number of the signal: the exit code of a process that one has stopped
+SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
 console = Console(highlight=False)
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The command line: its options, and the overrides of config leaves."""
+    """Returns the options of the command line and the overrides of config leaves."""
     parser = command_line.parser(__doc__)
     parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>')
-    parser.add_argument('--only', action='append', default=[], help='globs of runs, with commas between them')
-    parser.add_argument('--plan', action='store_true', help='show what would be run, and stop')
-    parser.add_argument('--fresh', action='store_true', help='start anew the runs whose config has changed')
+    parser.add_argument('--only', action='append', default=[], help='globs of runs, separated by commas')
+    parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')
+    parser.add_argument('--fresh', action='store_true', help='restart the runs whose config has changed')
     parser.add_argument('--executor', choices=('in_process', 'processes', 'ray'), default='in_process')
-    parser.add_argument('--workers', type=int, default=2, help='of --executor=processes: runs at once (default: 2)')
-    parser.add_argument('--ray_address', default='auto', help="of --executor=ray: 'host:port' (default: auto)")
-    hosts = parser.add_argument_group('several processes as one program, each started with the same command')
-    hosts.add_argument('--distributed', action='store_true', help='where the environment says who they are (Cloud TPU)')
-    hosts.add_argument('--coordinator', metavar='HOST:PORT', help='elsewhere: an address of the first process')
-    hosts.add_argument('--processes', type=int, help='how many there are')
-    hosts.add_argument('--process', type=int, help='which one this is, from 0 on')
+    parser.add_argument('--workers', type=int, default=2, help='for --executor=processes: runs at once (default: 2)')
+    parser.add_argument('--ray_address', default='auto', help="for --executor=ray: 'host:port' (default: auto)")
+    hosts = parser.add_argument_group('one program on several processes; start each process with the same command')
+    hosts.add_argument(
+        '--distributed', action='store_true', help='take the three below from the environment (Cloud TPU)'
+    )
+    hosts.add_argument('--coordinator', metavar='HOST:PORT', help='address of the first process')
+    hosts.add_argument('--processes', type=int, help='number of processes')
+    hosts.add_argument('--process', type=int, help='index of this process, from 0')
     options, overrides = command_line.parse(parser, argv)
     for text in options.only:
         if not text.strip(','):
-            raise UserError('--only= names no run: give it globs with commas between them, or leave it out.')
+            raise UserError('--only= names no run: give globs separated by commas, or leave the option out.')
     options.only = [glob for text in options.only for glob in text.split(',') if glob]
     return options, overrides
 
@@ -86,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Of a command that trains: 2 and a sentence for a mistake, 128 and the signal's number for an interruption."""
+    """Runs a command that trains and returns its exit code: 2 for a user's mistake, 128 + n if signal n stopped it."""
     logging.basicConfig(format='%(levelname)s: %(message)s')
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises what it logs
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
     logging.getLogger('kd_jax').setLevel(logging.INFO)
     tpu_chips.leave_out_libtpu()
     cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
@@ -105,7 +107,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        # The other processes wait for nobody: leaving without the usual farewell keeps this one from waiting for them.
+        # The other processes have ended. A normal exit of JAX would wait for them, so leave at once.
         console.print(
             f'another process ended ({escape(str(error).splitlines()[0])}); run the same command in all again.'
         )
@@ -117,7 +119,7 @@ def exit_code(command: Callable[[], int]) -> int:
 
 
 def join(options: argparse.Namespace) -> None:
-    """Makes this process one of several, if the command line says so; of these the first one speaks."""
+    """Joins a program of several processes if the command line asks for it; only the first process prints."""
     hosts = (options.coordinator, options.processes, options.process)
     if not options.distributed and all(value is None for value in hosts):
         return
@@ -149,7 +151,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             name, leaves = next(iter(changed.items()))
             raise UserError(
                 f'{workdir.path} was made with another config: {len(changed)} of the runs differ, {name} in '
-                f'{"; ".join(leaves)}. Use --fresh to start these and what depends on them anew, or another --workdir.'
+                f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
             )
         on_primary(lambda: forget_runs(planned, workdir, list(changed)))
         runs = select_runs(planned, options.only, workdir)
@@ -164,7 +166,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def make_executor(options: argparse.Namespace) -> Executor:
-    """What the command line asks for; joins the Ray cluster."""
+    """Makes the executor that the command line asks for; for Ray, joins the cluster."""
     if options.executor == 'processes':
         return executors.processes(options.workers)
     return executors.ray(options.ray_address) if options.executor == 'ray' else executors.in_process()
@@ -177,7 +179,7 @@ def groups_of(
     prepared_runs: Mapping[str, PreparedRun],
     options: argparse.Namespace,
 ) -> list[tuple[Run, ...]]:
-    """What is not finished, in the units in which it is trained."""
+    """Returns the runs that are not finished, in the groups in which they are trained."""
     waiting = [run for run in runs if workdir.result(run.id) is None]
     workers = {'in_process': 1, 'processes': options.workers, 'ray': None}[options.executor]
     return plan_groups(waiting, planned.about.get('group_runs', 'auto'), prepared_runs, workers)
@@ -186,7 +188,7 @@ def groups_of(
 def execute(
     planned: Study, runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], workdir: Workdir, executor: Executor
 ) -> None:
-    """Trains `units`, all that is not finished of `runs`, with a progress display and a line for every finished run."""
+    """Trains `groups`, the unfinished ones of `runs`; shows progress, and prints a line for each finished run."""
     waiting = sum(map(len, groups))
     if waiting < len(runs):
         console.print(f'{len(runs) - waiting} of {len(runs)} runs are already finished in {workdir.path}.')
@@ -219,9 +221,9 @@ def execute(
 
 
 def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> tuple[Progress, TaskID]:
-    """A display whose first line counts finished runs.
+    """A progress display whose first line counts finished runs.
 
-    Runs of a pack finish at the same instant, so speed is what was done since the start, not of late.
+    The runs of a group finish together, so the speed shown is the average since the start, not a recent one.
     """
     columns = (
         TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
@@ -232,20 +234,20 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
         speed_estimate_period=math.inf, get_time=clock,
     )  # fmt: skip
     whole = display.add_task('study', total=runs, rate='', losses='')
-    display.advance(whole, 0)  # the first sample is the origin of rich's estimate
+    display.advance(whole, 0)  # rich measures the speed from its first sample
     return display, whole
 
 
 def plan_table(
     runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
 ) -> Table:
-    """What would be run: dependencies, parameters, steps, packs, what is done, and, once a run is timed, an estimate.
+    """A table of the runs: parameters, steps, group, state, dependencies and, once a run has been timed, the time left.
 
-    Runs of one pack have its number, and after it how many they are.
+    In the column 'group', '1: 3' means group 1, which has 3 runs.
     """
     whole = [
         Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
-        for name in ('run', 'parameters', 'steps', 'group_runs', 'state')
+        for name in ('run', 'parameters', 'steps', 'group', 'state')
     ]
     needed = Column('starts from', overflow='fold')
     table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -271,12 +273,12 @@ def plan_table(
 
 
 def size(prepared: PreparedRun) -> int:
-    """Parameters of the trained networks."""
+    """Number of parameters of the trained networks."""
     return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
 
 
 def work(prepared: PreparedRun) -> float:
-    """Relative cost of a step: a trained parameter costs three times a frozen one, for each example."""
+    """Estimated relative cost of a step: per example, a trained parameter costs three times as much as a frozen one."""
     frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - size(prepared)
     return prepared.order.batch_size * (3 * size(prepared) + frozen)
 

@@ -1,9 +1,9 @@
-"""Searches hyperparameters with Optuna: each trial is trained as ordinary runs of the study.
+"""Searches hyperparameters with Optuna; each trial trains ordinary runs of the study.
 
-python -m experiments.search --config=configs/search_kd.py --trials=20
+python -m experiments.search --config=configs/hinton_mnist.py --trials=20
 python -m experiments.search --config=... --trials=20 --storage=postgresql://user@host/db     # the same on each worker
 
-A search that was killed goes on with the same command. Its workers share one --workdir and one --storage.
+The same command continues a search that was killed. All workers share one --workdir and one --storage.
 """
 
 import argparse
@@ -37,9 +37,9 @@ from kd_jax.training import provenance
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The command line: its options, and the overrides of config leaves."""
+    """Returns the options of the command line and the overrides of config leaves."""
     parser = command_line.parser(__doc__)
-    parser.add_argument('--trials', type=int, required=True, help='how many in all, those of other workers included')
+    parser.add_argument('--trials', type=int, required=True, help='total number of trials, over all workers')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
     parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>_search')
     return command_line.parse(parser, argv)
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with_it, judged = with_trial(config, wanted, 0, first_values(wanted), options.config)
     check_objective(wanted, prepare_study(parse_study(with_it, options.config))[judged])
     if options.trials < 1:
-        raise UserError(f'--trials={options.trials}: it is how many there are in all, 1 or more.')
+        raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
     storage = options.storage or f'sqlite:///{workdir.path.absolute() / "search.db"}'
     with workdir.locked(shared=True), disk_errors(workdir.path):
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def train_one(options: argparse.Namespace, config, wanted: Search, joined, workdir: Workdir) -> bool:
-    """Trains a trial and tells Optuna its value; false if there are none left."""
+    """Trains a trial and reports its value to Optuna; returns false if no trial is left."""
     with next_trial(joined, wanted, options.trials, workdir, options.config) as trial:
         if trial is None:
             return False

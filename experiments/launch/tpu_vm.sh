@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs a study on a slice of Cloud TPUs: makes the slice or takes the one there is, copies the committed code, installs it,
-# runs it on all hosts, starts again where it stopped if the slice was preempted, fetches the report, deletes the slice.
+# Runs a study on a slice of Cloud TPUs. The script creates the slice (or reuses the one of this name), copies the last
+# commit to all hosts, installs it and runs the study on all of them. After a preemption it requests another slice and
+# resumes the study. At the end it downloads the report and deletes the slice.
 #
 #   experiments/launch/tpu_vm.sh --project=P --zone=Z --bucket=B --name=N --topology=v5e:4x4 [--spot] [--keep] [--dry-run] \
 #     -- --config=configs/hinton_mnist.py
 #
-# What stands after -- goes to `python -m experiments.run`. Results and checkpoints live in gs://B/N; the bucket must exist.
-# --dry-run prints every command, for a slice that is new, and runs none.
+# The arguments after -- are passed to `python -m experiments.run`. Results and checkpoints are stored in gs://B/N; the
+# bucket must exist. --keep keeps the slice. --dry-run prints the commands for a new slice and runs none of them.
 set -euo pipefail
 
 # shellcheck source=/dev/null
@@ -15,15 +16,15 @@ source "$(dirname "$0")/common.sh"
 project='' zone='' bucket='' name='' topology='' spot='' keep='' dry_run='' study=() generation='' chips=0
 options 'project zone bucket name topology' 'spot keep dry_run' "$@"
 required project zone bucket name topology
-((${#study[@]})) || fail 'nothing to run: write -- --config=FILE at the end.'
+((${#study[@]})) || fail 'nothing to run: end the command with -- --config=FILE.'
 
 slice "$topology"
-case $generation in # v4 and v5p count cores, two a chip
+case $generation in # v4 and v5p are named by cores, two per chip
   v4) accelerator=v4-$((2 * chips)) runtime=tpu-ubuntu2204-base ;;
   v5e) accelerator=v5litepod-$chips runtime=v2-alpha-tpuv5-lite ;;
   v5p) accelerator=v5p-$((2 * chips)) runtime=v2-alpha-tpuv5 ;;
   v6e) accelerator=v6e-$chips runtime=v2-alpha-tpuv6e ;;
-  tpu7x) fail 'tpu7x is had through GKE alone: use experiments/launch/xpk.sh.' ;;
+  tpu7x) fail 'tpu7x is available only through GKE: use experiments/launch/xpk.sh.' ;;
 esac
 where=("--project=$project" "--zone=$zone")
 
@@ -50,7 +51,7 @@ get_slice() {
       ;;
   esac
   while [[ -z $dry_run && $(state) != ACTIVE ]]; do
-    [[ $(state) != FAILED ]] || fail "the request for $accelerator in $zone failed; gcloud compute tpus queued-resources describe $name says why."
+    [[ $(state) != FAILED ]] || fail "the request for $accelerator in $zone failed; for the reason, run gcloud compute tpus queued-resources describe $name."
     sleep 30
   done
 }
@@ -71,8 +72,8 @@ while true; do
   else
     status=$?
   fi
-  sleep 60 # it takes a while until a preemption shows
-  [[ $(state) != ACTIVE ]] || exit "$status" # the run itself failed; otherwise the slice was taken away: get another
+  sleep 60 # a preemption becomes visible only after some time
+  [[ $(state) != ACTIVE ]] || exit "$status" # still active: the run itself failed; otherwise the slice was preempted, so request another
 done
 
 run mkdir -p "runs/$name"

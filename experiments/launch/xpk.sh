@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs a study on TPUs of a GKE cluster through xpk (pip install xpk): mounts a bucket in the cluster, submits the committed
-# code as a workload that is started again when it is preempted, and with --fetch brings the report.
+# Runs a study on the TPUs of a GKE cluster with xpk (pip install xpk). The script mounts a bucket in the cluster and
+# submits the last commit as a workload, which restarts after a preemption. With --fetch it downloads the report.
 #
 #   experiments/launch/xpk.sh --project=P --zone=Z --cluster=C --bucket=B --name=N --topology=v6e:4x4 [--dry-run] \
 #     -- --config=configs/hinton_mnist.py
 #   experiments/launch/xpk.sh --project=P --zone=Z --cluster=C --bucket=B --name=N --fetch [--dry-run]
 #
-# What stands after -- goes to `python -m experiments.run`. Results and checkpoints live in gs://B/N. The cluster and the
-# bucket must exist: xpk cluster create --cluster=C --tpu-type=v6e-16 --num-slices=1 --spot --enable-gcsfuse-csi-driver
+# The arguments after -- are passed to `python -m experiments.run`. Results and checkpoints are stored in gs://B/N. The
+# cluster and the bucket must exist: xpk cluster create --cluster=C --tpu-type=v6e-16 --num-slices=1 --spot --enable-gcsfuse-csi-driver
 set -euo pipefail
 
 # shellcheck source=/dev/null
@@ -23,10 +23,10 @@ if [[ -n $fetch ]]; then
   exit
 fi
 
-((${#study[@]})) || fail 'nothing to run: write -- --config=FILE at the end.'
+((${#study[@]})) || fail 'nothing to run: end the command with -- --config=FILE.'
 required topology
 slice "$topology"
-case $generation in # v4 and v5p count cores, two a chip
+case $generation in # v4 and v5p are named by cores, two per chip
   v4 | v5p) type=$generation-$((2 * chips)) ;;
   v5e) type=v5litepod-$chips ;;
   v6e) type=v6e-$chips ;;

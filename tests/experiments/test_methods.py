@@ -112,7 +112,7 @@ def test_studies_without_kd_are_one_sentence_and_both_pages_stay(names, capsys):
     before = benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()
     assert methods.main([str(RESULTS / name) for name in names]) == 2
     said = capsys.readouterr().err
-    assert said == "error: give studies of configs/benchmark_pairs.py whose run 'kd' is done, each of them.\n"
+    assert said == "error: in each study of configs/benchmark_pairs.py that you give, run 'kd' must be finished.\n"
     assert (benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()) == before
 
 
