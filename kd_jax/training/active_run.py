@@ -1,4 +1,4 @@
-"""A run while it trains: its state, checkpoints, log, running losses, and failure."""
+"""The live state of a run while it trains: checkpoints, log, running losses and failure."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,13 @@ from kd_jax.training.stacked_runs import float32_hparams
 
 
 class RunToTrain(NamedTuple):
-    """A run to train: its job, its directory, and by run name the directories of those that its networks start from."""
+    """A prepared run and where it trains.
+
+    Attributes:
+      prepared: the prepared run.
+      directory: where the run writes its checkpoints and its log.
+      sources: run name -> directory, for the runs that its networks start from.
+    """
 
     prepared: PreparedRun
     directory: pathlib.Path
@@ -34,16 +40,17 @@ class ActiveRun:
     """A run in training.
 
     Attributes:
-      task: what is trained, and where.
-      state: where it is, when it was last looked at.
-      position: what its checkpoints hold beside the state.
-      frozen: variables of its frozen networks.
-      checkpoints: its own.
-      writer: of its history, once it is open.
-      measured: by split, what was measured of its state last.
-      error: why it was left.
-      since: when it would have begun if it had trained without a break.
-      share: how many runs the time is divided by.
+      run_to_train: the prepared run and where it trains.
+      state: the training state at the latest evaluation or checkpoint.
+      position: what a checkpoint stores beside the state: the step, the seconds, the sums of the losses, and how the
+        run was grouped.
+      frozen: variables of the frozen networks.
+      checkpoints: the run's checkpoints.
+      writer: the run's log; it is opened after the checkpoint is restored.
+      measured: split -> metrics of the latest evaluation.
+      error: the error that stopped the run, or None.
+      since: the clock time at which the run would have started if it had trained without a break.
+      share: the number of runs that share the wall time.
     """
 
     run_to_train: RunToTrain
@@ -63,31 +70,31 @@ class ActiveRun:
 
     @property
     def step(self) -> int:
-        """Where its position is."""
+        """The step of the latest checkpoint; 0 if there is none."""
         return self.position['step']
 
     @property
     def seconds(self) -> float:
-        """Wall time in the loop; of a pack, each run has an equal share."""
+        """Wall time in the training loop, in seconds; each run of a group counts an equal share."""
         return (time.monotonic() - self.since) / self.share
 
     @property
     def losses(self) -> dict[str, float]:
-        """Means since the last evaluation of what training measures."""
+        """Means of the training metrics (terms, loss, gradient norm) since the last evaluation."""
         return {name: summed / max(count, 1.0) for name, (summed, count) in self.position['sums'].items()}
 
     def start_clock(self, share: int) -> None:
         self.since, self.share = time.monotonic() - share * self.position['seconds'], share
 
     def add(self, chunk: Metrics, first: int) -> None:
-        """Adds what a chunk of steps from `first` on measured; if some of it is not finite, the run is left."""
+        """Adds the metrics of a chunk that starts at step `first`; sets `error` if one of them is not finite."""
         self.error = _not_finite(chunk, first, self)
         if self.error is None:
             sums = self.position['sums']
             self.position['sums'] = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
 
     def evaluate(self, done: int, measured: Mapping[str, Any]) -> None:
-        """Writes a row of the history."""
+        """Writes a row of the history and resets the running losses."""
         epoch, seconds = done / self.prepared.order.steps_per_epoch, self.seconds
         row = {'step': done, 'epoch': epoch, 'seconds': seconds, 'terms': self.losses}
         self.writer.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
@@ -98,7 +105,7 @@ class ActiveRun:
         self.checkpoints.save(self.state, self.position)
 
     def outcome(self) -> dict[str, Any] | UserError:
-        """The result of a run that is at its end, or why it was left."""
+        """The result of a finished run, or the error that stopped it."""
         if self.error is not None:
             return self.error
         grouped, history = self.position['grouped'], self.writer.history
@@ -109,10 +116,14 @@ class ActiveRun:
 
 
 def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack) -> list[ActiveRun | UserError]:
-    """Runs of one structure, each as its newest checkpoint has it, or what keeps it from beginning.
+    """Restores each run from its newest checkpoint, or initializes it; returns an error for a run that cannot start.
 
-    They share what is compiled to evaluate them, and frozen networks of one checkpoint are one object. `opened` closes
-    their files.
+    The runs must have the same structure. They share the compiled evaluation. Frozen networks that are loaded from the
+    same checkpoint are one object.
+
+    Args:
+      runs_to_train: the runs.
+      opened: closes the runs' checkpoints and logs.
     """
     start = compile_initial_state(runs_to_train[0].prepared)
     loaded: dict[Any, Any] = {}
@@ -153,9 +164,9 @@ def _restored(checkpoints: Checkpoints, state: State) -> tuple[State, dict[str, 
 
 
 def _level(active_runs: Sequence[ActiveRun], fresh: Callable[[RunToTrain], State]) -> None:
-    """Takes a pack that was killed between the checkpoints of its runs back to the step that all of them have.
+    """Takes a group back to the latest step that all its runs have saved, if it was killed while it was saving.
 
-    So it goes on as the program that it was.
+    The group then continues as the same chunk program.
     """
     least = min((active.step for active in active_runs), default=0)
     ahead = [active for active in active_runs if active.step > least]
@@ -173,7 +184,7 @@ def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float
 
 
 def _not_finite(chunk: Metrics, first: int, active: ActiveRun) -> Diverged | None:
-    """What stops a run, if a term, the loss or the gradient is not finite at one of the steps from `first` on."""
+    """The error for a chunk that starts at step `first`, if a term, the loss or the gradient norm is not finite."""
     bad = {name: np.flatnonzero(~np.isfinite(summed)) for name, (summed, _) in chunk.items()}
     bad = {name: where for name, where in bad.items() if len(where)}
     if not bad:
@@ -183,7 +194,7 @@ def _not_finite(chunk: Metrics, first: int, active: ActiveRun) -> Diverged | Non
     step = first + int(bad[name][0]) + 1
     what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
     kept = active.checkpoints.latest()
-    last = f'The last good checkpoint, step {kept}, is kept.' if kept else 'No checkpoint was due before it.'
+    last = f'The last good checkpoint, step {kept}, is kept.' if kept else 'There is no earlier checkpoint.'
     return Diverged(
         f'{active.prepared.where}: {what} became non-finite at step {step} (epoch '
         f'{step / active.prepared.order.steps_per_epoch:.2f}); lower the learning rate, warm it up or set '

@@ -1,4 +1,4 @@
-"""What a compiled program reads: numbers, frozen networks, and the examples of each chunk of steps."""
+"""The batch feed: the hyperparameters, frozen networks and examples that a chunk program reads."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ CHUNK = 128
 
 
 class BatchFeed(NamedTuple):
-    """What is read of runs that are trained together, stacked if they are several.
+    """What the chunk program reads, for one run or for a group of runs; a group's values are stacked.
 
     Attributes:
-      jobs: of the runs.
-      hparams: their numbers.
-      frozen: variables of frozen networks.
-      shared: what all runs have in common, which is not stacked.
-      arrays: training examples of all runs, one run's after another's.
-      starts: the position of each run's first example.
-      resident: the arrays on every device, None if they are streamed.
+      prepared_runs: the runs.
+      hparams: their hyperparameters.
+      frozen: variables of the frozen networks.
+      shared: what all runs have in common; it is not stacked.
+      arrays: training examples of all runs, one run after another; equal training sets are stored once.
+      starts: for each run, the position of its first example in `arrays`.
+      resident: `arrays` on every device; None if the examples are streamed.
     """
 
     prepared_runs: Sequence[PreparedRun]
@@ -46,11 +46,16 @@ class BatchFeed(NamedTuple):
     resident: Any
 
     def arguments(self, xs: Any, views: Any) -> tuple[Any, ...]:
-        """What `program.make_run_chunk` takes after the state."""
+        """The arguments of the chunk program after the state; see `make_chunk_program`."""
         return self.hparams, self.frozen, self.resident, xs, views
 
     def positions(self, done: int, count: int) -> tuple[Any, Any]:
-        """Positions in resident data, on the devices, and views of `count` steps from step `done` on."""
+        """Positions of examples in `arrays`, and views, for `count` steps that start at step `done`.
+
+        Returns:
+          positions on the devices, [count, batch_size], or [runs, count, batch_size] if each run has its own batches;
+          and views, [count].
+        """
         mesh, batch_size = self.prepared_runs[0].mesh, self.prepared_runs[0].order.batch_size
         rows = local_rows(mesh, batch_size)
         ordered = [
@@ -63,9 +68,14 @@ class BatchFeed(NamedTuple):
 
     @contextlib.contextmanager
     def chunks(self, first: int, eval_steps: int) -> Iterator[Iterator[tuple[int, Any, Any]]]:
-        """The chunks of steps from step `first` on, made while the one before is trained on.
+        """Yields the chunks of steps from step `first` on; each chunk is prepared while the previous one is trained.
 
-        Each is the step where it ends, this process's part of its positions or batches, on the devices, and its views.
+        A chunk is a tuple: the step at which it ends; positions (resident data) or batches (streamed data), on the
+        devices; and views. Each process loads only its own part of a batch.
+
+        Args:
+          first: the step at which training starts.
+          eval_steps: steps from one evaluation to the next; no chunk crosses an evaluation.
         """
         prepared = self.prepared_runs[0]
         order, total, by_step = prepared.order, prepared.total_steps, batch_sharding(prepared.mesh, lead=1)
@@ -95,7 +105,14 @@ class BatchFeed(NamedTuple):
 def make_feed(
     prepared_runs: Sequence[PreparedRun], frozen: Sequence[Mapping[str, Any]], splits: Sequence[Mapping[str, Any]]
 ) -> BatchFeed:
-    """The feed of runs whose frozen networks, one object where they are the same, and training examples are given."""
+    """Makes the batch feed of a group of runs.
+
+    Args:
+      prepared_runs: the runs.
+      frozen: for each run, the variables of its frozen networks. A network that is the same object for all runs is
+        not stacked.
+      splits: for each run, its training examples.
+    """
     prepared, size = prepared_runs[0], len(prepared_runs)
     same = shared_networks(frozen)
     common = {name: frozen[0][name] for name in same}
@@ -111,7 +128,7 @@ def make_feed(
 
 
 def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
-    """How many steps a chunk may have: fewer of large streamed examples, one where loops are slow."""
+    """The maximum number of steps in a chunk: fewer for large streamed examples, 1 for convolutions on CPUs."""
     if prepared.convolves_on_cpu:
         return 1
     if prepared.resident:
@@ -121,9 +138,9 @@ def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
 
 
 def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:
-    """The step at which the chunk that starts at `done`, of at most `most` steps, ends.
+    """The end of the chunk that starts at step `done` and has at most `most` steps.
 
-    Boundaries depend on nothing but the step, so a resumed run executes the very programs of an uninterrupted one.
+    Boundaries depend only on the step, so a resumed run executes the same programs as an uninterrupted one.
     """
     chunk = -(-per_epoch // -(-per_epoch // most))
     in_epoch = done - done % per_epoch + min((done % per_epoch // chunk + 1) * chunk, per_epoch)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, kept by Orbax: the training state and the position in the data."""
+"""Saves and restores a run with Orbax: the training state and the position in the data."""
 
 import functools
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run, of which the newest two are kept."""
+    """The checkpoints of one run; only the newest two are kept."""
 
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
@@ -34,10 +34,13 @@ class Checkpoints:
             )
 
     def save(self, state: State, position: Mapping[str, Any]) -> None:
-        """Writes the state and where the loop is: a JSON value whose `step` is the position in the data.
+        """Saves the state and the position of the training loop.
 
+        Args:
+          state: the training state.
+          position: a JSON value; its `step` is the position in the data.
         Raises:
-          UserError: the disk is full or cannot be written; earlier checkpoints stay as they are.
+          UserError: the disk is full or cannot be written; earlier checkpoints are not changed.
         """
         step = int(state.step)
         with disk_errors(self.directory):
@@ -46,7 +49,7 @@ class Checkpoints:
             )
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
-        """The newest state and position that can be read, or None; damaged ones are passed over with a warning."""
+        """The newest readable state and position, or None; a damaged checkpoint is skipped with a warning."""
         abstract = jax.tree.map(abstract_array, like._asdict())
         for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
             path = self.directory / str(checkpoint.step)
@@ -56,7 +59,7 @@ class Checkpoints:
                 return State(**loaded['state']), loaded['data']
             aside = path.with_name(f'{path.name}.damaged')
             log.warning(
-                '%s cannot be read (%s); it is now %s, and training goes back to the one before it.',
+                '%s cannot be read (%s); it was renamed to %s, and training goes back to the previous checkpoint.',
                 path, reason, aside.name,
             )  # fmt: skip
             on_primary(functools.partial(_set_aside, path, aside))
@@ -64,11 +67,11 @@ class Checkpoints:
         return None
 
     def _load(self, step: int, abstract: Any) -> tuple[Any, str]:
-        """A checkpoint, or None and why it cannot be read."""
+        """The checkpoint of `step`, or None; and the reason for None."""
         try:
             loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
             if loaded['data']['step'] != int(loaded['state']['step']):
-                raise ValueError('its state and its data position are of different steps')
+                raise ValueError('its state and its data position have different steps')
         except Exception as error:
             return None, first_line(error)
         return loaded, 'another process could not read it'
@@ -78,18 +81,18 @@ class Checkpoints:
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
     def drop_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps, of the newest first."""
+        """Removes the checkpoints after `step`, the newest first."""
         with disk_errors(self.directory):
             for later in reversed([own for own in self.steps() if own > step]):
                 shutil.rmtree(self.directory / str(later))
         self._checkpointer.reload()
 
     def latest(self) -> int | None:
-        """The step of the newest checkpoint."""
+        """The step of the newest checkpoint, or None."""
         return max(self.steps(), default=None)
 
     def close(self) -> None:
-        """Ends the threads of Orbax, which raise again what went wrong in a save."""
+        """Stops the threads of Orbax; they raise the errors of earlier saves again."""
         with disk_errors(self.directory):
             self._checkpointer.close()
 

@@ -1,4 +1,4 @@
-"""The compiled program of a run or a group of runs: a scan over training steps, and the initial state."""
+"""Compiles the initial state and the chunk program (a scan over training steps) of a run or a group of runs."""
 
 import dataclasses
 import functools
@@ -29,12 +29,12 @@ from kd_jax.training.stacked_runs import (
 
 
 def make_initial_state(prepared: PreparedRun, loaded: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
-    """The state before the first step and the frozen networks, made where they will live on the run's mesh."""
+    """The state before the first step and the variables of frozen networks, placed on the run's mesh."""
     return compile_initial_state(prepared)(prepared.seed, float32_hparams(prepared), loaded)
 
 
 def compile_initial_state(prepared: PreparedRun) -> Callable[..., tuple[State, dict[str, Any]]]:
-    """`(seed, hparams, loaded) -> state, frozen` for every run of the job's structure, compiled once."""
+    """Compiles `(seed, hparams, loaded) -> state, frozen` once for all runs with the structure of `prepared`."""
 
     def init(seed, hparams, loaded):
         recipe = dataclasses.replace(prepared.recipe, hparams=hparams)
@@ -44,7 +44,7 @@ def compile_initial_state(prepared: PreparedRun) -> Callable[..., tuple[State, d
 
 
 def run_shardings(prepared: PreparedRun) -> tuple[State, dict[str, Any]]:
-    """Where the state and the frozen networks live on the run's mesh."""
+    """The shardings of the state and of the frozen networks on the run's mesh."""
     state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
     return state_sharding(prepared.recipe, prepared.mesh, state), frozen_sharding(
         prepared.recipe, prepared.mesh, frozen
@@ -54,16 +54,19 @@ def run_shardings(prepared: PreparedRun) -> tuple[State, dict[str, Any]]:
 def make_chunk_program(
     prepared: PreparedRun, by: str = ALONE, size: int = 1, shared: Shared = NOTHING
 ) -> Callable[..., tuple[State, Metrics]]:
-    """Many training steps as one program: a scan over positions of device-resident data, or over streamed batches.
+    """Compiles many training steps as one program: a scan over positions in resident data, or over streamed batches.
 
-    The state and the frozen networks stay where `start` puts them, each batch is split over the mesh, and resident data
-    is whole on every device.
+    The state and the frozen networks have the shardings of `run_shardings`. Each batch is split over the mesh. Resident
+    data is replicated on every device. The program donates the state.
 
     Args:
-      job: of the run, or of one of the pack.
-      by: the way over the runs of a pack, see `packs`.
-      size: how many runs there are; of several, all arguments but data and views lead with an axis of runs.
-      shared: what the runs have in common, without that axis.
+      prepared: the run, or one run of the group.
+      by: 'vmap' or 'map' for a group of runs, 'alone' for a single run; see `stacked_runs`.
+      size: the number of runs. For several runs, every argument except the data and the views has a leading axis of
+        runs.
+      shared: what the runs have in common; it does not have that axis.
+    Returns:
+      `(state, hparams, frozen, resident, xs, views) -> state, metrics`; each metric leads with an axis of steps.
     """
     train_step = make_train_step(prepared.recipe, prepared.total_steps)
     of_state, of_frozen = run_shardings(prepared)
@@ -98,14 +101,14 @@ def make_chunk_program(
 
 
 def stack_states(prepared_runs: Sequence[PreparedRun], states: Sequence[State]) -> State:
-    """The states of a pack's runs as its program takes them."""
+    """Stacks the states of a group's runs for its chunk program."""
     return jax.device_put(
         stack_trees(states), stacked_shardings(run_shardings(prepared_runs[0])[0], len(prepared_runs))
     )
 
 
 def make_unstack(prepared: PreparedRun, size: int) -> Callable[[State], list[State]]:
-    """The states of the runs of a pack, each as a run alone has it."""
+    """Makes the function that splits a group's stacked state into the states of its runs."""
     of_state = run_shardings(prepared)[0]
     return (
         (lambda state: [state])

@@ -1,4 +1,4 @@
-"""Weights that networks start from: checkpoints of other runs, PyTorch files, pretrained models."""
+"""Loads initial weights of networks: from checkpoints of other runs, PyTorch files or pretrained models."""
 
 import pathlib
 from collections.abc import Mapping
@@ -22,12 +22,14 @@ from kd_jax.training.checkpoints import abstract_array
 def load_initial_weights(
     prepared: PreparedRun, sources: Mapping[str, pathlib.Path], known: dict[Any, Any] | None = None
 ) -> dict[str, Any]:
-    """Variables of the networks that start from a checkpoint or a file, by name.
+    """Loads the variables of all networks of a run that start from a checkpoint, a file or a pretrained model.
 
     Args:
       prepared: the run.
       sources: run name -> directory.
-      known: what was read before, which is not read again; added to.
+      known: weights that were loaded before and are not read again; new ones are added.
+    Returns:
+      network name -> variables.
     Raises:
       UserError: as `load_from_checkpoint` and `load_pytorch_weights`.
     """
@@ -60,7 +62,7 @@ def _initial_weights(
 
 
 def load_from_files(network: Network, origin: TorchFile | RunDirectory, shapes: Any, where: str) -> Mapping[str, Any]:
-    """Variables for a network from a PyTorch file or a run's directory.
+    """Loads a network's variables from a PyTorch file or from the directory of a run.
 
     Raises:
       UserError: as `load_pytorch_weights` and `load_from_checkpoint`.
@@ -73,27 +75,27 @@ def load_from_files(network: Network, origin: TorchFile | RunDirectory, shapes: 
 def load_from_checkpoint(
     network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str
 ) -> dict[str, Any]:
-    """Variables for a network from the newest checkpoint of another run.
+    """Loads a network's variables from the newest checkpoint of another run.
 
     Args:
-      network: what is loaded; its `fresh` modules are left out.
-      directory: of the other run.
-      source: name of the network there; '' for its only trained one.
-      shapes: the variables as the network's model has them, arrays or shapes; where they live, the loaded ones will.
+      network: the network; its `fresh` modules are left out.
+      directory: the directory of the other run.
+      source: the network's name in the other run; '' for its only trained network.
+      shapes: the variables of the network's model, arrays or shapes; the loaded variables get their shardings.
       where: the place in the config, for messages.
     Raises:
-      UserError: no checkpoint there, no such network in it, or parameters of other names or shapes.
+      UserError: there is no readable checkpoint, it has no such network, or names or shapes of parameters differ.
     """
     if not (directory / 'checkpoints').is_dir():
         raise UserError(
-            f"{where}: {directory} holds no checkpoints to start from; init is 'run:NAME' for a run of this study, or "
-            "a run's directory."
+            f"{where}: {directory} holds no checkpoints to start from; set init='run:NAME' for a run of this study, or "
+            'init to the directory of a run.'
         )
     try:
         with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
             latest = max((c.step for c in checkpointer.checkpoints), default=None)
             if latest is None:
-                raise UserError(f'{where}: {directory} holds no checkpoint to start from.')
+                raise UserError(f'{where}: {directory} holds no checkpoint to start from; train that run first.')
             tree: Any = checkpointer.checkpointables_metadata(latest).metadata['state']
             there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
             source = source_for(network, source, there, shapes, where, str(directory))

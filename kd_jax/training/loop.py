@@ -1,4 +1,4 @@
-"""The training loop: data, steps, evaluation, checkpoints, log, from wherever the run stopped before."""
+"""The training loop: steps, evaluation, checkpoints and log; a stopped run continues from its newest checkpoint."""
 
 import contextlib
 import pathlib
@@ -33,16 +33,16 @@ def train_run(
     progress: Progress,
     caches: pathlib.Path | None = None,
 ) -> dict[str, Any]:
-    """Trains a run to its end and returns its result; goes on from the newest checkpoint in `directory`.
+    """Trains one run to its end and returns its result; continues from the newest checkpoint in `directory`.
 
     Args:
-      job: from `job.prepare`.
-      directory: of this run: checkpoints, metrics.jsonl, TensorBoard files.
-      sources: run name -> directory, of the runs that networks start from.
-      progress: called with (steps done, steps in all, the latest losses).
-      caches: where runs share what they record of the same networks; `directory` unless said otherwise.
+      prepared: the run, from `prepare_run`.
+      directory: the run's directory, for checkpoints, metrics.jsonl and TensorBoard files.
+      sources: run name -> directory, for the runs that networks start from.
+      progress: called with (steps done, total steps, latest losses).
+      caches: where runs share the recorded outputs of the same networks; `directory / 'caches'` if None.
     Raises:
-      UserError: a term became non-finite, a checkpoint is missing or foreign, the disk is full.
+      UserError: a term became non-finite, a checkpoint is missing or does not fit, or the disk is full.
       Preempted: SIGTERM or SIGINT arrived; the state is saved.
     """
     (result,) = train_group([RunToTrain(prepared, directory, sources)], progress, caches=caches or directory / 'caches')
@@ -54,19 +54,19 @@ def train_run(
 def train_group(
     runs_to_train: Sequence[RunToTrain], progress: Progress, grouping: Any = 'auto', *, caches: pathlib.Path
 ) -> list[dict[str, Any] | UserError]:
-    """Trains runs as one program to their ends; returns of each its result, or why it was left.
+    """Trains a group of runs to their ends; returns for each run its result, or the error that stopped it.
 
-    A run that cannot begin or becomes non-finite is left, and the others go on. Those that are at another step than the
-    rest are another program until their end.
+    A run that cannot start or becomes non-finite is stopped, and the others continue. Runs that resume from different
+    steps are trained as separate chunk programs, one after another.
 
     Args:
-      tasks: the runs, of one part of `packs.partition`.
-      progress: called with (steps done, steps in all, the latest losses), of a pack the means over its runs.
-      pack: 'vmap', 'map', or 'auto' for the faster of the two; see `packs`.
-      caches: where runs share what they record of the same networks.
+      runs_to_train: the runs; they must fit into one program, see `run_groups.partition_runs`.
+      progress: called with (steps done, total steps, latest losses); the losses are means over the runs.
+      grouping: 'vmap', 'map', or 'auto' for the faster of the two; see `stacked_runs`.
+      caches: where runs share the recorded outputs of the same networks.
     Raises:
-      UserError: the disk is full, or a cache is foreign.
-      Preempted: as `train`.
+      UserError: the disk is full, or a cache holds outputs of something else.
+      Preempted: as `train_run`.
     """
     provenance.of_this_process()
     with contextlib.ExitStack() as opened:
@@ -81,9 +81,9 @@ def train_group(
 def _training_splits(
     active_runs: Sequence[ActiveRun], caches: pathlib.Path, stop: Sequence[int]
 ) -> list[Mapping[str, Any]]:
-    """The arrays that each run trains on: with recorded outputs of frozen networks, if the runs have a cache.
+    """The training arrays of each run, with the recorded outputs of frozen networks if the runs have a cache.
 
-    What runs have in common, the same examples and networks in the same views, is one object.
+    Runs with the same examples, frozen networks and views share one object.
     """
     splits: list[Mapping[str, Any]] = [active.prepared.splits.arrays['train'] for active in active_runs]
     known: dict[Any, Mapping[str, Any]] = {}
@@ -95,7 +95,7 @@ def _training_splits(
         def between(where: str = where) -> None:
             if number := values_of_all_processes(stop[0] if stop else 0).max():
                 raise Preempted(
-                    f'{where} stopped while recording its cache; run the same command to go on.', int(number)
+                    f'{where} stopped while recording its cache; run the same command to continue.', int(number)
                 )
 
         networks = tuple(id(active.frozen[network.name]) for network in recorded.what.networks)
@@ -109,7 +109,7 @@ def _training_splits(
 def _loop(
     active_runs: Sequence[ActiveRun], grouping: Any, caches: pathlib.Path, stop: Sequence[int], progress: Progress
 ) -> None:
-    """Trains a run, or a pack of runs, from the step where all of them are to the end."""
+    """Trains one run or a group of runs to the end; all runs must be at the same step."""
     prepared_runs, size = [active.prepared for active in active_runs], len(active_runs)
     prepared, done, total = prepared_runs[0], active_runs[0].step, prepared_runs[0].total_steps
     progress(done, total, {})
@@ -159,9 +159,9 @@ def _loop(
                 active.save(done)
                 saved = time.monotonic()
             if number:
-                others = f' and {len(running) - 1} trained with it' if len(running) > 1 else ''
+                others = f' and {len(running) - 1} more of its group' if len(running) > 1 else ''
                 where = f'{running[0].prepared.where}{others}'
-                raise Preempted(f'{where} stopped at step {done} of {total}; run the same command to go on.', number)
+                raise Preempted(f'{where} stopped at step {done} of {total}; run the same command to continue.', number)
 
 
 def _measured(active_runs: Sequence[ActiveRun], by: str, splits: tuple[str, ...]) -> Sequence[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, command, machine and versions."""
+"""Records where a result comes from: commit, command, machine and versions."""
 
 import functools
 import importlib.metadata
@@ -17,7 +17,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 @functools.cache
 def of_this_process() -> dict[str, Any]:
-    """Commit, whether the tree had changes, command, hardware and versions, as they were at the first call."""
+    """Commit, uncommitted changes (yes or no), command, hardware and versions, as they were at the first call."""
     return {
         'commit': _git('rev-parse', 'HEAD'),
         'dirty': bool(_git('status', '--porcelain', '--untracked-files=no')),
@@ -34,14 +34,14 @@ def of_this_process() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command that started this process, as one would type it."""
+    """The command that started this process, as typed in a shell."""
     module = getattr(sys.modules['__main__'], '__spec__', None)
     start = ['-m', module.name.removesuffix('.__main__')] if module else [pathlib.Path(sys.argv[0]).name]
     return shlex.join(['python', *start, *sys.argv[1:]])
 
 
 def _git(*arguments: str) -> str | None:
-    # Without its optional locks, so that git leaves none behind when the run is killed while it asks.
+    # Without optional locks, git leaves no lock file behind if the run is killed during this call.
     asked = ['git', '--no-optional-locks', '-C', str(pathlib.Path(__file__).parent), *arguments]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)

@@ -1,4 +1,4 @@
-"""The log of a run: a history in metrics.jsonl, and TensorBoard events."""
+"""The log of a run: its history in metrics.jsonl, and TensorBoard events."""
 
 import contextlib
 import json
@@ -12,9 +12,9 @@ from kd_jax.config.json_files import flat, json_value
 class RunLog:
     """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
 
-    A resumed run first drops what it had logged after the step that it goes on from. A process that is not the primary
-    of several keeps the history but writes nothing. Events are written at once, not by a thread as tensorboardX's own
-    writer does it: a full disk ends that thread, and then whoever waits for it waits for ever.
+    A resumed run first drops the rows after the step from which it continues. With several processes, only the primary
+    process writes; the others keep the history in memory. Events are written directly. The writer of tensorboardX uses
+    a thread, which a full disk ends; any code that waits for that thread would then wait forever.
     """
 
     def __init__(self, directory: pathlib.Path, step: int, primary: bool = True):
@@ -31,11 +31,11 @@ class RunLog:
         part.replace(self.path)
         (directory / 'tensorboard').mkdir(exist_ok=True)
         self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
-        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # later steps of an earlier file are void
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # voids later steps of earlier files
         self.board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=started))
 
     def write(self, row: dict[str, Any]) -> None:
-        """One evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
+        """Appends one evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
         row = json_value(row)
         self.history.append(row)
         if self.board is None:
@@ -52,12 +52,12 @@ class RunLog:
 
     def close(self) -> None:
         if self.board is not None:
-            with contextlib.suppress(OSError):  # of a disk that is full, which the write before has told
+            with contextlib.suppress(OSError):  # the last write has already reported a full disk
                 self.board.close()
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`; a last line that was cut off in writing is left out."""
+    """The rows of a `metrics.jsonl`; an incomplete last line is left out."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:

@@ -1,4 +1,4 @@
-"""Measures a run during training and at its end, and makes its result."""
+"""Evaluates runs during and after training, and makes the result of a run."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ SPLITS = ('train', 'valid', 'test')
 
 
 def measure_run(prepared: PreparedRun, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
-    """Every evaluation on those of `splits` that the run has."""
+    """Evaluates a run on those of `splits` that it has; returns split -> metrics."""
     variables = all_variables(state, frozen)
     present = [split for split in splits if split in prepared.splits.arrays]
     return {split: prepared.evaluator.measure(variables, prepared.splits.arrays[split]) for split in present}
@@ -31,7 +31,11 @@ def measure_runs(
     splits: tuple[str, ...],
     by: str,
 ) -> list[dict[str, Any]]:
-    """What `measure` gives of each run of a pack; to rounding by 'vmap', on the splits that all have in common."""
+    """Evaluates each run of a group; returns for each run what `measure_run` returns.
+
+    With by='vmap', the runs are evaluated together on every split that is equal for all of them. The metrics may then
+    differ from those of `measure_run` by rounding.
+    """
     if by != 'vmap':
         return [measure_run(*run, splits) for run in zip(prepared_runs, states, frozen, strict=True)]
     same = shared_networks(frozen)
@@ -58,14 +62,16 @@ def make_result(
     grouped: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The result of a run that is at its end, a JSON value.
+    """The result of a finished run, a JSON value.
 
     Args:
-      job: of the run.
-      state, frozen: its networks at the end.
-      measured: by split, what `measure` gives of them.
-      packed: since which step it was trained with how many others as one program; empty for a run that was alone.
-      history: rows of evaluations.
+      prepared: the run.
+      state: the training state at the end.
+      frozen: variables of the frozen networks.
+      measured: split -> metrics at the end, from `measure_run`.
+      grouped: how the run was grouped: the first step, 'vmap' or 'map', and the number of runs; empty for a run that
+        was trained alone.
+      history: the rows of all evaluations.
     """
     last = {'step': int(state.step), 'epoch': prepared.total_steps / max(1, prepared.order.steps_per_epoch)}
     last |= measured

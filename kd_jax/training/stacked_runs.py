@@ -1,8 +1,8 @@
 """Stacks runs on a leading axis, to train them as one program.
 
-There are two ways over that axis. `vmap` takes the same step of every run at once. It suits small networks, whose steps
-alone leave the machine idle. `map` takes the runs one after another inside the program; each computes exactly what it
-computes alone.
+The program goes over that axis with `vmap` or with `lax.map`. `vmap` computes the same step of all runs at once. It
+suits small networks, because one run alone does not keep the machine busy. `map` trains the runs one after another
+inside the program; each run computes exactly what it computes alone.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ BATCHINGS = ('vmap', 'map')
 
 
 def group_equal(keys: Sequence[Any]) -> list[list[int]]:
-    """The positions of equal keys together, in order of their first."""
+    """Groups the positions of equal keys; the groups are in the order in which their keys first occur."""
     found: list[tuple[Any, list[int]]] = []
     for position, key in enumerate(keys):
         places = next((places for other, places in found if other == key), None)
@@ -38,7 +38,7 @@ def group_equal(keys: Sequence[Any]) -> list[list[int]]:
 
 
 def share_equal_data(prepared: PreparedRun, others: Sequence[PreparedRun]) -> PreparedRun:
-    """The job with the arrays of another one for each split that is equal to its, so that they are there once."""
+    """Replaces each split by the equal split of another run, if there is one, so that memory holds it only once."""
     if not (others and prepared.resident):
         return prepared
     arrays = {
@@ -49,12 +49,12 @@ def share_equal_data(prepared: PreparedRun, others: Sequence[PreparedRun]) -> Pr
 
 
 def float32_hparams(prepared: PreparedRun) -> Any:
-    """The leaves of `hparams` as float32, of one type whether they are stacked or not."""
+    """The leaves of `hparams` as float32, so that they have the same type whether they are stacked or not."""
     return jax.tree.map(np.float32, prepared.recipe.hparams)
 
 
 def stack_trees(trees: Sequence[Any]) -> Any:
-    """The trees' arrays on a new leading axis; a single tree as it is."""
+    """Stacks the arrays of the trees on a new leading axis; a single tree is returned unchanged."""
 
     def stack(*leaves: Any) -> Any:
         return np.stack(leaves) if isinstance(leaves[0], np.ndarray | np.generic) else jnp.stack(leaves)
@@ -63,16 +63,19 @@ def stack_trees(trees: Sequence[Any]) -> Any:
 
 
 def unstack_tree(tree: Any, size: int) -> list[Any]:
-    """The trees that `stacked` took."""
+    """Splits the result of `stack_trees` into the original trees."""
     return [tree] if size == 1 else [jax.tree.map(lambda a, i=i: a[i], tree) for i in range(size)]
 
 
 def stacked_shardings(tree: Any, size: int, shared: frozenset[str] = frozenset()) -> Any:
-    """The shardings of `stacked` arrays: over 'stack' if it divides the runs, and then as those of one run.
+    """The shardings of stacked arrays.
+
+    The axis of runs is split over the mesh axis 'stack', if 'stack' divides the number of runs and no other axis uses
+    it. The other axes keep the shardings of one run.
 
     Args:
-      tree: of one run.
-      size: of the pack.
+      tree: the shardings of one run.
+      size: the number of runs.
       shared: keys of a dictionary `tree` whose arrays are not stacked.
     """
 
@@ -88,7 +91,7 @@ def stacked_shardings(tree: Any, size: int, shared: frozenset[str] = frozenset()
 
 
 def first_equal(splits: Sequence[Mapping[str, Any]]) -> list[int]:
-    """For each split the place of the first one that is equal."""
+    """For each split, the index of the first split that is equal to it."""
     places: list[int] = []
     for split in splits:
         distinct = dict.fromkeys(places)
@@ -97,7 +100,11 @@ def first_equal(splits: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def join_splits(splits: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list[int]]:
-    """All examples of several splits, of equal ones once, and the position of each split's first example."""
+    """Concatenates the examples of several splits; equal splits are stored once.
+
+    Returns:
+      the arrays, and for each split the position of its first example.
+    """
     if len(splits) == 1:
         return splits[0], [0]
     places = first_equal(splits)
@@ -114,11 +121,12 @@ def _equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 class Shared(NamedTuple):
-    """What the runs of a pack have in common, which is there once, without the axis of runs.
+    """What the runs of a group have in common; it is stored once, without the axis of runs.
 
     Attributes:
-      frozen: names of frozen networks of the same variables.
-      batches: whether they see the same examples in the same views: they have one seed and one training set.
+      frozen: names of the frozen networks that have the same variables in all runs.
+      batches: whether all runs see the same examples in the same views, because they have the same seed and training
+        set.
     """
 
     frozen: frozenset[str] = frozenset()
@@ -129,20 +137,23 @@ NOTHING = Shared()
 
 
 def shared_networks(frozen: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """The frozen networks that are one object for all runs."""
+    """Names of the frozen networks that are one object for all runs."""
     return frozenset(name for name, tree in frozen[0].items() if all(own[name] is tree for own in frozen))
 
 
 def over_runs(chunk: Callable[..., Any], by: str, shared: Shared) -> Callable[..., Any]:
-    """`chunk(state, hparams, frozen, resident, xs, views, key)` without the key, over a leading axis of runs.
+    """Applies the chunk program of one run over a leading axis of runs.
 
-    The data and the views do not have that axis, nor what is shared: vmapped, frozen networks that all runs have on
-    batches that all runs see are computed once for all.
+    The data, the views and what the runs share do not have that axis. With `vmap`, a frozen network that all runs share
+    is computed once for all runs if they also share their batches.
 
     Args:
-      chunk: the program of one run; `key` is the one of the state that its views are drawn by.
+      chunk: `chunk(state, hparams, frozen, resident, xs, views, key)`, the chunk program of one run; `key` is the key
+        of the state that augmentation uses.
       by: 'vmap', 'map', or 'alone' for a single run without that axis.
       shared: what the runs have in common.
+    Returns:
+      the same function without `key`.
     """
 
     def alone(state, hparams, frozen, resident, xs, views):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Preempted(Exception):
-    """The run was asked to stop, by the signal `number`, and has saved its state."""
+    """The signal `number` asked the run to stop, and the run has saved its state."""
 
     def __init__(self, message: str, number: int):
         super().__init__(message)
@@ -15,10 +15,10 @@ class Preempted(Exception):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM or SIGINT arrives.
+    """Yields a list that is empty until SIGTERM or SIGINT arrives; the signal's number is then appended.
 
     Raises:
-      Preempted: at the end, if a signal arrived that nobody has acted on.
+      Preempted: at the end, if a signal arrived and the code inside did not act on it.
     """
     seen: list[int] = []
     before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -28,4 +28,4 @@ def stop_signals() -> Iterator[list[int]]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if seen:
-        raise Preempted('stopped after the last step that was due; run the same command to go on.', seen[0])
+        raise Preempted('stopped by a signal after the last step; run the same command to continue.', seen[0])

@@ -16,28 +16,33 @@ from kd_jax.training.chunk_program import make_chunk_program, stack_states
 from kd_jax.training.run_result import measure_runs
 from kd_jax.training.stacked_runs import ALONE, BATCHINGS
 
-TRIAL, TRIAL_EXAMPLES = 4, 1000  # steps, and examples of an evaluation, by which the ways are timed
+TRIAL, TRIAL_EXAMPLES = 4, 1000  # steps and evaluated examples of one timed call
 
 
-TRIAL_SECONDS = 0.2  # that each part is timed, at least twice
+TRIAL_SECONDS = 0.2  # minimum seconds for timing each part; at least two calls
 
 
-TEMPORARY_BYTES = 2**32  # what a vmapped program may need beside its arguments, or it is not tried
+TEMPORARY_BYTES = 2**32  # limit for temporary memory of the vmapped program; above it, map is used
 
 
-SHORT = 1000  # steps of all runs: shorter packs are mapped without being timed
+SHORT = 1000  # total steps of all runs; a group with fewer uses map without timing
 
 
-WORTH = 2.0  # times what compiling takes: shorter packs are not timed by both ways
+WORTH = 2.0  # vmap is timed only if the work takes more than this many times as long as compiling
 
 
 _fastest: list[tuple[Any, str]] = []
 
 
 def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, grouping: Any) -> str:
-    """The way over the runs of a pack, noted in their positions with the step from which it is taken.
+    """Chooses 'vmap' or 'map' for a group of runs ('alone' for one run), and records the choice in their positions.
 
-    A pack that goes on goes on as it was. Where the runs are split over devices it is 'vmap' without being measured.
+    A resumed group keeps its earlier choice. If the runs are split over devices, the choice is 'vmap' without timing.
+
+    Args:
+      active_runs: the runs, all at the same step.
+      read: their batch feed.
+      grouping: 'vmap' or 'map', or another value to choose here.
     """
     prepared, size, done = active_runs[0].prepared, len(active_runs), active_runs[0].step
     if size == 1:
@@ -61,18 +66,19 @@ def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, groupi
 
 
 def earlier_choice(active_runs: Sequence[ActiveRun]) -> str:
-    """The way by which these very runs were trained together before; '' if they were not."""
+    """The earlier choice for exactly these runs; '' if they were not trained together before."""
     last = [(active.position['grouped'] or [{}])[-1] for active in active_runs]
     batchings = {own.get('by', '') if own.get('runs') == len(active_runs) else '' for own in last}
     return batchings.pop() if len(batchings) == 1 else ''
 
 
 class Trial(NamedTuple):
-    """A way over the runs of a pack, compiled.
+    """What is compiled to time 'vmap' or 'map'.
 
     Attributes:
-      temporary_bytes: what a few steps need beside their arguments.
-      parts: functions that do a part of the work, the first of them those steps, and how many times each is to be done.
+      temporary_bytes: memory that the training steps need beside their arguments.
+      parts: pairs (function, count): a function that does a few training steps or evaluates a few examples, and how
+        many such calls the remaining work consists of.
     """
 
     temporary_bytes: int
@@ -80,7 +86,7 @@ class Trial(NamedTuple):
 
 
 def _trial(active_runs: Sequence[ActiveRun], read: BatchFeed, by: str) -> Trial:
-    """A few steps, and the evaluation of a few examples, from where the runs are."""
+    """Compiles a few training steps and the evaluation of a few examples, from the current states of the runs."""
     prepared_runs, states, frozen = zip(
         *[(active.prepared, active.state, active.frozen) for active in active_runs], strict=True
     )
@@ -108,20 +114,21 @@ def _trial(active_runs: Sequence[ActiveRun], read: BatchFeed, by: str) -> Trial:
 
 
 def _with_few(prepared: PreparedRun, split: str) -> PreparedRun:
-    """The job with the first examples of one split alone."""
+    """The prepared run with only the first examples of one split."""
     few = {name: array[:TRIAL_EXAMPLES] for name, array in prepared.splits.arrays[split].items()}
     return dataclasses.replace(prepared, splits=dataclasses.replace(prepared.splits, arrays={split: few}))
 
 
 def faster_of_both(key: Any, trial: Callable[[str], Trial]) -> str:
-    """The way that takes less time for all that is left to do on this machine; measured once a process for each `key`.
+    """Chooses 'vmap' or 'map', whichever does the remaining work faster on this machine.
 
-    'vmap' is not tried where it cannot pay for being compiled: if all the work by 'map' takes no longer than `WORTH`
-    times what 'map' took to compile. Nor is it run if it needs more than `TEMPORARY_BYTES`.
+    A process times each `key` only once. 'vmap' is not compiled if the remaining work by 'map' takes at most `WORTH`
+    times as long as compiling 'map' took, because compiling would then cost more than it saves. 'vmap' is not run if it
+    needs more than `TEMPORARY_BYTES`.
 
     Args:
-      key: what is packed.
-      trial: compiles a way.
+      key: identifies the group's program.
+      trial: compiles 'vmap' or 'map' for timing.
     """
     known = next((by for other, by in _fastest if other == key), None)
     if known:
@@ -143,7 +150,7 @@ def _seconds(trial: Trial) -> float:
 
 
 def _least(run: Callable[[], Any]) -> float:
-    """Seconds of the quickest of several calls, after one that is not counted."""
+    """Seconds of the fastest of several calls, after one call that is not counted."""
     jax.block_until_ready(run())
     times: list[float] = []
     while len(times) < 2 or sum(times) < TRIAL_SECONDS:

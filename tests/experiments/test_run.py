@@ -194,7 +194,7 @@ def test_a_preempted_run_says_where_it_stopped_and_goes_on_from_there(finished, 
     out, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM == 143
     assert "run 'teacher' stopped at step " in out
-    assert 'of 24; run the same command to go on.' in out
+    assert 'of 24; run the same command to continue.' in out
     assert 'Traceback' not in out
     assert run.main([CONFIG, f'--workdir={tmp_path}', '--only=teacher']) == 0
     assert_ends_alike(tmp_path, finished)

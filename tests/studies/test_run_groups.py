@@ -155,7 +155,7 @@ def test_a_group_that_was_stopped_goes_on_bit_for_bit_as_it_was(taught, tmp_path
     plan = planned('vmap')
     runs = of(plan, 'cold')
     whole = execute(plan, shutil.copytree(taught, tmp_path_factory.mktemp('whole') / 'work'), runs=runs)
-    with pytest.raises(Preempted, match="run 'cold' and 1 trained with it stopped at step 5 of 10"):
+    with pytest.raises(Preempted, match="run 'cold' and 1 more of its group stopped at step 5 of 10"):
         execute(plan, taught, stopping_at(5), runs)
     assert [int(final_state(Workdir(taught), run.id)['step']) for run in runs] == [5, 5]
     assert_same_runs(execute(plan, taught, runs=runs), whole, runs)

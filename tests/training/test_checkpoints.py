@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read bit for bit, passed over when damaged; networks from other runs."""
+"""Tests of checkpoints (exact restore, damaged files, a full disk) and of networks loaded from other runs."""
 
 import errno
 import gc
@@ -21,7 +21,7 @@ from kd_jax.core.state import State
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.initial_weights import load_from_checkpoint
 
-# Orbax leaves coroutines unawaited when a part of a checkpoint cannot be read.
+# Orbax does not await some coroutines when a part of a checkpoint cannot be read.
 pytestmark = pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning')
 MODULE = models.mlp(hidden=(4,), num_classes=3)
 NETWORK = Network('teacher', MODULE, (), update='frozen', init='run:first')
@@ -140,7 +140,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(damage, s
     got, where = restored(saved)
     assert_bitwise(got, state(1))
     assert where['step'] == 1
-    assert 'training goes back to the one before it' in caplog.text
+    assert 'training goes back to the previous checkpoint' in caplog.text
     checkpoints = Checkpoints(saved / 'checkpoints')
     checkpoints.save(state(2), position(2))
     checkpoints.close()

@@ -1,4 +1,4 @@
-"""The loop: a run that was stopped ends bit for bit where an uninterrupted one ends."""
+"""Tests of the training loop: a run that was stopped and resumed ends bit for bit like an uninterrupted run."""
 
 import os
 import pathlib
@@ -25,9 +25,9 @@ from kd_jax.training.stop_signals import Preempted
 
 CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 pytestmark = [
-    # Orbax leaves coroutines unawaited when a part of a checkpoint cannot be read.
+    # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
     pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
-    # `final_state` asks for whatever is there.
+    # `final_state` does not say what it expects.
     pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
 ]
 
@@ -50,7 +50,7 @@ def silent(*_):
 
 
 def final_state(directory):
-    """The newest checkpoint, as Orbax reads it without being told what to expect."""
+    """The newest checkpoint; Orbax reads it without expected shapes."""
     with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
         newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
         return checkpointer.load_checkpointables(newest)['state']
@@ -62,7 +62,7 @@ def without_seconds(history):
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
-    """An uninterrupted teacher: dropout, jitter and momentum are on. Its directory and its result."""
+    """The directory and the result of an uninterrupted teacher with dropout, jitter and momentum."""
     directory = tmp_path_factory.mktemp('whole')
     return directory, train_run(prepare_one(), directory, {}, silent)
 
@@ -123,7 +123,7 @@ def test_a_signal_in_the_last_evaluation_is_not_lost(assert_ends_like_it, tmp_pa
 
     with monkeypatch.context() as patched:
         patched.setattr(run_result, 'measure_run', interrupted)
-        with pytest.raises(Preempted, match='stopped after the last step that was due'):
+        with pytest.raises(Preempted, match='stopped by a signal after the last step; run the same command'):
             train_run(prepare_one(), tmp_path, {}, silent)
     assert int(final_state(tmp_path)['step']) == 24
     assert_ends_like_it(tmp_path, train_run(prepare_one(), tmp_path, {}, silent))
@@ -144,8 +144,8 @@ def test_a_run_that_died_after_damage_to_its_newest_checkpoint_still_ends_the_sa
             path.write_bytes(path.read_bytes()[:10])
     seen = []
     result = train_run(prepare_one(), tmp_path, {}, lambda done, *_: seen.append(done))
-    assert seen == [12, 18, 24]  # on from step 12
-    assert 'goes back to the one before' in caplog.text
+    assert seen == [12, 18, 24]  # it continued from step 12
+    assert 'goes back to the previous checkpoint' in caplog.text
     assert_ends_like_it(tmp_path, result)
 
 
@@ -168,7 +168,7 @@ def test_history_has_a_row_for_every_evaluation_and_the_best_is_chosen_on_valida
 def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
     prepared = prepare_one()
     batch = fetch_batch(prepared.splits.arrays['train'], np.zeros(25, int))
-    positions, epochs = prepared.order.steps(9, 6)  # over the end of the first epoch
+    positions, epochs = prepared.order.steps(9, 6)  # these steps cross the end of the first epoch
     ends = []
     for resident in (True, False):
         arrays = prepared.splits.arrays['train']
@@ -206,7 +206,7 @@ def test_a_run_on_image_files_that_was_stopped_ends_where_an_uninterrupted_one_e
     monkeypatch.setattr(read_ahead, 'AT_ONCE', 5 * (8 * 8 * 3 + 8) * 3)  # three steps
     seen = []
     whole = train_run(of_image_files(image_files), tmp_path / 'whole', {}, lambda done, *_: seen.append(done))
-    assert seen == [0, 2, 4, 6, 8, 10, 12]  # four steps an epoch, in chunks of one size
+    assert seen == [0, 2, 4, 6, 8, 10, 12]  # four steps per epoch, in chunks of equal size
     assert whole['last']['test']['student']['count'] == 7
 
     def ask_to_stop(done, *_):
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     with pytest.raises(UserError) as error:
         train_run(prepare_one('teacher', blow_up), tmp_path, {}, silent)
     sentence = str(error.value)
-    # The rate leaps after 30% of 24 steps: the ninth step makes weights that the tenth cannot bear.
+    # The learning rate jumps after 30% of 24 steps: the ninth step makes weights so large that the tenth overflows.
     assert sentence.startswith("run 'teacher': term 'hard' became non-finite at step ")
     assert 9 <= int(sentence.split('at step ')[1].split()[0]) <= 11
     assert 'lower the learning rate' in sentence
@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 @pytest.fixture(scope='module')
 def student(whole, tmp_path_factory):
-    """A student of `whole`: its job and the frozen networks before training."""
+    """A student of `whole`: the prepared run, and the loaded weights of its frozen networks."""
     prepared = prepare_one('student')
     return prepared, load_initial_weights(prepared, {'teacher': whole[0]})
 

@@ -1,4 +1,4 @@
-"""The choice of the way over a pack, on a clock that only the trials move."""
+"""Tests of the choice between `vmap` and `lax.map`, with a fake clock that only the trials advance."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from kd_jax.training.vmap_or_map import faster_of_both
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only `trials` move."""
+    """A fake clock that only `trials` advance."""
     now = [0.0]
     monkeypatch.setattr(vmap_or_map, '_fastest', [])
     monkeypatch.setattr(vmap_or_map.time, 'monotonic', lambda: now[0])
@@ -16,7 +16,14 @@ def clock(monkeypatch):
 
 
 def trials(clock, compiling=1.0, temporary=10, **seconds):
-    """The argument `trial` of `way.fastest`: what compiles and runs in so many seconds; and what was compiled."""
+    """A fake argument `trial` of `faster_of_both`, and the list of what it compiled.
+
+    Args:
+      clock: the fake clock.
+      compiling: seconds that each compilation takes.
+      temporary: bytes of temporary memory.
+      **seconds: for 'vmap' and 'map', the seconds of one call for training steps and one for evaluation.
+    """
     tried = []
 
     def trial(by):
