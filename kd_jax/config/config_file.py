@@ -1,8 +1,9 @@
-"""Loads config files: ml_collections files with a variant argument and command-line overrides of any leaf.
+"""Loads config files, with a variant argument and command-line overrides.
 
-A file defines `get_config(variant) -> ConfigDict` (what is run) and may define `get_report(variant) -> dict` (how it is
-shown). An override may change any leaf and may add one to an existing dictionary. Names are checked later, by the code
-that reads them.
+A config file defines `get_config(variant) -> ConfigDict`, which says what is run. It may also define
+`get_report(variant) -> dict`, which says how the results are shown, and `get_search(variant) -> dict`, which says what
+is searched. `VARIANTS` lists the variants of the file. An override changes a leaf of the config or adds a leaf to an
+existing dictionary. The names of options are checked later, by the code that reads them.
 """
 
 import ast
@@ -18,13 +19,14 @@ from kd_jax.config.renamed import new_module
 
 
 def load_config(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The config and the report's description, as plain dictionaries.
+    """Loads a study's config and the description of its report, as plain dictionaries.
 
     Args:
-      file_and_variant: 'configs/hinton_mnist.py' or 'configs/hinton_mnist.py:paper'.
-      overrides: 'runs.student.terms.soft.t=4.0', each value a Python literal, or a string as it stands.
+      file_and_variant: for example 'configs/hinton_mnist.py' or 'configs/hinton_mnist.py:paper'.
+      overrides: for example 'runs.student.terms.soft.t=4.0'. A value that is not a Python literal is read as a string.
     Raises:
-      UserError: no such file or variant, a file without get_config, or an override of nothing.
+      UserError: the file or the variant does not exist, the file has no `get_config`, its code fails, or an override
+        names a dictionary that does not exist.
     """
     name, _, variant = file_and_variant.partition(':')
     module = _module(name)
@@ -47,7 +49,7 @@ def load_config(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[d
 
 
 def config_variants(file: str | pathlib.Path) -> tuple[str, ...]:
-    """The variants that a config file knows: its `VARIANTS`, or the default one alone."""
+    """The variants of a config file: its `VARIANTS`, or only the default variant, ''."""
     return getattr(_module(file), 'VARIANTS', ('',))
 
 
@@ -71,10 +73,10 @@ def _module(file: str | pathlib.Path) -> Any:
 
 
 def load_search(file_and_variant: str) -> dict[str, Any]:
-    """What the file's `get_search(variant)` says is to be searched.
+    """Loads the description of a hyperparameter search, which the file's `get_search(variant)` returns.
 
     Raises:
-      UserError: the file has none, or it fails.
+      UserError: the file defines no `get_search`, or `get_search` fails.
     """
     name, _, variant = file_and_variant.partition(':')
     module = _module(name)
@@ -87,10 +89,10 @@ def load_search(file_and_variant: str) -> dict[str, Any]:
 
 
 def apply_override(config: dict[str, Any], text: str) -> None:
-    """Sets one leaf, 'path.to.leaf=value', in place.
+    """Changes the config in place as an override such as 'path.to.leaf=value' says.
 
     Raises:
-      UserError: no '=', or a dictionary on the way that does not exist.
+      UserError: the text has no '=', or a dictionary on the path does not exist.
     """
     path, equals, value = text.partition('=')
     if not equals:
@@ -102,10 +104,10 @@ def apply_override(config: dict[str, Any], text: str) -> None:
 
 
 def set_leaf(config: dict[str, Any], path: str, value: Any) -> None:
-    """Sets the leaf at 'path.to.leaf', in place.
+    """Sets the leaf at a path such as 'path.to.leaf', in place.
 
     Raises:
-      UserError: a dictionary on the way that does not exist.
+      UserError: a dictionary on the path does not exist.
     """
     *way, leaf = path.split('.')
     node: Any = config

@@ -1,4 +1,4 @@
-"""Puts names in an order in which each follows the names that it needs."""
+"""Sorts names so that each one comes after the names it needs."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,13 +6,15 @@ from kd_jax.config.errors import UserError
 
 
 def in_dependency_order(needs: Mapping[str, Collection[str]], circle: str) -> list[str]:
-    """The names, each after those it needs; names that need nothing come first, otherwise the order stays.
+    """Sorts names so that each one comes after the names it needs.
+
+    Names that need nothing come first. Names that become ready at the same time keep their order in `needs`.
 
     Args:
-      needs: for each name, the names it needs; names that are not keys are ignored.
-      circle: message of the error, with '{}' for the names that need each other.
+      needs: maps each name to the names it needs. Needed names that are not keys of `needs` are ignored.
+      circle: the message of the error, with '{}' where the names that need each other are filled in.
     Raises:
-      UserError: names need each other in a circle.
+      UserError: some names need each other in a circle.
     """
     done: list[str] = []
     waiting = list(needs)

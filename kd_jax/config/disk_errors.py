@@ -1,4 +1,4 @@
-"""Turns a full or unwritable disk into one sentence."""
+"""Turns the errors of a full or unwritable disk into one sentence."""
 
 import contextlib
 import errno
@@ -13,7 +13,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def disk_errors(directory: pathlib.Path) -> Iterator[None]:
-    """Turns a full or unwritable disk into one sentence."""
+    """Turns the errors of a full or unwritable disk into one sentence; other errors pass unchanged.
+
+    Args:
+      directory: where the block inside the `with` statement writes; for the message.
+    Raises:
+      UserError: the disk is full or cannot be written.
+    """
     try:
         yield
     except UserError:
@@ -21,9 +27,9 @@ def disk_errors(directory: pathlib.Path) -> Iterator[None]:
     except Exception as error:
         full = getattr(error, 'errno', None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
         if full or isinstance(error, OSError):
-            reason = 'the disk is full: free some space' if full else f'{first_line(error)}: make it writable'
+            reason = 'because the disk is full: free some space' if full else f'({first_line(error)}): make it writable'
             raise UserError(
-                f'{directory} could not be written, {reason} and run the same command again; '
+                f'{directory} could not be written {reason} and run the same command again; '
                 'earlier checkpoints are intact.'
             ) from error
         raise

@@ -8,15 +8,15 @@ from kd_jax.config import renamed
 
 
 class UserError(ValueError):
-    """A user's mistake. The message is one sentence: what is wrong, where, and how to mend it."""
+    """A mistake that the user can correct. The message says what is wrong, where it is, and how to correct it."""
 
 
 class Diverged(UserError):
-    """A run whose numbers are no longer finite; of a search it is a result like others."""
+    """The run's loss or gradient became NaN or infinite. A search counts the trial as failed and goes on."""
 
 
 def suggest(name: Any, known: Iterable[str]) -> str:
-    """'Did you mean ...? Known: ...', for the end of a message about an unknown name; an old name gets the new one."""
+    """Ends a message about an unknown name: 'Did you mean ...? Known: ...', or the new name of a renamed option."""
     known = sorted(known)
     if (new := renamed.OPTIONS.get(name) if isinstance(name, str) else None) in known:
         return f'It is called {new!r} now.'

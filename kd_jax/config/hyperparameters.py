@@ -1,8 +1,9 @@
-"""Numbers in a config: constants or schedules, and the ranges that losses and models declare for them.
+"""Numbers in a config: constants, schedules, and the ranges that losses and models declare for them.
 
-A number is a float, or a schedule over the run: `dict(schedule='cosine', peak=0.1, warmup=0.05)`. Its floats become
-leaves of `hparams`, an argument of the training step, so changing one never recompiles. The schedules of optax branch
-on Python values and cannot take traced numbers; the three here can.
+A number is a float or a schedule, for example `dict(schedule='cosine', peak=0.1, warmup=0.05)`. A schedule is a
+function of `progress`, the share of the run that is done. The floats of a number are leaves of `hparams`, an argument
+of the training step, so a new value needs no new compilation. The schedules of optax branch on Python values and do
+not accept traced numbers; the three schedules here do.
 """
 
 import math
@@ -25,20 +26,20 @@ Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
 
 
 def linear(progress: jax.Array, *, start: float, end: float, begin: float = 0.0, until: float = 1.0) -> jax.Array:
-    """A straight line from `start` at progress `begin` to `end` at progress `until`, level outside."""
+    """A straight line from `start` at progress `begin` to `end` at progress `until`; constant before and after."""
     share = jnp.clip((progress - begin) / (until - begin), 0.0, 1.0)
     return start + share * (end - start)
 
 
 def cosine(progress: jax.Array, *, peak: float, end: float = 0.0, warmup: float = 0.0) -> jax.Array:
-    """Linear warm-up from 0 over the share `warmup` of the run, then half a cosine from `peak` down to `end`."""
+    """Linear warm-up from 0 to `peak` until progress `warmup`, then half a cosine from `peak` down to `end`."""
     fall = jnp.clip((progress - warmup) / (1.0 - warmup), 0.0, 1.0)
     rise = jnp.where(progress < warmup, progress / jnp.maximum(warmup, 1e-8), 1.0)
     return rise * (end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
 
 
 def steps(progress: jax.Array, *, start: float, at: tuple[float, ...], factor: float = 0.1) -> jax.Array:
-    """`start`, multiplied by `factor` at each of the shares `at` of the run."""
+    """Starts at `start` and is multiplied by `factor` at each progress in `at`."""
     return start * factor ** jnp.sum(progress >= jnp.array(at))
 
 
@@ -46,21 +47,24 @@ SCHEDULES: dict[str, Callable[..., jax.Array]] = {'linear': linear, 'cosine': co
 
 
 def is_number(value: Any) -> bool:
-    """A float, an int (not a bool) or a schedule."""
+    """Whether the value is a float, an int (not a bool) or a schedule."""
     if isinstance(value, Mapping):
         return 'schedule' in value
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def parse_number(value: float | Mapping[str, Any], annotation: Any, where: str) -> tuple[str, Any]:
-    """The schedule's name ('' for a constant) and the number's floats, checked against the declared range.
+    """Parses a number and checks it against the declared range.
 
     Args:
-      value: the number as the config has it.
-      annotation: the parameter's annotation; `Positive` and the like carry a range.
+      value: the number as written in the config.
+      annotation: the annotation of the parameter; an annotation such as `Positive` declares a range.
       where: the place in the config, for messages.
+    Returns:
+      the name of the schedule ('' for a constant), and the constant or the arguments of the schedule, as floats.
     Raises:
-      UserError: a value out of range, an unknown schedule, a schedule's argument missing or unknown.
+      UserError: a value is out of range, the schedule is unknown, or an argument of the schedule is missing, unknown or
+        not a number.
     """
     if not isinstance(value, Mapping):
         _check(float(value), annotation, where)
@@ -79,12 +83,12 @@ def parse_number(value: float | Mapping[str, Any], annotation: Any, where: str) 
     try:
         numbers = {key: tuple(map(float, v)) if key == 'at' else float(v) for key, v in arguments.items()}
     except (TypeError, ValueError) as error:
-        raise UserError(f'{where}: schedule {name!r} takes numbers ({error}).') from error
+        raise UserError(f'{where}: the arguments of schedule {name!r} must be numbers ({error}).') from error
     given = {key: p.default for key, p in options.items()} | numbers
     if name == 'linear' and not given['begin'] < given['until']:
-        raise UserError(f'{where}: begin is {given["begin"]:g} and until {given["until"]:g}, but it must come after.')
+        raise UserError(f'{where}: begin is {given["begin"]:g} and until is {given["until"]:g}; until must be greater.')
     if name == 'cosine' and not 0 <= given['warmup'] < 1:
-        raise UserError(f'{where}: warmup is {given["warmup"]:g}, but it is a share of the run, less than 1.')
+        raise UserError(f'{where}: warmup is {given["warmup"]:g}, but it must be at least 0 and less than 1.')
     for key in ('start', 'peak', 'end'):
         if key in options:
             _check(numbers.get(key, options[key].default), annotation, f'{where}.{key}')
@@ -94,12 +98,12 @@ def parse_number(value: float | Mapping[str, Any], annotation: Any, where: str) 
 
 
 def value_at(schedule: str, numbers: Any, progress: jax.Array) -> jax.Array:
-    """A number's value at `progress`, the share of the run that is done, in [0, 1]."""
+    """The value of a number, as `parse_number` returns it, at `progress` in [0, 1]."""
     return SCHEDULES[schedule](progress, **numbers) if schedule else numbers
 
 
 def check_option(option: Any, annotation: Any, where: str) -> None:
-    """Raises a UserError if an option of a model or a loss is not of the kind and range that its parameter declares."""
+    """Raises a UserError if an option of a model or a loss is not of the type and range that its parameter declares."""
     if get_origin(annotation) is Literal and option not in get_args(annotation):
         kind = where.rpartition('.')[2]
         raise UserError(
@@ -119,11 +123,11 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
         isinstance(option, list | tuple) and all(type(one) is int and one > 0 for one in option)
     ):
         shown = f'({option},)' if whole and option > 0 else '(64, 32)'
-        raise UserError(f'{where} is {option!r}, but it must be whole numbers, 1 or more, such as {shown}.')
+        raise UserError(f'{where} is {option!r}, but it must be a tuple of whole numbers, 1 or more, such as {shown}.')
 
 
 def is_float(annotation: Any) -> bool:
-    """Whether a parameter is declared as a float, of whatever range."""
+    """Whether a parameter is declared as a float, with or without a range."""
     return _declared(annotation) is float
 
 

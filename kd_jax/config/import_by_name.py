@@ -1,4 +1,4 @@
-"""Finds the object that a config names: a public function of one of our modules, or 'package.module:attribute'."""
+"""Finds the object that a config names: a public name of a module of this project, or 'package.module:attribute'."""
 
 import importlib
 import inspect
@@ -11,15 +11,16 @@ from kd_jax.config.renamed import new_module
 
 
 def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, where: str) -> Callable[..., Any]:
-    """The public callable `name` of `module`, or of the user's own module when the name is 'package.module:attribute'.
+    """Finds the callable that a config names.
 
     Args:
-      name: as the config has it; a callable is returned as it is.
-      module: where our own objects of this kind live (`kd_jax.losses`, say).
-      kind: what is looked for ('loss', 'model'), for the message.
+      name: a public name of `module`, or 'package.module:attribute' for an object of any other module. A callable is
+        returned unchanged.
+      module: the module of this project that holds objects of this kind, for example `kd_jax.losses`.
+      kind: the kind of object, for example 'loss' or 'model'; for the message.
       where: the place in the config, for the message.
     Raises:
-      UserError: there is no such object, or it cannot be called.
+      UserError: the object does not exist, or it cannot be called.
     """
     if callable(name):
         return name
@@ -40,12 +41,12 @@ def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, 
 
 
 def public_names(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The callables that a module offers under `__all__`."""
+    """The callables that a module lists in `__all__`, by name."""
     return {name: getattr(module, name) for name in module.__all__}
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, inspect.Parameter]]:
-    """Names of the positional parameters (paths, in a config) and the keyword-only ones (hyperparameters)."""
+    """The names of the positional parameters (paths in a config), and the keyword-only parameters (options) by name."""
     parameters = inspect.signature(function, eval_str=True).parameters.values()
     positional = tuple(p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return positional, {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}

@@ -1,4 +1,4 @@
-"""JSON values and files: non-finite numbers become null, and a file is written whole or not at all."""
+"""Writes JSON files: numbers that are not finite become null, and a file is written completely or not at all."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def json_value(tree: Any) -> Any:
-    """A JSON value: None in place of numbers that are not finite, a callable's name in place of it."""
+    """Converts a tree to JSON values: a number that is not finite becomes None, a callable becomes 'module:name'."""
     if isinstance(tree, Mapping):
         return {str(key): json_value(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -24,7 +24,7 @@ def json_value(tree: Any) -> Any:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a JSON file completely or not at all: the file appears under its name only when it is complete."""
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         with part.open('w') as file:
@@ -38,7 +38,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Leaves by their path, keys joined with '/'."""
+    """Flattens nested dictionaries: maps the path of each leaf, its keys joined with '/', to the leaf."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         name = f'{prefix}{key}'

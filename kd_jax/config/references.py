@@ -1,4 +1,4 @@
-"""The grammar of references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE', or a run's directory."""
+"""Parses references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE', or the directory of a run."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ RUN, RESULT, TORCH = 'run:', 'result:', 'torch:'
 
 
 class RunReference(NamedTuple):
-    """A network of another run of the study, 'run:NAME/NETWORK'. `network` is '' for the run's only trained network."""
+    """A network of another run of the study, 'run:NAME/NETWORK'. `network` may be '' if the run trains one network."""
 
     run: str
     network: str = ''
@@ -18,7 +18,7 @@ class RunReference(NamedTuple):
 
 
 class ResultReference(NamedTuple):
-    """A value in the result of another run at the same seed, 'result:RUN.PATH'; an empty `path` is the whole result."""
+    """A value in the result of another run with the same seed, 'result:RUN.PATH'. No `path` means the whole result."""
 
     run: str
     path: tuple[str, ...]
@@ -34,13 +34,13 @@ class TorchFile(NamedTuple):
 
 
 class RunDirectory(NamedTuple):
-    """The directory of a run, of this study or of another."""
+    """The directory of a run of this study or of another study."""
 
     directory: pathlib.Path
 
 
 def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
-    """What a network's `init` names; it must not be empty."""
+    """Parses the `init` of a network, which must not be empty."""
     if init.startswith(RUN):
         run, _, network = init.removeprefix(RUN).partition('/')
         return RunReference(run, network)
@@ -50,7 +50,7 @@ def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
 
 
 def parse_result(value: Any) -> ResultReference | None:
-    """The reference that a config's value is, or None if it is any other value."""
+    """Parses a value of a config as 'result:RUN.PATH'; returns None if it is any other value."""
     if not (isinstance(value, str) and value.startswith(RESULT)):
         return None
     run, *path = value.removeprefix(RESULT).split('.')
@@ -58,7 +58,7 @@ def parse_result(value: Any) -> ResultReference | None:
 
 
 def parse_reference(value: Any) -> RunReference | ResultReference | None:
-    """The reference to another run that a config's value is, or None if it is any other value."""
+    """Parses a value of a config as a reference to another run; returns None if it is any other value."""
     if isinstance(value, str) and value.startswith(RUN):
         run, _, network = value.removeprefix(RUN).partition('/')
         return RunReference(run, network)
@@ -66,7 +66,7 @@ def parse_reference(value: Any) -> RunReference | ResultReference | None:
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Every leaf of a config, of dictionaries, lists and tuples."""
+    """Iterates over the leaves of a config, through dictionaries, lists and tuples."""
     if isinstance(tree, Mapping):
         tree = tuple(tree.values())
     if isinstance(tree, list | tuple):
@@ -77,7 +77,7 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The config with `function` applied to every leaf; lists and tuples keep their type."""
+    """Applies `function` to every leaf of a config; lists stay lists and tuples stay tuples."""
     if isinstance(tree, Mapping):
         return {key: map_leaves(function, value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -86,13 +86,13 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def runs_referred_to(config: Any) -> tuple[str, ...]:
-    """The names of the runs that a run's config refers to, in the order of their first mention."""
+    """The names of the runs that a config refers to, in the order in which they first appear."""
     found = (parse_reference(leaf) for leaf in leaves(config))
     return tuple(dict.fromkeys(reference.run for reference in found if reference is not None))
 
 
 def with_runs_renamed(config: Any, names: Mapping[str, str]) -> Any:
-    """The config with every reference to a run in `names` changed to its new name."""
+    """Changes the references to renamed runs in a config; `names` maps old names to new names."""
 
     def renamed(leaf: Any) -> Any:
         reference = parse_reference(leaf)

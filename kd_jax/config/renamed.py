@@ -1,6 +1,6 @@
-"""Old names of modules and options, and what they are called now.
+"""Old names of modules and options, and their new names.
 
-docs/renamed.md shows the same tables. A config with an old name gets a sentence with the new one.
+docs/renamed.md shows the same tables. A config with an old name is refused with a sentence that gives the new name.
 """
 
 import re
@@ -88,7 +88,7 @@ MODULES = {  # without the leading 'kd_jax.'
 
 
 def new_module(message: str) -> str:
-    """A sentence with the new name of the module that an import error names, '' if it names none of ours."""
+    """A sentence with the new name of the module that an import error names; '' if it names no renamed module."""
     for name in re.findall(r"'(?:kd_jax\.)?([\w.]+)'", message):
         if name in MODULES:
             return f'kd_jax.{name} is now {" and ".join(f"kd_jax.{new}" for new in MODULES[name].split(", "))}.'

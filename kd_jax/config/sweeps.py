@@ -1,8 +1,8 @@
-"""Sweeps in a config file: turn one run's config and lists of values into many named runs.
+"""Sweeps in a config file: turn the config of one run and lists of values into many named runs.
 
 grid(run, {'terms.soft.t': (1.0, 2.0, 4.0), 'optimizer.learning_rate': (1e-3, 1e-2)}, 't{t}_lr{learning_rate}')
 
-makes six runs, 't1_lr0_001' and so on. A key that is a tuple of paths moves them together, like `zip`. Runs of one grid
+makes six runs: 't1_lr0_001' and so on. A key may be a tuple of paths, whose values change together, as with `zip`. Runs
 that differ only in numbers are trained as one program (see `studies/run_groups.py`).
 """
 
@@ -22,15 +22,18 @@ Choices = Mapping[Any, Sequence[Any]]
 
 
 def grid(run: Mapping[str, Any], choices: Choices, name: str) -> Runs:
-    """A run for every combination of values, the last path's moving fastest.
+    """Makes a run for every combination of values; the values of the last path change fastest.
 
     Args:
-      run: the config that all start from; it is left as it is.
-      choices: path of a leaf, 'terms.soft.t', to its values; or a tuple of paths to tuples of values, moved together.
-      name: format string of the runs' names. A field is the last key of a path, or the place of the path among all
-        ('{0}', needed where two end alike); parts are taken as usual, '{hidden[0]}'. Dots become underscores.
+      run: the config that all runs start from; it is not changed.
+      choices: maps the path of a leaf, such as 'terms.soft.t', to its values. A tuple of paths is mapped to tuples of
+        values, which change together.
+      name: format string for the names of the runs. A field is the last key of a path, as in '{t}'. A field may also be
+        the position of the path among all paths, as in '{0}', which is needed where two paths end in the same key.
+        Indexing works as usual, as in '{hidden[0]}'. Dots in a name become underscores.
     Raises:
-      UserError: the run has no such leaf, a path has no values or too few, an unknown field, or two runs of one name.
+      UserError: the run has no such leaf, a path has no values, a tuple of values has another length than its paths, a
+        field of the name is unknown, or two runs get the same name.
     """
     where = f'grid {name!r}'
     axes = []
@@ -43,26 +46,30 @@ def grid(run: Mapping[str, Any], choices: Choices, name: str) -> Runs:
         rows = [tuple(value) if isinstance(key, tuple) else (value,) for value in values]
         for row in rows:
             if len(row) != len(paths):
-                raise UserError(f'{where}: {row} are {len(row)} values for {len(paths)} paths, {", ".join(paths)}.')
+                raise UserError(
+                    f'{where}: {row} has length {len(row)}, but there are {len(paths)} paths, {", ".join(paths)}.'
+                )
         axes.append([tuple(zip(paths, row, strict=True)) for row in rows])
     return _named(run, [list(itertools.chain(*point)) for point in itertools.product(*axes)], name, where)
 
 
 def zip_(run: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], name: str) -> Runs:
-    """A run for the first values of all paths, one for the second values, and so on; arguments as in `grid`.
+    """Makes one run from the first values of all paths, one from the second values, and so on.
+
+    The arguments are those of `grid`.
 
     Raises:
-      UserError: as `grid`; lists of unequal lengths.
+      UserError: as in `grid`, or the lists of values differ in length.
     """
     lengths = {path: len(values) for path, values in choices.items()}
     if len(set(lengths.values())) > 1:
-        shown = ', '.join(f'{path} {length}' for path, length in lengths.items())
-        raise UserError(f'zip_ {name!r} wants as many values for one path as for another, but they are {shown}.')
+        shown = ', '.join(f'{length} for {path}' for path, length in lengths.items())
+        raise UserError(f'zip_ {name!r} needs equally many values for all paths, but there are {shown}.')
     return grid(run, {tuple(choices): list(zip(*choices.values(), strict=True))}, name)
 
 
 def chain(*sweeps: Mapping[str, Any]) -> Runs:
-    """The runs of all sweeps.
+    """Joins the runs of several sweeps.
 
     Raises:
       UserError: two sweeps have a run of the same name.
@@ -95,15 +102,15 @@ def _named(run: Mapping[str, Any], points: Sequence[Sequence[tuple[str, Any]]], 
         except (KeyError, IndexError, TypeError, ValueError) as error:
             known = [*fields, *map(str, range(len(point)))]
             missing = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-            raise UserError(f'{where} cannot be filled in ({missing}). {suggest(missing, known)}') from error
+            raise UserError(f'{where}: the name cannot be filled in ({missing}). {suggest(missing, known)}') from error
         if own in runs:
-            raise UserError(f'{where} names two runs {own!r}; let it tell them apart with {{{"}, {".join(ends)}}}.')
+            raise UserError(f'{where} gives two runs the name {own!r}; tell them apart with {{{"}, {".join(ends)}}}.')
         runs[own] = _with(run, point)
     return runs
 
 
 class _Name(string.Formatter):
-    """Short numbers (2.0 is '2'), and no dots, which keys of a config cannot have."""
+    """Formats numbers briefly (2.0 as '2') and replaces dots, which the keys of a config cannot contain."""
 
     def format_field(self, value: Any, spec: str) -> Any:
         return super().format_field(value, spec or ('g' if isinstance(value, float) else '')).replace('.', '_')

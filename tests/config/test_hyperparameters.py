@@ -28,7 +28,7 @@ def test_a_line_spans_the_whole_run_by_default():
 
 @pytest.mark.parametrize(
     ('progress', 'expected'),
-    # Half of the warm-up: half the peak. Then (1 + cos(pi * share)) / 2 of the way from 10 down to 2.
+    # Half-way through the warm-up: half the peak. Afterwards: 2 + (10 - 2) * (1 + cos(pi * share)) / 2.
     [(0.0, 0.0), (0.1, 5.0), (0.2, 10.0), (0.6, 6.0), (0.8, 2 + 8 * (1 - np.sqrt(0.5)) / 2), (1.0, 2.0)],
 )
 def test_a_cosine_warms_up_to_its_peak_and_falls_to_its_end(progress, expected):
@@ -81,8 +81,8 @@ def test_a_schedules_numbers_may_be_traced():
         ({'schedule': 'cosin', 'peak': 4.0}, float, "no schedule 'cosin'. Did you mean 'cosine'"),
         ({'schedule': 'cosine', 'peek': 4.0}, float, "'cosine' takes no 'peek'. Did you mean 'peak'"),
         ({'schedule': 'linear', 'start': 4.0}, float, "'linear' needs end"),
-        ({'schedule': 'cosine', 'peak': 'high'}, float, "'cosine' takes numbers"),
-        ({'schedule': 'steps', 'start': 1.0, 'at': 0.5}, float, "'steps' takes numbers"),
+        ({'schedule': 'cosine', 'peak': 'high'}, float, "arguments of schedule 'cosine' must be numbers"),
+        ({'schedule': 'steps', 'start': 1.0, 'at': 0.5}, float, "arguments of schedule 'steps' must be numbers"),
     ],
 )
 def test_a_wrong_number_is_refused(config, annotation, message):
@@ -109,8 +109,11 @@ def test_what_counts_as_a_number():
 @pytest.mark.parametrize(
     ('schedule', 'said'),
     [
-        (dict(schedule='linear', start=1, end=2, begin=0.5, until=0.5), 'begin is 0.5 and until 0.5'),
-        (dict(schedule='cosine', peak=1.0, warmup=1.0), 'warmup is 1, but it is a share of the run, less than 1'),
+        (
+            dict(schedule='linear', start=1, end=2, begin=0.5, until=0.5),
+            'begin is 0.5 and until is 0.5; until must be greater',
+        ),
+        (dict(schedule='cosine', peak=1.0, warmup=1.0), 'warmup is 1, but it must be at least 0 and less than 1'),
         (dict(schedule='cosine', peak=float('nan')), 'x.peak is nan, but it must be finite'),
     ],
 )

@@ -1,4 +1,4 @@
-"""Old names of modules and options get a sentence with the new name; the page shows the table that the code uses."""
+"""A config with an old name gets a sentence with the new one, and docs/renamed.md shows the table in the code."""
 
 import importlib
 import pathlib

@@ -1,4 +1,4 @@
-"""Sweeps: the runs that grid, zip_ and chain make of one."""
+"""The runs that grid, zip_ and chain make from one run."""
 
 import copy
 
@@ -65,10 +65,10 @@ def test_a_chain_has_the_runs_of_all_and_no_name_twice():
         (grid, {'terms.sfot.t': (1.0,)}, 't{t}', "no 'terms.sfot.t'. Did you mean 'terms.soft.t'? Known: epochs, net"),
         (grid, {'terms.soft.t.x': (1.0,)}, '{x}', "no 'terms.soft.t.x'. Did you mean 'terms.soft.t'?"),
         (grid, {'terms.soft.t': ()}, 't{t}', 'terms.soft.t has no values'),
-        (grid, {'terms.soft.t': (1.0, 2.0)}, 't', "names two runs 't'; let it tell them apart with {t}"),
+        (grid, {'terms.soft.t': (1.0, 2.0)}, 't', "gives two runs the name 't'; tell them apart with {t}"),
         (grid, {'terms.soft.t': (1.0,)}, 't{tt}', "cannot be filled in (tt). Did you mean 't'?"),
-        (grid, {('epochs', 'terms.soft.t'): [(1, 2.0), (3,)]}, '{t}', '(3,) are 1 values for 2 paths'),
-        (zip_, {'epochs': (1, 2), 'terms.soft.t': (1.0,)}, '{t}', 'they are epochs 2, terms.soft.t 1'),
+        (grid, {('epochs', 'terms.soft.t'): [(1, 2.0), (3,)]}, '{t}', '(3,) has length 1, but there are 2 paths'),
+        (zip_, {'epochs': (1, 2), 'terms.soft.t': (1.0,)}, '{t}', 'there are 2 for epochs, 1 for terms.soft.t'),
     ],
 )
 def test_a_wrong_sweep_is_refused_in_one_sentence(combine, choices, name, said):
