@@ -1,11 +1,11 @@
-"""What a cache of the teacher's outputs costs and brings: MB/s written and read, and steps with it against live ones.
+"""Measures a cache of the teacher's outputs: MB/s written and read, and training steps with and without the cache.
 
   python -m benchmarks.cache --out=benchmarks/results/cache.json
 
-MB/s are those of logits on the disk of `--directory`, written in parts with a checksum each chunk; what was just
-written is read from the memory that the system keeps it in. 'batch by batch' reads random rows, as training does from a
-cache that does not fit into memory. Steps are those of the MNIST study: a student of 800-800, a teacher of 1200-1200,
-random weights, each side with the data pipeline that it trains with.
+Logits are written to the disk of `--directory` in parts, with a checksum per chunk. They are read directly after, so
+the operating system still holds them in memory. 'batch by batch' reads random rows, as training does with a cache that
+does not fit into memory. The training steps are those of the MNIST study: student 800-800, teacher 1200-1200, random
+weights, each side with the data pipeline that training uses.
 """
 
 import pathlib
@@ -36,7 +36,7 @@ SIDES: dict[str, Any] = {
 
 
 def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) -> dict[str, Callable[[], Any]]:
-    """Writes logits, reads all of them, and reads as many in batches of random rows."""
+    """Functions that write logits, read all of them at once, and read all of them in batches of random rows."""
     rows = np.random.default_rng(0).normal(size=(examples, classes)).astype(np.float32)
     positions = np.random.default_rng(1).permutation(examples)
     cut = make_layout(1, examples, batch_size, rows[0].nbytes)
@@ -61,7 +61,7 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
 
 
 def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
-    """As many steps of a run as one program, with the fetching of their data."""
+    """A function that trains `steps` steps of a run as one program and fetches their data."""
     state, frozen = make_initial_state(prepared, {})
     arrays: Any = prepared.splits.arrays['train']
     if prepared.cache:
@@ -83,10 +83,12 @@ def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> Call
 
 def main() -> None:
     parser = measure.arguments(__doc__.splitlines()[0])
-    parser.add_argument('--examples', type=int, default=50_000, help='rows that are written and read')
-    parser.add_argument('--classes', type=int, default=1000, help='numbers a row')
-    parser.add_argument('--steps', type=int, default=100, help='steps that are timed together')
-    parser.add_argument('--directory', type=pathlib.Path, help='on the disk to measure; default: the temporary one')
+    parser.add_argument('--examples', type=int, default=50_000, help='number of rows to write and read')
+    parser.add_argument('--classes', type=int, default=1000, help='numbers per row')
+    parser.add_argument('--steps', type=int, default=100, help='steps per measurement')
+    parser.add_argument(
+        '--directory', type=pathlib.Path, help='directory on the disk to measure (default: the temporary one)'
+    )
     args = parser.parse_args()
     config = load_config(CONFIG)[0]['runs'][RUN]
     with tempfile.TemporaryDirectory(dir=args.directory) as name:
@@ -105,7 +107,7 @@ def main() -> None:
         {'what': side, 'ms a step': 1e3 * (s := measure.median(t)) / args.steps, 'speed-up': live / s}
         for side, t in trained.items()
     ]
-    measure.show('Training steps with it', speed, args.out, disk=rows, seconds={**stored, **trained})
+    measure.show('Training steps with the cache', speed, args.out, disk=rows, seconds={**stored, **trained})
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Steps of kd_jax as training runs them, without the loop around them."""
+"""Builds functions that run training steps exactly as training does, without the training loop."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ EXAMPLES = 2000
 
 
 def random_data(image: tuple[int, ...], num_classes: int) -> dict[str, np.ndarray]:
-    """Images and labels that mean nothing: time does not depend on them."""
+    """Random images and labels; the time of a step does not depend on their values."""
     rng = np.random.default_rng(0)
     return {
         'id': np.arange(EXAMPLES, dtype=np.int32),
@@ -36,11 +36,12 @@ def steps_of(
     """A function that trains len(positions) steps of a run's config as one program, from random weights.
 
     Args:
-      config: of a run: its networks, terms and optimizer.
-      arrays: images and labels, and under 'recorded' what frozen networks gave, [1, examples, ...].
-      positions: [steps, batch_size].
-      num_classes: of the data.
-      looped: whether the steps are a loop, or written out one after another.
+      config: networks, terms and optimizer of a run.
+      arrays: images and labels, [examples, ...]; optionally under 'recorded' the outputs of frozen networks,
+        [1, examples, ...].
+      positions: positions of the examples in the data, [steps, batch_size].
+      num_classes: number of classes of the data.
+      looped: if true the program loops over the steps (`lax.scan`); otherwise it is unrolled.
     """
     return compiled_steps(config, arrays, positions, num_classes, looped)[0]
 
@@ -48,7 +49,7 @@ def steps_of(
 def one_by_one(
     config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
 ) -> Callable[[], Any]:
-    """As `steps_of`, each step a program of its own, as training runs convolutions on CPUs."""
+    """Like `steps_of`, but each step is a separate call, as when training runs convolutions on CPUs."""
     step = steps_of(config, arrays, positions[:1], num_classes, looped=False)
     return lambda: [step() for _ in positions]
 
@@ -56,7 +57,7 @@ def one_by_one(
 def compiled_steps(
     config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
 ) -> tuple[Callable[[], Any], int]:
-    """As `steps_of`, and the bytes that the program holds at most beside its arguments."""
+    """Like `steps_of`; also returns the peak memory of the program in bytes, without its arguments."""
     built = parse_recipe(config, 'benchmark')
     jitter = config.get('data', {}).get('jitter', 0)
     augmentation = {'crop': jitter} if jitter else {}

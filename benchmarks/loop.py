@@ -1,9 +1,10 @@
-"""Steps of a convolutional student in a loop of one program, and each as a program of its own.
+"""Compares training steps in a loop inside one program with steps that are separate calls.
 
   python -m benchmarks.loop --out=benchmarks/results/loop.json
 
-On CPUs XLA computes the gradients of convolutions many times slower inside a loop (jax issue 12868), so there training
-runs step by step (`Job.convolves_on_cpu`). Matrix products do not suffer: the MNIST student is the control.
+On CPUs, XLA computes the gradients of convolutions several times slower inside a loop (jax issue 12868). Training
+therefore avoids the loop for convolutions on CPUs (`PreparedRun.convolves_on_cpu`). Matrix products are not affected;
+the MNIST student is the control.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: sides measured in turn, medians over repeats, a table and a JSON file."""
+"""Shared by all benchmarks: measures the sides in turn, takes medians, prints a table and writes a JSON file."""
 
 import argparse
 import pathlib
@@ -16,17 +16,20 @@ from kd_jax.training import provenance
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser that knows what every benchmark takes."""
+    """A parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('--repeats', type=int, default=7, help='measurements of each side')
-    parser.add_argument('--out', type=pathlib.Path, help='where the numbers are written as JSON')
+    parser.add_argument('--repeats', type=int, default=7, help='number of measurements per side')
+    parser.add_argument('--out', type=pathlib.Path, help='JSON file for the numbers')
     return parser
 
 
 def in_turn(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every side, `repeats` times round after one round that is not counted.
+    """Measures all sides in turn, `repeats` times, after one round that is not counted.
 
-    Sides take turns, so that a slow minute of the machine is shared by all. Each must wait for its own result.
+    Because the sides take turns, a slow minute of the machine affects all of them. A side must wait for its own result.
+
+    Returns:
+      for each side, `repeats` times in seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
@@ -43,7 +46,7 @@ def median(seconds: Sequence[float]) -> float:
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]], out: pathlib.Path | None, **raw: Any) -> None:
-    """Prints the rows as a table and writes them, with where they come from and what else was measured, as JSON."""
+    """Prints the rows as a table; writes the rows, the raw measurements and their provenance to a JSON file."""
     table = Table(title=title, box=SIMPLE_HEAD, title_justify='left')
     for name in rows[0]:
         table.add_column(name, justify='left' if isinstance(rows[0][name], str) else 'right')

@@ -1,9 +1,9 @@
-"""What a step of every method of docs/methods.md costs, against plain KD.
+"""Measures time and memory of a training step of every method of docs/methods.md, relative to plain KD.
 
   python -m benchmarks.methods --out=benchmarks/results/methods.json
 
-The runs are those of configs/benchmark_pairs.py, with live teachers, from random weights. Each step is a program of its
-own, as training runs convolutions on CPUs. Memory is what it holds at most beside its arguments, as XLA counts it.
+The runs are those of configs/benchmark_pairs.py, with live teachers and random weights. Each step is a separate call,
+as when training runs convolutions on CPUs. Memory is the program's peak, without its arguments, as reported by XLA.
 """
 
 from benchmarks import chunk, measure
@@ -30,7 +30,7 @@ def main() -> None:
             'MB': held[name] / 1e6, 'memory, KD = 1': held[name] / held[KD],
         })  # fmt: skip
     rows.sort(key=lambda row: row['time, KD = 1'])
-    measure.show('Cost of a step of every method', rows, args.out, seconds=seconds)
+    measure.show('Cost of a training step of every method', rows, args.out, seconds=seconds)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,12 @@
-"""The same distillation step, same shapes, in kd_jax and written plainly in PyTorch: images a second, side by side.
+"""Compares the same distillation step, with the same shapes, in kd_jax and in plain PyTorch: images per second.
 
-  pip install torch            # a CPU build will do; an optional extra: kd_jax[benchmarks]
+  pip install torch            # a CPU build is enough; also installed by the extra kd_jax[benchmarks]
   python -m benchmarks.pytorch --pair=mlp --out=benchmarks/results/pytorch_mlp.json
   python -m benchmarks.pytorch --pair=resnet --out=benchmarks/results/pytorch_resnet.json
 
-'live' runs the teacher's forward pass in every step, 'cached' replays its logits. Both sides have the data in memory,
-draw each batch from it, and use all cores. Teacher and student have random weights: time does not depend on them.
+'live' runs the teacher's forward pass in every step; 'cached' reads its logits from memory. Both sides hold the data in
+memory, gather each batch from it, and use all cores. Teacher and student have random weights; the time of a step does
+not depend on them.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from kd_jax.arrays.batch_names import RECORDED
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What both sides train: `config` as kd_jax's, `teacher` and `student` as PyTorch's."""
+    """The networks that both sides train: `config` for kd_jax, `teacher` and `student` for PyTorch."""
 
     config: dict[str, Any]
     teacher: Callable[[], nn.Module]

@@ -1,9 +1,10 @@
-"""Strong and weak scaling of a run's compiled training step, over slices of 1 to 512 TPU v5p chips; needs no TPU.
+"""Strong and weak scaling of a run's compiled training step, on slices of 1 to 512 TPU v5p chips; needs no TPU.
 
 python -m benchmarks.scaling --out=benchmarks/results/scaling.json
-python -m benchmarks.scaling --config=configs/cifar100_kd.py --run=student      # a network of size: minutes a slice
+python -m benchmarks.scaling --config=configs/cifar100_kd.py --run=student      # a larger network: minutes per slice
 
-Not times: what the compiler says of one chip's part, and the least time that it takes at published rates.
+The numbers are not measured times. They are the compiler's figures for one chip, and the lower bound on the time that
+follows from the chip's published rates.
 """
 
 import argparse
@@ -25,18 +26,18 @@ from kd_jax.scale import preflight, tpu_chips
 from kd_jax.scale.tpu_chips import Topology
 from kd_jax.studies.study import parse_study
 
-# A single chip cannot be had as a slice; it is what the others are compared with.
+# There is no slice of a single chip; it is the reference for the others.
 SLICES = ((1, 1, 1), (2, 2, 1), (2, 2, 4), (4, 4, 4), (4, 8, 8), (8, 8, 8))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description='Strong and weak scaling of compiled cost')
-    parser.add_argument('--out', type=pathlib.Path, help='where the numbers are written as JSON')
-    parser.add_argument('--config', default='configs/hinton_mnist.py', help='a config file')
-    parser.add_argument('--run', default='student_t4', help='the run of it whose step is compiled')
-    parser.add_argument('--batch', type=int, default=8192, help='examples a step, of strong scaling')
-    parser.add_argument('--per_chip', type=int, default=64, help='examples a step and chip, of weak scaling')
-    parser.add_argument('--most', type=int, default=512, help='chips of the largest slice')
+    parser = argparse.ArgumentParser(description='Strong and weak scaling of the compiled cost')
+    parser.add_argument('--out', type=pathlib.Path, help='JSON file for the numbers')
+    parser.add_argument('--config', default='configs/hinton_mnist.py', help='config file')
+    parser.add_argument('--run', default='student_t4', help='the run whose training step is compiled')
+    parser.add_argument('--batch', type=int, default=8192, help='global batch size for strong scaling')
+    parser.add_argument('--per_chip', type=int, default=64, help='batch size per chip for weak scaling')
+    parser.add_argument('--most', type=int, default=512, help='number of chips of the largest slice')
     options = parser.parse_args()
     jax.config.update('jax_platforms', 'cpu')
     try:
@@ -44,7 +45,7 @@ def main() -> int:
         chosen = next((run for run in runs if run.name == options.run), None)
         if chosen is None:
             raise UserError(
-                f'--run={options.run} is no run of {options.config}. {suggest(options.run, {r.name for r in runs})}'
+                f'--run={options.run} is not a run of {options.config}. {suggest(options.run, {r.name for r in runs})}'
             )
         slices = [shape for shape in SLICES if math.prod(shape) <= options.most]
         rows = [row('strong', chosen.config, options.batch, shape) for shape in slices]
@@ -59,9 +60,9 @@ def main() -> int:
 
 
 def row(kind: str, config: Mapping[str, Any], batch_size: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What a chip does for its part of a batch of this size."""
+    """The cost for one chip of a training step with this global batch size on a slice of this shape."""
     topology = Topology(f'v5p:{"x".join(map(str, shape))}', shape, tpu_chips.CHIPS['v5p'])
-    everything = {**config, 'data': {**config['data'], 'examples': 0}}  # large batches need them
+    everything = {**config, 'data': {**config['data'], 'examples': 0}}  # large batches need all examples
     changed = {**placeholder_sources.without_data(everything), 'batch_size': batch_size, 'mesh': {}}
     cost = preflight.compile_run(prepare_run(changed, 0, 'scaling', preflight.devices(topology)), topology)
     return {

@@ -1,11 +1,11 @@
-"""A training step of the MNIST study as a share of the rate at which this machine multiplies matrices.
+"""Compares training steps of the MNIST study with the rate at which this machine multiplies matrices.
 
   python -m benchmarks.step_time --out=benchmarks/results/step_time.json
 
-The rate is that of float32 products of square matrices, the best of several sizes. A step's work is that of its matrix
-products alone: 2 * batch * inputs * outputs for a layer's forward pass, as much for its weights' gradient and, but for
-the first layer, for its inputs' gradient. Optimizer, dropout, jitter, losses and the gathering of the batch take time
-and count for nothing.
+The rate is the best over several sizes of square float32 matrices. The work of a step counts its matrix products only:
+2 * batch * inputs * outputs for a layer's forward pass, the same for the gradient of its weights and, except in the
+first layer, the same for the gradient of its inputs. Optimizer, dropout, jitter, losses and gathering the batch take
+time but count as no work.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.config_file import load_config
 
 CONFIG = 'configs/hinton_mnist.py:paper'
-RUNS = {'teacher': False, 'baseline': False, 'distilled': True}  # name: teacher cached
+RUNS = {'teacher': False, 'baseline': False, 'distilled': True}  # name: whether its teacher is cached
 STEPS = 50
 SIZES = (1024, 2048)
 INPUTS, CLASSES = 784, 10
@@ -35,7 +35,7 @@ def products(size: int) -> Callable[[], Any]:
 
 
 def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
-    """Of the matrix products of one step."""
+    """Floating-point operations of the matrix products of one training step."""
     total = 0.0
     for network in networks.values():
         groups = (INPUTS, *network['hidden'], CLASSES)
@@ -68,7 +68,7 @@ def main() -> None:
         each = measure.median(seconds[name]) / STEPS
         rows.append({'run': name, 'ms a step': 1e3 * each, 'GFLOP/s': work / each / 1e9, 'share': work / each / rate})
     rows.append({'run': 'matrix product', 'ms a step': float('nan'), 'GFLOP/s': rate / 1e9, 'share': 1.0})
-    measure.show('Training steps of the MNIST study against matrix products', rows, args.out, seconds=seconds)
+    measure.show('Training steps of the MNIST study compared with matrix products', rows, args.out, seconds=seconds)
 
 
 if __name__ == '__main__':

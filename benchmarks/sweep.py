@@ -1,12 +1,12 @@
-"""A sweep of temperatures packed into one program against the same runs one after another.
+"""Compares a sweep of temperatures that is trained as one program with the same runs trained one after another.
 
   python -m benchmarks.sweep --out=benchmarks/results/sweep.json
 
-The runs are students of the MNIST study (configs/hinton_mnist.py:paper, two layers of 30 units, cached teacher of
-1200-1200), equal but for the temperature. 'steps' are timed alone: a chunk of steps as training runs it, compiled
-before; compiling is timed once a side. 'sweep' is what a user waits for: the whole study of these runs, with
-compilation, evaluation, checkpoints and logs, from nothing compiled each time; 'auto' pays for finding out its way. The
-teacher is trained for some steps only, since time does not depend on what it knows.
+The runs are students of the MNIST study (configs/hinton_mnist.py:paper) that differ only in the temperature: two layers
+of 30 units, with a cached teacher 1200-1200. 'steps' times a chunk of training steps, compiled before; compilation is
+timed once per side. 'sweep' is the time that a user waits for the whole study, with compilation, evaluation,
+checkpoints and logs. Nothing is compiled in advance, and the time of 'auto' includes choosing between vmap and map. The
+teacher is trained for a few steps only, because the times do not depend on its weights.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ from kd_jax.training.stacked_runs import ALONE
 
 CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'w30_t1'
 ONE_BY_ONE = 'one after another'
-PACKS: dict[str, Any] = {ONE_BY_ONE: False, 'packed, map': 'map', 'packed, vmap': 'vmap', 'packed, auto': 'auto'}
+GROUPINGS: dict[str, Any] = {ONE_BY_ONE: False, 'grouped, map': 'map', 'grouped, vmap': 'vmap', 'grouped, auto': 'auto'}
 
 
 def plan(runs: int, epochs: float, width: int) -> Study:
-    """A teacher and its students at `runs` temperatures."""
+    """A study of a teacher and its students at `runs` temperatures."""
     config = load_config(CONFIG)[0]['runs']
     student, teacher = config[RUN], config['teacher']
     student |= {'epochs': epochs, 'eval_every': epochs / 2}
@@ -58,7 +58,7 @@ def train(planned: Study, runs: Sequence[Run], workdir: Workdir, grouping: Any) 
 
 
 def sweep(planned: Study, teacher: pathlib.Path, grouping: Any) -> Callable[[], None]:
-    """The students' study in a new directory, with nothing compiled or measured before."""
+    """A function that trains the students in a new directory, with no compiled programs or earlier timings."""
 
     def run() -> None:
         jax.clear_caches()
@@ -79,12 +79,12 @@ def sweep(planned: Study, teacher: pathlib.Path, grouping: Any) -> Callable[[], 
 def chunk(
     planned: Study, teacher: pathlib.Path, by: str, steps: int, opened: contextlib.ExitStack
 ) -> tuple[Callable[[], Any], float]:
-    """A function that trains a chunk of steps of every run, and the seconds that it took to compile."""
+    """A function that trains a chunk of steps of every run, and its compilation time in seconds."""
     directory = pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory()))
     ready = prepare_study(planned)
     students = [run for run in planned.runs if run.name != 'teacher']
-    tasks = [RunToTrain(ready[run.name], directory / run.id, {'teacher': teacher}) for run in students]
-    begun = [own for own in begin_runs(tasks, opened) if isinstance(own, ActiveRun)]
+    to_train = [RunToTrain(ready[run.name], directory / run.id, {'teacher': teacher}) for run in students]
+    begun = [own for own in begin_runs(to_train, opened) if isinstance(own, ActiveRun)]
     together = [[own] for own in begun] if by == ALONE else [begun]
     first = begun[0]
     key = fold_in_name(first.state.key, 'augment')
@@ -115,10 +115,10 @@ def chunk(
 
 def main() -> None:
     parser = measure.arguments(__doc__.splitlines()[0])
-    parser.add_argument('--runs', type=int, default=16, help='temperatures')
-    parser.add_argument('--epochs', type=float, default=80.0, help='of each run of 78 steps')
+    parser.add_argument('--runs', type=int, default=16, help='number of temperatures')
+    parser.add_argument('--epochs', type=float, default=80.0, help='epochs of each run; an epoch has 78 steps')
     parser.add_argument('--width', type=int, default=30, help="units of each of the student's two layers")
-    parser.add_argument('--steps', type=int, default=78, help='steps that are timed together')
+    parser.add_argument('--steps', type=int, default=78, help='steps per measurement')
     args = parser.parse_args()
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)  # as experiments.run does
     planned = plan(args.runs, args.epochs, args.width)
@@ -126,11 +126,11 @@ def main() -> None:
         workdir = Workdir(pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory())))
         train(planned, planned.runs[:1], workdir, False)
         teacher = workdir.directory('teacher-s0')
-        batchings = {ONE_BY_ONE: ALONE, 'packed, map': 'map', 'packed, vmap': 'vmap'}
+        batchings = {ONE_BY_ONE: ALONE, 'grouped, map': 'map', 'grouped, vmap': 'vmap'}
         chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in batchings.items()}
         steps = measure.in_turn({side: run for side, (run, _) in chunks.items()}, args.repeats)
         whole = measure.in_turn(
-            {side: sweep(planned, teacher, grouping) for side, grouping in PACKS.items()}, args.repeats
+            {side: sweep(planned, teacher, grouping) for side, grouping in GROUPINGS.items()}, args.repeats
         )
     rows = [
         {

@@ -1,15 +1,16 @@
-"""Every method of docs/methods.md side by side, on pairs of MNIST digits: a CNN teaches a smaller one 100 classes.
+"""Compares all methods of docs/methods.md on pairs of MNIST digits: a CNN teaches a smaller CNN the 100 classes.
 
-  python -m experiments.run --config=configs/benchmark_pairs.py:grid   # how strong each method should be: one seed
+  python -m experiments.run --config=configs/benchmark_pairs.py:grid   # searches the strength of each method, one seed
   python -m experiments.run --config=configs/benchmark_pairs.py:low    # 1,000 images for the students
-  python -m experiments.run --config=configs/benchmark_pairs.py        # 10,000
+  python -m experiments.run --config=configs/benchmark_pairs.py        # 10,000 images for the students
 
-The configs are those of docs/methods.md, read from that page: what it shows is what is measured. Every method has the
-steps, optimizer, batches, initial weights and order of examples of the student alone. Learning rate, batch and epochs
-were chosen for the student alone and for KD, on validation pairs of one seed. The weights of a method's terms are those
-of the page times its strength in CHOSEN: the one of 0.1, 0.3, 1 and 3, and of 0.03 or 10 where the best of those four
-is at that end, that is best on 5,000 validation pairs in `grid` (1,000 images, seed 0); 1 where none is named. Test
-pairs are made of digits that nothing else has seen; the last epoch is reported.
+The configs are read from docs/methods.md, so that page shows exactly what is measured. Every method has the same steps,
+optimizer, batches, initial weights and order of examples as the student trained on labels alone. Learning rate, batch
+size and epochs were chosen for labels alone and for KD, on validation pairs of one seed. The weight of each term is
+that of the page times the method's strength, which is given in CHOSEN (1 for methods not listed there). The strength is
+the best on 5,000 validation pairs in the study `grid` (1,000 images, seed 0), out of 0.1, 0.3, 1 and 3; where 0.1 or 3
+was the best of these four, 0.03 or 10 was tried as well. Test pairs consist of digits that are used nowhere else. The
+last epoch is reported.
 """
 
 import json
@@ -29,19 +30,19 @@ TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 KNOWLEDGE = ('response', 'feature', 'relation')
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE, COSTS = ROOT / 'docs' / 'methods.md', ROOT / 'benchmarks' / 'results' / 'methods.json'
-# These have other aims than accuracy on these images: they are runs of configs/other_aims.py.
+# These methods do not aim at accuracy on these images. They are runs of configs/other_aims.py.
 ELSEWHERE = {
     'robust (ARD)': 'robust_ard', 'robust (RSLAD)': 'robust_rslad', 'cross-modal': 'points_unlabelled',
     'data-free (DAFL)': 'data_free',
 }  # fmt: skip
-# Methods whose own networks are the students, and one that is measured by the classifier it borrows.
+# Methods that bring their own students; SimKD is measured by the classifier that it takes from the teacher.
 STUDENTS = {'codistillation': 'cohort', 'KDCL': 'group'}
 MEASURED = {**STUDENTS, 'SimKD': 'classifier'}
-# Their one term is the whole loss, whose scale AdamW does not see: no strength is searched.
+# Their only term is the whole loss. AdamW does not depend on its scale, so no strength is searched.
 WHOLE = ('SimKD', 'progressive (PS-KD)')
-# What stands in the place of the student's labels.
+# Methods that replace the student's term on labels.
 WITHOUT_LABELS = (*WHOLE, *STUDENTS)
-CHOSEN = {  # others 1
+CHOSEN = {  # all others: 1
     0.03: (
         'activation_boundaries', 'correlation_congruence', 'nst',
     ),
@@ -90,7 +91,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def strengths_of(method: str) -> tuple[float, ...]:
-    """Four, and the next one beyond an end at which the best of the four lies."""
+    """The four strengths, and one more if the best of them is the lowest or the highest."""
     if method in WHOLE:
         return (1.0,)
     best = chosen(key(method))
@@ -99,7 +100,7 @@ def strengths_of(method: str) -> tuple[float, ...]:
 
 
 def at(run: str, strength: float) -> str:
-    """The run of `grid` that has a method at a strength: 'kd_x0_3'."""
+    """The name of the run of `grid` with a method at a strength, for example 'kd_x0_3'."""
     return f'{run}_x{strength:g}'.replace('.', '_')
 
 
@@ -109,18 +110,18 @@ def chosen(run: str) -> float:
 
 
 def cells(line: str) -> list[str] | None:
-    """The cells of a method's row on the page, None for any other line: cells[0] is its name, cells[3] its config."""
+    """The cells of a method's row: cells[0] is its name, cells[3] its config. None for any other line."""
     parts = [cell.strip() for cell in line.strip('|').split('|')]
     return parts if line.startswith('| ') and len(parts) == 7 and 'c.' in parts[3] else None
 
 
 def rows_of(page: str) -> list[list[str]]:
-    """The cells of every method of a page."""
+    """The cells of every method's row of a page."""
     return [row for line in page.splitlines() if (row := cells(line))]
 
 
 def methods(page: str) -> dict[str, str]:
-    """The config of each method of a page, by its name there."""
+    """The config of each method of a page, by the method's name."""
     return {row[0]: row[3].strip('`') for row in rows_of(page)}
 
 
@@ -129,7 +130,7 @@ def measured_here() -> dict[str, str]:
 
 
 def key(method: str) -> str:
-    """A method's name as that of a run: 'class-wise (CS-KD)' is 'class_wise_cs_kd'."""
+    """The name of a method's run: 'class-wise (CS-KD)' gives 'class_wise_cs_kd'."""
     return re.sub(r'\W+', '_', method.replace("'", '')).strip('_').lower()
 
 
@@ -144,14 +145,17 @@ def common(examples: int) -> dict[str, Any]:
 
 
 def alone(name: str, channels: tuple[int, ...], examples: int, copies: int = 0) -> dict[str, Any]:
-    """One network, or several copies, on labels."""
+    """One network, or several copies of it, trained on labels."""
     network = dict(model='cnn', channels=channels, num_classes=100, copies=copies)
     hard = dict(loss='cross_entropy', logits=f'{name}.logits', labels='batch.label')
     return {**common(examples), 'networks': {name: network}, 'terms': {'hard': hard}}
 
 
 def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -> dict[str, Any]:
-    """A student taught by a method, the student alone for ''; in all runs the teacher is there to be agreed with."""
+    """A student taught by a method, or by labels alone for ''.
+
+    Every run has the teacher, so that the agreement with it can be measured.
+    """
     c = ConfigDict(alone('student', STUDENT, examples))
     c.networks.teacher = dict(model='cnn', channels=TEACHER, update='frozen', init='run:teacher')
     c.evaluate = {}
@@ -167,7 +171,7 @@ def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -
         if network.get('model') in ('cnn', 'classifier'):
             network['num_classes'] = 100
     for name, term in run['terms'].items():
-        if not name.endswith('hard'):  # on labels
+        if not name.endswith('hard'):  # these are the terms on labels
             term['weight'] = scaled(term.get('weight', 1.0), strength)
         if 'shares' in term:
             members = 'result:teachers.analyses.ensemble.valid.members.accuracies'
@@ -176,14 +180,14 @@ def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -
 
 
 def scaled(weight: Any, strength: float) -> Any:
-    """A weight times a number; of a linear schedule, both ends."""
+    """The weight times a number; for a linear schedule, both ends are multiplied."""
     if isinstance(weight, Mapping):
         return {**weight, 'start': weight['start'] * strength, 'end': weight['end'] * strength}
     return weight * strength
 
 
 def generations(examples: int) -> dict[str, Any]:
-    """Born-again networks, and a teacher's assistant: runs whose teachers are runs."""
+    """Born-again networks and a teacher assistant: the teachers of these runs are other runs."""
     kd = measured_here()['KD']
 
     def taught(teacher: tuple[int, ...], init: str, student: tuple[int, ...] = STUDENT) -> dict[str, Any]:
@@ -201,19 +205,19 @@ def generations(examples: int) -> dict[str, Any]:
 
 
 def labels() -> dict[str, str]:
-    """What the students of a study are called, by run."""
+    """The label of each run in tables and figures."""
     names = {key(method): method for method in measured_here()}
     others = {name: name.replace('_', ' ') for name in generations(FEW)}
     return {'baseline': 'labels alone', **names, **others}
 
 
 def costs() -> dict[str, dict[str, float]]:
-    """What `python -m benchmarks.methods` measured of a step of each run; nothing where it has not been run."""
+    """The cost of a step of each run, as `python -m benchmarks.methods` measured it; empty without that file."""
     return {row['method']: row for row in json.loads(COSTS.read_text())['rows']} if COSTS.exists() else {}
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
-    """A table and a picture of all methods; for `grid`, of what each strength gave on validation pairs."""
+    """A table and a figure of all methods; for `grid`, a table of the validation accuracy at each strength."""
     if variant == 'grid':
         strengths = [(method, s) for method in measured_here() for s in strengths_of(method)]
         runs = {'baseline': 'labels alone', **{at(key(m), s): f'{m}, × {s:g}' for m, s in strengths}}
@@ -240,8 +244,9 @@ def get_report(variant: str = '') -> dict[str, Any]:
             title='Accuracy and cost of a step', kind='scatter', xlabel='time of a step, KD = 1', log_x=True,
             ylabel='accuracy of the student', values={label: values[label] for label in cost}, x=cost, groups=groups,
             named=['KD', 'labels alone'],
-            caption='Named are KD, labels alone, and those that no other beats in both. Times of a step with a live '
-            'teacher are from benchmarks/results/methods.json. Mean and standard deviation of three seeds.',
+            caption='Named points: KD, labels alone, and every method that no other method beats in both accuracy and '
+            'time. Step times, with a live teacher, are from benchmarks/results/methods.json. Accuracies are means and '
+            'standard deviations over three seeds.',
         )  # fmt: skip
     return {
         'tables': {'methods': dict(title='Every method, last epoch', columns=columns, rows=rows)},

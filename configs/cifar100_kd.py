@@ -1,11 +1,12 @@
-"""CIFAR-100 pairs of the distillation literature, in the recipe of Tian et al. (2020), arXiv 1910.10699.
+"""CIFAR-100: common teacher-student pairs of the literature, with the recipe of Tian et al. (2020), arXiv 1910.10699.
 
   python -m experiments.run --config=configs/cifar100_kd.py                      # ResNet-56 -> ResNet-20
-  python -m experiments.run --config=configs/cifar100_kd.py:wrn_40_2_wrn_16_2    # another pair; --plan shows its size
+  python -m experiments.run --config=configs/cifar100_kd.py:wrn_40_2_wrn_16_2    # another pair
 
-240 epochs of SGD from 0.05, a tenth at 150, 180 and 210, batch 64, crop and flip; KD at T = 4 with 0.1 cross-entropy
-and 0.9 KL. The last epoch is reported on the test set, as there: nothing is chosen on it. The data set is prepared once
-with `tfds build cifar100 --file_format=array_record`. A teacher from RepDistiller's files instead of its run:
+240 epochs of SGD with batch size 64, random crops and flips. The learning rate starts at 0.05 and is divided by 10 at
+epochs 150, 180 and 210. KD uses T = 4, with weights 0.1 for cross-entropy and 0.9 for KL. As in the paper, the last
+epoch is reported on the test set; nothing is chosen on it. Prepare the data set once with
+`tfds build cifar100 --file_format=array_record`. To load a teacher from RepDistiller's files instead of training one:
 
   --only=student --config.runs.student.networks.teacher.init=torch:resnet56_vanilla/ckpt_epoch_240.pth
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-# What their authors report (Tian et al. 2020, table 1): teacher, student alone, student by KD.
+# Accuracies that Tian et al. (2020), table 1, report: teacher, student on labels alone, student with KD.
 PAIRS = {
     'resnet56_resnet20': (0.7234, 0.6906, 0.7066),
     'resnet110_resnet32': (0.7431, 0.7114, 0.7308),
@@ -27,13 +28,13 @@ DEFAULT = 'resnet56_resnet20'
 VARIANTS = ('', *PAIRS)
 NORMALIZE = dict(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761))
 TEXT = (
-    'Accuracy on the 10,000 test images after the last of 240 epochs. Each seed trains a teacher of its own; the last, '
-    'partial batch of an epoch is left out.'
+    'Accuracy on the 10,000 test images after the last of 240 epochs. Each seed trains its own teacher. The last, '
+    'incomplete batch of an epoch is left out.'
 )
 
 
 def models(variant: str) -> tuple[str, str]:
-    """The models of teacher and student: 'wrn_40_2' and 'wrn_16_2' of 'wrn_40_2_wrn_16_2'."""
+    """The models of teacher and student: 'wrn_40_2_wrn_16_2' gives 'wrn_40_2' and 'wrn_16_2'."""
     words = (variant or DEFAULT).split('_')
     half = len(words) // 2
     return '_'.join(words[:half]), '_'.join(words[half:])
@@ -55,7 +56,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def common() -> dict[str, Any]:
-    """The recipe of every run."""
+    """The options that all runs share."""
     rate = dict(schedule='steps', start=0.05, at=(150 / 240, 180 / 240, 210 / 240))
     return {
         'data': dict(source='cifar100', augment=dict(crop=4, flip=True)),
@@ -71,13 +72,13 @@ def net(model: str, **options: Any) -> dict[str, Any]:
 
 
 def alone(name: str, model: str) -> dict[str, Any]:
-    """One network on labels."""
+    """One network trained on labels."""
     hard = dict(loss='cross_entropy', logits=f'{name}.logits', labels='batch.label')
     return {**common(), 'networks': {name: net(model)}, 'terms': {'hard': hard}}
 
 
 def distilled(teacher: str, student: str) -> dict[str, Any]:
-    """The student on labels and on the teacher's soft targets."""
+    """The student trained on labels and on the teacher's soft targets."""
     return {
         **common(),
         'networks': {'teacher': net(teacher, update='frozen', init='run:teacher'), 'student': net(student)},
@@ -90,7 +91,7 @@ def distilled(teacher: str, student: str) -> dict[str, Any]:
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
-    """How the study is shown."""
+    """How the study is shown: a table with the paper's numbers, a claim and a figure."""
     paper = PAIRS[variant or DEFAULT]
     of_student = {name: f'last.test.student.{name}' for name in ('accuracy', 'agreement')}
     of_teacher = {'accuracy': 'last.test.teacher.accuracy'}
@@ -107,14 +108,14 @@ def get_report(variant: str = '') -> dict[str, Any]:
         },
         'claims': {
             'gain': dict(
-                title='What the teacher adds to the accuracy of the student', kind='difference',
+                title='Gain in accuracy of the student with KD over labels alone', kind='difference',
                 value=f'student:{of_student["accuracy"]}', low=f'baseline:{of_student["accuracy"]}',
                 paper=round(paper[2] - paper[1], 4),
             )
         },
         'figures': {
             'curves': dict(
-                title='Accuracy in training', kind='curves', runs=('baseline', 'student'), y='test.student.accuracy',
+                title='Learning curves', kind='curves', runs=('baseline', 'student'), y='test.student.accuracy',
                 ylabel='accuracy on the test images',
             )
         },

@@ -1,10 +1,10 @@
-"""Hinton, Vinyals & Dean (2015), arXiv 1503.02531: a big net on MNIST, a small one, and the small one taught by it.
+"""Hinton, Vinyals & Dean (2015), arXiv 1503.02531, on MNIST: a large net, a small net, and the small net distilled.
 
   python -m experiments.run --config=configs/hinton_mnist.py            # minutes on two cores
   python -m experiments.run --config=configs/hinton_mnist.py:paper      # every experiment of the paper, four hours
 
-The default variant trains on 4,000 of the 60,000 images for fewer epochs. The paper variant holds all of section 3,
-and sections 4 to 6 carried over to public data. Recipes were chosen on images held out of the training set.
+The default variant trains on 4,000 of the 60,000 images for fewer epochs. The variant `paper` has all of section 3, and
+sections 4 to 6 on public data. Hyperparameters were chosen on images held out of the training set.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from kd_jax.config.sweeps import chain, grid
 
 VARIANTS = ('', 'paper')
 SHORT_TEXT = (
-    'A shortened run of section 3: 4,000 of the 60,000 training images and few epochs, so errors are above those of '
-    'the paper, which had all images and a long schedule. What to look at is the distance between the rows.'
+    'A short version of section 3: 4,000 of the 60,000 training images and few epochs. The paper used all images and '
+    'a long schedule, so our errors are higher. Compare the differences between the rows.'
 )
 PAPER_TEXT = (
-    'Every experiment of the paper on public data: section 3 on MNIST itself; sections 4 to 6, measured on speech and '
-    'on JFT there, on MNIST and on pairs of MNIST digits (100 classes).'
+    'Every experiment of the paper on public data. Section 3 is on MNIST, as in the paper. In the paper, sections 4 '
+    'to 6 use speech and JFT; here they use MNIST and pairs of MNIST digits (100 classes).'
 )
 
 TEMPERATURES = (1.0, 2.0, 2.5, 4.0, 8.0, 20.0)
@@ -31,10 +31,11 @@ SUBSET = 20
 ENSEMBLE_T = 10.0
 REGULARISER_T = (2.0, 8.0, 20.0)
 ENSEMBLE_TEXT = (
-    'Ten nets 784-100-100-10 on 5,000 images, 40% of whose labels were replaced by random ones (speech labels are '
-    "noisy, MNIST's are not); one student of a net's size on the same images, at the temperature that validation chose."
+    'Ten nets 784-100-100-10 are trained on 5,000 images. 40% of the labels are replaced by random ones, because '
+    "speech labels are noisy and MNIST's are not. One student of the same size learns from the ten on the "
+    'same images; its temperature was chosen on validation images.'
 )
-DARK_CAPTION = "The teacher's soft targets: raising the temperature brings out which wrong answers are likely."
+DARK_CAPTION = "The teacher's soft targets: a higher temperature shows which wrong classes the teacher finds likely."
 DARK = dict(analysis='soft_targets', logits='teacher.logits', labels='batch.label', images='batch.image')
 
 
@@ -49,7 +50,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def get_search(variant: str = '') -> dict[str, Any]:
-    """The temperature and the learning rate of a student, on images held out of the training set."""
+    """Searches the temperature and learning rate of a student, on images held out of the training set."""
     student = 'w300_t4' if variant else 'student_t4'
     return dict(
         space={
@@ -62,7 +63,7 @@ def get_search(variant: str = '') -> dict[str, Any]:
 
 
 def short_runs() -> dict[str, Any]:
-    """Teacher, baseline and students at three temperatures, in minutes."""
+    """Teacher, baseline and students at three temperatures; trains in minutes."""
     data = dict(source='mnist', valid=5000, examples=4000)
     runs = {
         'teacher': teacher(dict(data, jitter=2), epochs=25),
@@ -79,7 +80,7 @@ def paper_runs() -> dict[str, Any]:
 
 
 def mnist_table() -> dict[str, Any]:
-    """Section 3: the big net, the small net, the small net taught by the big one; all 60,000 images, as there."""
+    """Section 3: the large net, the small net and the distilled small net, on all 60,000 images as in the paper."""
     everything = dict(source='mnist')
     taught = distilled(everything, t=20.0, epochs=30)
     taught['analyses'] = {
@@ -96,9 +97,9 @@ def mnist_table() -> dict[str, Any]:
 
 
 def temperature_by_width() -> dict[str, Any]:
-    """Section 3: how the best temperature depends on the student's width; and the same nets without a teacher.
+    """Section 3: students of several widths at several temperatures, and the same nets trained on labels.
 
-    Narrow nets are cheap and slow to converge: they train for more epochs.
+    Narrow nets are cheap but converge slowly, so they train for more epochs.
     """
     data = dict(source='mnist', valid=5000, examples=10_000)
     hard = dict(baseline(data, epochs=80, optimizer=adam()), eval_every=40)
@@ -114,7 +115,7 @@ def temperature_by_width() -> dict[str, Any]:
 
 
 def unseen_classes() -> dict[str, Any]:
-    """Section 3: transfer sets without any 3, and of 7s and 8s alone; the bias of those classes corrected after."""
+    """Section 3: transfer sets without 3s, and with 7s and 8s only; the bias of these classes is corrected later."""
     runs = {}
     for name, classes, data, epochs in (
         ('no_threes', (3,), dict(exclude=(3,)), 30),
@@ -129,10 +130,10 @@ def unseen_classes() -> dict[str, Any]:
 
 
 def ensemble() -> dict[str, Any]:
-    """Section 4 on public data: ten nets trained as one program, their ensemble, and one student of a net's size.
+    """Section 4 on public data: ten nets trained as one program, their ensemble, and one student of the same size.
 
-    Labels of speech frames are noisy; clean MNIST labels leave an ensemble little to gain. So 40% of the training
-    labels are replaced by random ones: each net fits them in its own way, and their average is much better than any.
+    Labels of speech frames are noisy. On clean MNIST labels an ensemble gains little, so 40% of the training labels are
+    replaced by random ones. Each net then makes different errors, and their average is much better than a single net.
     """
     data = dict(source='mnist', valid=5000, examples=5000, label_noise=0.4)
     common = {'data': data, 'batch_size': 128, 'epochs': 40, 'eval_every': 10, 'optimizer': adam()}
@@ -155,7 +156,7 @@ def ensemble() -> dict[str, Any]:
 
 
 def specialists() -> dict[str, Any]:
-    """Section 5 on pairs of digits: a generalist, specialists for the classes it confuses, and their combination."""
+    """Section 5 on pairs of digits: a generalist, specialists for classes that it confuses, and their combination."""
     data = PAIRS
     net = dict(model='mlp', hidden=(100, 100))
     subsets = 'result:generalist.analyses.confusable.subsets'
@@ -202,7 +203,7 @@ def specialists() -> dict[str, Any]:
 
 
 def regularisers() -> dict[str, Any]:
-    """Section 6: 3% of the images, hard targets and soft ones of a net that saw all; no early stopping."""
+    """Section 6: 3% of the images, with hard targets or soft targets of a net trained on all; no early stopping."""
     few = dict(source='mnist', valid=5000, examples=1800)
     runs = {'few_hard': baseline(few, epochs=150, optimizer=adam())}
     for t in REGULARISER_T:
@@ -223,7 +224,7 @@ def adam() -> dict[str, Any]:
 
 
 def teacher(data: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """The big net: dropout, max-norm, jittered images."""
+    """The large net: dropout, max-norm, jittered images."""
     return {
         'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': dict(adam(), max_norm=3.0),
         'networks': {'teacher': teacher_net()},
@@ -232,7 +233,7 @@ def teacher(data: dict[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def baseline(data, epochs, hidden=(800, 800), optimizer=None) -> dict[str, Any]:
-    """The small net on labels, without any regularisation."""
+    """The small net trained on labels, without regularisation."""
     sgd = dict(name='sgd', learning_rate=dict(schedule='cosine', peak=0.05), momentum=0.9)
     return {
         'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': optimizer or sgd,
@@ -242,7 +243,7 @@ def baseline(data, epochs, hidden=(800, 800), optimizer=None) -> dict[str, Any]:
 
 
 def distilled(data, t, epochs, hidden=(800, 800), teacher_run='teacher', teacher_net=None) -> dict[str, Any]:
-    """The small net on the teacher's soft targets alone."""
+    """The small net trained on the teacher's soft targets alone."""
     return {
         'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': adam(), 'cache': not data.get('jitter'),
         'networks': {
@@ -277,7 +278,7 @@ def short_report() -> dict[str, Any]:
         'tables': {'mnist': dict(title='Errors on the 10,000 test images', columns=MNIST_COLUMNS, rows=rows)},
         'claims': {
             'better': dict(
-                title='Errors that soft targets at T = 20 spare the small net', kind='difference',
+                title='Change in errors of the small net with soft targets at T = 20', kind='difference',
                 value=f'student_t20:{ERRORS}', low=f'baseline:{ERRORS}', paper=-72,
             )
         },
@@ -288,7 +289,7 @@ def short_report() -> dict[str, Any]:
                 | {f'T = {t}': f'student_t{t}:{ERRORS}' for t in (1, 4, 20)},
             ),
             'curves': dict(
-                title='Errors in training', kind='curves', runs=('baseline', 'student_t*'), y='valid.student.errors',
+                title='Learning curves', kind='curves', runs=('baseline', 'student_t*'), y='valid.student.errors',
                 ylabel='errors of 5,000 validation images',
             ),
             'dark': dict(
@@ -300,7 +301,7 @@ def short_report() -> dict[str, Any]:
 
 
 def covering(number: int) -> dict[str, str]:
-    """Value paths of the images whose true class so many specialists cover."""
+    """Value paths for the images whose true class is covered by `number` specialists."""
     row = f'analyses.specialists.test.covering.{number}'
     return {
         'images': f'{row}.examples', 'generalist accuracy': f'{row}.generalist_accuracy',
@@ -327,7 +328,7 @@ def paper_report() -> dict[str, Any]:
         'tables': {
             'mnist': dict(
                 title='Section 3: errors on the 10,000 test images', columns=MNIST_COLUMNS,
-                text='All 60,000 training images, jittered for the teacher and not for the students, as in the paper.',
+                text='All 60,000 training images. As in the paper, only the teacher sees jittered images.',
                 rows={
                     'teacher': dict(label='teacher 1200-1200', columns=TEACHER_ERRORS, paper={'errors': 67}),
                     'baseline': dict(label='baseline 800-800, labels', paper={'errors': 146}),
@@ -335,9 +336,10 @@ def paper_report() -> dict[str, Any]:
                 },
             ),
             'unseen': dict(
-                title='Section 3: classes never seen', columns=bias,
-                text='One offset is added to the logits of the classes concerned. The paper tuned it on the test '
-                'images; beside it, tuned on 5,000 validation images that the student has not seen.',
+                title='Section 3: classes missing from the transfer set', columns=bias,
+                text='One offset is added to the logits of the missing class (3) or the remaining ones (7 and 8). The '
+                'paper tuned it on the test images. We also tune it on 5,000 validation images that the student has '
+                'not seen.',
                 rows={
                     'no_threes': dict(
                         label='transfer set without 3s',
@@ -377,16 +379,16 @@ def paper_report() -> dict[str, Any]:
                         run='combined', label='generalist', columns={'accuracy': f'{scored}.generalist.accuracy'},
                         paper={'accuracy': 0.25},
                     ),
-                    'combined': dict(label=f'and {SPECIALISTS} specialists', paper={'accuracy': 0.261}),
+                    'combined': dict(label=f'generalist and {SPECIALISTS} specialists', paper={'accuracy': 0.261}),
                     'generalist_longer': dict(
-                        label='generalist alone, trained on for as many epochs as a specialist',
+                        label='generalist alone, trained longer by the epochs of a specialist',
                         columns={'accuracy': 'last.test.generalist.accuracy'},
                     ),
                 },
             ),
             'covering': dict(
-                title='Section 5: by the number of specialists whose subset holds the true class', columns=covering(0),
-                text="The paper's table 4 found a larger gain the more specialists cover a class.",
+                title='Section 5: by the number of specialists that cover the true class', columns=covering(0),
+                text="In the paper's table 4, the gain grows with the number of specialists that cover a class.",
                 rows={
                     f'by{k}': dict(run='combined', label=f'{k} specialists', columns=covering(k)) for k in range(1, 6)
                 },
@@ -405,7 +407,7 @@ def paper_report() -> dict[str, Any]:
         },
         'claims': {
             'better': dict(
-                title='Errors that soft targets spare the small net', kind='difference', paper=-72,
+                title='Change in errors of the small net with soft targets', kind='difference', paper=-72,
                 value=f'distilled:{ERRORS}', low=f'baseline:{ERRORS}',
             ),
             'kept': dict(
@@ -414,7 +416,7 @@ def paper_report() -> dict[str, Any]:
                 high=f'{members}.probabilities.accuracy',
             ),
             'recovered': dict(
-                title='Share of the gap between 3% and 100% of the images that soft targets at T = 20 recover',
+                title='Share of the accuracy gap between 3% and 100% of the images that soft targets at T = 20 recover',
                 kind='share', value=f'few_soft_t20:{ACCURACY}', low=f'few_hard:{ACCURACY}', high=f'baseline:{ACCURACY}',
                 paper=0.87,
             ),
@@ -425,10 +427,11 @@ def paper_report() -> dict[str, Any]:
                 x='config.terms.soft.t', y=ERRORS, by='config.networks.student.hidden.0', by_label='{} units',
                 log_x=True, log_y=True, xlabel='temperature', ylabel='test errors',
                 reference={f'{width} units, labels': f'w{width}_hard:{ERRORS}' for width in WIDTHS},
-                caption='The paper: all above 8 alike with 300 or more units a layer; 2.5 to 4 best with 30.',
+                caption='In the paper, all temperatures above 8 give similar results with 300 or more units per layer, '
+                'and 2.5 to 4 are best with 30 units.',
             ),
             'curves': dict(
-                title='Errors in training', kind='curves', y='test.student.errors', ylabel='test errors',
+                title='Learning curves', kind='curves', y='test.student.errors', ylabel='test errors',
                 runs=['baseline', 'distilled'],
             ),
             'dark': dict(
@@ -438,7 +441,7 @@ def paper_report() -> dict[str, Any]:
             'similarity': dict(
                 title='Which classes look alike', kind='matrices',
                 values={who: f'distilled:analyses.similarity.{who}' for who in ('teacher', 'student')},
-                caption='Mean soft target (T = 4) of the images of each class, its own class left out.',
+                caption='Mean soft target (T = 4) of the images of each class, without the class itself.',
             ),
         },
     }  # fmt: skip

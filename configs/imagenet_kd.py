@@ -1,19 +1,21 @@
 """ImageNet: ResNet-34 to ResNet-18, and the long schedule of Beyer et al. (2022), arXiv 2106.05237.
 
-  python -m experiments.run --config=configs/imagenet_kd.py             # 100 epochs, T = 1, half and half
+  python -m experiments.run --config=configs/imagenet_kd.py             # 100 epochs, T = 1, equal weights
   python -m experiments.run --config=configs/imagenet_kd.py:patient     # KL alone, mixup, 1200 epochs
 
-The first is the recipe of Tian et al. (2020) and those who compare with them: SGD from 0.1 at batch 256, a tenth at
-epochs 30, 60 and 90. There the teacher is torchvision's; to start from its file instead of training one:
+The first study follows Tian et al. (2020) and the papers that compare with them: SGD with batch size 256 and a learning
+rate of 0.1, divided by 10 at epochs 30, 60 and 90. Their teacher is torchvision's. To load its file instead of training
+a teacher:
 
   --only=student --config.runs.student.networks.teacher.init=torch:resnet34-b627a593.pth
 
-The patient variant shows teacher and student the same crop and the same mixup. Theirs is a BiT-M-R152x2 that saw
-ImageNet-21k first, with group norm; here it is a ResNet-152 of twice the width with batch norm, trained on ImageNet
-alone, so numbers of the paper are no target for this one. Weight decay is that of the published config in optax's words
-(there it is not multiplied by the learning rate).
+In the variant `patient`, teacher and student see the same crop and the same mixup. The paper's teacher is a
+BiT-M-R152x2 with group norm, pretrained on ImageNet-21k. Ours is a ResNet-152 of twice the width with batch norm,
+trained on ImageNet alone, so the paper's numbers are no target for it. The weight decay of the published config is
+converted to optax's convention, which multiplies it by the learning rate; the published code does not.
 
-Prepare the data once with `tfds build imagenet2012 --file_format=array_record`, from the two archives of the challenge.
+Prepare the data set once with `tfds build imagenet2012 --file_format=array_record`, from the two archives of the
+challenge.
 """
 
 from typing import Any
@@ -26,10 +28,10 @@ CENTRED = dict(mean=0.5, std=0.5)
 EPOCHS = {'': 100, 'patient': 1200}
 STUDENT = {'': 'resnet18', 'patient': 'resnet50'}
 TEXT = {
-    '': 'ResNet-34 to ResNet-18, 100 epochs, half cross-entropy and half KL at T = 1; accuracy on the 50,000 '
-    'validation images after the last epoch.',
-    'patient': 'KL to a twice as wide ResNet-152 alone, one view for both with mixup, 1200 epochs; accuracy on the '
-    '50,000 validation images after the last epoch.',
+    '': 'ResNet-34 to ResNet-18 in 100 epochs, with weight 0.5 for cross-entropy and 0.5 for KL at T = 1. Accuracy on '
+    'the 50,000 validation images after the last epoch.',
+    'patient': 'ResNet-50 trained for 1200 epochs on KL alone; the teacher is a ResNet-152 of twice the width. Both '
+    'see the same view, with mixup. Accuracy on the 50,000 validation images after the last epoch.',
 }
 
 
@@ -52,7 +54,7 @@ def net(model: str, normalize: dict[str, Any], **options: Any) -> dict[str, Any]
 
 
 def short(epochs: int) -> dict[str, Any]:
-    """SGD with a step schedule at batch 256."""
+    """SGD with a step schedule and batch size 256."""
     rate = dict(schedule='steps', start=0.1, at=(0.3, 0.6, 0.9))
     return {
         'data': images(resized_crop=0.08),
@@ -64,7 +66,7 @@ def short(epochs: int) -> dict[str, Any]:
 
 
 def labelled(name: str, recipe: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
-    """One network on labels."""
+    """One network trained on labels."""
     hard = dict(loss='cross_entropy', logits=f'{name}.logits', labels='batch.label')
     return {**recipe, 'networks': {name: network}, 'terms': {'hard': hard}}
 
@@ -89,7 +91,7 @@ def short_runs() -> dict[str, Any]:
 
 def patient_runs() -> dict[str, Any]:
     teacher, student = net('resnet152', CENTRED, width=2), net(STUDENT['patient'], CENTRED)
-    rate = dict(schedule='cosine', peak=0.03, warmup=0.0133)  # 5,000 of some 375,000 steps.
+    rate = dict(schedule='cosine', peak=0.03, warmup=0.0133)  # 5,000 of about 375,000 steps
     return {
         'teacher': labelled('teacher', short(100), teacher),
         'baseline': labelled('student', short(100), student),
@@ -107,7 +109,7 @@ def patient_runs() -> dict[str, Any]:
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
-    """How the study is shown; Tian et al. (2020), table 4, has the numbers beside ours."""
+    """How the study is shown; the paper's numbers are from Tian et al. (2020), table 4."""
     of_student = {name: f'last.test.student.{name}' for name in ('accuracy', 'agreement')}
     of_teacher = {'accuracy': 'last.test.teacher.accuracy'}
     paper = dict(teacher=0.7331, baseline=0.6975, student=0.7066)
@@ -126,7 +128,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
         },
         'figures': {
             'curves': dict(
-                title='Accuracy in training', kind='curves', runs=('baseline', 'student'), y='test.student.accuracy',
+                title='Learning curves', kind='curves', runs=('baseline', 'student'), y='test.student.accuracy',
                 ylabel='accuracy on the validation images',
             )
         },

@@ -1,15 +1,15 @@
-"""Distillation with other aims than accuracy on the teacher's own images, on MNIST: three small studies in one.
+"""Robust, cross-modal and data-free distillation on MNIST: three small studies in one.
 
-  python -m experiments.run --config=configs/other_aims.py                       # all, three seeds
-  python -m experiments.run --config=configs/other_aims.py --only='*robust*'     # against adversarial examples
+  python -m experiments.run --config=configs/other_aims.py                       # all three, three seeds
+  python -m experiments.run --config=configs/other_aims.py --only='*robust*'     # robustness to adversarial examples
   python -m experiments.run --config=configs/other_aims.py --only='points*'      # another modality
   python -m experiments.run --config=configs/other_aims.py --only='data_free'    # no data
 
-Robust: students of an adversarially trained teacher (ARD, Goldblum et al. 2020; RSLAD, Zi et al. 2021), measured on
-clean images and under PGD with 20 steps, which they were not trained against. Points: an image teacher and a PointNet
-that sees the 48 brightest pixels as a set, taught with and without labels (Gupta et al. 2016). Data-free: a student
-that sees images of a generator alone (DAFL, Chen et al. 2019). 6,000 images of 14 x 14 pixels unless said otherwise;
-recipes are plain and not searched, nothing was chosen on test images.
+Robust: students learn from an adversarially trained teacher (ARD, Goldblum et al. 2020; RSLAD, Zi et al. 2021). They
+are measured on clean images and under PGD with 20 steps; training uses PGD with 5 steps. Points: a teacher that sees
+images trains a PointNet that sees the 48 brightest pixels as a set of points, with and without labels (Gupta et al.
+2016). Data-free: a student sees only images that a generator makes (DAFL, Chen et al. 2019). Training uses 6,000 images
+of 14 x 14 pixels unless stated otherwise. Hyperparameters were not searched, and nothing was chosen on test images.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 VARIANTS = ('',)
 BIG, SMALL = (16, 32, 64), (8, 16, 32)
 BALL = dict(epsilon=0.1, size=0.025)
-STEPS = 5  # of an attack in training
+STEPS = 5  # of PGD during training
 T = 4.0
 
 
@@ -64,7 +64,7 @@ def pgd(of: str, target: str = 'batch.label', steps: int = STEPS) -> dict[str, A
 
 
 def robust() -> dict[str, Any]:
-    """A robust teacher; students on labels and on soft labels, of clean images and of attacked ones."""
+    """A robust teacher, and students trained on labels or soft labels, with clean or attacked images."""
 
     def run(name: str, channels: tuple[int, ...], terms: dict[str, Any], target: str = 'batch.label') -> dict[str, Any]:
         networks = {
@@ -93,7 +93,7 @@ def robust() -> dict[str, Any]:
 
 
 def points() -> dict[str, Any]:
-    """An image teacher, and students that see 48 points of the strokes of each image."""
+    """A teacher that sees images, and students that see 48 points of each image's strokes."""
 
     def run(terms: dict[str, Any], examples: int = 6000) -> dict[str, Any]:
         networks = {
@@ -115,7 +115,7 @@ def points() -> dict[str, Any]:
 
 
 def data_free() -> dict[str, Any]:
-    """DAFL: the batch gives the shape of images and nothing else; what is measured is the student on real ones."""
+    """DAFL: training takes only the number and shape of images from the batch; evaluation uses real images."""
     networks = {
         'teacher': frozen('image_teacher'),
         'generator': dict(model='generator', dim=64, channels=32),
@@ -139,7 +139,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
     return {
         'tables': {
             'robust': dict(
-                title='Accuracy on clean and on attacked test images (maximum norm, 0.1)', columns=attacked,
+                title='Accuracy on clean and on attacked test images (maximum norm, radius 0.1)', columns=attacked,
                 rows={
                     'robust_teacher': dict(
                         label='teacher, adversarial training',
@@ -153,26 +153,26 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 },
             ),
             'points': dict(
-                title='Accuracy of a PointNet on 48 points of a stroke',
+                title='Accuracy of a PointNet on 48 points of the strokes',
                 columns={'accuracy': accuracy, 'agreement with the teacher': 'last.test.student.agreement'},
                 rows={
-                    'image_teacher': dict(label='its teacher, on images', columns={
+                    'image_teacher': dict(label='teacher, on images', columns={
                         'accuracy': 'last.test.teacher.accuracy', 'agreement with the teacher': None,
                     }),
                     'points_few_labels': dict(label='600 labels, no teacher'),
                     'points_labels': dict(label='6,000 labels, no teacher'),
-                    'points_unlabelled': dict(label='no labels, 6,000 pairs with the teacher'),
+                    'points_unlabelled': dict(label='no labels, the teacher on 6,000 images'),
                     'points_both': dict(label='6,000 labels and the teacher'),
                 },
             ),
             'data_free': dict(
-                title='Accuracy without data', columns={'accuracy': accuracy},
+                title='Accuracy without training data', columns={'accuracy': accuracy},
                 rows={
                     'teacher': dict(
                         run='image_teacher', label='teacher, 6,000 images',
                         columns={'accuracy': 'last.test.teacher.accuracy'},
                     ),
-                    'data_free': dict(label='student, invented images alone'),
+                    'data_free': dict(label='student, generated images only'),
                 },
             ),
         },
