@@ -1,5 +1,6 @@
 """How much better several models are together than each alone."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         'nll': float(np.mean([nll(one, labels) for one in log_p])),
     }
     averages = {
-        'probabilities': np.logaddexp.reduce(log_p, axis=0) - np.log(len(logits)),
+        'probabilities': functools.reduce(np.logaddexp, log_p) - np.log(len(logits)),
         'logits': log_softmax(logits.mean(axis=0)),
     }
     return {'members': members, **{name: _average(log_q, labels, mean) for name, log_q in averages.items()}}
