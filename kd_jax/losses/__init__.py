@@ -1,7 +1,8 @@
-"""Losses: pure functions from activations to one value an example. A function's name here is its name in a config.
+"""Losses: pure functions from activations to one value per example.
 
-Positional parameters are paths in a config, keyword-only ones are hyperparameters. A loss that compares examples with
-each other takes arrays that lead with the batch, and the term's mask as the keyword `where`.
+The name of a function here is its name in a config. Its positional parameters are paths in a config; its keyword-only
+parameters are hyperparameters. A loss that compares examples with each other takes arrays whose first axis is the
+batch, and receives the term's mask as the keyword `where`.
 """
 
 from kd_jax.losses.adversarial import class_imbalance, deceive, inactivity, judge

@@ -1,4 +1,4 @@
-"""Losses of networks that play against each other: a judge and a student, a generator and a teacher."""
+"""Losses for networks with opposing goals: a discriminator and a student, a generator and a teacher."""
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +9,30 @@ from kd_jax.losses.shape_checks import check_batch
 
 
 def judge(student: jax.Array, target: jax.Array) -> jax.Array:
-    """Cross-entropy of telling what comes of the teacher (1) from what comes of the student (0).
+    """The discriminator's loss: binary cross-entropy, label 1 for the teacher's activations and 0 for the student's.
 
-    Goodfellow et al. (2014), equation 1, between two networks' activations as in Wang et al. (2018, AAAI) and Xu et al.
-    (2018): the judge's networks read '~student.features', so that it learns and the student does not.
+    Goodfellow et al. (2014), equation 1, applied to the activations of two networks as in Wang et al. (2018, AAAI) and
+    Xu et al. (2018). Let the discriminator read '~student.features': then it learns from this loss and the student does
+    not.
 
     Args:
-      student: the judge's scores of the student's activations, logits [...].
-      target: of the teacher's, [...].
+      student: the discriminator's scores of the student's activations, logits [...].
+      target: the discriminator's scores of the teacher's activations, logits [...].
     Returns:
-      nats per example, [...]; 2 log 2 where it cannot tell.
+      nats per example, [...]; 2 log 2 if the discriminator cannot tell them apart.
     """
     return jax.nn.softplus(wide(student)) + jax.nn.softplus(-wide(target))
 
 
 def deceive(student: jax.Array) -> jax.Array:
-    """Cross-entropy of the student's activations being taken for the teacher's.
+    """The student's loss against a discriminator: cross-entropy with the label "teacher" for the student's activations.
 
-    Goodfellow et al. (2014), section 3, the form that does not saturate: -log of the judge's probability. The scores
-    come of a network with the judge's parameters as constants, update='shared', of='~judge'.
+    Goodfellow et al. (2014), section 3, the non-saturating form: -log of the probability that the discriminator gives
+    to "teacher". Take the scores from a network that uses the discriminator's parameters as constants: update='shared',
+    of='~judge'.
 
     Args:
-      student: the judge's scores of the student's activations, logits [...].
+      student: the discriminator's scores of the student's activations, logits [...].
     Returns:
       nats per example, [...].
     """
@@ -38,13 +40,13 @@ def deceive(student: jax.Array) -> jax.Array:
 
 
 def class_imbalance(logits: jax.Array, *, where: Mask = None) -> jax.Array:
-    """log(num_classes) minus the entropy of the batch's mean distribution: 0 when all classes are met alike.
+    """log(num_classes) minus the entropy of the batch's mean distribution; 0 if the mean is uniform over the classes.
 
-    Chen et al. (2019, DAFL), equation 6 (information entropy loss), here not below 0.
+    Chen et al. (2019, DAFL), equation 6 (information entropy loss), shifted so that the minimum is 0.
 
     Args:
-      logits: a teacher's, [batch, num_classes].
-      where: [batch], which examples count.
+      logits: the teacher's logits, [batch, num_classes].
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
       nats, one value for the batch.
     Raises:
@@ -54,18 +56,18 @@ def class_imbalance(logits: jax.Array, *, where: Mask = None) -> jax.Array:
     p, counts = jax.nn.softmax(wide(logits)), valid(logits, where)
     total = jnp.sum(counts)
     mean = jnp.sum(jnp.where(counts[:, None] > 0, p, 0.0), axis=0) / jnp.where(total > 0, total, 1.0)
-    log = jnp.log(jnp.maximum(mean, jnp.finfo(mean.dtype).tiny))  # finite where a class is not met, gradients too
+    log = jnp.log(jnp.maximum(mean, jnp.finfo(mean.dtype).tiny))  # value and gradient stay finite at 0
     return jnp.log(p.shape[-1]) + jnp.sum(mean * log)
 
 
 def inactivity(features: jax.Array) -> jax.Array:
-    """Minus the mean size of a teacher's features: what it knows excites it.
+    """Minus the mean absolute value of a teacher's features: familiar inputs activate a network strongly.
 
     Chen et al. (2019, DAFL), equation 5 (activation loss).
 
     Args:
       features: [..., dim].
     Returns:
-      per example, [...], at most 0.
+      one value per example, [...], at most 0.
     """
     return -jnp.mean(jnp.abs(wide(features)), axis=-1)

@@ -1,4 +1,4 @@
-"""Contrastive losses on embeddings: the same example in student and teacher against other examples."""
+"""Contrastive losses on embeddings: one example in student and teacher, contrasted with other examples."""
 
 from typing import Literal
 
@@ -13,21 +13,21 @@ from kd_jax.losses.shape_checks import check_alike, check_batch
 
 
 def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where: Mask = None) -> jax.Array:
-    """Cross-entropy of finding an example's partner in the other network among the batch (CRD, in-batch negatives).
+    """Cross-entropy of finding each example's partner in the other network within the batch (in-batch negatives).
 
-    van den Oord et al. (2018), equation 4, as Tian et al. (2020) compare student and teacher: cosines over t, with
-    the student as anchor and with the teacher as anchor, averaged. Negatives are all other examples of the batch, of
-    the global one under a mesh.
+    van den Oord et al. (2018), equation 4, between student and teacher as in CRD (Tian et al. 2020). The scores are
+    cosines divided by t. The loss is the mean of two directions: the student as anchor and the teacher as anchor. The
+    negatives are all other examples of the batch; under a mesh, of the global batch.
 
     Args:
       student: embeddings, [batch, dim].
       target: embeddings, [batch, dim].
       t: temperature.
-      where: [batch], which examples are anchors and negatives.
+      where: mask, [batch]; > 0 for the examples that serve as anchors and as negatives.
     Returns:
-      nats per example, [batch], at most log(batch) on average for embeddings that know nothing.
+      nats per example, [batch]; log(batch) if all embeddings are equal.
     Raises:
-      UserError: fewer than 2 examples, or dimensions that differ.
+      UserError: fewer than 2 examples, or different dimensions.
     """
     check_batch(student, target)
     check_alike(student, target)
@@ -45,30 +45,33 @@ def crd(
     student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Positive = 0.07, examples: int,
     form: Literal['code', 'paper'] = 'code',
 ) -> jax.Array:  # fmt: skip
-    """Telling an example's partner in the other network from others of a memory bank (CRD).
+    """Contrastive representation distillation: tells an example's partner in the other network from a bank's negatives.
 
-    Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with
-    h = x / (x + N / M), N negatives, M training examples. In the paper x = e^(cos / t). The published code divides that
-    by a constant Z that makes the mean of x about 1 / M, estimated on the first batch; without it every h starts near 1
-    and training is all about that. Here Z is estimated on the negatives of each example, and no gradient passes it. In
-    the code partners are what the bank has of them, '~' or 'bank_t.entry', so that a term trains its anchors alone. For
-    the other direction a second term takes the teacher as `student` and negatives from the student's bank.
+    Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with h = x / (x + N /
+    M), N negatives and M training examples. In the paper x = e^(cos / t). The published code divides this by a constant
+    Z, so that the mean of x is about 1 / M, and estimates Z on the first batch. Without Z every h starts near 1, which
+    dominates the training. Here 'code' estimates Z from the negatives of each example, without gradient.
+
+    As in the published code, let `target` be constant, as '~' or 'bank_t.entry': then a term trains only its anchors.
+    For the other direction add a second term with the teacher as `student` and with negatives from the student's bank.
 
     Args:
       student: anchors, [..., dim].
-      target: their partners, [..., dim].
+      target: the partners of the anchors, [..., dim].
       negatives: other examples in the partners' network, [..., N, dim] (model 'memory_bank').
       t: temperature.
-      examples: M, how many the bank holds.
+      examples: M, the number of examples in the bank.
       form: 'code' or 'paper'.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: dimensions that differ.
+      UserError: different dimensions.
     """
     check_alike(student, target)
     if negatives.shape[-1] != student.shape[-1] or negatives.ndim != target.ndim + 1:
-        raise UserError(f'negatives are {list(negatives.shape)}, but the embeddings {list(target.shape)}')
+        raise UserError(
+            f'negatives have shape {list(negatives.shape)}, which does not fit embeddings {list(target.shape)}'
+        )
     x, y, others = unit(wide(student)), unit(wide(target)), unit(wide(negatives))
     partner = jnp.sum(x * y, axis=-1, keepdims=True) / t
     rest = jnp.sum(x[..., None, :] * others, axis=-1) / t

@@ -1,4 +1,4 @@
-"""Decoupled knowledge distillation."""
+"""Decoupled knowledge distillation (DKD)."""
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +12,21 @@ def dkd(
     student: jax.Array, target: jax.Array, labels: jax.Array,
     *, t: Positive = 4.0, alpha: NonNegative = 1.0, beta: NonNegative = 8.0, standardise: bool = False,
 ) -> jax.Array:  # fmt: skip
-    """t^2 (alpha TCKD + beta NCKD): divergence in the label's class, and among the others without it (DKD).
+    """t^2 (alpha TCKD + beta NCKD): separate divergences for the label's class and for the other classes (DKD).
 
-    Zhao et al. (2022), equations 5 to 7. TCKD is the divergence of (p, 1 - p) with p the label's probability, NCKD that
-    of the others' probabilities, renormalised. `kd` is TCKD + (1 - p) NCKD with the teacher's p, so with beta = 1 - p
-    nothing is new; a constant beta (2 to 8, warmed up over 20 epochs in the paper) keeps what a sure teacher knows
-    about the others. Probabilities are taken from sums over the others alone, not by subtracting 1000 from a logit.
+    Zhao et al. (2022), equations 5 to 7. With p the probability of the label, TCKD is the divergence between the
+    distributions (p, 1 - p); NCKD is the divergence between the renormalised probabilities of the other classes. `kd`
+    equals TCKD + (1 - p) NCKD with the teacher's p, so NCKD has little weight where the teacher is confident; with a
+    constant beta (2 to 8, with 20 epochs of warm-up in the paper) it keeps its weight. The probabilities of the other
+    classes are computed from these classes alone; the published code subtracts 1000 from the label's logit instead.
 
     Args:
       student: logits, [..., num_classes].
       target: teacher's logits, [..., num_classes].
       labels: integers, broadcast against the leading axes.
       t: temperature.
-      alpha: weight of the label's class.
-      beta: weight of the others.
+      alpha: weight of TCKD.
+      beta: weight of NCKD.
       standardise: as in `kd`.
     Returns:
       nats per example, [...].
@@ -38,8 +39,8 @@ def dkd(
     is_label = jnp.arange(student.shape[-1]) == jnp.broadcast_to(labels, student.shape[:-1])[..., None]
 
     def split(logits):
-        # The others are normalised by themselves, not taken from log_softmax: below a label's large logit they would
-        # have been rounded already.
+        # The other classes have a normalisation of their own: next to a large logit of the label, log_softmax would
+        # already have rounded away their differences.
         z = wide(logits) / t
         every = jax.nn.logsumexp(z, axis=-1)
         rest = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, z), axis=-1)
@@ -54,5 +55,5 @@ def dkd(
 
 
 def _summand(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    """p (log p - log q), which is 0 where p is."""
+    """p (log p - log q); 0 where p is 0."""
     return jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q)

@@ -1,4 +1,4 @@
-"""Relations between the examples of a batch."""
+"""Losses on relations between the examples of a batch."""
 
 from typing import Literal
 
@@ -13,18 +13,18 @@ from kd_jax.losses.shape_checks import check_batch
 
 
 def rkd_distance(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
-    """Huber loss between the pairwise distances of the two batches, each over its own mean.
+    """Huber loss between the pairwise distances of student and teacher, each divided by its mean.
 
-    Park et al. (2019), section 3.2.1. The mean distance is taken over pairs with a positive distance, so duplicates
-    do not stretch the rest. The loss is the mean over ordered pairs of different examples; the published code also
-    averages over the diagonal, which is a factor of 1 - 1 / batch.
+    Park et al. (2019), section 3.2.1. The mean distance is taken over pairs with a positive distance, so duplicates do
+    not change the scale. The loss is the mean over ordered pairs of different examples. The published code averages
+    over the diagonal too, which multiplies the loss by 1 - 1 / batch.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
       UserError: fewer than 2 examples.
     """
@@ -43,16 +43,16 @@ def rkd_distance(student: jax.Array, target: jax.Array, *, where: Mask = None) -
 def rkd_angle(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
     """Huber loss between the cosines of the angles that triples of examples form.
 
-    Park et al. (2019), section 3.2.2: the angle at example j between i and k. The loss is the mean over ordered
-    triples of different examples; an angle at a duplicate has cosine 0. The published code averages over all batch^3
-    triples, those with repeated examples too.
+    Park et al. (2019), section 3.2.2: the angle at example j between i and k. The loss is the mean over ordered triples
+    of different examples. If j is a duplicate of i or k, the cosine is 0. The published code averages over all batch^3
+    triples, including those with repeated examples.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
       UserError: fewer than 3 examples.
     """
@@ -73,17 +73,18 @@ def rkd_angle(student: jax.Array, target: jax.Array, *, where: Mask = None) -> j
 
 
 def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
-    """Squared distance between the similarity matrices of the two batches, over batch^2 (SP).
+    """Squared distance between the similarity matrices of student and teacher, divided by batch^2 (SP).
 
-    Tung & Mori (2019), section 3: G = A A^T of the flattened activations, each row over its L2 norm (L1 in
-    some copies; the paper says L2), then the squared Frobenius norm of the difference over batch^2.
+    Tung & Mori (2019), section 3. G = A A^T for the flattened activations A, with each row divided by its L2 norm (as
+    in the paper; some reimplementations use L1). The loss is the squared Frobenius norm of the difference, divided by
+    batch^2.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
       UserError: fewer than 2 examples.
     """
@@ -95,20 +96,20 @@ def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask 
 def correlation_congruence(
     student: jax.Array, target: jax.Array, *, gamma: NonNegative = 0.4, order: int = 2, where: Mask = None
 ) -> jax.Array:
-    """Squared distance between the kernel matrices of the two batches, over batch^2 (CC).
+    """Squared distance between the kernel matrices of student and teacher, divided by batch^2 (CC).
 
-    Peng et al. (2019), section 3: a Gaussian kernel of L2-normalised embeddings, exp(-gamma |x - y|^2), by
-    its Taylor series up to `order`. The widely copied form that multiplies consecutive rows of a batch depends on
-    their order and is not offered.
+    Peng et al. (2019), section 3. The kernel is a Gaussian of L2-normalised embeddings, exp(-gamma |x - y|^2),
+    approximated by its Taylor series up to `order`. A widely copied implementation multiplies consecutive rows of the
+    batch instead; it depends on their order and is not offered.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
-      gamma: of the kernel.
-      order: of the Taylor series (the paper takes 2); 0 for the kernel itself.
-      where: [batch], which examples count.
+      gamma: coefficient of the squared distance in the kernel.
+      order: order of the Taylor series (2 in the paper); 0 for the exact kernel.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
       UserError: fewer than 2 examples.
     """
@@ -131,19 +132,19 @@ def correlation_congruence(
 def pkt(
     student: jax.Array, target: jax.Array, *, form: Literal['code', 'paper'] = 'code', where: Mask = None
 ) -> jax.Array:
-    """Divergence between the conditional probabilities that each example's neighbours have (PKT).
+    """Divergence between the neighbour probabilities of each example in teacher and student (PKT).
 
-    Passalis & Tefas (2018), section 3: cosine kernels (1 + cos) / 2, each row normalised to a distribution,
-    and KL(teacher || student). 'paper' leaves an example's similarity to itself out, sums over the others and averages
-    over examples; 'code', which the usual weight of 30000 belongs to, keeps it and takes the mean over batch^2.
+    Passalis & Tefas (2018), section 3: a cosine kernel (1 + cos) / 2, each row normalised to a distribution, and
+    KL(teacher || student). 'paper' excludes an example's similarity to itself, sums over the other examples, and
+    averages over examples. 'code' (usual weight 30000) includes it and takes the mean over batch^2.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
       form: 'code' or 'paper'.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
       UserError: fewer than 2 examples.
     """
@@ -153,7 +154,7 @@ def pkt(
 
     def log_conditional(array):
         x = unit(rows(array, where))
-        # Opposite vectors have no similarity at all: a floor keeps its logarithm finite.
+        # The similarity of opposite vectors is 0: the floor keeps its logarithm finite.
         kernel = jnp.maximum((1.0 + product(x, x)) / 2.0, 1e-7) * both
         total = jnp.sum(kernel, axis=1, keepdims=True)
         return jnp.log(jnp.where(both > 0, kernel, 1.0)) - jnp.log(jnp.where(total > 0, total, 1.0))
@@ -166,17 +167,18 @@ def pkt(
 
 
 def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
-    """1 minus the linear centred kernel alignment of the two batches.
+    """1 minus the linear centred kernel alignment of student and teacher over the batch.
 
-    Kornblith et al. (2019), section 3: <K, L> / (|K| |L|) of the centred Gram matrices. It does not change when
-    either side is rotated or scaled. Of a batch smaller than the dimension the estimate is biased upwards.
+    Kornblith et al. (2019), section 3: <K, L> / (|K| |L|) for the centred Gram matrices K and L. It does not change if
+    either side is rotated or scaled. If the batch is smaller than the dimension, the estimated alignment is biased
+    upwards.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value in [0, 1].
+      one value for the batch, in [0, 1].
     Raises:
       UserError: fewer than 2 examples.
     """
@@ -191,14 +193,14 @@ def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
 
 
 def _centred(x: jax.Array, counts: jax.Array) -> jax.Array:
-    """Rows that count minus their mean, at a scale whose squares do not overflow; zeros for the others."""
+    """Rows minus the mean of the rows that count, scaled so that squares do not overflow; other rows are 0."""
     x = scaled(x)
     total = jnp.sum(counts)
     return (x - jnp.sum(x, axis=0) / jnp.where(total > 0, total, 1.0)) * counts[:, None]
 
 
 def _distances(x: jax.Array, both: jax.Array) -> jax.Array:
-    """Euclidean distances of rows, [batch, batch], 0 where rounding cannot tell them from duplicates."""
+    """Euclidean distances between rows, [batch, batch]; 0 where they are not larger than rounding errors."""
     gram = product(x, x)
     sizes = jnp.diagonal(gram)
     sizes = sizes[:, None] + sizes[None, :]

@@ -1,7 +1,7 @@
-"""Losses on features: activations of a student's layer against those of a teacher's, one value an example.
+"""Losses on features: a layer of the student against a layer of the teacher, one value per example.
 
-Maps are [..., height, width, channels]. Where student and teacher differ in size, a connector (`models/connectors.py`),
-a network of its own, comes between them.
+Feature maps are [..., height, width, channels]. If student and teacher have different sizes, put a connector (a network
+in `kd_jax/models/connectors.py`) between them.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ Form = Literal['code', 'paper']
 
 
 def cosine(student: jax.Array, target: jax.Array) -> jax.Array:
-    """1 minus the cosine along the last axis, as DistilBERT has for hidden states (Sanh et al. 2019, section 3).
+    """1 minus the cosine along the last axis, as in DistilBERT for hidden states (Sanh et al. 2019, section 3).
 
     Args:
       student: [..., dim].
@@ -27,7 +27,7 @@ def cosine(student: jax.Array, target: jax.Array) -> jax.Array:
     Returns:
       [...], in [0, 2].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_alike(student, target)
     return 1.0 - jnp.sum(unit(wide(student)) * unit(wide(target)), axis=-1)
@@ -36,19 +36,19 @@ def cosine(student: jax.Array, target: jax.Array) -> jax.Array:
 def attention_transfer(student: jax.Array, target: jax.Array, *, power: int = 2, form: Form = 'code') -> jax.Array:
     """Distance between the attention maps of a layer (AT).
 
-    Zagoruyko & Komodakis (2017), equation 2: the map is the sum over channels of |x|^power, flattened, over its L2
-    norm. 'paper' is the L2 norm of the difference, 'code' (which the usual weight of 1000 belongs to) the mean of its
-    squares.
+    Zagoruyko & Komodakis (2017), equation 2. An attention map is the sum over channels of |x|^power, flattened and
+    divided by its L2 norm. 'paper' is the L2 norm of the difference; 'code' is the mean of its squares, with a usual
+    weight of 1000.
 
     Args:
       student: [..., height, width, channels].
       target: [..., height, width, channels'].
-      power: of the sizes of activations.
+      power: exponent of the absolute activations.
       form: 'code' or 'paper'.
     Returns:
       [...].
     Raises:
-      UserError: heights or widths that differ.
+      UserError: different heights or widths.
     """
     check_space(student, target)
 
@@ -63,8 +63,8 @@ def attention_transfer(student: jax.Array, target: jax.Array, *, power: int = 2,
 def nst(student: jax.Array, target: jax.Array, *, kernel: Literal['polynomial', 'linear'] = 'polynomial') -> jax.Array:
     """Squared maximum mean discrepancy between the channels of a layer (neuron selectivity transfer).
 
-    Huang & Wang (2017), section 4: a channel is its map, flattened, over its L2 norm. The polynomial kernel is
-    (x . y)^2, the linear one x . y; with the latter the loss is the squared distance of the mean channels.
+    Huang & Wang (2017), section 4. Each channel's map is flattened and divided by its L2 norm. The polynomial kernel is
+    (x . y)^2, the linear kernel x . y. With the linear kernel the loss is the squared distance of the mean channels.
 
     Args:
       student: [..., height, width, channels].
@@ -73,7 +73,7 @@ def nst(student: jax.Array, target: jax.Array, *, kernel: Literal['polynomial', 
     Returns:
       [...].
     Raises:
-      UserError: heights or widths that differ.
+      UserError: different heights or widths.
     """
     check_space(student, target)
     x, y = (unit(channels(array)) for array in (student, target))
@@ -88,18 +88,19 @@ def nst(student: jax.Array, target: jax.Array, *, kernel: Literal['polynomial', 
 def factor_transfer(student: jax.Array, target: jax.Array, *, form: Form = 'code') -> jax.Array:
     """L1 distance between normalised factors (FT).
 
-    Kim et al. (2018), section 3.3, p = 1: `target` is a paraphraser's factor of the teacher's map, `student` a
-    translator's of the student's. 'paper' flattens a factor, divides it by its L2 norm and sums |difference|; 'code'
-    (which the usual weight of 200 belongs to) first averages the squares over channels and then takes the mean.
+    Kim et al. (2018), section 3.3, p = 1. `target` is the factor that a paraphraser computes from the teacher's map;
+    `student` is the factor that a translator computes from the student's map. 'paper' flattens a factor, divides it by
+    its L2 norm and sums |difference|. 'code' (usual weight 200) first averages the squares over channels, and takes the
+    mean of |difference|.
 
     Args:
       student: [..., height, width, channels].
-      target: [..., height, width, channels]; for 'code' the channels may differ.
+      target: [..., height, width, channels]; the channels may differ if form='code'.
       form: 'code' or 'paper'.
     Returns:
       [...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     if form == 'code':
         check_space(student, target)
@@ -117,21 +118,21 @@ def factor_transfer(student: jax.Array, target: jax.Array, *, form: Form = 'code
 
 
 def activation_boundaries(student: jax.Array, target: jax.Array, *, margin: NonNegative = 1.0) -> jax.Array:
-    """Squared distance by which a student's neuron falls short of the teacher's side of its boundary (AB).
+    """Squared distance of the student's neurons from the teacher's side of the activation boundary (AB).
 
-    Heo et al. (2019, AAAI), the alternative loss: where the teacher's neuron is active (> 0) the student's response
-    before the activation should exceed `margin`, elsewhere it should be below -margin. The sum over neurons, as in the
-    paper; the published code multiplies it by 0.003. Only signs of the teacher's map count, so it may be taken before
-    or after a ReLU.
+    Heo et al. (2019, AAAI), the alternative loss. If the teacher's neuron is active (> 0), the student's response
+    before the activation should be at least `margin`; otherwise at most -margin. The loss is the sum over neurons, as
+    in the paper; the published code multiplies it by 0.003. Only the signs of the teacher's map matter, so it may be
+    read before or after a ReLU.
 
     Args:
       student: before the activation, [..., height, width, channels].
       target: [..., height, width, channels].
-      margin: of the student's response.
+      margin: required distance of the student's response from 0.
     Returns:
       [...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_maps(student, target)
     check_alike(student, target)
@@ -140,21 +141,21 @@ def activation_boundaries(student: jax.Array, target: jax.Array, *, margin: NonN
 
 
 def ofd(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
-    """Partial squared distance to a teacher's map before its ReLU, through a margin ReLU (overhaul, OFD).
+    """Partial squared distance to the teacher's map before its ReLU, with a margin ReLU (OFD).
 
-    Heo et al. (2019, ICCV), section 3: the target is max(x, m) with a channel's margin m the mean of its
-    negative responses, here over the batch (the paper's other way, from batch-normalisation parameters, supposes
-    normal responses). Where the target is not positive, a student below it costs nothing. The sum over neurons, as in
-    the paper; the published code divides it by 1000. A teacher's map after a ReLU has margin 0.
+    Heo et al. (2019, ICCV), section 3. The target is max(x, m), where the margin m of a channel is the mean of its
+    negative responses over the batch. (The paper also computes m from the batch-norm parameters, assuming normally
+    distributed responses.) Where the target is not positive, a student below it costs nothing. The loss is the sum over
+    neurons, as in the paper; the published code divides it by 1000. A teacher's map after a ReLU has margin 0.
 
     Args:
       student: [batch, height, width, channels].
       target: before the activation, [batch, height, width, channels].
-      where: [batch], which examples the margins are taken over.
+      where: mask, [batch]; > 0 for the examples that count in the margins.
     Returns:
       [batch].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_maps(student, target)
     check_alike(student, target)
@@ -168,19 +169,19 @@ def ofd(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
 
 
 def vid(mean: jax.Array, variance: jax.Array, target: jax.Array) -> jax.Array:
-    """Negative log-likelihood of the teacher's activations under a Gaussian that the student predicts (VID).
+    """Negative log-likelihood of the teacher's activations under a Gaussian that a connector predicts (VID).
 
-    Ahn et al. (2019), section 2, without the constant log(2 pi) / 2: a connector gives the mean, and a trained
-    variance for each channel (model 'variational').
+    Ahn et al. (2019), section 2, without the constant log(2 pi) / 2. The model 'variational' gives the mean and a
+    trained variance for each channel.
 
     Args:
       mean: [..., channels].
       variance: [..., channels], positive.
       target: [..., channels].
     Returns:
-      nats per unit, averaged over channels, [...].
+      nats, averaged over channels, [...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_alike(mean, target)
     mean, variance, target = wide(mean), wide(variance), wide(target)
@@ -188,10 +189,11 @@ def vid(mean: jax.Array, variance: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def hierarchical_context(student: jax.Array, target: jax.Array) -> jax.Array:
-    """Squared distance at several scales of a map: ReviewKD's hierarchical context loss.
+    """Squared distance between maps at several scales: the hierarchical context loss of ReviewKD.
 
-    Chen et al. (2021), section 3, with the published code's levels: the mean squared difference of the maps, and of
-    the maps average-pooled to 4, 2 and 1 (those smaller than the map), weighted 1, 1/2, 1/4, 1/8 over their sum.
+    Chen et al. (2021), section 3, with the scales of the published code. The loss is a weighted average of mean squared
+    differences: of the maps themselves (weight 1), and of the maps average-pooled to 4 x 4, 2 x 2 and 1 x 1. Scales
+    that are not smaller than the map are skipped; each scale has half the weight of the one before it.
 
     Args:
       student: [..., height, width, channels].
@@ -199,7 +201,7 @@ def hierarchical_context(student: jax.Array, target: jax.Array) -> jax.Array:
     Returns:
       [...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_maps(student, target)
     check_alike(student, target)
@@ -218,7 +220,7 @@ def _mean_square(maps: jax.Array) -> jax.Array:
 
 
 def _average_pooled(maps: jax.Array, size: int) -> jax.Array:
-    """Means over size x size bins that cover the map, which overlap where they do not divide it."""
+    """Means over size x size bins that cover the map; bins overlap if `size` does not divide it."""
 
     def bins(length):
         weights = np.zeros((size, length), np.float32)

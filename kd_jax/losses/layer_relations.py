@@ -1,4 +1,4 @@
-"""Relations between the channels of a layer and between layers."""
+"""Losses on relations between the channels of one layer or of two layers."""
 
 from typing import Literal
 
@@ -14,21 +14,22 @@ def fsp(
     student_in: jax.Array, student_out: jax.Array, target_in: jax.Array, target_out: jax.Array,
     *, form: Literal['code', 'paper'] = 'code',
 ) -> jax.Array:  # fmt: skip
-    """Squared distance between the flows of two layers, in the student and in the teacher (FSP).
+    """Squared distance between the FSP matrices of student and teacher (flow of the solution procedure, FSP).
 
-    Yim et al. (2017), section 3: the flow of a pair of layers is the Gram matrix of their channels, averaged
-    over positions; the larger map is max-pooled to the smaller. 'paper' sums over the matrix, 'code' takes its mean.
+    Yim et al. (2017), section 3. The FSP matrix of two layers holds the products of their channels, averaged over
+    positions; the larger map is max-pooled to the size of the smaller. 'paper' sums the squared differences over the
+    matrix, 'code' averages them.
 
     Args:
-      student_in: [..., height, width, channels].
+      student_in: the student's earlier layer, [..., height, width, channels].
       student_out: the student's later layer.
-      target_in: as many channels as `student_in`.
-      target_out: as many channels as `student_out`.
+      target_in: the teacher's earlier layer, with as many channels as `student_in`.
+      target_out: the teacher's later layer, with as many channels as `student_out`.
       form: 'code' or 'paper'.
     Returns:
       [...].
     Raises:
-      UserError: channels that differ, or a map that has no equal blocks for the other's size.
+      UserError: different numbers of channels, or a map that equal blocks cannot pool to the other's size.
     """
     check_maps(student_in, student_out, target_in, target_out)
     for student, target in ((student_in, target_in), (student_out, target_out)):
@@ -39,11 +40,11 @@ def fsp(
 
 
 def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
-    """Squared distance between the correlations of channels, over the number of channels (ICKD).
+    """Squared distance between the channel correlations of student and teacher, over the number of channels (ICKD).
 
-    Liu et al. (2021), section 3, with the normalisation of the published code: the Gram matrix of the
-    flattened channels, each row over its L2 norm, the squared Frobenius norm of the difference over channels. (The
-    paper divides the unnormalised one by channels^2.)
+    Liu et al. (2021), section 3, normalised as in the published code: the Gram matrix of the flattened channels, with
+    each row divided by its L2 norm, and the squared Frobenius norm of the difference, divided by channels. (The paper
+    does not normalise the matrix and divides by channels^2.)
 
     Args:
       student: [..., height, width, channels].
@@ -51,7 +52,7 @@ def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
     Returns:
       [...].
     Raises:
-      UserError: numbers of channels that differ.
+      UserError: different numbers of channels.
     """
     check_maps(student, target)
     _check_channels(student, target)
@@ -67,23 +68,25 @@ def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
 def kdsvd(
     student_in: jax.Array, student_out: jax.Array, target_in: jax.Array, target_out: jax.Array, *, rank: int = 1
 ) -> jax.Array:
-    """Distance between the relations of two layers' leading singular vectors, in the student and in the teacher.
+    """Squared distance between student and teacher of the relations of two layers' leading singular vectors (KD-SVD).
 
-    Lee et al. (2018), section 3: of a map [positions, channels] the teacher keeps its `rank` leading right
-    singular vectors, times their singular values over the L2 norm of these; the student's (3 more candidates) are
-    matched to them by the largest |cosine|, with its sign, and take the teacher's values. Two layers are related by
-    exp(-(a - b)^2 / 8) for all pairs of their channels; the loss is the squared difference of the relations, summed.
+    Lee et al. (2018), section 3. A map is read as a matrix [positions, channels]. The teacher keeps its `rank` leading
+    right singular vectors and multiplies them by their singular values, which are first divided by their L2 norm. The
+    student offers `rank` + 3 singular vectors. Each teacher's vector is matched with the student's vector of largest
+    |cosine|; that vector is multiplied by the cosine's sign and by the teacher's singular value. The relation of two
+    layers is exp(-(a - b)^2 / 8) for every pair of a channel's entry a in one layer and b in the other. The loss is the
+    sum of the squared differences of these relations.
 
     Args:
-      student_in: [..., height, width, channels].
+      student_in: the student's earlier layer, [..., height, width, channels].
       student_out: the student's later layer.
-      target_in: as many channels as `student_in`.
-      target_out: as many channels as `student_out`.
-      rank: singular vectors kept.
+      target_in: the teacher's earlier layer, with the shape of `student_in`.
+      target_out: the teacher's later layer, with the shape of `student_out`.
+      rank: number of singular vectors kept.
     Returns:
       [...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     for student, target in ((student_in, target_in), (student_out, target_out)):
         check_maps(student, target)
@@ -114,10 +117,10 @@ def _check_channels(student: jax.Array, target: jax.Array) -> None:
 
 
 def _matched(student: jax.Array, target: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
-    """Leading right singular vectors of both, [..., channels, rank], the student's in the teacher's order and sign."""
+    """Leading right singular vectors of both, [..., channels, rank]; the student's in the teacher's order and sign."""
     _, x = _singular(student, rank + 3)
     values, y = _singular(target, rank)
-    # A singular vector's sign is arbitrary; a positive sum makes the relation of two layers a function of their maps.
+    # A singular vector's sign is arbitrary. The sign with a positive sum makes the loss a function of the maps alone.
     y = y * jnp.where(jnp.sum(y, axis=-2, keepdims=True) < 0, -1.0, 1.0)
     values = unit(values)[..., None, :]
     cosines = jnp.swapaxes(x, -1, -2) @ y
@@ -136,14 +139,14 @@ def _singular(maps: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
 
 @jax.custom_jvp
 def _eigenvectors(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Eigenvalues of symmetric matrices, falling, and their eigenvectors in columns."""
+    """Eigenvalues of symmetric matrices in descending order, and their eigenvectors as columns."""
     values, vectors = jax.lax.platform_dependent(matrix, cpu=_one_by_one, default=lambda m: tuple(jnp.linalg.eigh(m)))
     return values[..., ::-1], vectors[..., ::-1]
 
 
 def _one_by_one(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
-    # jaxlib's LAPACK splits a batch over XLA's threads and waits for them on one of these: two such calls at a time, on
-    # two cores, wait for each other for ever. A batch of one is not split.
+    # jaxlib's LAPACK splits a batch over XLA's threads and waits for them on one of these threads. Two such calls at
+    # the same time on two cores deadlock. A batch of one is not split.
     one = jax.custom_batching.sequential_vmap(lambda matrix: tuple(jnp.linalg.eigh(matrix)))
     values, vectors = jax.vmap(one)(matrices.reshape(-1, *matrices.shape[-2:]))
     return values.reshape(matrices.shape[:-1]), vectors.reshape(matrices.shape)
@@ -151,8 +154,8 @@ def _one_by_one(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @_eigenvectors.defjvp
 def _tangent_of_eigenvectors(matrices, tangents):
-    # Vectors of equal values can be turned into each other at no change of the matrix: there the derivative, which
-    # linalg.eigh would have infinite, is taken as 0.
+    # Eigenvectors of equal eigenvalues can be rotated into each other without changing the matrix. There
+    # linalg.eigh has an infinite derivative; this one is 0.
     (matrix,), (change,) = matrices, tangents
     values, vectors = _eigenvectors(matrix)
     inner = jnp.swapaxes(vectors, -1, -2) @ change @ vectors

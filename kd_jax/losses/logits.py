@@ -1,4 +1,4 @@
-"""Losses on logits: labels, and a teacher's softened distribution."""
+"""Losses on logits, with labels or a teacher's softened distribution as the target."""
 
 from typing import Literal
 
@@ -15,24 +15,26 @@ Average = Literal['probabilities', 'logits', 'losses']
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Fraction = 0.0) -> jax.Array:
-    """Cross-entropy to labels, smoothed towards the uniform distribution.
+    """Cross-entropy to labels, with optional label smoothing.
 
     Szegedy et al. (2016), section 7: the target is (1 - label_smoothing) * one_hot + label_smoothing / num_classes.
 
     Args:
       logits: [..., num_classes].
-      labels: integers in [0, num_classes), broadcast against the leading axes of `logits`; or distributions over
+      labels: integers in [0, num_classes), broadcast against the leading axes of `logits`; or distributions over the
         classes, floats [..., num_classes].
-      label_smoothing: share of the target that is uniform.
+      label_smoothing: share of the uniform distribution in the target.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: distributions over another number of classes.
+      UserError: the labels are distributions over another number of classes.
     """
     log_q = _softened(logits, 1.0)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         if labels.shape[-1:] != logits.shape[-1:]:
-            raise UserError(f'the labels are distributions over other classes: {labels.shape} and {logits.shape}')
+            raise UserError(
+                f'the labels are distributions of shape {labels.shape}, but the logits have shape {logits.shape}'
+            )
         picked = jnp.sum(labels * log_q, axis=-1)
     else:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
@@ -47,23 +49,26 @@ def kd(
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
 
     Hinton et al. (2015), section 2. The factor t^2 keeps the gradient's size when t changes; as t grows the loss tends
-    to the squared distance of the centred logits over 2 * num_classes. Several teachers (a network with copies, or a
-    list of paths) are averaged as said by `average`; no average grows with their number. Averaging 'losses' and
-    averaging 'probabilities' have the same gradient, for KL is linear in the target up to a constant.
+    to the squared distance of the centred logits, divided by 2 * num_classes.
+
+    Several teachers (a network with copies, or a list of paths) are averaged according to `average`; the loss does not
+    grow with their number. 'losses' and 'probabilities' have the same gradient, because KL is linear in the target up
+    to a constant.
 
     Args:
       student: logits, [..., num_classes].
-      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several.
+      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers.
       t: temperature.
       average: 'probabilities' (arithmetic mean of the softened distributions), 'logits' (geometric mean, renormalised)
-        or 'losses' (mean of the KLs).
-      shares: how much each of several teachers counts, validation accuracies say, of whatever sum; () for alike.
-      standardise: logits are first brought to mean 0 and standard deviation 1 over the classes of each example, so that
-        only their relations count (Sun et al. 2024, logit standardisation; there with t = 2 and a weight of 9).
+        or 'losses' (mean of the KL divergences).
+      shares: relative weight of each teacher, for example its validation accuracy; normalised. () weights all equally.
+      standardise: whether to scale the logits of each example to mean 0 and standard deviation 1 over the classes first
+        (Sun et al. 2024, logit standardisation; there with t = 2 and a weight of 9).
     Returns:
       nats per example, [...].
     Raises:
-      UserError: student and teacher have different numbers of classes, or shares are not one for each teacher.
+      UserError: student and teacher have different numbers of classes, or `shares` does not have one weight per
+        teacher.
     """
     check_classes(student, target)
     if standardise:
@@ -71,7 +76,9 @@ def kd(
     if not shares:
         return averaged_kd(student, target, None, t, average)
     if target.ndim <= student.ndim or len(shares) != target.shape[0] or min(shares) < 0 or sum(shares) <= 0:
-        raise UserError(f'shares {shares} must be one for each of several teachers, not negative, not all 0')
+        raise UserError(
+            f'shares is {shares}, but needs one number for each of several teachers, at least 0 and not all 0'
+        )
     weights = jnp.array(shares).reshape(-1, *[1] * (target.ndim - 2)) / sum(shares)
     return averaged_kd(student, target, weights, t, average)
 
@@ -79,7 +86,17 @@ def kd(
 def averaged_kd(
     student: jax.Array, target: jax.Array, weights: jax.Array | None, t: float, average: Average
 ) -> jax.Array:
-    """KL(teachers || student) * t^2; `weights`, [teachers, ...], sum to 1 over the teachers, None for alike."""
+    """KL(teachers || student) * t^2, averaged over the teachers according to `average`.
+
+    Args:
+      student: logits, [..., num_classes].
+      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers.
+      weights: of the teachers, [teachers, ...], with sum 1 over the first axis; None weights all equally.
+      t: temperature.
+      average: as in `kd`.
+    Returns:
+      nats per example, [...].
+    """
     log_q = _softened(student, t)
     if target.ndim > student.ndim and average == 'losses':
         each = _kl(_softened(target, t), log_q)
@@ -90,7 +107,17 @@ def averaged_kd(
 def average_log_probabilities(
     target: jax.Array, t: float, average: Average, ndim: int, weights: jax.Array | None = None
 ) -> jax.Array:
-    """Softened log-probabilities of one teacher, or of the average of several (`target` with a leading axis more)."""
+    """Softened log-probabilities of one teacher, or of the average of several.
+
+    Args:
+      target: logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers.
+      t: temperature.
+      average: 'logits' averages logits; any other value averages probabilities.
+      ndim: number of axes of one teacher's logits; `target` has more if there are several teachers.
+      weights: as in `averaged_kd`.
+    Returns:
+      [..., num_classes].
+    """
     if target.ndim <= ndim:
         return _softened(target, t)
     if weights is None:
@@ -104,14 +131,14 @@ def average_log_probabilities(
 
 
 def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
-    """Cross-entropy to the class that the teacher finds most probable: all that a black box tells.
+    """Cross-entropy to the teacher's most probable class, for teachers that give no probabilities.
 
-    Touvron et al. (2021), equation 3 (hard-label distillation). Of several teachers the mean of their distributions
-    decides.
+    Touvron et al. (2021), equation 3 (hard-label distillation). With several teachers, the class is taken from the mean
+    of their distributions.
 
     Args:
       student: logits, [..., num_classes].
-      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several.
+      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers.
     Returns:
       nats per example, [...].
     Raises:
@@ -123,12 +150,12 @@ def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.99, t: Positive = 20.0) -> jax.Array:
-    """`kd` from a virtual teacher that gives `correct` to the label and the rest to all other classes alike.
+    """`kd` from a virtual teacher that gives the label the probability `correct` and shares the rest equally.
 
     Yuan et al. (2020), equations 8 and 9 (Tf-KD by regularisation, t = 20, correct = 0.99), times t^2 as in `kd`. The
-    teacher's distribution is softened as a teacher's is, p^(1/t) renormalised; the published code softens the
-    probabilities as if they were logits, and does not soften the student. At t = 1 this is label smoothing of
-    (1 - correct) * num_classes / (num_classes - 1), up to a constant.
+    virtual teacher is softened like a real one, to p^(1/t) renormalised. The published code differs: it softens the
+    probabilities as if they were logits, and does not soften the student. At t = 1 the loss is, up to a constant, label
+    smoothing of (1 - correct) * num_classes / (num_classes - 1).
 
     Args:
       logits: [..., num_classes].
@@ -146,26 +173,27 @@ def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:
     """Mean over the last axis of the squared difference.
 
-    Ba & Caruana (2014) match logits so; it is the limit of `kd` at high temperature for centred logits, times 2. On the
-    output of a connector it is the hint loss of FitNets (Romero et al. 2015, section 2), there a sum over 2.
+    Ba & Caruana (2014) match logits with it. For centred logits it is twice the limit of `kd` at high temperature. On
+    the output of a connector it is the hint loss of FitNets (Romero et al. 2015, section 2), which is half the sum
+    instead of the mean.
 
     Args:
       student: [..., dim].
-      target: [..., dim], or [teachers, ..., dim] for several, each of which is matched.
+      target: [..., dim], or [teachers, ..., dim] for several teachers, each with its own loss.
     Returns:
-      [...].
+      [...], or [teachers, ...].
     Raises:
-      UserError: shapes that differ.
+      UserError: different shapes.
     """
     check_alike(student, target)
     return jnp.mean(optax.losses.squared_error(wide(student), wide(target)), axis=-1)
 
 
 def _softened(logits: jax.Array, t: float) -> jax.Array:
-    # In bfloat16 the differences between log-probabilities at a high temperature drown in rounding.
+    # At a high temperature the log-probabilities differ by less than the rounding error of bfloat16.
     return jax.nn.log_softmax(wide(logits) / t)
 
 
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    # A class that the teacher rules out with a logit of -inf adds nothing: 0 * log 0 = 0.
+    # A class with a teacher logit of -inf contributes nothing: 0 * log 0 = 0.
     return jnp.sum(jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q), axis=-1)

@@ -15,22 +15,24 @@ from kd_jax.losses.shape_checks import check_classes
 def codistillation(student: jax.Array, target: jax.Array, *, t: Positive = 1.0) -> jax.Array:
     """`kd` of each of several networks from the mean distribution of the others.
 
-    Anil et al. (2018), algorithm 1, with predictions that are never stale; of two networks, deep mutual learning
-    (Zhang et al. 2018, equations 4 and 5). Where the copies differ in more than their initial weights, write two `kd`
-    terms with '~peer.logits' instead.
+    Anil et al. (2018), algorithm 1, but with current predictions, not stale ones. With two networks this is deep mutual
+    learning (Zhang et al. 2018, equations 4 and 5). If the networks differ in more than their initial weights, write
+    two `kd` terms with '~peer.logits' instead.
 
     Args:
       student: logits of a network with copies, [copies, ..., num_classes].
-      target: the same as constants, '~students.logits'.
+      target: the same logits as constants, '~students.logits'.
       t: temperature.
     Returns:
       nats per copy and example, [copies, ...].
     Raises:
-      UserError: fewer than two copies, or of another shape than the target.
+      UserError: fewer than two copies, or `student` and `target` have different shapes.
     """
     if student.ndim < 3 or student.shape[0] < 2 or student.shape != target.shape:
         shapes = f'{list(student.shape)} and {list(target.shape)}'
-        raise UserError(f'it needs twice the logits of one network with 2 or more copies, not {shapes}')
+        raise UserError(
+            f'student and target must both be the logits of one network with 2 or more copies, not {shapes}'
+        )
     each = [kd(own, jnp.concatenate([target[:i], target[i + 1 :]]), t=t) for i, own in enumerate(student)]
     return jnp.stack(each)
 
@@ -39,26 +41,26 @@ def kdcl(
     student: jax.Array, target: jax.Array, labels: jax.Array,
     *, t: Positive = 2.0, form: Literal['min_logit', 'naive'] = 'min_logit',
 ) -> jax.Array:  # fmt: skip
-    """`kd` from the best of what several networks say about an example, themselves among them.
+    """`kd` from the best prediction that several networks, including the student, give for each example.
 
-    Guo et al. (2020, KDCL), section 3. 'naive' (equation 4): the logits of the network with the least cross-entropy.
-    'min_logit' (equation 7): logits brought to 0 at the label, and of each class the least, so that no network is surer
-    of a wrong class than the surest of right ones.
+    Guo et al. (2020, KDCL), section 3. 'naive' (equation 4) takes the logits of the network with the smallest
+    cross-entropy. 'min_logit' (equation 7) shifts each network's logits so that the label's is 0, and takes the minimum
+    over the networks for each class; the result is at least as sure of the label as any of them.
 
     Args:
       student: logits, [..., num_classes], of one network or of each of several.
-      target: logits of all of them, [networks, batch, num_classes]: '~students.logits', or a list of paths with '~'.
+      target: logits of all networks, [networks, batch, num_classes]: '~students.logits', or a list of paths with '~'.
       labels: integers, [batch].
       t: temperature.
       form: 'min_logit' or 'naive'.
     Returns:
       nats per example, with the leading axes of `student`.
     Raises:
-      UserError: other numbers of classes, or fewer than two networks.
+      UserError: different numbers of classes, or fewer than two networks.
     """
     check_classes(student, target)
     if target.ndim < 3 or target.shape[0] < 2:
-        raise UserError(f'it needs the logits of 2 or more networks, not {list(target.shape)}')
+        raise UserError(f'target must be the logits of 2 or more networks, not {list(target.shape)}')
     target = wide(target)
     if form == 'naive':
         error = cross_entropy(target, labels)

@@ -1,4 +1,4 @@
-"""Relations between predictions: correlations and ranks over classes and examples."""
+"""Relations between predictions: correlations and rankings over classes and over examples."""
 
 from typing import Literal
 
@@ -16,24 +16,24 @@ def dist(
     student: jax.Array, target: jax.Array, *, t: Positive = 1.0, inter: NonNegative = 1.0, intra: NonNegative = 1.0,
     form: Literal['code', 'paper'] = 'code', where: Mask = None,
 ) -> jax.Array:  # fmt: skip
-    """1 minus Pearson's correlation of softened predictions, over classes and over examples (DIST).
+    """1 minus Pearson's correlation of the softened predictions, over classes and over examples (DIST).
 
-    Huang et al. (2022), equations 6 to 9. The inter-class relation is the correlation of an example's probabilities
-    with the teacher's, the intra-class one that of a class's probabilities over the batch. The published code
-    multiplies by t^2 ('code'), the paper's pseudocode does not ('paper').
+    Huang et al. (2022), equations 6 to 9. The inter-class relation correlates the student's probabilities with the
+    teacher's over the classes of one example; the intra-class relation does so over the examples of one class. 'code'
+    multiplies by t^2 as the published code does; 'paper' does not.
 
     Args:
       student: logits, [batch, num_classes].
       target: teacher's logits, [batch, num_classes].
       t: temperature.
-      inter: weight of the mean over examples (beta in the paper).
-      intra: weight of the mean over classes (gamma in the paper).
+      inter: weight of the inter-class relation, averaged over examples (beta in the paper).
+      intra: weight of the intra-class relation, averaged over classes (gamma in the paper).
       form: 'code' or 'paper'.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
-      UserError: fewer than 2 examples, other numbers of classes, or no logits [batch, num_classes].
+      UserError: fewer than 2 examples, different numbers of classes, or shapes other than [batch, num_classes].
     """
     check_logits(student, target)
     counts = valid(student, where)
@@ -51,24 +51,25 @@ def mlld(
     student: jax.Array, target: jax.Array, *, temperatures: tuple[float, ...] = (2.0, 3.0, 4.0, 5.0, 6.0),
     instance: NonNegative = 1.0, batch: NonNegative = 1.0, classes: NonNegative = 1.0, where: Mask = None,
 ) -> jax.Array:  # fmt: skip
-    """Divergence of examples, and distances of the Gram matrices of examples and of classes (multi-level logits).
+    """`kd` plus distances between Gram matrices over examples and over classes (multi-level logit distillation).
 
-    Jin et al. (2023), section 3, summed over temperatures: `kd`; |P P^T - Q Q^T|^2 / batch and
-    |P^T P - Q^T Q|^2 / num_classes of the softened probabilities. The paper's augmentation (weak and strong views, and
-    a mask of confident examples) belongs to the data and to the term's mask.
+    Jin et al. (2023), section 3. For P and Q, the softened probabilities of teacher and student, it sums over
+    temperatures: `kd`, |P P^T - Q Q^T|^2 / batch and |P^T P - Q^T Q|^2 / num_classes. The paper's weak and strong
+    augmentation and its mask of confident examples are not part of the loss: configure them as augmentation and as the
+    term's mask.
 
     Args:
       student: logits, [batch, num_classes].
       target: teacher's logits, [batch, num_classes].
-      temperatures: all above 0.
+      temperatures: temperatures to sum over, all > 0.
       instance: weight of `kd`.
       batch: weight of the relations between examples.
       classes: weight of the relations between classes.
-      where: [batch], which examples count.
+      where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      one value.
+      one value for the batch.
     Raises:
-      UserError: fewer than 2 examples, other numbers of classes, or no logits [batch, num_classes].
+      UserError: fewer than 2 examples, different numbers of classes, or shapes other than [batch, num_classes].
     """
     check_logits(student, target)
     counts = valid(student, where)
@@ -84,19 +85,18 @@ def mlld(
 
 
 def kendall(student: jax.Array, target: jax.Array, *, steepness: Positive = 1.0) -> jax.Array:
-    """1 minus a smooth Kendall's tau between the orders in which student and teacher rank the classes.
+    """1 minus a smooth Kendall's tau between the rankings of the classes by student and teacher.
 
-    Guan et al. (2024), arXiv 2409.17823, whose loss is -tau: the sign of the difference of two logits becomes
-    tanh(steepness * difference), here on both sides; the products are averaged over pairs of classes. As steepness
-    grows this is Kendall's tau; at any steepness a student gains by agreeing in order. It needs num_classes^2 numbers
-    an example.
+    Guan et al. (2024), arXiv 2409.17823, where the loss is -tau. On both sides tanh(steepness * difference) replaces
+    the sign of the difference of two logits. The products are averaged over pairs of classes. The limit of a large
+    steepness is Kendall's tau. Memory: num_classes^2 numbers per example.
 
     Args:
       student: logits, [..., num_classes].
       target: teacher's logits, [..., num_classes].
-      steepness: of tanh.
+      steepness: factor inside tanh.
     Returns:
-      [...], in [0, 2]; 0 only for a steepness at which every difference saturates.
+      [...], in [0, 2]; 0 is reached only if the rankings agree and tanh saturates for every difference.
     Raises:
       UserError: student and teacher have different numbers of classes.
     """

@@ -1,4 +1,4 @@
-"""Losses for a network that is taught by its own predictions."""
+"""Losses for a network that learns from its own predictions."""
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +13,22 @@ from kd_jax.losses.shape_checks import check_batch, check_classes, check_logits
 def class_wise(
     student: jax.Array, target: jax.Array, labels: jax.Array, *, t: Positive = 4.0, where: Mask = None
 ) -> jax.Array:
-    """`kd` of each example from the mean distribution of the others of its class in the batch.
+    """`kd` of each example from the mean prediction for the other examples of its class in the batch (CS-KD).
 
-    Class-wise self-distillation (Yun et al. 2020, CS-KD, equation 2, t = 4). The paper draws one other example of the
-    class for each; here those of the batch serve, so a batch should be larger than the number of classes. An example
-    that is alone in its class gives 0.
+    Class-wise self-distillation (Yun et al. 2020, equation 2, t = 4). The paper samples one other example of the class;
+    this loss averages over those in the batch, so the batch should be larger than the number of classes. An example
+    without another of its class in the batch gives 0.
 
     Args:
       student: logits, [batch, num_classes].
-      target: the same as constants, '~student.logits'.
+      target: the same logits as constants, '~student.logits'.
       labels: integers, [batch].
       t: temperature.
-      where: [batch], which examples are taught and teach.
+      where: mask, [batch]; > 0 for the examples that learn and teach.
     Returns:
       nats per example, [batch].
     Raises:
-      UserError: fewer than 2 examples, other numbers of classes, or not one label for each example.
+      UserError: fewer than 2 examples, different numbers of classes, or not one label per example.
     """
     check_logits(student, target)
     check_batch(student, labels)
@@ -39,7 +39,7 @@ def class_wise(
     taught = (others > 0)[:, None]
     said = jnp.where(counts[:, None] > 0, jax.nn.softmax(wide(target) / t), 0.0)
     mean = product(same, said.T) / jnp.where(taught, others[:, None], 1.0)
-    # The mean as logits that `kd` softens to it again; probabilities that underflowed stay finite.
+    # Logits from which softening by `kd` recovers this mean; the floor keeps underflowed probabilities finite.
     wanted = t * jnp.log(jnp.maximum(jnp.where(taught, mean, 1.0), jnp.finfo(mean.dtype).tiny))
     return jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0)
 
@@ -47,22 +47,22 @@ def class_wise(
 def progressive(
     logits: jax.Array, target: jax.Array, known: jax.Array, labels: jax.Array, *, alpha: Fraction = 0.8
 ) -> jax.Array:
-    """Cross-entropy to (1 - alpha) of the label and alpha of what the network itself said before.
+    """Cross-entropy to a mixture: (1 - alpha) of the label and alpha of the network's own earlier prediction (PS-KD).
 
-    Progressive self-knowledge distillation (Kim et al. 2021, PS-KD, equation 6): alpha grows linearly from 0 to 0.8
-    over the run, and `target` are the logits of the epoch before, see the model 'recall'. Where there are none, in the
-    first epoch, labels stand alone, as in the published code.
+    Progressive self-knowledge distillation (Kim et al. 2021, equation 6). There alpha grows linearly from 0 to 0.8
+    during training, and `target` is the prediction of the previous epoch (model 'recall'). Without an earlier
+    prediction, as in the first epoch, the target is the label alone, as in the published code.
 
     Args:
       logits: [..., num_classes].
       target: earlier logits, [..., num_classes].
-      known: whether there are any, [...].
+      known: > 0 if there are earlier logits, [...].
       labels: integers, broadcast against the leading axes of `logits`.
-      alpha: share of the target that is the network's own; a schedule from 0.
+      alpha: share of the earlier prediction in the target; usually a schedule that starts at 0.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: other numbers of classes.
+      UserError: different numbers of classes.
     """
     check_classes(logits, target)
     own = cross_entropy(logits, jax.nn.softmax(wide(target)))

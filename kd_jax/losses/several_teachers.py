@@ -1,4 +1,4 @@
-"""Losses for several teachers, weighted for each example."""
+"""Losses for several teachers whose weights differ from example to example."""
 
 from typing import Literal
 
@@ -16,21 +16,21 @@ def gated_kd(
     student: jax.Array, target: jax.Array, weights: jax.Array,
     *, t: Positive = 1.0, average: Average = 'probabilities',
 ) -> jax.Array:  # fmt: skip
-    """`kd` from the average of several teachers, with weights for each example that a network gives.
+    """`kd` from several teachers, averaged with weights that a network computes for each example.
 
-    Adaptive weights as in Liu et al. (2020, AMTML-KD), from a gate (model 'gate') that reads the student's features,
-    say; '~gate.weights' when it should learn from another term alone.
+    Liu et al. (2020, AMTML-KD) learn such adaptive weights. A gate (model 'gate') may read, for example, the student's
+    features. Read '~gate.weights' if this term should not train the gate.
 
     Args:
       student: logits, [..., num_classes].
       target: teachers' logits, [teachers, ..., num_classes].
-      weights: not negative, [..., teachers], of sum 1.
+      weights: at least 0, with sum 1 over the last axis, [..., teachers].
       t: temperature.
       average: as in `kd`.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: other numbers of classes, or not one weight for each of several teachers.
+      UserError: different numbers of classes, a single teacher, or not one weight per teacher.
     """
     _check(student, target)
     if weights.shape[-1] != target.shape[0]:
@@ -42,23 +42,23 @@ def confident_kd(
     student: jax.Array, target: jax.Array, labels: jax.Array,
     *, t: Positive = 1.0, by: Literal['label', 'entropy'] = 'label', average: Average = 'losses',
 ) -> jax.Array:  # fmt: skip
-    """`kd` from several teachers, each weighted for each example by how right or how sure it is.
+    """`kd` from several teachers, each weighted for each example by its confidence.
 
-    By 'label', Zhang et al. (2022, CA-MKD), equation 3: (1 - softmax over teachers of their cross-entropies) over
-    teachers - 1, so that a teacher that is wrong about the example counts for little. By 'entropy': softmax of minus
-    the entropies, which needs no labels to be right.
+    'label' weights a teacher by 1 minus the softmax over teachers of their cross-entropies, divided by teachers - 1, so
+    that a teacher that is wrong about an example has little weight (Zhang et al. 2022, CA-MKD, equation 3). 'entropy'
+    weights by the softmax of minus the entropies and makes no use of the labels.
 
     Args:
       student: logits, [..., num_classes].
       target: teachers' logits, [teachers, ..., num_classes].
       labels: integers, broadcast against the leading axes of `student`.
-      t: temperature of the divergence; confidence is taken at 1.
+      t: temperature of `kd`; confidence is measured at temperature 1.
       by: 'label' or 'entropy'.
       average: as in `kd`.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: other numbers of classes, or a single teacher.
+      UserError: different numbers of classes, or a single teacher.
     """
     _check(student, target)
     if by == 'label':
@@ -73,4 +73,4 @@ def confident_kd(
 def _check(student: jax.Array, target: jax.Array) -> None:
     check_classes(student, target)
     if target.ndim <= student.ndim or target.shape[0] < 2:
-        raise UserError('it needs several teachers: a network with copies, or a list of paths')
+        raise UserError('the loss needs several teachers: let target be a network with copies, or a list of paths')

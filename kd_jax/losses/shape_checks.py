@@ -1,4 +1,4 @@
-"""Shape checks that losses share."""
+"""Shape checks that several losses use."""
 
 import jax
 
@@ -6,12 +6,12 @@ from kd_jax.config.errors import UserError
 
 
 def check_batch(student: jax.Array, target: jax.Array, least: int = 2) -> None:
-    """Raises a UserError unless both have the same number of examples, and at least `least`."""
+    """Raises a UserError unless both arrays have the same number of examples, at least `least`."""
     if student.shape[0] != target.shape[0]:
         raise UserError(f'the student has {student.shape[0]} examples and the teacher {target.shape[0]}')
     if student.shape[0] < least:
         raise UserError(
-            f'it compares examples of a batch with each other and needs at least {least}, not {student.shape[0]}'
+            f'the loss compares examples of a batch with each other and needs at least {least}, not {student.shape[0]}'
         )
 
 
@@ -22,33 +22,35 @@ def check_classes(student: jax.Array, target: jax.Array) -> None:
 
 
 def check_logits(student: jax.Array, target: jax.Array) -> None:
-    """Raises a UserError unless both are [batch, num_classes], of at least 2 examples."""
+    """Raises a UserError unless both arrays are [batch, num_classes], with at least 2 examples."""
     check_classes(student, target)
     if student.ndim != 2 or target.ndim != 2:
-        raise UserError(f'it needs logits [batch, num_classes], not {list(student.shape)} and {list(target.shape)}')
+        raise UserError(
+            f'the loss needs logits [batch, num_classes], not {list(student.shape)} and {list(target.shape)}'
+        )
     check_batch(student, target)
 
 
 def check_maps(*maps: jax.Array) -> None:
-    """Raises a UserError unless all are [..., batch, height, width, channels]."""
+    """Raises a UserError unless every array is a feature map, [..., batch, height, width, channels]."""
     for array in maps:
         if array.ndim < 4:
-            raise UserError(f'it needs feature maps [batch, height, width, channels], not {list(array.shape)}')
+            raise UserError(f'the loss needs feature maps [batch, height, width, channels], not {list(array.shape)}')
 
 
 def check_space(student: jax.Array, target: jax.Array) -> None:
-    """Raises a UserError unless both are feature maps of the same height and width."""
+    """Raises a UserError unless both arrays are feature maps of the same height and width."""
     check_maps(student, target)
     if student.shape[-3:-1] != target.shape[-3:-1]:
         sizes = ['{} x {}'.format(*array.shape[-3:-1]) for array in (student, target)]
         raise UserError(
             f"the student's maps are {sizes[0]} and the teacher's {sizes[1]}: put a connector of "
-            f'size={target.shape[-3:-1]} between them, or choose layers of one size'
+            f'size={target.shape[-3:-1]} between them, or choose layers of the same size'
         )
 
 
 def check_alike(student: jax.Array, target: jax.Array) -> None:
-    """Raises a UserError unless the trailing axes, as many as both have, are the same."""
+    """Raises a UserError unless the trailing axes, as many as both arrays have, are equal."""
     shared = min(student.ndim, target.ndim)
     if student.shape[student.ndim - shared :] != target.shape[target.ndim - shared :]:
         if shared >= 4:

@@ -1,4 +1,4 @@
-"""Distillation from a teacher's k largest probabilities and the mass of all others."""
+"""Distillation from a teacher's k largest probabilities and the total probability of all other classes."""
 
 import jax
 import jax.numpy as jnp
@@ -8,22 +8,24 @@ from kd_jax.config.errors import UserError
 
 
 def kd_top_k(student: jax.Array, log_probs: jax.Array, classes: jax.Array, t: jax.Array) -> jax.Array:
-    """KL(teacher || student) * t^2 over k classes and one bucket for all the others.
+    """KL(teacher || student) * t^2 over k classes and one bucket for all other classes.
 
-    It is `kd` at k = num_classes and a lower bound of it for fewer (log-sum inequality: merging classes into one bucket
-    loses what tells them apart). It is 0 where the student has the teacher's k probabilities, and hence its tail mass;
-    without the bucket, over k renormalised probabilities, the optimum puts another mass in the tail.
+    With k = num_classes this is `kd`. With a smaller k it is a lower bound of `kd`, because merging classes loses
+    information (log-sum inequality). It is 0 if the student has the teacher's k probabilities, and therefore the same
+    tail mass. Without the bucket, over k renormalised probabilities, the optimal student has another tail mass than the
+    teacher.
 
     Args:
       student: logits, [..., num_classes].
-      log_probs: the teacher's, softened at `t`: of the k classes and, last, of all the others together, [..., k + 1].
+      log_probs: the teacher's log-probabilities at temperature `t`, [..., k + 1]: of the k classes, then of all other
+        classes together.
       classes: k different integers in [0, num_classes), [..., k].
-      t: the temperature at which the teacher was softened, [...]. It is read from where the targets come from (see
-        `models.top_k`), because k probabilities and a sum cannot be softened anew at another.
+      t: the temperature at which `log_probs` were computed, [...]. It comes with the targets (model 'top_k') and is not
+        a hyperparameter, because k probabilities and a tail cannot be converted to another temperature.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: the targets are not those of k classes, or of more than the student has.
+      UserError: `classes` and `log_probs` do not have k and k + 1 entries, or k exceeds the student's classes.
     """
     k = classes.shape[-1]
     if log_probs.shape[-1] != k + 1 or k > student.shape[-1]:

@@ -77,7 +77,7 @@ def test_a_relation_on_a_batch_of_one_is_refused_before_training():
     one = {name: array[:1] for name, array in BATCH.items()}
     networks = {'student': NET, 'teacher': {**NET, 'update': 'frozen'}}
     with pytest.raises(
-        UserError, match=r"term 'relation' does not fit .*: it compares examples of a batch .* at least 2"
+        UserError, match=r"term 'relation' does not fit .*: the loss compares examples of a batch .* at least 2"
     ):
         check_recipe(recipe_of(networks, relation('student.hidden1', 'teacher.hidden1')), one)
 

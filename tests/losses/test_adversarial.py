@@ -1,4 +1,4 @@
-"""Losses of networks that play against each other."""
+"""Losses for networks with opposing goals."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def test_a_judge_that_cannot_tell_loses_two_bits_and_one_that_can_nothing():
 
 
 def test_the_best_score_is_the_log_ratio_of_how_often_it_is_met():
-    # One activation that is met three times of the teacher and once of the student: log 3.
+    # One activation that occurs three times in the teacher and once in the student: the best score is log 3.
     def loss(score):
         both, never = losses.judge(score, score), jnp.array(40.0)
         return both + 2 * losses.judge(-never, score)
@@ -37,7 +37,7 @@ def test_a_batch_that_meets_all_classes_alike_is_balanced():
     assert losses.class_imbalance(jnp.zeros((4, 3))) == pytest.approx(0.0, abs=1e-6)
     assert losses.class_imbalance(jnp.eye(3) * 50.0) == pytest.approx(0.0, abs=1e-6)
     assert losses.class_imbalance(jnp.eye(3)[jnp.zeros(5, int)] * 50.0) == pytest.approx(np.log(3.0), abs=1e-5)
-    # Half of the batch in one class, half in another: log 3 - log 2.
+    # Half of the batch is in one class and half in another: log 3 - log 2.
     assert losses.class_imbalance(jnp.eye(3)[jnp.array([0, 0, 1, 1])] * 50.0) == pytest.approx(np.log(1.5), abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""What holds of every loss, checked of every loss: a new one joins by a line in CASES."""
+"""Properties that every loss must have; a new loss is tested as soon as it has an entry in CASES."""
 
 import functools
 import inspect
@@ -31,7 +31,15 @@ INTEGERS, NEVER_SCALED = ('labels', 'classes'), ('positive', 'temperature', 'wei
 
 
 class Case(NamedTuple):
-    """Arguments of a loss by kind, its options, and which argument stands in for which when teacher equals student."""
+    """The arguments of one loss.
+
+    Attributes:
+      kinds: the kind of each argument, a key of SHAPES.
+      options: hyperparameters.
+      zero: the index of the argument to pass at each position, so that the student equals the teacher and the loss is
+        0.
+      largest: factor by which the test of extreme activations multiplies the arguments.
+    """
 
     kinds: tuple[str, ...]
     options: Mapping[str, Any] = MappingProxyType({})
@@ -94,7 +102,7 @@ CASES = {
     'teacher_free': Case(('logits', 'labels')),
     'vid': Case(('map', 'positive', 'map')),
 }  # fmt: skip
-# These take statistics over the batch, which one example has too.
+# These losses take statistics over the batch, which are defined for one example too.
 BATCH_OF_ONE = ('ofd',)
 every = pytest.mark.parametrize('name', CASES)
 
@@ -125,7 +133,7 @@ def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
 
 
 def taken(name, args, rows):
-    """The arguments of these examples."""
+    """The arguments of the chosen examples."""
     return [a[:, rows] if kind == 'teachers' else a[rows] for kind, a in zip(CASES[name].kinds, args, strict=True)]
 
 
@@ -135,7 +143,7 @@ def differentiable(name):
 
 @functools.cache
 def compiled(name):
-    """The values of a loss and the gradient of their sum, in one program for all tests of float32."""
+    """The values of a loss and the gradient of their sum, compiled once for all float32 tests."""
 
     def total(*args):
         out = loss_of(name)(*args)
@@ -172,7 +180,7 @@ def test_a_student_that_equals_its_teacher_loses_nothing_and_one_that_differs_do
 def test_the_order_of_the_batch_does_not_matter(name):
     args, order = arguments(name), np.random.default_rng(1).permutation(BATCH)
     out, permuted = values(name, *args), values(name, *taken(name, args, order))
-    # One value for the batch has no order; those of several students lead with the students.
+    # One value for the batch has no order; with several students the first axis is that of the students.
     axis = int(CASES[name].kinds[0] == 'teachers')
     np.testing.assert_allclose(permuted, out.take(order, axis) if out.ndim else out, rtol=2e-4, atol=1e-6)
 
@@ -266,7 +274,7 @@ def test_stacked_copies_learn_what_each_would_alone(name):
 
 
 def term_of(name):
-    """A term with this loss that teaches a network of two copies, and its recipe."""
+    """A term with this loss that teaches a network of two copies, and the recipe of the term."""
     loss = getattr(losses, name.split()[0])
     sources = ['batch' if kind == 'labels' else 'student' for kind in CASES[name].kinds]
     names = list(inspect.signature(loss).parameters)[: len(sources)]
@@ -284,7 +292,7 @@ COMPARING = [name for name in CASES if compares(name)]
 
 
 def on_four_devices():
-    """Values and gradients of losses between examples, of a batch on one device and of one spread over four."""
+    """Values and gradients of the losses that compare examples: batch on one device, and spread over four."""
     jax.config.update('jax_disable_most_optimizations', True)
     devices = np.array(jax.devices())
     assert len(devices) == 4

@@ -24,7 +24,7 @@ def unit(x):
 
 
 def test_rkd_distance_by_hand():
-    # Relative distances 1/2, 3/2, 1 against 1, 1, 1: Huber's (x^2 / 2) gives 1/8, 1/8, 0.
+    # Relative distances 1/2, 3/2, 1 against 1, 1, 1: the Huber loss (x^2 / 2 here) is 1/8, 1/8, 0.
     np.testing.assert_allclose(losses.rkd_distance(LINE, TRIANGLE), 1 / 12, rtol=1e-5)
 
 
@@ -34,7 +34,7 @@ def test_rkd_distance_is_linear_beyond_a_difference_of_one():
     square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], np.float32)
     average = (4 + 2 * 2**0.5) / 6
     sides, diagonals = 1 / average, 2**0.5 / average
-    assert diagonals > 1.0  # between examples 1 and 2, duplicates in `far`: Huber is linear there
+    assert diagonals > 1.0  # between examples 1 and 2, duplicates in `far`: the Huber loss is linear there
     apart = [sides - 0, sides - 0, diagonals - 1, diagonals - 0, sides - 1, sides - 1]
     huber = [0.5 * d**2 if abs(d) <= 1 else abs(d) - 0.5 for d in apart]
     np.testing.assert_allclose(losses.rkd_distance(square, far), np.mean(huber), rtol=1e-5)
@@ -94,12 +94,12 @@ def test_pkt_by_hand():
     student, teacher = np.eye(2, dtype=np.float32), np.ones((2, 2), np.float32)
     kl = 0.5 * np.log(0.5 / (2 / 3)) + 0.5 * np.log(0.5 / (1 / 3))
     np.testing.assert_allclose(losses.pkt(student, teacher), 2 * kl / 4, rtol=1e-5)
-    # Of two examples each has one neighbour, with probability 1 in both.
+    # With two examples, each has one neighbour, of probability 1 in student and teacher.
     np.testing.assert_allclose(losses.pkt(student, teacher, form='paper'), 0.0, atol=1e-6)
-    # Of three the example (1, 0) finds (0, 1) and (-1, 0): kernels 1/2 and 0 against 1 and 1 of a parallel teacher.
+    # With three, example (1, 0) has neighbours (0, 1) and (-1, 0): kernels 1/2 and 0; a parallel teacher has 1 and 1.
     student = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], np.float32)
     teacher = np.ones((3, 2), np.float32)
-    # First row (1/2, 1/2) as the teacher; the others 1/2 to the first and the floor 1e-7 to their opposite.
+    # The first row is (1/2, 1/2), as in the teacher; the others: 1/2 to the first, the floor 1e-7 to their opposite.
     q = np.array([0.5, 1e-7]) / (0.5 + 1e-7)
     expected = 2 * np.sum(0.5 * np.log(0.5 / q)) / 3
     np.testing.assert_allclose(losses.pkt(student, teacher, form='paper'), expected, rtol=1e-4)

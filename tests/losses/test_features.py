@@ -11,7 +11,7 @@ def random(*shape, seed=0):
 
 
 def maps(*rows):
-    """One example of one row: positions, each with its channels."""
+    """One example with one row of positions; each argument holds the channels of one position."""
     return np.array(rows, np.float32)[None, None]
 
 
@@ -69,7 +69,7 @@ def test_factor_transfer_by_hand():
 
 
 def test_activation_boundaries_by_hand():
-    # Active teacher: student 0.5 falls 0.5 short, 2 none. Inactive: 0.5 is 1.5 too high, -2 is fine, 0 is 1 too high.
+    # Teacher active: 0.5 is 0.5 too low, 2 is correct. Inactive: 0.5 is 1.5 too high, -2 is correct, 0 is 1 too high.
     student, teacher = maps([0.5, 2.0, 0.5, -2.0, 0.0]), maps([3.0, 0.1, -1.0, -0.1, 0.0])
     np.testing.assert_allclose(losses.activation_boundaries(student, teacher), [0.25 + 2.25 + 1.0], rtol=1e-6)
     relu = losses.activation_boundaries(student, np.maximum(teacher, 0.0))
@@ -80,7 +80,7 @@ def test_activation_boundaries_by_hand():
 def test_ofd_by_hand():
     # One channel: negative responses -1 and -3 have mean -2, the margin. Targets 2, max(-1, -2) = -1, max(-3, -2) = -2.
     teacher = maps([2.0], [-1.0], [-3.0])
-    # Student 1 below 2: 1. Student -1.5 below the target -1: free. Student 0 above -2: 4.
+    # Student 1 below the target 2: costs 1. Student -1.5 below the target -1: costs 0. Student 0 above -2: costs 4.
     np.testing.assert_allclose(losses.ofd(maps([1.0], [-1.5], [0.0]), teacher), [1.0 + 0.0 + 4.0], rtol=1e-6)
 
 
@@ -161,11 +161,11 @@ def test_ickd_by_hand():
 
 
 def test_kdsvd_of_maps_of_rank_one_by_hand():
-    # Each map is one direction of channels at every position: its leading singular vector, here with value 1.
+    # Each map has the same channels at every position: they are its leading singular vector, here with value 1.
     def layer(*direction):
         return np.broadcast_to(np.array(direction, np.float32), (1, 2, 2, len(direction)))
 
-    # Student (1, 0) twice, teacher (1, 0) then (0.8, 0.6), to which (1, 0) is the nearest: exp(-(a_i - b_j)^2 / 8).
+    # Student (1, 0) in both layers; teacher (1, 0), then (0.8, 0.6), matched by (1, 0): exp(-(a_i - b_j)^2 / 8).
     loss = losses.kdsvd(layer(1.0, 0.0), layer(1.0, 0.0), layer(1.0, 0.0), layer(0.8, 0.6))
     rows = np.array([[1.0], [0.0]])
     relations = [np.exp(-((rows - np.array(second)) ** 2) / 8) for second in ([1.0, 0.0], [0.8, 0.6])]

@@ -70,7 +70,7 @@ def test_cross_entropy_with_soft_targets_differs_from_kd_by_the_teachers_entropy
 def test_kd_and_its_gradient_are_finite_at_extreme_logits(size):
     student = np.array([size, -size, 0.0], np.float32)
     loss, grad = grad_of_kd(student, -student, t=1.0)
-    # The teacher is sure of class 1, which lies 2 * size below the student's choice.
+    # The teacher is sure of class 1, whose logit in the student is 2 * size below the largest.
     np.testing.assert_allclose(loss, 2 * size, rtol=1e-6)
     np.testing.assert_allclose(grad, [1.0, -1.0, 0.0], atol=1e-6)
 
@@ -98,7 +98,7 @@ def test_bfloat16_logits_lose_nothing_more_in_the_loss(t):
 def test_three_ways_to_average_two_teachers_by_hand():
     # Teachers (0.8, 0.2) and (0.2, 0.8) against a student (0.6, 0.4).
     teachers, student = log([0.8, 0.2], [0.2, 0.8]), log(0.6, 0.4)
-    # Mean of probabilities: (0.5, 0.5), and so is the geometric mean; they part in the next test.
+    # The arithmetic and the geometric mean are both (0.5, 0.5); they differ in the next test.
     even = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     np.testing.assert_allclose(kd(student, teachers, average='probabilities'), even, rtol=1e-5)
     np.testing.assert_allclose(kd(student, teachers, average='logits'), even, rtol=1e-5)
@@ -160,7 +160,7 @@ def test_cross_entropy_is_that_of_optax():
 
 
 def test_label_smoothing_is_distillation_from_a_virtual_teacher():
-    # The teacher gives 1 - e + e/C to the label and e/C to the rest; its entropy is all that differs.
+    # The teacher gives 1 - e + e/C to the label and e/C to each other class; the losses differ by its entropy alone.
     logits, labels, share = random_logits(5, 4), np.array([0, 1, 2, 3, 1]), 0.2
     p = (1 - share) * np.eye(4, dtype=np.float32)[labels] + share / 4
     expected = kd(logits, np.log(p)) + entr(p).sum(axis=-1)
@@ -211,5 +211,5 @@ def test_one_hot_targets_are_labels_for_every_stacked_copy():
 
 
 def test_targets_over_other_classes_are_refused():
-    with pytest.raises(UserError, match='distributions over other classes'):
+    with pytest.raises(UserError, match='the labels are distributions of shape'):
         losses.cross_entropy(random_logits(4, 3), np.ones((4, 1), np.float32))

@@ -1,4 +1,4 @@
-"""Networks that teach each other, and networks that teach themselves."""
+"""Losses for networks that teach each other, and for networks that teach themselves."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def test_codistillation_needs_peers():
 
 
 def test_the_naive_teacher_of_kdcl_is_the_network_that_is_right():
-    # The first network is right about the first example, the second about the second.
+    # The first network is right about the first example, the second network about the second example.
     target = np.array([[[5.0, 0.0], [5.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]], np.float32)
     labels, student = np.array([0, 1]), np.array([[0.5, 0.0], [0.5, 0.0]], np.float32)
     wanted = losses.kd(student, np.array([[5.0, 0.0], [0.0, 1.0]], np.float32), t=2.0)
@@ -41,7 +41,7 @@ def test_the_naive_teacher_of_kdcl_is_the_network_that_is_right():
 
 
 def test_min_logit_takes_of_every_wrong_class_the_least_sure_network():
-    # Relative to the label, class 0: (0, -1, -2) and (0, 0, -3); the least of each is (0, -1, -3).
+    # Relative to the label, class 0: (0, -1, -2) and (0, 0, -3). The minimum for each class is (0, -1, -3).
     target = np.array([[[2.0, 1.0, 0.0]], [[3.0, 3.0, 0.0]]], np.float32)
     student, labels = np.zeros((1, 3), np.float32), np.array([0])
     wanted = losses.kd(student, np.array([[0.0, -1.0, -3.0]], np.float32), t=2.0)

@@ -1,4 +1,4 @@
-"""Losses on logits beyond kd: hand-computed numbers, identities and limits."""
+"""Losses on logits other than kd: hand-computed numbers, identities and limits."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def test_kd_is_tckd_and_what_the_teacher_leaves_to_the_others_of_nckd(t):
 
 
 def test_what_the_teacher_knows_of_the_others_survives_a_gap_of_logits_of_1000():
-    # A mask of -1000 would drown in it. Others (3/4, 1/4) in the teacher, (1/2, 1/2) in the student.
+    # Subtracting 1000 would not hide this logit. Other classes: (3/4, 1/4) in the teacher, (1/2, 1/2) in the student.
     teacher = np.array([1000.0, np.log(3.0), 0.0], np.float32)
     nckd = losses.dkd(np.zeros(3, np.float32), teacher, 0, t=1.0, alpha=0.0, beta=1.0)
     np.testing.assert_allclose(nckd, 0.130812, atol=1e-5)
@@ -121,7 +121,7 @@ def test_hard_kd_is_cross_entropy_to_the_teachers_choice():
     student, teacher = random(4, 5), random(4, 5, seed=1)
     expected = -log_softmax(student, axis=-1)[np.arange(4), teacher.argmax(-1)]
     np.testing.assert_allclose(losses.hard_kd(student, teacher), expected, rtol=1e-5)
-    # Two of three teachers find class 0 a little better, the third is sure of class 1: the mean decides.
+    # Two of three teachers slightly prefer class 0 and the third is sure of class 1: the mean prefers class 1.
     teachers = log([0.51, 0.49], [0.51, 0.49], [0.01, 0.99])
     np.testing.assert_allclose(losses.hard_kd(log(0.25, 0.75), teachers), -np.log(0.75), rtol=1e-5)
 
@@ -137,7 +137,7 @@ def test_teacher_free_at_temperature_1_is_label_smoothing():
 
 
 def test_the_virtual_teacher_is_softened_as_a_teacher_is():
-    # correct 0.8 of two classes: 4 to 1, at t = 2 it is 2 to 1.
+    # Two classes with correct = 0.8: odds of 4 to 1, which t = 2 softens to 2 to 1.
     expected = 4 * (2 / 3 * np.log(2 / 3 * 2) + 1 / 3 * np.log(1 / 3 * 2))
     np.testing.assert_allclose(losses.teacher_free(np.zeros(2, np.float32), 0, correct=0.8, t=2.0), expected, rtol=1e-5)
 
@@ -187,14 +187,14 @@ def test_a_surer_teacher_counts_for_more_whatever_the_label():
 
 
 def test_info_nce_knows_how_many_it_had_to_choose_from():
-    # Orthonormal partners: log(1 + 3 e^(-1/t)); embeddings that are all alike: log 4.
+    # Orthonormal embeddings: log(1 + 3 e^(-1/t)). Equal embeddings: log 4.
     eye = np.eye(4, dtype=np.float32)
     np.testing.assert_allclose(losses.info_nce(eye, eye, t=0.5), np.log(1 + 3 * np.exp(-2.0)), rtol=1e-5)
     np.testing.assert_allclose(losses.info_nce(np.ones((4, 4)), np.ones((4, 4))), np.log(4), rtol=1e-5)
 
 
 def test_crd_by_hand():
-    # Partner at cosine 1, one negative at 0 of a bank of 2, so N / M = 1/2: h = e^(s/t) / (e^(s/t) + 1/2).
+    # Partner at cosine 1 and one negative at cosine 0. The bank has 2, so N / M = 1/2: h = e^(s/t) / (e^(s/t) + 1/2).
     a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0]]], np.float32)
     h_partner, h_other = expit(1 / 0.5 - np.log(0.5)), 1 / 1.5
     loss = losses.crd(a, a, b, t=0.5, examples=2, form='paper')
@@ -202,24 +202,24 @@ def test_crd_by_hand():
 
 
 def test_crd_of_the_code_divides_by_the_mean_of_the_negatives_whatever_the_bank_holds():
-    # Scores e^2, and of the two negatives 1 and e^-2 with mean m: x M = score / m, N = 2, h = score / (score + 2 m).
+    # Partner: e^2. Negatives: 1 and e^-2, with mean m. So x M = score / m, N = 2 and h = score / (score + 2 m).
     a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0], [-1.0, 0.0]]], np.float32)
     m = (1 + np.exp(-2.0)) / 2
     told, first, second = (score / (score + 2 * m) for score in (np.exp(2.0), 1.0, np.exp(-2.0)))
     expected = -np.log(told) - np.log(1 - first) - np.log(1 - second)
     for examples in (3, 60_000):
         np.testing.assert_allclose(losses.crd(a, a, b, t=0.5, examples=examples), [expected], rtol=1e-5)
-    # By hand with m constant: -log h falls with its score at the rate 1 - h, -log(1 - h') grows at the rate h'.
+    # By hand, m constant: by its cos / t, -log h has the derivative -(1 - h), and -log(1 - h') the derivative h'.
 
     def turned(angle):
         return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[None]
 
     slope = jax.grad(lambda angle: losses.crd(turned(angle), a, b, t=0.5, examples=9)[0])(0.0)
-    np.testing.assert_allclose(slope, 2 * first, rtol=1e-5)  # at first only that score moves, at the rate 2
+    np.testing.assert_allclose(slope, 2 * first, rtol=1e-5)  # only this cosine changes at 0; 1 / t = 2
 
 
 def test_crd_tells_a_partner_from_many_others_without_doubt():
-    # Of 1,000 random others in 64 dimensions none is near: h of the partner is nearly 1 and what is left is theirs.
+    # None of 1,000 random negatives in 64 dimensions is near: the partner has h near 1; the negatives make the loss.
     others = np.random.default_rng(0).normal(size=(1, 1000, 64)).astype(np.float32)
     a = np.eye(64, dtype=np.float32)[:1]
     scores = np.exp((others / np.linalg.norm(others, axis=-1, keepdims=True))[0, :, 0].astype(np.float64) / 0.07)
@@ -236,10 +236,10 @@ def test_crd_tells_a_partner_from_many_others_without_doubt():
         ('mlld', [(2, 5, 3), (2, 5, 3)], {}, r'needs logits \[batch, num_classes\]'),
         ('kendall', [(2, 3), (2, 4)], {}, 'student has 3 classes and the teacher 4'),
         ('hard_kd', [(2, 3), (2, 4)], {}, 'student has 3 classes and the teacher 4'),
-        ('kd', [(2, 3), (2, 2, 3)], {'shares': (1.0, 1.0, 1.0)}, 'must be one for each of several teachers'),
+        ('kd', [(2, 3), (2, 2, 3)], {'shares': (1.0, 1.0, 1.0)}, 'needs one number for each of several teachers'),
         ('confident_kd', [(2, 3), (2, 3), (2,)], {}, 'needs several teachers'),
         ('gated_kd', [(2, 3), (2, 2, 3), (2, 3)], {}, 'there are 2 teachers, but 3 weights'),
-        ('crd', [(2, 3), (2, 3), (2, 4)], {'examples': 9}, r'negatives are \[2, 4\]'),
+        ('crd', [(2, 3), (2, 3), (2, 4)], {'examples': 9}, r'negatives have shape \[2, 4\]'),
         ('info_nce', [(2, 3), (2, 4)], {}, 'put a connector between them'),
     ],
 )
@@ -251,7 +251,7 @@ def test_what_does_not_go_together_is_refused_in_one_sentence(loss, shapes, opti
 @pytest.mark.parametrize('loss', ['dist', 'kd'])
 @pytest.mark.parametrize(('classes', 'value'), [(10, 0.0), (41, 0.3), (3, -7.7)])
 def test_constant_logits_are_equal_not_noise_and_move_nothing(loss, classes, value):
-    """A head that starts at zeros: what rounding leaves of x - mean(x) is no pattern to be brought to size 1."""
+    """As for a head initialised with zeros: the rounding error of x - mean(x) must not be scaled to size 1."""
     target = np.random.default_rng(1).normal(size=(8, classes)).astype(np.float32)
     options = {'standardise': True} if loss == 'kd' else {'t': 4.0}
 

@@ -1,4 +1,4 @@
-"""Top-k targets: the full loss at k = num_classes, a bound of it below, and an optimum with the teacher's tail mass."""
+"""Top-k targets: kd at k = num_classes, a lower bound of it below, and the teacher's tail mass at the optimum."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ def test_by_hand():
     log_probs, classes, t = targets(teacher, k=2, t=1.0)
     assert classes.tolist() == [1, 3]
     np.testing.assert_allclose(jnp.exp(log_probs), [0.5, 0.25, 0.25], rtol=1e-6)
-    # Against the uniform distribution, 1/4, 1/4 and a tail of 1/2: 0.5 ln 2 + 0.25 ln 1 + 0.25 ln 0.5
+    # The student is uniform: 1/4, 1/4 and a tail of 1/2. KL: 0.5 ln 2 + 0.25 ln 1 + 0.25 ln 0.5
     np.testing.assert_allclose(kd_top_k(jnp.zeros(4), log_probs, classes, t), 0.25 * math.log(2), rtol=1e-6)
 
 
