@@ -114,7 +114,7 @@ def exit_code(command: Callable[[], int]) -> int:
         sys.stdout.flush()
         os._exit(1)
     except KeyboardInterrupt:
-        console.print('stopped between checkpoints; run the same command to go on.')
+        console.print('stopped between checkpoints; run the same command to continue.')
         return SIGNALLED + signal.SIGINT
 
 

@@ -22,14 +22,21 @@ from kd_jax.training.stacked_runs import share_equal_data
 def execute_group(
     study: Study, group: Sequence[Run], workdir: Workdir, progress: Progress
 ) -> list[dict[str, Any] | UserError]:
-    """Trains the runs of one unit in this process, writes their results, and returns of each that or what was wrong.
+    """Trains one group of runs in this process and writes the results.
 
-    All it needs are plain values and the work directory, so that any process that sees the directory can do it.
-    `progress` is called with those of the runs that are one program.
+    The arguments are plain values and the work directory, so any process that sees the directory can call this.
 
+    Args:
+      study: the study.
+      group: the runs; finished ones are not trained again.
+      workdir: the work directory of the study.
+      progress: called with (runs, steps done, total steps, latest losses); `runs` are those that are trained as one
+        program.
+    Returns:
+      for each run, its result or the error that stopped it.
     Raises:
-      UserError: as `train.train_together`.
-      train.Preempted: the process was asked to stop; the same call goes on where it stopped.
+      UserError: as `train_group`.
+      Preempted: the process was asked to stop; the same call continues where it stopped.
     """
     grouping = study.about.get('group_runs', 'auto')
     with disk_errors(workdir.path), contextlib.ExitStack() as held:
@@ -58,7 +65,7 @@ def _task(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun
 
 
 def _write(study: Study, run: Run, result: Mapping[str, Any], workdir: Workdir) -> dict[str, Any]:
-    asked = {key: study.about[key] for key in ('command',) if key in study.about}  # not a worker's command
+    asked = {key: study.about[key] for key in ('command',) if key in study.about}  # the study's command, not a worker's
     result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
     on_primary(functools.partial(write_json, workdir.result_path(run.id), result))
     return result

@@ -13,28 +13,28 @@ from kd_jax.training.initial_weights import load_from_checkpoint
 
 
 def exportable_network(prepared: PreparedRun, name: str) -> Network:
-    """The network of that name, the only trained one for '', if it can be exported.
+    """The trained network of that name, or the only one for ''; checks that it can be exported.
 
     Raises:
-      UserError: no such network; or one with copies, or fed by another network.
+      UserError: there is no such network, it has copies, or it reads the output of another network.
     """
     known = {network.name: network for network in prepared.recipe.moving}
     if not name and len(known) == 1:
         name = next(iter(known))
     if name not in known:
-        what = f'there is no trained network {name!r}' if name else f'choose one of {len(known)} networks'
+        what = f'there is no trained network {name!r}' if name else f'choose one of the {len(known)} trained networks'
         raise UserError(f'{prepared.where}: {what}. {suggest(name, known)}')
     network = known[name]
     if network.copies or any(path.source != 'batch' for path in network.inputs):
         reason = 'has copies' if network.copies else f'reads {", ".join(map(str, network.inputs))}'
         raise UserError(
-            f"{prepared.where}, network '{name}' {reason}; only one network that reads the batch is exported."
+            f"{prepared.where}, network '{name}' {reason}; only a single network that reads the batch can be exported."
         )
     return network
 
 
 def load_trained(prepared: PreparedRun, network: Network, directory: pathlib.Path) -> dict[str, Any]:
-    """The network's variables from the newest checkpoint of its run."""
+    """Loads the network's variables from the newest checkpoint of its run."""
     shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
     where = f"{prepared.where}, network '{network.name}'"
     return jax.device_get(load_from_checkpoint(network, directory, network.name, shapes, where))

@@ -1,4 +1,4 @@
-"""Trials of a search: Optuna proposes and remembers them; several workers share them."""
+"""Trials of a hyperparameter search: Optuna proposes and stores them, and several workers may share them."""
 
 import contextlib
 import fcntl
@@ -14,14 +14,15 @@ from kd_jax.studies.search_space import Search, distribution
 from kd_jax.studies.study import Progress, Run, Study
 from kd_jax.studies.workdir import Workdir
 
-OWN = 'kd_jax'  # the Optuna study's attribute that says what is searched
+OWN = 'kd_jax'  # the attribute of the Optuna study that describes the search
 
 
 def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir: Workdir, where: str) -> Any:
-    """The Optuna study in `storage`, made if it is not there.
+    """Opens the Optuna study in `storage`; creates it if it does not exist.
 
     Raises:
-      UserError: storage that cannot be opened; a study with another search space, objective, config or work directory.
+      UserError: the storage cannot be opened, or its study has another search space, objective, direction, config or
+        work directory.
     """
     import optuna
 
@@ -32,7 +33,7 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
             storage=storage, study_name=config['name'], direction=direction, load_if_exists=True
         )
         attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
-    except Exception as error:  # of SQLAlchemy and of any driver
+    except Exception as error:  # raised by SQLAlchemy or by any database driver
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f'--storage={storage} cannot be opened: {reason}') from None
     space = {path: d for trial in trials for path, d in trial.distributions.items()}
@@ -45,19 +46,22 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
             differ = [p for p in known['space'] | here['space'] if known['space'].get(p) != here['space'].get(p)]
             raise UserError(
                 f'{place} with another search space: {", ".join(sorted(differ))} differ; {path} is {_shown(ranges[0])} '
-                f'there and {_shown(ranges[1])} here. Use another --storage, or another name.'
+                f'there and {_shown(ranges[1])} here; use another --storage, or another config.name.'
             )
     for key in ('objective', 'direction'):
         if known.get(key, here[key]) != here[key] or (key == 'direction' and there.direction != direction):
-            raise UserError(f'{place} with another {key}; use another --storage, or another name.')
+            raise UserError(f'{place} with another {key}; use another --storage, or another config.name.')
     for path in sorted(known.get('config', here['config']).keys() | here['config'].keys()):
         values = [d.get('config', here['config']).get(path, 'absent') for d in (known, here)]
         if values[0] != values[1]:
             leaf = path.replace('/', '.')
-            raise UserError(f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here.')
+            raise UserError(
+                f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here; use another '
+                '--storage, or another config.name.'
+            )
     if known.get('workdir', here['workdir']) != here['workdir']:
         raise UserError(
-            f'{place} that works in another directory than {workdir.path}; its workers share one --workdir.'
+            f'{place} whose work directory is not {workdir.path}; all workers of a search share one --workdir.'
         )
     there.set_user_attr(OWN, here)
     return there
@@ -91,9 +95,9 @@ def _shown(entry: Any) -> str:
 
 @contextlib.contextmanager
 def next_trial(optuna_study: Any, search: Search, trials: int, workdir: Workdir, where: str) -> Iterator[Any]:
-    """A trial to work on, held by this process: one that a worker was killed in, or a new one; None after `trials`.
+    """Yields a trial that this process has locked: one whose worker was killed, or a new one; None after `trials`.
 
-    The sampler is seeded by the number of the trial, so a search that was killed proposes what it would have proposed.
+    The sampler's seed is the number of the trial, so a killed search proposes the same values when it is resumed.
     """
     import optuna
 
@@ -104,7 +108,8 @@ def next_trial(optuna_study: Any, search: Search, trials: int, workdir: Workdir,
                 if frozen.state == optuna.trial.TrialState.RUNNING and _taken(held, workdir, frozen.number):
                     if set(frozen.params) == set(search.space):
                         break
-                    optuna_study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)  # killed while it was asked
+                    # Its worker was killed while Optuna proposed the values.
+                    optuna_study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
             else:
                 frozen = None
                 if len(there) < trials:
@@ -135,7 +140,10 @@ def _lock(workdir: Workdir, name: str, how: int = fcntl.LOCK_EX) -> Iterator[Non
 def one_after_another(
     study: Study, groups: Sequence[tuple[Run, ...]], workdir: Workdir, progress: Progress, finished: Any
 ) -> None:
-    """An executor that ends at the first mistake, of the kind that it is: a trial that diverges is no mistake."""
+    """An executor that trains groups in order and raises the first error unchanged.
+
+    The caller needs the type of the error: `Diverged` fails only the trial, any other error ends the search.
+    """
     for group in groups:
         for run, outcome in zip(group, execute_group(study, group, workdir, progress), strict=True):
             if isinstance(outcome, UserError):
@@ -144,14 +152,14 @@ def one_after_another(
 
 
 def objective_value(search: Search, judged: str, seeds: int, workdir: Workdir) -> float | None:
-    """The objective's mean over the seeds; None if it is not finite."""
+    """The mean of the objective over the seeds; None if a value is not finite."""
     path = search.objective.partition('.')[2]
     found = [workdir.resolve(f'result:{judged}.{path}', seed) for seed in range(seeds)]
     return None if None in found else sum(found) / len(found)
 
 
 def tell_optuna(optuna_study: Any, number: int, found: float | None) -> None:
-    """Ends a trial: with its value, or as one that failed."""
+    """Ends a trial with the value `found`; the trial has failed if it is None."""
     import optuna
 
     failed = {'state': optuna.trial.TrialState.FAIL}
@@ -159,7 +167,7 @@ def tell_optuna(optuna_study: Any, number: int, found: float | None) -> None:
 
 
 def search_report(search: Search, optuna_study: Any) -> dict[str, Any]:
-    """The section of the report: trials from the best to the worst; test is beside what they were chosen by."""
+    """The report's section on the search: trials from best to worst, with the objective and its counterpart on test."""
     import optuna
 
     done = optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
@@ -173,10 +181,10 @@ def search_report(search: Search, optuna_study: Any) -> dict[str, Any]:
     if 'valid' in path.split('.'):
         columns['test'] = '.'.join('test' if key == 'valid' else key for key in path.split('.'))
     failed = len(optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.FAIL]))
-    text = f'{len(done)} trials, the best first, and {failed} that failed. Validation chose; test only reports.'
+    text = f'Completed trials, best first: {len(done)}; failed: {failed}. The search does not use the test values.'
     return {'tables': {'search': {'title': 'Search', 'text': text, 'columns': columns, 'rows': rows}}}
 
 
 def short_value(value: Any) -> str:
-    """A value as a line of text has it."""
+    """A value as short text, for labels and messages."""
     return f'{value:.4g}' if isinstance(value, float) else str(value)

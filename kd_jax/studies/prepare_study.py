@@ -1,4 +1,4 @@
-"""Checks every run of a study before anything is trained."""
+"""Prepares and checks every run of a study before training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,11 +12,15 @@ from kd_jax.training.initial_weights import load_from_files
 
 
 def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None = None) -> dict[str, PreparedRun]:
-    """Every run of the first seed, checked: names, paths, shapes, ranges, and what its networks start from.
+    """Prepares every run of the first seed; checks names, paths, shapes, ranges and initial weights.
 
     Args:
-      study: what is to be run.
-      devices: those that a run will have, if it is not trained here.
+      study: the study.
+      devices: gives the devices of a run that is not trained in this process.
+    Returns:
+      run name -> prepared run.
+    Raises:
+      UserError: something in the config of a run is wrong.
     """
     first = [run for run in study.runs if run.seed == study.runs[0].seed]
     ready = {run.name: prepare_run_of_study(study, run, run.config, devices(run) if devices else None) for run in first}

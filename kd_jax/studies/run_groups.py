@@ -15,24 +15,33 @@ from kd_jax.prepare.program_identity import program_identity
 from kd_jax.studies.study import Run
 from kd_jax.training.stacked_runs import T, first_equal, group_equal
 
-MAX_RUNS = 64  # runs, each with files and threads of its own
+MAX_RUNS = 64  # in a group; each run has its own files and threads
 
 
-STATE_BYTES = 2**30  # of the stacked states; their gradients take about as much again
+STATE_BYTES = 2**30  # limit for the stacked states; the gradients need about as much again
 
 
-DATA_BYTES = 2**31  # of the training sets, where each run has its own
+DATA_BYTES = 2**31  # limit for the training sets, if each run has its own
 
 
 def divide_evenly(places: Sequence[T], most: int, least_parts: int = 1) -> list[list[T]]:
-    """In order, parts of nearly one size of at most `most`, `least_parts` or more of them if there are so many."""
+    """Splits `places`, in order, into parts of nearly equal size.
+
+    Args:
+      places: what is split.
+      most: the maximum size of a part.
+      least_parts: the minimum number of parts, if there are enough elements.
+    """
     parts = min(max(math.ceil(len(places) / most), least_parts), len(places))
     ends = [round(len(places) * part / parts) for part in range(parts + 1)]
     return [list(places[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def partition_runs(prepared_runs: Sequence[PreparedRun], grouping: Any) -> list[list[int]]:
-    """The positions of jobs that may be one program: of one structure, with arrays of the same shapes."""
+    """Splits prepared runs into groups, as lists of positions; the runs of a group can be trained as one program.
+
+    They have the same structure and arrays of the same shapes. Groups are no larger than `group_limit`.
+    """
     if grouping is False or len(prepared_runs) == 1:
         return [[position] for position in range(len(prepared_runs))]
     keys = []
@@ -54,9 +63,9 @@ def partition_runs(prepared_runs: Sequence[PreparedRun], grouping: Any) -> list[
 
 
 def group_limit(prepared: PreparedRun, data: int = 0) -> int:
-    """How many runs like this may be one program, if each brings `data` bytes of its own.
+    """The maximum number of runs like this one in a group, if each run has `data` bytes of its own data.
 
-    Streamed data is not packed, nor what is slow in a loop; several processes pack nothing.
+    The limit is 1 for streamed data, for convolutions on CPUs (slow in a loop), and with several processes.
     """
     if not prepared.resident or jax.process_count() > 1 or prepared.convolves_on_cpu:
         return 1
@@ -64,13 +73,13 @@ def group_limit(prepared: PreparedRun, data: int = 0) -> int:
 
 
 def data_bytes(prepared: PreparedRun) -> int:
-    """Size of a training set and of what is recorded for it."""
+    """The size of a run's training set and of the outputs recorded for it, in bytes."""
     arrays = jax.tree.leaves(prepared.splits.arrays['train'])
     return sum(array.nbytes for array in arrays) + (prepared.cache.what.size if prepared.cache else 0)
 
 
 def state_bytes(prepared: PreparedRun) -> int:
-    """Size of a run's state."""
+    """The size of a run's training state, in bytes."""
     state, _ = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
     sized = [a for a in jax.tree.leaves(state) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]
     return sum(a.size * a.dtype.itemsize for a in sized)
@@ -82,16 +91,17 @@ def plan_groups(
     prepared_runs: Mapping[str, PreparedRun] | None = None,
     workers: int | None = 1,
 ) -> list[tuple[Run, ...]]:
-    """Runs that are trained together, in an order in which each unit follows those it needs.
+    """Divides runs into groups that are trained together; each group follows the groups that it needs.
 
-    Unless `pack` is False, those are together that may be one program (see `packs`) and are as far from the runs that
-    need none, so that no unit needs itself.
+    If `grouping` is False, each run is a group. Otherwise the runs of a group can be one program (see
+    `program_identity`) and have the same depth in the graph of dependencies. Therefore no group needs itself.
 
     Args:
-      runs: what is to be trained.
-      pack: as in the study's config.
-      jobs: of the runs, by name, as far as they are known.
-      workers: how many units are trained at once, None for any number: 'auto' keeps each of them busy.
+      runs: the runs to train.
+      grouping: the option `group_runs` of the study's config.
+      prepared_runs: run name -> prepared run, for the runs that are already prepared.
+      workers: how many groups are trained at once, None for any number; with 'auto', there are enough groups for all
+        workers.
     """
     if grouping is False or (grouping == 'auto' and workers is None):
         return [(run,) for run in runs]
@@ -121,5 +131,5 @@ def plan_groups(
 
 
 def needed_ids(group: Sequence[Run]) -> set[str]:
-    """The ids of the runs that a unit starts from."""
+    """The ids of the runs that a group starts from."""
     return {f'{name}-s{run.seed}' for run in group for name in run.needs}

@@ -1,4 +1,4 @@
-"""Hyperparameter search: what is searched, and the runs of a trial.
+"""Hyperparameter search: the search space, the objective, and the runs of a trial.
 
 A config file's `get_search(variant)` describes the search::
 
@@ -35,7 +35,13 @@ DIRECTIONS = ('maximize', 'minimize')
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched: paths of config leaves and their ranges; the value that is judged, and which way."""
+    """A hyperparameter search.
+
+    Attributes:
+      space: path of a config leaf -> the range in which it is searched.
+      objective: the value that judges a trial, 'result:RUN.PATH'.
+      direction: 'maximize' or 'minimize'.
+    """
 
     space: Mapping[str, Mapping[str, Any]]
     objective: str
@@ -43,46 +49,52 @@ class Search:
 
     @property
     def run(self) -> str:
-        """The run that is judged."""
+        """The name of the run that the objective judges; '' if the objective has another form."""
         reference = parse_result(self.objective)
         return reference.run if reference else ''
 
 
 def parse_search(described: Mapping[str, Any], config: Mapping[str, Any], where: str) -> Search:
-    """The search that a config file describes.
+    """Parses and checks the search that a config file describes.
 
     Raises:
-      UserError: Optuna is missing; an unknown key, path or range; an objective that no searched value changes, or that
-        is on the test split.
+      UserError: Optuna is not installed; an unknown key, path or range; a searched value that does not change the
+        objective; or an objective on the test split.
     """
     if importlib.util.find_spec('optuna') is None:
         raise UserError("a search needs Optuna, which is not installed: pip install 'kd_jax[search]'.")
     for key in described:
         if key not in SEARCH_KEYS:
-            raise UserError(f'{where}: get_search has no {key!r}. {suggest(key, SEARCH_KEYS)}')
+            raise UserError(f'{where}: get_search has no option {key!r}. {suggest(key, SEARCH_KEYS)}')
     for key in ('objective', 'space'):
         if not described.get(key):
-            raise UserError(f'{where}: get_search needs the {key}.')
+            raise UserError(f'{where}: get_search must return the {key}.')
     search = Search(described['space'], described['objective'], described.get('direction', 'maximize'))
     if search.direction not in DIRECTIONS:
         raise UserError(f'{where}: there is no direction {search.direction!r}. {suggest(search.direction, DIRECTIONS)}')
     if search.run not in config.get('runs', {}):
-        raise UserError(f"{where}: the objective {search.objective!r} is not 'result:RUN.PATH' of a run of this study.")
+        raise UserError(
+            f"{where}: the objective {search.objective!r} must be 'result:RUN.PATH' of a run of this study."
+        )
     if 'test' in search.objective.split('.')[1:]:
-        raise UserError(f'{where}: the objective {search.objective!r} is on test: test reports, validation chooses.')
+        raise UserError(f'{where}: the objective {search.objective!r} is on the test split; use validation.')
     for path, values in search.space.items():
         if path.split('.')[0] != 'runs' or len(path.split('.')) < 3:
-            raise UserError(f"{where}: {path!r} is searched, but only 'runs.RUN.LEAF' can be.")
+            raise UserError(f"{where}: {path!r} cannot be searched; a searched path has the form 'runs.RUN.LEAF'.")
         distribution(path, values, where)
     with_trial(config, search, 0, first_values(search), where)
     return search
 
 
 def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
-    """Optuna's distribution for `dict(low=, high=, log=False)`, of floats or of ints, or for `dict(choices=[...])`.
+    """Optuna's distribution for a range.
 
+    Args:
+      path: the searched path, for messages.
+      values: `dict(low=, high=, log=False)`, of floats or ints, or `dict(choices=[...])`.
+      where: the place in the config, for messages.
     Raises:
-      UserError: anything else.
+      UserError: any other range, or values that Optuna refuses.
     """
     from optuna import distributions
 
@@ -99,38 +111,49 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
 
 
 def first_values(search: Search) -> dict[str, Any]:
-    """A value of each range, to check a trial with before there is any."""
+    """One value of each range, to check the search before its first trial."""
     return {
         path: values['choices'][0] if 'choices' in values else values['low'] for path, values in search.space.items()
     }
 
 
 def check_objective(search: Search, prepared: PreparedRun) -> None:
-    """That the judged run, as `job` has it, measures the objective.
+    """Checks that the judged run measures the objective.
 
+    Args:
+      search: the search.
+      prepared: the judged run.
     Raises:
-      UserError: it has no such split, or does not evaluate such a network.
+      UserError: the run has no such split, or does not evaluate such a network.
     """
     kind, *place = search.objective.split('.')[1:]
     if kind not in ('last', 'best') or len(place) < 2:
         return
     if place[0] not in prepared.splits.arrays:
-        mend = 'set data.valid to how many examples are held out' if place[0] == 'valid' else 'choose another'
+        mend = 'set data.valid to the number of held-out examples' if place[0] == 'valid' else 'choose another split'
         raise UserError(
-            f"{prepared.where} has no split '{place[0]}', of which the objective {search.objective!r} is: {mend}."
+            f"{prepared.where} has no split '{place[0]}', which the objective {search.objective!r} needs; {mend}."
         )
     if place[1] not in prepared.evaluator.measured:
         hint = suggest(place[1], prepared.evaluator.measured)
-        raise UserError(f"{prepared.where} does not measure '{place[1]}', of which the objective is. {hint}")
+        raise UserError(f"{prepared.where} does not evaluate '{place[1]}', which the objective needs. {hint}")
 
 
 def with_trial(
     config: Mapping[str, Any], search: Search, number: int, values: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], str]:
-    """The study with a trial's runs, and the name of the one that is judged.
+    """Adds the runs of a trial to the config of the study.
 
+    Args:
+      config: of the study.
+      search: the search.
+      number: the number of the trial.
+      values: searched path -> the trial's value.
+      where: the place in the config, for messages.
+    Returns:
+      the new config, and the name of the run that is judged.
     Raises:
-      UserError: a path that leads nowhere, or an objective that no value changes.
+      UserError: a path does not exist, or a searched value does not change the objective.
     """
     planned = parse_study(config, where)
     needs = {run.name: run.needs for run in planned.runs}
@@ -146,7 +169,10 @@ def with_trial(
     names = {name: f'{name}_trial{number:03d}' for name in needs if name in changed and name in judged}
     unread = [path for path in values if path.split('.')[1] not in names]
     if unread or search.run not in names:
-        raise UserError(f'{where}: {unread[0] if unread else "nothing"} that is searched changes {search.objective!r}.')
+        raise UserError(
+            f'{where}: the objective {search.objective!r} does not depend on '
+            f'{unread[0] if unread else "any searched value"}.'
+        )
     trial = {'runs': copy.deepcopy({name: config['runs'][name] for name in names})}
     for path, value in values.items():
         config_file.set_leaf(trial, path, value)

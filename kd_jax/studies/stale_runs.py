@@ -1,4 +1,4 @@
-"""Finds and removes runs that another config made."""
+"""Finds and removes runs that were made with another config."""
 
 import json
 import shutil
@@ -11,7 +11,11 @@ from kd_jax.studies.workdir import Workdir
 
 
 def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Of `runs` and those they need, the ones another config made: id -> leaves that differ, 'path: there -> here'."""
+    """Finds the runs, among `runs` and those they need, whose config in the work directory differs.
+
+    Returns:
+      run id -> the leaves that differ, as 'path: value in the work directory -> value here'.
+    """
     changed = {}
     wanted = {run.id for run in runs}
     for run in reversed(study.runs):
@@ -33,14 +37,15 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of a run's config that its numbers depend on: all but the resources it asks for."""
+    """The leaves of a run's config that its numbers depend on: all except `resources`."""
     return flat({key: value for key, value in config.items() if key != 'resources'})
 
 
 def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
-    """Removes what these runs, and all that start from them, have left in the work directory.
+    """Removes these runs, and all runs that start from them, from the work directory.
 
-    Dependents go first and a run's config.json last, so that after a kill the same call finds again what is left to do.
+    Dependent runs are removed first, and each run's config.json last. After a kill, the same call therefore finds the
+    rest.
     """
     gone = set(ids)
     for run in study.runs:

@@ -16,7 +16,14 @@ STUDY_KEYS = ('name', 'group_runs', 'runs', 'seeds', 'text', 'title')
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training of one config with one seed. `needs`: names of the runs it starts from, at the same seed."""
+    """One training of one config with one seed.
+
+    Attributes:
+      name: its name in the study.
+      seed: its seed.
+      config: its config.
+      needs: names of the runs that it starts from or whose results it reads, at the same seed.
+    """
 
     name: str
     seed: int
@@ -33,7 +40,13 @@ Progress = Callable[[Sequence[Run], int, int, Mapping[str, float]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Runs in an order in which each follows those it needs; `about` is what the report needs to know."""
+    """A study.
+
+    Attributes:
+      runs: its runs; each follows the runs that it needs.
+      about: the options of the study except `runs`, for the report.
+      where: the config file, for messages.
+    """
 
     runs: tuple[Run, ...]
     about: Mapping[str, Any]
@@ -41,16 +54,16 @@ class Study:
 
 
 def parse_study(config: Mapping[str, Any], where: str) -> Study:
-    """The study that a config file describes.
+    """Parses the study that a config file describes.
 
     Raises:
-      UserError: an unknown option, a run that needs one that does not exist, or runs that need each other in a circle.
+      UserError: an unknown or wrong option, a run that needs a missing run, or runs that need each other in a circle.
     """
     for key in config:
         if key not in STUDY_KEYS:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, STUDY_KEYS)}')
     if not (isinstance(config.get('name'), str) and config['name']):
-        raise UserError(f'{where} has no name: set config.name, a string.')
+        raise UserError(f'{where} has no name: set config.name to a string.')
     named = config.get('runs', {})
     if not isinstance(named, Mapping) or not named:
         raise UserError(f'{where} has no runs: set config.runs.NAME.')
@@ -61,10 +74,12 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     for name, others in wanted.items():
         for other in others:
             if other not in named:
-                raise UserError(f"{where}: run '{name}' starts from run '{other}'. {suggest(other, named)}")
+                raise UserError(
+                    f"{where}: run '{name}' starts from run '{other}', which does not exist. {suggest(other, named)}"
+                )
     seeds = config.get('seeds', 1)
     if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-        raise UserError(f'{where}: seeds is {seeds!r}; it is how many there are, 1 or more.')
+        raise UserError(f'{where}: seeds is {seeds!r}, but it must be the number of seeds, 1 or more.')
     check_grouping(config.get('group_runs', 'auto'), where)
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     runs = tuple(Run(name, seed, named[name], wanted[name]) for seed in range(seeds) for name in ordered)
@@ -72,13 +87,13 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
 
 
 def check_grouping(grouping: Any, where: str) -> None:
-    """Raises a UserError if the option `pack` is none of 'auto', 'vmap', 'map' and False."""
+    """Raises a UserError if the option `group_runs` is not 'auto', 'vmap', 'map' or False."""
     if grouping is not False and grouping not in ('auto', *BATCHINGS):
         raise UserError(f'{where}: group_runs is {grouping!r}. {suggest(str(grouping), ("auto", "False", *BATCHINGS))}')
 
 
 def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
-    """The runs whose name or id matches one of the globs `only` (all without any), and unfinished ones that they need.
+    """The runs whose name or id matches a glob of `only` (all if empty), and the unfinished runs that they need.
 
     Raises:
       UserError: a glob matches no run.

@@ -1,4 +1,4 @@
-"""The work directory of a study: where everything is, and which process may use it."""
+"""The work directory of a study: its layout, and locks that keep other processes out."""
 
 import contextlib
 import fcntl
@@ -14,8 +14,10 @@ from kd_jax.devices.processes import is_primary, on_primary
 
 
 class Workdir:
-    """Where a study lives: `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`, and
-    `caches/`, what was recorded of frozen networks.
+    """The work directory of a study.
+
+    It holds `runs/<run>-s<seed>/` (checkpoints, logs), `results/<run>-s<seed>.json`, `study.json`, and `caches/`
+    (recorded outputs of frozen networks).
     """
 
     def __init__(self, path: pathlib.Path):
@@ -26,14 +28,18 @@ class Workdir:
 
     @property
     def caches(self) -> pathlib.Path:
-        """Where runs share what they record of the same frozen networks."""
+        """Where runs share the recorded outputs of the same frozen networks."""
         return self.path / 'caches'
 
     def result_path(self, run_id: str) -> pathlib.Path:
         return self.path / 'results' / f'{run_id}.json'
 
     def result(self, run_id: str) -> dict[str, Any] | None:
-        """A finished run's result, None if it is not finished."""
+        """The result of a run; None if the run is not finished.
+
+        Raises:
+          UserError: the file is damaged.
+        """
         path = self.result_path(run_id)
         if not path.exists():
             return None
@@ -43,7 +49,11 @@ class Workdir:
             raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
 
     def resolve(self, tree: Any, seed: int) -> Any:
-        """The config with each leaf 'result:RUN.PATH' replaced by that value of the run's result at the same seed."""
+        """Replaces each leaf 'result:RUN.PATH' by that value from the run's result at the same seed.
+
+        Raises:
+          UserError: the result has no such value.
+        """
         return map_leaves(functools.partial(self._resolved, seed), tree)
 
     def _resolved(self, seed: int, leaf: Any) -> Any:
@@ -64,12 +74,12 @@ class Workdir:
 
     @contextlib.contextmanager
     def locked(self, shared: bool = False) -> Iterator[None]:
-        """Refuses a second process on the same work directory, unless both are willing to share it.
+        """Locks the work directory; processes that all pass `shared` may use it together.
 
-        Of several processes that are one program, the first holds it for all.
+        If several processes run one program, the primary process holds the lock for all.
 
         Raises:
-          UserError: another process holds it, or the directory cannot be made.
+          UserError: another process holds the lock, or the directory cannot be written.
         """
         lock = on_primary(functools.partial(self._lock, shared))
         with lock or contextlib.nullcontext():
@@ -80,19 +90,21 @@ class Workdir:
             (self.path / 'results').mkdir(parents=True, exist_ok=True)
             lock = (self.path / '.lock').open('w')
         except OSError as error:
-            raise UserError(f'the work directory {self.path} cannot be written ({error.strerror}).') from error
+            raise UserError(
+                f'the work directory {self.path} cannot be written ({error.strerror}); choose another --workdir.'
+            ) from error
         try:
             fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
             raise UserError(
-                f'another process is at work in {self.path}: wait for it, or choose another --workdir.'
+                f'another process is using {self.path}: wait until it ends, or choose another --workdir.'
             ) from None
         return lock
 
     @contextlib.contextmanager
     def alone(self, run_id: str) -> Iterator[None]:
-        """Waits until no other process trains this run: a worker that was given up may not have ended yet."""
+        """Waits until no other process trains this run, because a replaced worker may still be running."""
         self.directory(run_id).mkdir(parents=True, exist_ok=True)
         with (self.directory(run_id) / '.lock').open('w') as lock:
             if is_primary():

@@ -84,7 +84,7 @@ pytestmark = pytest.mark.usefixtures('settings_as_before')
         ('runs.student.epochs', 'write --config.runs.student.epochs=VALUE'),
         ('seeds=0', 'seeds is 0'),
         ('name=', 'has no name'),
-        ('name=3', 'has no name: set config.name, a string'),
+        ('name=3', 'has no name: set config.name to a string'),
         ('seeds=True', 'seeds is True'),
         ('sedes=1', "Did you mean 'seeds'?"),
         ("runs.student.resources={'gpus': 1}", "there is no 'gpus'. Did you mean 'gpu'?"),
@@ -149,7 +149,7 @@ def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        (['--executor=processes', '--workers=0'], '--workers=0: it is how many runs are trained at once, 1 or more'),
+        (['--executor=processes', '--workers=0'], '--workers=0: it must be 1 or more, the number of worker processes'),
         (['--executor=ray', '--ray_address=127.0.0.1:1'], 'no Ray cluster answers at 127.0.0.1:1 ([Errno 111]'),
         (['--executor=ray', '--ray_address=head'], "--ray_address=head is neither 'auto' nor 'host:port'"),
     ],

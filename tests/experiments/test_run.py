@@ -71,7 +71,7 @@ def test_a_foreign_checkpoint_is_refused_before_training(finished, tmp_path, cap
 
 def test_a_second_process_on_the_same_work_directory_is_refused(work, capsys):
     with Workdir(work).locked():
-        assert f'another process is at work in {work}' in refusal(capsys, work, CONFIG)
+        assert f'another process is using {work}' in refusal(capsys, work, CONFIG)
 
 
 def test_a_finished_study_trains_nothing_and_is_reported_again(work, capsys, monkeypatch):
@@ -206,7 +206,7 @@ def test_an_interrupt_outside_the_loop_is_one_sentence(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(local, 'execute_group', interrupted)
     assert run.main([CONFIG, f'--workdir={tmp_path}']) == 130
-    assert capsys.readouterr().out == 'stopped between checkpoints; run the same command to go on.\n'
+    assert capsys.readouterr().out == 'stopped between checkpoints; run the same command to continue.\n'
 
 
 def test_a_disk_that_fills_up_is_one_sentence(tmp_path, monkeypatch, capsys):

@@ -115,9 +115,9 @@ def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, wo
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('', 'choose one of 3 networks. Known: next, pair, student'),
-        ('pair', "network 'pair' has copies; only one network"),
-        ('next', "network 'next' reads student.features; only one network"),
+        ('', 'choose one of the 3 trained networks. Known: next, pair, student'),
+        ('pair', "network 'pair' has copies; only a single network"),
+        ('next', "network 'next' reads student.features; only a single network"),
     ],
 )
 def test_networks_that_are_not_one_on_its_own_are_refused(name, message, workdir):

@@ -1,4 +1,4 @@
-"""Searched hyperparameters: a trial's runs, what is refused, and searches that are killed or shared."""
+"""Tests of hyperparameter search: the runs of a trial, refused searches, and searches that are killed or shared."""
 
 import pathlib
 
@@ -89,13 +89,13 @@ def test_floats_ints_and_choices_have_the_distribution_that_they_say():
 @pytest.mark.parametrize(
     ('options', 'said'),
     [
-        ({'objective': 'result:student.last.test.student.accuracy'}, 'is on test: test reports, validation chooses'),
-        ({'objective': 'result:studnt.last.valid.student.accuracy'}, "is not 'result:RUN.PATH' of a run"),
-        ({'objective': 'last.valid.student.accuracy'}, "is not 'result:RUN.PATH' of a run"),
-        ({'objective': 'result:other.last.valid.n.accuracy'}, f'{T} that is searched changes'),
+        ({'objective': 'result:student.last.test.student.accuracy'}, 'is on the test split; use validation'),
+        ({'objective': 'result:studnt.last.valid.student.accuracy'}, "must be 'result:RUN.PATH' of a run"),
+        ({'objective': 'last.valid.student.accuracy'}, "must be 'result:RUN.PATH' of a run"),
+        ({'objective': 'result:other.last.valid.n.accuracy'}, f'does not depend on {T}.'),
         ({'direction': 'up'}, "no direction 'up'. "),
-        ({'prune': True}, "get_search has no 'prune'"),
-        ({'space': {'seeds': {'low': 1, 'high': 2}}}, "only 'runs.RUN.LEAF' can be"),
+        ({'prune': True}, "get_search has no option 'prune'"),
+        ({'space': {'seeds': {'low': 1, 'high': 2}}}, "'seeds' cannot be searched; a searched path has the form"),
         ({'space': {'runs.studnt.t': {'low': 1, 'high': 2}}}, "no run 'studnt' to search in. Did you mean 'student'?"),
         ({'space': {'runs.student.terms.t': {'low': 1, 'high': 2}}}, "there is no 'terms' in config.runs.student"),
         ({'space': {T: {'low': 2.0, 'high': 1.0}}}, f'{T} cannot be searched in'),
@@ -155,12 +155,12 @@ def test_storage_that_does_not_open_is_one_sentence(workdir):
 def test_workers_of_one_storage_share_a_work_directory(workdir, tmp_path_factory):
     storage = f'sqlite:///{workdir.path / "search.db"}'
     join(*parsed(), workdir, storage)
-    with pytest.raises(UserError, match='its workers share one --workdir'):
+    with pytest.raises(UserError, match='all workers of a search share one --workdir'):
         join(*parsed(), Workdir(tmp_path_factory.mktemp('another')), storage)
 
 
 def searched(workdir, killed):
-    """The values of four trials, each judged by -(t - 5)^2; the worker is killed in the middle of some of them."""
+    """The values of four trials with the objective -(t - 5)^2; the worker is killed during the trials in `killed`."""
     wanted, own = parsed()
     joined = join(wanted, own, workdir)
     for number in range(4):
@@ -207,7 +207,11 @@ def test_the_value_is_the_mean_over_the_seeds_and_none_if_one_is_not_finite(work
 
 @pytest.fixture
 def pretended(monkeypatch, tmp_path):
-    """The command without training or report: a student's nll is its temperature; the second trial's diverges."""
+    """Replaces training and report: the nll of a student is its temperature, and the second trial diverges.
+
+    Returns:
+      the names of the trained runs; the test reads them after the command.
+    """
     trained = []
 
     def train(task):
@@ -239,11 +243,11 @@ def test_a_teacher_is_trained_once_a_trial_that_diverges_fails_and_the_others_go
     out = capsys.readouterr().out
     assert 'no longer finite.' in out
     assert 'trial 1: failed' in out
-    assert '1 that failed' in (tmp_path / 'study.json').read_text()
+    assert 'failed: 1.' in (tmp_path / 'study.json').read_text()
 
 
 def test_a_study_and_a_search_do_not_share_a_work_directory_but_two_searches_do(tmp_path):
-    work, said = Workdir(tmp_path), 'another process is at work'
+    work, said = Workdir(tmp_path), 'another process is using'
     with work.locked(shared=True), work.locked(shared=True), pytest.raises(UserError, match=said), work.locked():
         pass
     with work.locked(), pytest.raises(UserError, match=said), work.locked(shared=True):
@@ -266,8 +270,8 @@ def test_an_objective_that_will_not_be_measured_is_refused_before_training():
         load_config(name)[0]['runs']['student'] | {'data': {'source': 'mnist', 'examples': 300}}, 0, 'here'
     )
     for path, said in (
-        ('last.valid.student.nll', "here has no split 'valid', of which .* set data.valid"),
-        ('last.train.studnt.nll', "here does not measure 'studnt', .* Did you mean 'student'"),
+        ('last.valid.student.nll', "here has no split 'valid', which .* set data.valid"),
+        ('last.train.studnt.nll', "here does not evaluate 'studnt', .* Did you mean 'student'"),
     ):
         with pytest.raises(UserError, match=said):
             check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)

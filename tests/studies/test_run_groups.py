@@ -1,4 +1,4 @@
-"""Packs: runs trained as one program end where they end alone, and are runs like any other."""
+"""Tests of groups of runs: runs that are trained as one program end as they end alone."""
 
 import functools
 import json
@@ -30,7 +30,7 @@ from kd_jax.training.stacked_runs import BATCHINGS, join_splits, share_equal_dat
 from kd_jax.training.stop_signals import Preempted
 
 CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
-# The tests of resumed runs ask Orbax for whatever is there.
+# `final_state` reads checkpoints without expected shapes.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 
 
@@ -47,7 +47,7 @@ def compiled_once_a_session(tmp_path_factory):
 
 
 def planned(grouping):
-    """Two seeds of a teacher, and of two students that differ in every number there is."""
+    """A study with two seeds of a teacher and of two students; the students differ in all their hyperparameters."""
     config, _ = load_config(CONFIG, ['seeds=2'])
     for run in config['runs'].values():
         run['data'] |= {'examples': 100, 'valid': 50}
@@ -80,7 +80,7 @@ def final_state(workdir, run_id):
 
 
 def assert_same_runs(got, wanted, runs, rtol=0.0, atol=0.0):
-    """The same final states, histories and results, bit for bit unless there is a tolerance."""
+    """Compares final states, histories and results: bit for bit, unless a tolerance is given."""
     for run in runs:
         states = [jax.tree.map(raw, final_state(workdir, run.id)) for workdir in (got, wanted)]
         histories = [without_seconds(workdir.result(run.id)['history']) for workdir in (got, wanted)]
@@ -100,7 +100,7 @@ def without_seconds(history):
 
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
-    """The study, one run after another."""
+    """The work directory of the study with each run trained alone."""
     return execute(planned(False), tmp_path_factory.mktemp('alone'))
 
 
@@ -143,7 +143,7 @@ def test_runs_grouped_by_map_are_the_runs_alone_bit_for_bit(alone, tmp_path):
 
 @pytest.mark.parametrize('seeds', [(0, 1), (0,)])
 def test_runs_grouped_by_vmap_are_the_runs_alone_to_rounding(seeds, alone, taught):
-    """Of one seed, they see the same batches and have the same teacher, which are not stacked then."""
+    """Runs of one seed share their batches and their teacher; these are not stacked."""
     plan = planned('vmap')
     runs = [run for run in of(plan, 'cold', 'hot') if run.seed in seeds]
     workdir = execute(plan, taught, runs=runs)
@@ -201,7 +201,7 @@ def test_a_run_that_is_not_finite_or_cannot_begin_is_told_and_the_others_end(alo
     with pytest.raises(UserError) as error:
         execute(plan, taught, runs=runs)
     first, *others = str(error.value).splitlines()
-    # The first step moves every weight by 1e30; told is the first that saw it, not a later one.
+    # The first step moves every weight by 1e30. The message names the first step that saw it, not a later one.
     assert first.startswith("tiny: run 'hot': term 'hard' became non-finite at step 2 (epoch 0.40); ")
     missing = Workdir(taught).directory('teacher-s1')
     told = "tiny: run '{}', network 'teacher': {} holds no checkpoints to start from"
@@ -218,7 +218,7 @@ def test_auto_measures_once_and_a_group_that_goes_on_does_not_change_its_way(alo
         return 'map'
 
     monkeypatch.setattr(vmap_or_map, 'faster_of_both', measured)
-    monkeypatch.setattr(vmap_or_map, 'SHORT', 2 * 5)  # as many as there are left for a pack that goes on
+    monkeypatch.setattr(vmap_or_map, 'SHORT', 2 * 5)  # the steps that are left for the resumed group
     plan = planned('auto')
     sizes = {split: len(a['id']) for split, a in prepare_study(plan)['teacher'].splits.arrays.items()}
     runs = of(plan, 'teacher')
@@ -245,7 +245,7 @@ def prepared(seed=0, **overrides):
 
 def test_a_group_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly(monkeypatch):
     own, other = prepared(), prepared(seed=1)
-    # 784 * 16 + 16 + 16 * 10 + 10 parameters and as many momenta of 4 bytes, the step of 4.
+    # 784 * 16 + 16 + 16 * 10 + 10 parameters and as many momenta, 4 bytes each, and 4 bytes for the step.
     assert state_bytes(own) == 2 * 12_730 * 4 + 4
     assert data_bytes(own) == 300 * (784 + 4 + 4)
     assert partition_runs([own] * 70, 'auto') == [list(range(35)), list(range(35, 70))]

@@ -1,4 +1,4 @@
-"""Studies: the order of runs, what is selected, resolved, forgotten, and executed."""
+"""Tests of studies: the order of runs, and how runs are selected, resolved, forgotten and executed."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ from kd_jax.studies.workdir import Workdir
 
 
 def trained(**networks):
-    """A run's config, of which only what it starts from matters here."""
+    """The config of a run; only the runs that it starts from matter here."""
     start = {'model': 'mlp', 'update': 'frozen'}
     return {'networks': {name: {**start, 'init': init} for name, init in networks.items()}}
 
@@ -50,7 +50,7 @@ def finish(workdir, *run_ids, **result):
 
 
 def begin(workdir, planned):
-    """Every run of the study has a config and a checkpoint in the work directory."""
+    """Writes a config and a checkpoint of every run of the study into the work directory."""
     for run in planned.runs:
         (workdir.directory(run.id) / 'checkpoints' / '7').mkdir(parents=True)
         (workdir.directory(run.id) / 'config.json').write_text(json.dumps(run.config))
@@ -144,7 +144,10 @@ def test_a_run_needs_what_its_results_come_from_too():
             'runs a, b need each other in a circle',
         ),
         ({'runs': {'a': trained(t='run:a')}}, 'runs a need each other in a circle'),
-        ({'runs': {'a': {}, 'b': trained(t='run:aa')}}, "run 'b' starts from run 'aa'. Did you mean 'a'"),
+        (
+            {'runs': {'a': {}, 'b': trained(t='run:aa')}},
+            "run 'b' starts from run 'aa', which does not exist. Did you mean 'a'",
+        ),
         ({'runs': {}}, 'here has no runs'),
         ({'runs': {'a': {}}, 'seeds': 0}, 'seeds is 0'),
         ({'runs': {'a': {}}, 'seeds': '3'}, "seeds is '3'"),
@@ -273,7 +276,7 @@ def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, wo
 
 
 def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):
-    second = pytest.raises(UserError, match='another process is at work')
+    second = pytest.raises(UserError, match='another process is using')
     with Workdir(tmp_path).locked(), second, Workdir(tmp_path).locked():
         pass
     with Workdir(tmp_path).locked():

@@ -1,10 +1,11 @@
-"""Where the units of a study are trained: in this process, in processes of this machine, or on a Ray cluster.
+"""Executors train the groups of a study: in this process, in several processes on this machine, or on a Ray cluster.
 
-`in_process()`, `processes(workers)` and `ray(address)` each return an executor, a function that trains units as soon as
-what they start from is finished, and calls `progress` and `finished` in this process. A user's mistake in a run stops
-that run and what depends on it; the others go on, and it is raised when they are done. A worker that dies is replaced,
-`RETRIES` times a unit, and its successor goes on from the last checkpoint. SIGTERM and SIGINT make all workers save and
-stop.
+`in_process()`, `processes(workers)` and `ray(address)` each return an executor. An executor is a function that trains
+each group as soon as the runs that it needs are finished, and calls `progress` and `finished` in this process.
+
+A user's mistake in a run stops that run and the runs that depend on it. The others continue, and the error is raised
+when they are done. A worker that dies is replaced, at most `RETRIES` times for each group; the new worker continues
+from the last checkpoint. SIGTERM and SIGINT make all workers save and stop.
 """
 
 from kd_jax.studies.executors.local import in_process as in_process

@@ -31,7 +31,7 @@ from kd_jax.studies.workdir import Workdir
 
 
 def in_process() -> Executor:
-    """Trains one unit after the other in this process."""
+    """An executor that trains one group after another in this process."""
 
     def execute(
         study: Study, groups: Sequence[Group], workdir: Workdir, progress: Progress, finished: Finished
@@ -50,15 +50,16 @@ def in_process() -> Executor:
 
 
 def processes(workers: int) -> Executor:
-    """Trains up to `workers` units at once, each in a process of its own, pinned to its share of the cores.
+    """An executor that trains up to `workers` groups at once, each in its own process on its share of the cores.
 
-    A unit that asks for more cores than one share takes several.
+    A group that asks for more cores than one share takes several shares.
 
     Raises:
-      UserError: `workers` is not 1 or more; from the executor, a run that asks for more than there is.
+      UserError: `workers` is less than 1. The executor raises it for a run that asks for an accelerator or for more
+        cores than there are.
     """
     if workers < 1:
-        raise UserError(f'--workers={workers}: it is how many runs are trained at once, 1 or more.')
+        raise UserError(f'--workers={workers}: it must be 1 or more, the number of worker processes.')
 
     def execute(
         study: Study, groups: Sequence[Group], workdir: Workdir, progress: Progress, finished: Finished
@@ -112,7 +113,7 @@ def processes(workers: int) -> Executor:
 
 
 def shares(cores: Sequence[int], workers: int) -> list[set[int]]:
-    """The cores of each worker: equal shares that do not overlap, unless there are more workers than cores."""
+    """The cores of each worker: equal and disjoint shares, unless there are more workers than cores."""
     each = len(cores) // workers
     if not each:
         return [{cores[i % len(cores)]} for i in range(workers)]
@@ -124,14 +125,14 @@ def _shares_for(group: Group, free: Sequence[set[int]], where: str) -> int:
     for kind in ('gpu', 'tpu'):
         if asked[kind]:
             raise UserError(
-                f"{where}: run '{group[0].name}' asks for {kind}={asked[kind]}, and local processes do not share out "
-                f'accelerators; use --executor=ray, or --executor=in_process.'
+                f"{where}: run '{group[0].name}' asks for {kind}={asked[kind]}, but local worker processes cannot "
+                f'share accelerators; use --executor=ray, or --executor=in_process.'
             )
     count = max(1, math.ceil(asked['cpu'] / len(free[0])))
     if count > len(free):
         raise UserError(
-            f"{where}: run '{group[0].name}' asks for cpu={asked['cpu']}, and {len(free)} workers have "
-            f'{sum(map(len, free))} cores.'
+            f"{where}: run '{group[0].name}' asks for cpu={asked['cpu']}, but --workers={len(free)} have "
+            f'{sum(map(len, free))} cores in all; ask for fewer.'
         )
     return count
 
@@ -143,7 +144,7 @@ def _cores() -> list[int]:
 
 
 def _start(assignment: Assignment, cores: set[int]) -> tuple[Connection, SpawnProcess]:
-    """A worker on some cores: they are set before it starts, because thread pools count them when they are made."""
+    """Starts a worker on `cores`; they are set before it starts, because a new thread pool counts the cores at once."""
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
     process = context.Process(target=_worker, args=(theirs, assignment))
@@ -171,18 +172,18 @@ def _receive(pipe: Connection, process: SpawnProcess) -> Any:
     except (EOFError, OSError):
         process.join()
         code = process.exitcode or 0
-        how = f'was ended by {signal.Signals(-code).name}' if code < 0 else f'ended with code {code}'
+        how = f'was ended by {signal.Signals(-code).name}' if code < 0 else f'exited with code {code}'
         return Outcome('died', how)
 
 
 def _worker(pipe: Connection, assignment: Assignment) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group; the parent tells us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent tells this one
     threading.Thread(target=_stop_when_told, args=(pipe,), daemon=True).start()
     pipe.send(train_in_worker(assignment, lambda *progress: pipe.send(progress)))
 
 
 def _stop_when_told(pipe: Connection) -> None:
-    """Any message is a request to stop, and so is a parent that is gone."""
+    """Stops this worker when the parent sends any message or is gone."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()
     os.kill(os.getpid(), signal.SIGTERM)

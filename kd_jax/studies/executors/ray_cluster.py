@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 
 
 def ray(address: str = 'auto') -> Executor:
-    """Trains every unit that is ready on the cluster, as far as its nodes have the resources that the runs ask for.
+    """An executor that trains groups on a Ray cluster, each as soon as a node has the resources that its runs ask for.
 
-    Each unit has a process of its own, which sees the accelerators it asked for and no others. The work directory must
-    be storage that all nodes share.
+    Each group has its own process, which sees only the accelerators that the group asked for. The work directory must
+    be on storage that all nodes share.
 
     Args:
       address: 'host:port' of the cluster's head, or 'auto' for the cluster that this machine belongs to.
@@ -65,7 +65,7 @@ def ray(address: str = 'auto') -> Executor:
         seen.write_text(token)
         actor: Any = ray.remote(num_cpus=0)(Board)
         board = actor.remote()
-        # A process of its own for each unit; retries are ours.
+        # Each group gets a new process. `run_workers` does the retries, so Ray must not.
         remote, live = ray.remote(max_calls=1, max_retries=0)(_remote), {}
 
         def start(group: Group) -> bool:
@@ -88,9 +88,9 @@ def ray(address: str = 'auto') -> Executor:
 
 
 def stand_ins(study: Study) -> Callable[[Run], list[Any]]:
-    """As many CPU devices for each run as it asks for accelerators, so that its mesh is checked where there are none.
+    """CPU devices in place of the accelerators that each run asks for, so that the driver can check the run's mesh.
 
-    The driver itself takes no accelerator: its node may be one of those that train.
+    The driver itself takes no accelerator, because a worker on its node may need it.
     """
     counts = {
         run.name: math.ceil(max(1, *(resources_of((run,))[kind] for kind in ('gpu', 'tpu')))) for run in study.runs
@@ -102,26 +102,26 @@ def stand_ins(study: Study) -> Callable[[Run], list[Any]]:
 
 
 class Board:
-    """An actor: the workers' latest reports, for the driver to take; and whether they are to stop."""
+    """An actor between workers and driver: it holds the workers' latest reports, and whether workers must stop."""
 
     def __init__(self) -> None:
         self.reports: dict[str, tuple[Any, ...]] = {}
         self.stopping = False
 
     def put(self, runs: Sequence[Run], *report: Any) -> bool:
-        """Leaves a report; true if its writer is to save and stop."""
+        """Stores a worker's report; returns whether the worker must save and stop."""
         self.reports[runs[0].id] = (runs, *report)
         return self.stopping
 
     def take(self, stopping: bool) -> list[tuple[Any, ...]]:
-        """The reports since the last call."""
+        """Stores whether workers must stop; returns the reports since the last call."""
         self.stopping = stopping
         taken, self.reports = list(self.reports.values()), {}
         return taken
 
 
 def _connect(address: str) -> None:
-    """Joins the cluster.
+    """Connects to the cluster.
 
     Raises:
       UserError: as `ray`.
@@ -134,7 +134,7 @@ def _connect(address: str) -> None:
         host, _, port = address.rpartition(':')
         if not (host and port.isdigit()):
             raise UserError(f"--ray_address={address} is neither 'auto' nor 'host:port'.")
-        try:  # Ray itself would try for minutes
+        try:  # Ray itself would keep trying for minutes
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise UserError(
@@ -148,10 +148,10 @@ def _connect(address: str) -> None:
 
 
 def _options(group: Group, where: str) -> dict[str, Any]:
-    """What the unit asks of Ray.
+    """The resources of a group, as options of Ray.
 
     Raises:
-      UserError: an accelerator in parts, which no cluster gives.
+      UserError: a number of accelerators above 1 that is not whole; Ray refuses it.
     """
     import ray
 
@@ -159,19 +159,21 @@ def _options(group: Group, where: str) -> dict[str, Any]:
     for kind in ('gpu', 'tpu'):
         if asked[kind] > 1 and asked[kind] != int(asked[kind]):
             raise UserError(
-                f"{where}: run '{group[0].name}' asks for {kind}={asked[kind]}; above 1 it is a whole number."
+                f"{where}: run '{group[0].name}' asks for {kind}={asked[kind]}; above 1 it must be a whole number."
             )
     nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
     wanted = {'CPU': asked['cpu'], 'GPU': asked['gpu'], 'TPU': asked['tpu']}
     if not any(all(node.get(key, 0) >= value for key, value in wanted.items()) for node in nodes):
         shown = ', '.join(f'{kind}={value:g}' for kind, value in asked.items() if value)
-        log.warning('no node of the cluster has %s, which run %s asks for: it waits for one.', shown, group[0].name)
+        log.warning(
+            'no node of the cluster has %s, which run %s asks for; the run waits for such a node.', shown, group[0].name
+        )
     tpus = {'resources': {'TPU': asked['tpu']}} if asked['tpu'] else {}
     return {'num_cpus': asked['cpu'], 'num_gpus': asked['gpu'], **tpus}
 
 
 def _remote(assignment: Assignment, token: str, board: Any) -> Outcome:
-    """A worker's whole life. It never raises, so that an exception always means that the worker died."""
+    """The function that a worker runs. It never raises, so an exception always means that the worker died."""
     import ray
 
     try:
@@ -181,7 +183,7 @@ def _remote(assignment: Assignment, token: str, board: Any) -> Outcome:
     if there != token:
         return Outcome(
             'failed',
-            f'{socket.gethostname()} does not see what is written to {assignment.workdir} here: on a cluster --workdir '
+            f'{socket.gethostname()} does not see the files that the driver writes to {assignment.workdir}: --workdir '
             'must be on storage that all nodes share.',
         )
     asked = resources_of(assignment.group)
@@ -201,7 +203,7 @@ def _outcome(reference: Any) -> Outcome:
 
     try:
         return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:  # it could not even be called: kd_jax is missing there, or another
+    except ray.exceptions.RayTaskError as error:  # the call failed: kd_jax is missing or differs there
         return Outcome('crashed', str(error))
     except ray.exceptions.RayError as error:
         return Outcome('died', f'died ({type(error).__name__})')

@@ -1,4 +1,4 @@
-"""What executors share: which groups are ready, how the end of a worker is judged, and what a worker does."""
+"""What all executors share: which groups are ready, what a worker does, and what follows from how a worker ended."""
 
 import collections
 import logging
@@ -24,7 +24,7 @@ RETRIES = 3
 POLL_SECONDS = 0.2
 
 
-REPORT_SECONDS = 0.5  # between two progress reports of one worker
+REPORT_SECONDS = 0.5  # minimum time between two progress reports of one worker
 
 
 SETTINGS = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs', 'jax_platforms')
@@ -45,8 +45,10 @@ log = logging.getLogger(__name__)
 class Outcome(NamedTuple):
     """How a worker ended.
 
-    `kind` is 'finished' (value: of each run its result or what was wrong with it), 'failed' (the user's mistake),
-    'stopped' (it has saved), 'died' (how) or 'crashed' (a traceback).
+    Attributes:
+      kind: 'finished', 'failed' (a user's mistake), 'stopped' (it saved first), 'died', or 'crashed' (a bug of kd_jax).
+      value: for 'finished', the result or the error of each run; for 'failed', the message; for 'stopped' and 'died',
+        how it ended; for 'crashed', a traceback.
     """
 
     kind: str
@@ -54,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """All that a worker needs: plain values, and a work directory that it sees too."""
+    """All that a worker needs: plain values, and a work directory that the worker can see."""
 
     study: Study
     group: Group
@@ -63,7 +65,7 @@ class Assignment(NamedTuple):
 
 
 class Agenda:
-    """The units of a study that wait for others, and those that have failed."""
+    """The groups of a study that still wait, and the runs that have failed."""
 
     def __init__(self, groups: Sequence[Group], finished: Finished):
         self.waiting = list(groups)
@@ -73,11 +75,11 @@ class Agenda:
         self.finished = finished
 
     def ready(self) -> list[Group]:
-        """The units that wait for nothing; those that need a failed one always do."""
+        """The waiting groups that can start now. A group that needs a failed run never can."""
         return [group for group in self.waiting if not needed_ids(group) & self.unfinished]
 
     def end(self, group: Group, outcomes: Sequence[dict[str, Any] | UserError]) -> None:
-        """Notes of each run its result, or what was wrong with it."""
+        """Records the result or the error of each run."""
         for run, outcome in zip(group, outcomes, strict=True):
             if not isinstance(outcome, UserError):
                 self.unfinished.discard(run.id)
@@ -87,7 +89,7 @@ class Agenda:
                 self.fail((run,), str(outcome))
 
     def fail(self, group: Group, mistake: str) -> None:
-        """Notes a mistake, and parts waiting units into runs that need what failed and runs that do not."""
+        """Records an error, and splits each waiting group into runs that need a failed run and runs that do not."""
         self.mistakes.append(mistake)
         self.lost |= {run.id for run in group}
         waiting, self.waiting = self.waiting, []
@@ -96,17 +98,17 @@ class Agenda:
             self.lost |= {run.id for run in lost}
             self.waiting += [part for part in (tuple(run for run in each if run not in lost), lost) if part]
         if self.ready():
-            log.warning('%s failed; the runs that do not need it go on.', run_ids(group))
+            log.warning('%s failed; the runs that do not need it continue.', run_ids(group))
 
     def close(self) -> None:
-        """Raises what was wrong.
+        """Raises the recorded errors, if there are any.
 
         Raises:
-          UserError: each mistake in a sentence, and what was not started because of them.
+          UserError: one sentence for each error, and the runs that were not started because of them.
         """
         if self.mistakes:
             left = [run.id for group in self.waiting for run in group]
-            more = [f'Not started, because they need what failed: {", ".join(left)}.'] if left else []
+            more = [f'Not started, because they need a failed run: {", ".join(left)}.'] if left else []
             raise UserError('\n'.join([*dict.fromkeys(self.mistakes), *more]))
 
 
@@ -116,18 +118,18 @@ def run_workers(
     poll: Callable[[bool], Sequence[tuple[Group, Outcome]]],
     finished: Finished,
 ) -> None:
-    """Has workers train every unit.
+    """Lets workers train every group.
 
     Args:
-      units: what is to be trained, each after those it needs.
-      start: puts a worker to a unit; False if there is no room now.
-      poll: waits a moment and returns the units whose workers have ended; its argument tells whether workers are to
-        save and stop.
-      finished: called with every run's result.
+      groups: the groups to train; each follows the groups that it needs.
+      start: starts a worker for a group; returns False if no worker is free now.
+      poll: waits a moment and returns the groups whose workers have ended; its argument says whether workers must save
+        and stop.
+      finished: called with each finished run and its result.
     Raises:
-      UserError: mistakes in runs, and workers that died again and again, when the others are done.
-      train.Preempted: this process was asked to stop; every worker has saved.
-      RuntimeError: a worker met an error of ours; with its traceback.
+      UserError: errors in runs, and groups whose workers died too often; raised when the other groups are done.
+      Preempted: this process was asked to stop; every worker has saved.
+      RuntimeError: a bug of kd_jax in a worker; the message has the traceback.
     """
     agenda, running = Agenda(groups, finished), 0
     deaths: collections.Counter[str] = collections.Counter()
@@ -144,29 +146,29 @@ def run_workers(
                 if kind == 'finished':
                     agenda.end(group, value)
                 elif kind == 'crashed':
-                    raise RuntimeError(f'{name} met an error of ours in its worker:\n{value}')
+                    raise RuntimeError(f'{name}: its worker met a bug of kd_jax:\n{value}')
                 elif kind == 'failed':
                     agenda.fail(group, value)
                 elif stop or deaths[name] <= RETRIES:
                     agenda.waiting.append(group)
                     if not stop:
-                        log.warning('%s: its worker %s; another one goes on from the last checkpoint.', name, value)
+                        log.warning('%s: its worker %s; a new worker continues from the last checkpoint.', name, value)
                 else:
                     agenda.fail(
                         group,
                         f'{name}: {RETRIES + 1} workers died, the last one {value}; give each more memory, or run the '
-                        'same command to go on from the last checkpoint.',
+                        'same command to continue from the last checkpoint.',
                     )
         if stop and agenda.ready():
-            raise Preempted('every worker has saved and stopped; run the same command to go on.', stop[0])
+            raise Preempted('every worker has saved and stopped; run the same command to continue.', stop[0])
     agenda.close()
 
 
 def make_assignments(study: Study, groups: Sequence[Group], workdir: Workdir) -> list[Assignment]:
-    """A task a unit.
+    """One assignment for each group.
 
     Raises:
-      UserError: a config holds something that cannot be sent to another process.
+      UserError: a config holds an object that cannot be sent to another process.
     """
     settings = {name: getattr(jax.config, name) for name in SETTINGS}
     made = []
@@ -176,16 +178,16 @@ def make_assignments(study: Study, groups: Sequence[Group], workdir: Workdir) ->
             pickle.dumps(assignment)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(
-                f"{study.where}: run '{group[0].name}' holds what no other process can be sent ({error}); write a "
-                "function as 'module:name', or use --executor=in_process."
+                f"{study.where}: run '{group[0].name}' holds an object that cannot be sent to another process "
+                f"({error}); write a function as 'module:name', or use --executor=in_process."
             ) from None
         made.append(assignment)
     return made
 
 
 def train_in_worker(assignment: Assignment, report: Progress) -> Outcome:
-    """Trains a unit in this process, which is a worker's."""
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises what it logs
+    """Trains a group in this process, which is a worker."""
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
     for name, value in assignment.settings.items():
         jax.config.update(name, value)
     try:
@@ -216,7 +218,7 @@ def run_ids(group: Group) -> str:
 
 
 def resources_of(group: Group) -> dict[str, float]:
-    """What a unit asks for: of 'cpu', 'gpu' and 'tpu' the most that any of its runs does."""
+    """The resources that a group asks for: for each of 'cpu', 'gpu' and 'tpu', the maximum over its runs."""
     asked = [run.config.get('resources', {}) for run in group]
     return {
         kind: max(each.get(kind, default) for each in asked) for kind, default in (('cpu', 1), ('gpu', 0), ('tpu', 0))

@@ -1,4 +1,4 @@
-"""Executors: order, failures and retries with workers that are pretended; what real ones ask for and refuse."""
+"""Tests of executors with fake workers (order, failures, retries), and of the resources that executors refuse."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ def chain(runs=CHAIN):
 
 
 class Pretended:
-    """Workers that end at once as `ends` says, in the order in which they were started, at most `room` at a time."""
+    """Fake workers that end at once, in the order of their start, as `ends` says; at most `room` at a time."""
 
     def __init__(self, ends, room=9):
         self.ends, self.room, self.live, self.log = {k: list(v) for k, v in ends.items()}, room, [], []
@@ -62,7 +62,7 @@ def test_a_group_starts_when_what_it_needs_is_finished_and_not_before(room):
     assert sorted(workers.done) == ['assistant', 'peer', 'student', 'teacher']
     assert workers.log.index('assistant') > workers.done.index('teacher')
     assert workers.done.index('student') == 3
-    if room > 1:  # the peer does not wait for the chain beside it
+    if room > 1:  # the peer does not depend on the other runs
         assert set(workers.log[:2]) == {'teacher', 'peer'}
 
 
@@ -73,7 +73,7 @@ def test_a_mistake_stops_what_depends_on_it_and_nothing_else():
     assert workers.done == ['peer']
     first, second = str(error.value).splitlines()
     assert first == 'no good.'
-    assert second == 'Not started, because they need what failed: assistant-s0, student-s0.'
+    assert second == 'Not started, because they need a failed run: assistant-s0, student-s0.'
 
 
 def test_a_mistake_in_one_run_of_a_group_stops_what_depends_on_that_run_and_nothing_else():
@@ -81,7 +81,7 @@ def test_a_mistake_in_one_run_of_a_group_stops_what_depends_on_that_run_and_noth
     groups = [tuple(run for run in planned.runs if run.name == name) for name in ('teacher', 'assistant', 'peer')]
     workers = Pretended({'teacher': [Outcome('finished', [{}, UserError('no good.')])]})
     workers.ends['peer'] = [Outcome('finished', [{}, {}])]
-    with pytest.raises(UserError, match=r'^no good.\nNot started, because they need what failed: assistant-s1.$'):
+    with pytest.raises(UserError, match=r'^no good.\nNot started, because they need a failed run: assistant-s1.$'):
         run_workers(groups, workers.start, workers.poll, lambda run, _: done.append(run.id))
     assert sorted(done) == ['assistant-s0', 'peer-s0', 'peer-s1', 'teacher-s0']
 
@@ -139,8 +139,8 @@ def test_a_group_asks_for_the_most_that_any_of_its_runs_does():
 @pytest.mark.parametrize(
     ('asked', 'said'),
     [
-        ({'gpu': 1}, "here: run 'a' asks for gpu=1, and local processes do not share out accelerators"),
-        ({'cpu': 10**6}, "here: run 'a' asks for cpu=1000000, and 1 workers have "),
+        ({'gpu': 1}, "here: run 'a' asks for gpu=1, but local worker processes cannot share accelerators"),
+        ({'cpu': 10**6}, "here: run 'a' asks for cpu=1000000, but --workers=1 have "),
     ],
 )
 def test_processes_refuse_a_run_that_asks_for_more_than_there_is(asked, said, tmp_path):
@@ -152,7 +152,7 @@ def test_processes_refuse_a_run_that_asks_for_more_than_there_is(asked, said, tm
 
 def test_a_function_that_only_this_process_knows_is_refused(tmp_path):
     planned = chain({'a': {'terms': {'own': {'loss': lambda x: x}}}})
-    with pytest.raises(UserError, match="run 'a' holds what no other process can be sent"):
+    with pytest.raises(UserError, match="run 'a' holds an object that cannot be sent to another process"):
         executors.processes(1)(planned, plan_groups(planned.runs), Workdir(tmp_path), None, None)
 
 

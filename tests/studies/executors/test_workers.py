@@ -1,6 +1,6 @@
-"""Executors with real workers, which are killed and stopped.
+"""Tests of executors with real workers that are killed or stopped.
 
-The teacher evaluates and saves twelve times, so that there is time to kill it in between.
+The teacher evaluates and saves twelve times, so there is time to kill its worker in between.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training.run_log import read_history
 from kd_jax.training.stop_signals import Preempted
 
-# Final states are read back without saying where the arrays are to live.
+# `final_state` reads checkpoints without giving shardings.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 CONFIG = str(pathlib.Path(__file__).parents[2] / 'tiny_config.py')
 
@@ -80,7 +80,7 @@ def assert_ends_alike(path, uninterrupted, run_ids=('teacher-s0', 'student-s0'))
 
 @contextlib.contextmanager
 def once_saved(path, act):
-    """Calls `act` when the teacher has its first checkpoint, from another thread."""
+    """Calls `act` in another thread as soon as the teacher has its first checkpoint; yields the list of its results."""
 
     def wait():
         there = path / 'runs' / 'teacher-s0' / 'checkpoints'
@@ -97,13 +97,13 @@ def once_saved(path, act):
 
 
 def kill(pid, path):
-    """Ends a worker at once; returns what the teacher had logged first."""
+    """Kills a worker; returns the first row of the teacher's history."""
     os.kill(pid, signal.SIGKILL)
     return read_history(path / 'runs' / 'teacher-s0' / 'metrics.jsonl')[0]
 
 
 def assert_went_on(path, row):
-    """The row is still there with its time: a run that had started anew would have written another."""
+    """Checks that the first row is unchanged, time included; a run that had started again would have replaced it."""
     assert Workdir(path).result('teacher-s0')['history'][0] == row
 
 
@@ -111,7 +111,7 @@ def test_processes_go_on_after_a_worker_is_killed_and_end_bitwise_alike(uninterr
     with once_saved(tmp_path, lambda: kill(multiprocessing.active_children()[0].pid, tmp_path)) as seen:
         execute(executors.processes(1), planned, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
-        'teacher-s0: its worker was ended by SIGKILL; another one goes on from the last checkpoint.'
+        'teacher-s0: its worker was ended by SIGKILL; a new worker continues from the last checkpoint.'
     ]
     assert_went_on(tmp_path, *seen)
     assert_ends_alike(tmp_path, uninterrupted)
@@ -143,7 +143,7 @@ cluster.add_node(wait=False, num_cpus=1, include_dashboard=False, object_store_m
 cluster.wait_for_nodes(timeout=300)
 print('address', cluster.address, flush=True)
 try:
-    input()  # until the test has ended, or been ended
+    input()  # returns when the test closes stdin or has been killed
 except EOFError:
     pass
 cluster.shutdown()
@@ -152,7 +152,7 @@ cluster.shutdown()
 
 @pytest.fixture(scope='module')
 def cluster():
-    """A real cluster of one core on this machine, in processes of its own."""
+    """The address of a real cluster with one core, in separate processes on this machine."""
     pytest.importorskip('ray')
     variables = {'RAY_USAGE_STATS_ENABLED': '0', 'PYTHONPATH': str(pathlib.Path(__file__).parents[3])}
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
@@ -163,7 +163,7 @@ def cluster():
 
 
 def ray_workers():
-    """The processes of this machine that a Ray worker's task has named after itself."""
+    """The ids of the processes that run `_remote`; Ray names a worker process after its function."""
     found = []
     for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
         with contextlib.suppress(OSError):
@@ -177,7 +177,7 @@ def test_ray_goes_on_after_a_worker_is_killed_and_ends_bitwise_alike(uninterrupt
     with once_saved(tmp_path, lambda: kill(ray_workers()[0], tmp_path)) as seen:
         execute(executor, planned, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
-        'teacher-s0: its worker died (WorkerCrashedError); another one goes on from the last checkpoint.'
+        'teacher-s0: its worker died (WorkerCrashedError); a new worker continues from the last checkpoint.'
     ]
     assert_went_on(tmp_path, *seen)
     assert_ends_alike(tmp_path, uninterrupted)
@@ -193,7 +193,7 @@ def test_a_signal_makes_ray_workers_save_and_stop(planned, cluster, tmp_path):
 
 
 def test_a_worker_that_does_not_see_the_work_directory_says_so(planned, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_cluster, 'SEEN', 'another')  # here, not in the workers
-    with pytest.raises(UserError, match=r'does not see what is written to .* storage that all nodes share'):
+    monkeypatch.setattr(ray_cluster, 'SEEN', 'another')  # changed here, but not in the workers
+    with pytest.raises(UserError, match=r'does not see the files that the driver writes to .* storage that all nodes'):
         execute(executors.ray(cluster), planned, tmp_path)
     assert not (tmp_path / 'runs').exists()
