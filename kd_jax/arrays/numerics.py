@@ -7,37 +7,38 @@ from kd_jax.config.errors import UserError
 
 
 def wide(array: jax.Array) -> jax.Array:
-    """The array in float32, or in float64 if it is."""
+    """Casts an array to float32; float64 stays float64."""
     array = jnp.asarray(array)
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def scaled(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array:
-    """x over its largest size along `axis`, which is no function of x: for what does not depend on the scale of x.
+    """Divides x by its largest absolute value along `axis`; zeros stay zeros.
 
-    Squares of what comes out do not overflow.
+    The divisor is a constant for gradients. Use this only before a function that does not depend on the scale of x. The
+    squares of the result do not overflow.
     """
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
     return x / jnp.where(largest > 0, largest, 1.0)
 
 
 def norm(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
-    """L2 norm along `axis`, whose gradient is 0, not NaN, where it is 0."""
+    """L2 norm along `axis`; where the norm is 0, its gradient is 0, not NaN."""
     squared = jnp.sum(jnp.square(x), axis=axis)
     return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
 def unit(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
-    """x over its L2 norm along `axis`; zeros stay zeros, and their gradient is zero."""
+    """Divides x by its L2 norm along `axis`; a zero vector stays zero, and its gradient is zero."""
     x = scaled(x, axis)
     squared = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
     return x * jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
 def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
-    """x - mean, exactly 0 along `axis` where nothing but rounding is left of it, and its gradient with it.
+    """Subtracts the mean; the result and its gradient are exactly 0 where x is constant along `axis` up to rounding.
 
-    What is divided by its norm afterwards would otherwise be noise of size 1 where x is constant.
+    Otherwise, dividing the result by its norm would turn the rounding errors of a constant x into values of size 1.
     """
     difference = x - mean
     noise = 16 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), axis=axis, keepdims=True)
@@ -45,32 +46,33 @@ def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
 
 
 def standardised(x: jax.Array) -> jax.Array:
-    """x with mean 0 and standard deviation 1 (over n, not n - 1) along the last axis; constants become 0."""
+    """Gives x mean 0 and standard deviation 1 (with n, not n - 1) along the last axis; a constant x becomes 0."""
     x = scaled(x, axis=-1)
     return unit(centred(x, jnp.mean(x, axis=-1, keepdims=True), -1)) * jnp.sqrt(x.shape[-1])
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a @ b^T over the last two axes in full precision: differences of its entries are what relations are made of."""
+    """a @ b^T over the last two axes, in full precision because relational losses use differences of its entries."""
     return jnp.matmul(a, jnp.swapaxes(b, -1, -2), precision=jax.lax.Precision.HIGHEST)
 
 
 def mean(x: jax.Array, weights: jax.Array) -> jax.Array:
-    """Mean of all entries of x that `weights` (0 or 1) lets count; 0 if there are none."""
+    """Mean of the entries of x whose `weights` (0 or 1) are 1; 0 if there are none."""
     total = jnp.sum(weights)
     return jnp.sum(jnp.where(weights > 0, x, 0.0)) / jnp.where(total > 0, total, 1.0)
 
 
 def channels(array: jax.Array) -> jax.Array:
-    """[..., height, width, channels] as [..., channels, height * width]."""
+    """Reshapes [..., height, width, channels] to [..., channels, height * width], in float32 or float64."""
     flat = wide(array).reshape(*array.shape[:-3], -1, array.shape[-1])
     return jnp.swapaxes(flat, -1, -2)
 
 
 def max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Maps [..., height, width, channels] at a smaller size: maxima over equal blocks, smaller where the map ends.
+    """Pools maps [..., height, width, channels] to a smaller `size`, (height, width), by the maxima of equal blocks.
 
-    As nn.max_pool with padding 'SAME', whose gradient is slow in XLA on CPU; what ties share of a gradient differs.
+    The last blocks are smaller if the map ends there. The result is that of `nn.max_pool` with padding 'SAME', whose
+    gradient is slow in XLA on CPUs. Only the gradients of tied maxima differ.
 
     Raises:
       UserError: no equal blocks give that size.
@@ -78,7 +80,7 @@ def max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
     height, width, channels = array.shape[-3:]
     block = -(-height // size[0]), -(-width // size[1])
     if -(-height // block[0]) != size[0] or -(-width // block[1]) != size[1]:
-        raise UserError(f'a map of {height} x {width} has no equal blocks for one of {size[0]} x {size[1]}')
+        raise UserError(f'a map of {height} x {width} cannot be pooled to {size[0]} x {size[1]} by equal blocks')
     missing = [(0, 0)] * (array.ndim - 3)
     missing += [(0, n * b - full) for n, b, full in zip(size, block, (height, width), strict=True)]
     array = jnp.pad(array, [*missing, (0, 0)], constant_values=-jnp.inf)
@@ -87,6 +89,13 @@ def max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def log_tail(log_probs: jax.Array, classes: jax.Array) -> jax.Array:
-    """Logarithm of the summed probability of all but `classes` [..., k], [..., 1]; -inf if there are no others."""
+    """Logarithm of the total probability of all classes but some; -inf if there are no other classes.
+
+    Args:
+      log_probs: logarithms of probabilities, [..., num_classes].
+      classes: integers, the classes to leave out, [..., k].
+    Returns:
+      [..., 1].
+    """
     inside = jnp.put_along_axis(jnp.zeros(log_probs.shape, bool), classes, True, axis=-1, inplace=False)
     return jax.nn.logsumexp(jnp.where(inside, -jnp.inf, log_probs), axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Random keys derived from names, never from a position in a list."""
+"""Derives random keys from names, never from positions in a list."""
 
 import hashlib
 
@@ -6,5 +6,5 @@ import jax
 
 
 def fold_in_name(key: jax.Array, name: str) -> jax.Array:
-    """A key of its own for each name, the same in every process and recipe."""
+    """Derives a key from a name; the result is the same in every process and every recipe."""
     return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big'))

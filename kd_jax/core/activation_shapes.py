@@ -16,7 +16,15 @@ from kd_jax.core.state import Tree
 
 
 def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> Tree:
-    """Fresh variables of a network for inputs of these shapes; copies start each from a key of its own."""
+    """Makes random variables for a network. Each copy starts from its own key.
+
+    Args:
+      network: the network; its name is folded into the key.
+      inputs: its inputs, arrays or shapes, [batch, ...]; [copies, batch, ...] where each copy reads its own.
+      key: random key of the run.
+    Returns:
+      'params' and the other collections of the model; with copies, stacked on a leading axis.
+    """
     stacked = network.stacked or (False,) * len(inputs)
     zeros = [jnp.zeros(a.shape[1:] if own else a.shape, a.dtype) for a, own in zip(inputs, stacked, strict=True)]
 
@@ -28,7 +36,7 @@ def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> T
 
 
 def network_shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
-    """The shapes of a network's variables and of its activations, found without computing."""
+    """The shapes of a network's variables and of its activations, found without computing them."""
     inputs = [context[path.source][path.name] for path in network.inputs]
     shaped = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs)
     return _shapes(network.module, network.copies, network.stacked, network.normalize, shaped)

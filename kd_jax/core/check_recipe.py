@@ -17,11 +17,17 @@ from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
 
 def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the recipe') -> Context:
-    """The shape of every activation, found without computing: what the recipe's paths can name.
+    """Checks every path and shape of a recipe, without computing any activation.
 
+    Args:
+      recipe: the recipe to check.
+      batch: arrays of a batch or their shapes, as networks see them.
+      where: the place in the study, for messages.
+    Returns:
+      the context with shapes in place of arrays: everything that a path can read.
     Raises:
-      UserError: a path that names no activation, shapes that a model or a loss cannot take, or a term whose values do
-        not carry the axis of the copies it teaches.
+      UserError: a path names no array, a model or a loss does not accept the shapes that it reads, a network shares or
+        averages parameters of other shapes, or the values of a term lack the axis of the copies that it trains.
     """
     context: Any = {'batch': {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}}
     for network in recipe.networks:
@@ -36,11 +42,11 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         if network.update == 'shared':
             read = shown_paths(network.inputs, context)
             raise UserError(
-                f"{where}, network '{network.name}' shares the parameters of '{network.of}', which are of other shapes "
-                f'for {read}.'
+                f"{where}, network '{network.name}' shares the parameters of '{network.of}', but they do not fit "
+                f'its input {read}.'
             )
         raise UserError(
-            f"{where}, network '{network.name}' averages '{network.of}': give it the same model and copies."
+            f"{where}, network '{network.name}' averages '{network.of}', so it must have the same model and copies."
         )
     for term in recipe.terms:
         place = f"{where}, term '{term.name}'"
@@ -49,7 +55,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
             array = jax.eval_shape(functools.partial(_values_at_the_start, term, recipe), context)
         copies = trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
-            raise UserError(f'{place} gives {array.shape} for a network of {copies} copies: lead with [{copies}, ...].')
+            raise UserError(f'{place} gives {array.shape}, but for {copies} copies it must give [{copies}, ...].')
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
             jax.eval_shape(lambda c, a, t=term: sum_and_count(t, recipe, c, a), context, array)
     return context
@@ -61,12 +67,13 @@ def _values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Ar
 
 
 def shown_paths(paths: Iterable[Path], context: Context) -> str:
+    """Lists paths with the shapes of their arrays, for messages."""
     return ', '.join(f'{path} {list(context[path.source][path.name].shape)}' for path in paths)
 
 
 @contextlib.contextmanager
 def explain_shape_errors(message: str) -> Iterator[None]:
-    """Turns an error of shapes inside a model or a loss into one sentence about the config."""
+    """Turns a shape error inside a model or a loss into one sentence about the config, which starts with `message`."""
     try:
         yield
     except (ValueError, TypeError) as error:

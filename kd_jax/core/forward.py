@@ -1,4 +1,4 @@
-"""The forward pass of networks: activations from variables and inputs."""
+"""The forward pass: computes the activations of networks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,9 +16,18 @@ from kd_jax.devices.mesh import gather_parameters
 
 
 def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
-    """A network's activations, and its collections as the pass left them; of copies, stacked on the leading axis.
+    """Runs one network.
 
-    Both are float32 whatever the network computes in; batch statistics and the like take part in float32.
+    Args:
+      network: the network.
+      variables: its 'params' and other collections; with copies, stacked on a leading axis.
+      inputs: the arrays at its input paths.
+      key: random key of this pass, for example for dropout.
+      train: whether it runs in training mode and updates its collections.
+    Returns:
+      the activations by name ('logits' if the model returns one array), and the updated collections; with copies, both
+      are stacked on a leading axis. With compute_dtype='bfloat16' parameters and inputs are cast to it, and the results
+      are cast back to float32; collections stay float32.
     """
     mutable = [name for name in variables if name != 'params'] if train else []
     low = network.compute_dtype != 'float32'
@@ -41,9 +50,10 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
 
 
 def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> Any:
-    """What `one` gives of each copy: of all at once, but of convolutions on CPUs one after another.
+    """Runs `one` for all copies at once, by `vmap`; networks with convolutions on CPUs run one copy after another.
 
-    Together, convolutions of different kernels are a grouped one, whose gradients XLA has no fast routine for there.
+    `vmap` turns convolutions with different kernels into a grouped convolution, and XLA has no fast routine for its
+    gradients on CPUs.
     """
     stacked = (True, True, *network.stacked)
     together = jax.vmap(one, in_axes=tuple(0 if own else None for own in stacked))
@@ -61,14 +71,15 @@ def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> 
 
 
 def _cast(tree: Tree, dtype: str) -> Tree:
-    """The tree with its floating-point arrays in another precision."""
+    """Casts the floating-point arrays of a tree to another precision."""
     return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
 def open_context(batch: Mapping[str, Any], recipe: Recipe) -> Context:
-    """The context that a batch opens: its arrays, and what it carries under 'recorded' of networks that need not run.
+    """Opens the context of a step, with the arrays of the batch and the recorded outputs of networks.
 
-    Recorded arrays lead with the examples; the axis of stacked copies comes first again here.
+    Networks whose outputs the batch carries under 'recorded' need not run. Recorded arrays of stacked copies are
+    [batch, copies, ...] in the batch and [copies, batch, ...] in the context. `core.paths` lists the keys of a context.
     """
     recorded = batch.get(RECORDED, {})
     move = {n.name: (lambda a: jnp.moveaxis(a, 0, 1)) if n.copies else (lambda a: a) for n in recipe.networks}
@@ -79,9 +90,17 @@ def open_context(batch: Mapping[str, Any], recipe: Recipe) -> Context:
 def run_networks(
     networks: Iterable[Network], variables: Mapping[str, Tree], context: Context, key: jax.Array, train: bool
 ) -> tuple[Context, dict[str, Tree]]:
-    """The context with the networks' activations added, and the collections they updated.
+    """Runs networks, one after another, and adds their activations to the context.
 
-    In training, only those with an optimizer run as in training; where one shares another's, the other's batch counts.
+    Args:
+      networks: the networks, in order of dependency.
+      variables: the variables of the networks, by name.
+      context: everything that they read and that is not computed here.
+      key: random key of the step; the name of each network is folded into it.
+      train: whether networks with an optimizer run in training mode. Other networks always run in evaluation mode.
+    Returns:
+      the new context, and the updated collections of trained networks. A network that shares the parameters of another
+      does not update its collections.
     """
     updated = {}
     for network in networks:

@@ -1,4 +1,4 @@
-"""Which variables a network takes from another one (`init`, `fresh`, `part`), and whether they fit."""
+"""Which variables a network takes over from another network (`init`, `fresh`, `part`), and whether they fit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,24 @@ from kd_jax.core.network import Network
 def source_for(
     network: Network, source: str, there: Mapping[str, Any], own: Mapping[str, Any], where: str, origin: str
 ) -> str:
-    """The name of the network in `there` that `network` starts from.
+    """Finds the network in `there` that `network` starts from, and checks that its variables fit.
 
     Args:
-      network: what starts from it; its `fresh` modules need not fit.
-      source: the name asked for; '' for the only one.
-      there: variables, arrays or shapes, by network.
-      own: the variables as the network's model has them, arrays or shapes.
+      network: the network that takes over the variables; its `fresh` modules need not fit.
+      source: the name of the network to start from; '' for the only one in `there`.
+      there: variables by network, arrays or shapes.
+      own: the variables of `network` itself, arrays or shapes.
       where: the place in the config, for messages.
-      origin: what `there` is, for messages.
+      origin: where the variables in `there` come from, for messages.
+    Returns:
+      the name of the network in `there`.
     Raises:
-      UserError: no such network, or parameters of other names or shapes.
+      UserError: `there` has no such network, or has several and `source` is '', the model of `network` lacks a `fresh`
+        module or a `part`, or variables differ in name or shape.
     """
     source = source or (next(iter(there)) if len(there) == 1 else '')
     if source not in there:
-        what = f'no network {source!r}' if source else 'several networks: say which, NAME/NETWORK'
+        what = f'no network {source!r}' if source else 'several networks: name one as NAME/NETWORK'
         raise UserError(f'{where}: {origin} has {what}. {suggest(source, there)}')
     check_fresh(network, own, where)
     shapes = [
@@ -36,13 +39,13 @@ def source_for(
         loaded, wanted = (shape.get(name, 'missing') for shape in shapes)
         if loaded != wanted:
             raise UserError(
-                f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; make the two models alike.'
+                f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; use the same model.'
             )
     return source
 
 
 def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:
-    """Raises a UserError if the network's model, of variables `own`, lacks a `fresh` module or a `part`."""
+    """Raises a UserError if a `fresh` or `part` module of the network is not among its variables `own`."""
     for module in (*network.fresh, *network.part):
         if module not in own['params']:
             what = 'to start fresh' if module in network.fresh else 'to take from there'
@@ -50,7 +53,7 @@ def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:
 
 
 def without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:
-    """Those of a network's variables that `init` gives: without its `fresh` modules, its `part` alone if it has one."""
+    """The variables of a network that `init` gives: its `part` modules, or all modules, without the `fresh` ones."""
 
     def given(name):
         return name not in network.fresh and (not network.part or name in network.part)

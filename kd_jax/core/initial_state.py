@@ -1,4 +1,4 @@
-"""The state before the first step."""
+"""Makes the training state before the first step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,15 @@ from kd_jax.core.state import State, Tree
 def init_state(
     recipe: Recipe, batch: Mapping[str, Any], seed: int, loaded: Mapping[str, Tree] | None = None
 ) -> tuple[State, dict[str, Tree]]:
-    """The state before the first step, and the variables of the frozen networks.
+    """Makes the state before the first step, and the variables of the frozen networks.
 
     Args:
       recipe: what will be trained.
-      batch: arrays or their shapes, as the step will see them.
-      seed: of initial parameters and of all randomness in training.
-      loaded: variables, by network, that replace random ones (see `checkpoint.load_network`).
+      batch: arrays of a batch or their shapes, as the step will see them.
+      seed: seed of the initial parameters and of all randomness in the step.
+      loaded: variables by network that replace random ones (see `training.initial_weights`).
     Raises:
-      UserError: as `check`.
+      UserError: as in `check_recipe`.
     """
     context = check_recipe(recipe, batch)
     key = jax.random.key(seed)

@@ -1,4 +1,4 @@
-"""A network of a recipe: a model, its inputs, and how its parameters move."""
+"""A network of a recipe: a model, its inputs, and how its parameters are updated."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ COMPUTE_DTYPES = ('float32', 'bfloat16')
 
 @dataclasses.dataclass(frozen=True)
 class Normalize:
-    """(image - mean) / std, each of one number or one a channel, for images in [0, 1]."""
+    """Normalises images in [0, 1]: (image - mean) / std, with one number or one for each channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -36,13 +36,13 @@ class Normalize:
             raise UserError(f'{where} is {config!r}, but it must be dict(mean=..., std=...).')
         values = [config[key] if isinstance(config[key], list | tuple) else (config[key],) for key in known]
         if not all(hyperparameters.is_number(v) and not isinstance(v, Mapping) for both in values for v in both):
-            raise UserError(f'{where}: mean and std are numbers, one or one a channel, not {config!r}.')
+            raise UserError(f'{where}: mean and std must be numbers, one or one for each channel, not {config!r}.')
         if len(values[0]) != len(values[1]) or min(values[1], default=0) <= 0:
-            raise UserError(f'{where}: mean and std must be equally many, and std greater than 0, not {config!r}.')
+            raise UserError(f'{where}: mean and std must be of equal length, and std greater than 0, not {config!r}.')
         return cls(*(tuple(map(float, both)) for both in values))
 
     def __call__(self, image: jax.Array) -> jax.Array:
-        """Images as a network expects them: [..., channels], or of any shape where there is one mean alone."""
+        """Normalises images [..., channels]; with a single mean the shape may be any."""
         mean, std = (jnp.asarray(numbers, image.dtype) for numbers in (self.mean, self.std))
         if mean.size not in (1, image.shape[-1]):
             raise ValueError(f'normalize has {mean.size} means, but the input has {image.shape[-1]} channels')
@@ -51,26 +51,27 @@ class Normalize:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """A named model and how its parameters move.
+    """A named model, what it reads, and how its parameters are updated.
 
     Attributes:
-      name: what paths call it.
-      module: a linen module, or an adapter with its `init` and `apply` (see models/adapters.py): no more is used.
-      inputs: paths to its positional arguments.
-      update: 'sgd' (its optimizer trains it), 'ema' (follows the network `of`), 'frozen', or 'shared' (runs with the
-        parameters of the network `of`, and as that does in training).
-      of: the network that an 'ema' network averages, or whose parameters a 'shared' one has.
-      constant: of a 'shared' network, whether no gradient reaches those parameters from here: of='~judge'.
-      copies: how many are stacked on a leading axis of parameters and activations; 0 for one without that axis.
-      init: where it starts from: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or a run's directory.
-      fresh: top-level modules that start at random although `init` has them.
-      part: top-level modules that alone are taken from `init`, which may have others; () for all.
+      name: the first part of the paths that read it.
+      module: a linen module, or an adapter with its `init` and `apply` (see `models.pretrained`).
+      inputs: the paths of its positional arguments.
+      update: how its parameters are updated: 'sgd' (by its optimizer), 'ema' (as a moving average of the network `of`),
+        'frozen' (never), or 'shared' (it uses the parameters of the network `of`, in the same mode as that network).
+      of: the network that an 'ema' network averages, or whose parameters a 'shared' network uses.
+      constant: for a 'shared' network, whether its parameters are constants here, so that no gradient reaches them;
+        written as of='~judge'.
+      copies: number of copies, stacked on a leading axis of parameters and activations; 0 for one without that axis.
+      init: initial variables: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or the directory of a run.
+      fresh: top-level modules that start from random values although `init` has them.
+      part: the only top-level modules that are taken from `init`, which may have others; () for all.
       normalize: its own normalisation of images, applied to its first input.
-      optimizer: of an 'sgd' network, and of those that share its parameters.
-      stacked: for each input, whether it comes from a network of as many copies, so that each copy reads its own.
-      compute_dtype: what its parameters and inputs are cast to where it runs; both are kept, and its activations are
-        read, in float32.
-      sharding: 'replicated', or 'fsdp': parameters and optimizer state split over devices (see `sharding.py`).
+      optimizer: the optimizer of an 'sgd' network and of the networks that share its parameters.
+      stacked: for each input, whether it has the same number of copies, so that each copy reads its own.
+      compute_dtype: the precision that parameters and inputs are cast to when the network runs. Stored parameters and
+        the activations that others read are float32.
+      sharding: 'replicated', or 'fsdp', which splits parameters and optimizer state over devices (`core.placement`).
     """
 
     name: str
@@ -91,13 +92,13 @@ class Network:
 
     @property
     def owner(self) -> str:
-        """The network whose variables it runs with."""
+        """The name of the network whose variables it uses."""
         return self.of if self.update == 'shared' else self.name
 
     def normalized(self, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        """Inputs as its module takes them."""
+        """The inputs as its module takes them: the first one normalised."""
         return (self.normalize(inputs[0]), *inputs[1:]) if self.normalize else inputs
 
     def convolves(self, variables: Any) -> bool:
-        """Whether its variables have a kernel of a convolution over images, which has four axes."""
+        """Whether it has a kernel of a convolution over images, which has four axes."""
         return any(array.ndim - (self.copies > 0) >= 4 for array in jax.tree.leaves(variables))

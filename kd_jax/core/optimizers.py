@@ -1,4 +1,4 @@
-"""Optimizers: an optax transformation for each trained network, from its config and the numbers in `hparams`."""
+"""Optimizers: makes the optax transformation of a network from its config and the numbers in `hparams`."""
 
 import dataclasses
 import inspect
@@ -27,7 +27,7 @@ RANGES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Optimizer:
-    """An optimizer's name, its static options, and the schedule of each of its numbers."""
+    """The name of an optimizer, its fixed options, and the schedule of each of its numbers ('' for a constant)."""
 
     name: str
     static: Mapping[str, Any]
@@ -35,14 +35,16 @@ class Optimizer:
 
 
 def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, Any]]:
-    """An `Optimizer` and its numbers, the leaves of `hparams`.
+    """Parses an optimizer, such as `dict(name='sgd', learning_rate=0.1, momentum=0.9, weight_decay=5e-4, clip=1.0)`.
 
-    `dict(name='sgd', learning_rate=0.1, momentum=0.9, weight_decay=5e-4, clip=1.0, max_norm=3.0)`: any argument of the
-    optax function of that name, and `weight_decay` (coupled L2 where the optimizer has no decay of its own), `clip` (of
-    the global gradient norm) and `max_norm` (see `max_norm`).
+    The options are all arguments of the optax function of that name, and three more: `weight_decay` (L2, added to the
+    gradient if the optax function has no weight decay of its own), `clip` (the largest global norm of the gradient) and
+    `max_norm` (see the function `max_norm`).
 
+    Returns:
+      the `Optimizer`, and its numbers, which are leaves of `hparams`.
     Raises:
-      UserError: an unknown optimizer or option, a missing learning rate, a number out of range.
+      UserError: the optimizer or an option is unknown, the learning rate is missing, or a number is out of range.
     """
     if not isinstance(config, Mapping):
         raise UserError(
@@ -75,7 +77,7 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
 def make_transformation(
     optimizer: Optimizer, numbers: Mapping[str, Any], progress: jax.Array
 ) -> optax.GradientTransformation:
-    """The optax transformation with its numbers as they are at `progress`; `numbers` may be traced."""
+    """Makes the optax transformation with its numbers at `progress`; `numbers` and `progress` may be traced."""
     now = {key: value_at(schedule, numbers[key], progress) for key, schedule in optimizer.schedules.items()}
     factory = getattr(optax, optimizer.name)
     own = set(inspect.signature(factory).parameters)
@@ -91,11 +93,11 @@ def make_transformation(
 
 
 def max_norm(limit: float | jax.Array) -> optax.GradientTransformation:
-    """Keeps the L2 norm of every unit's incoming weights at or below `limit`, by projection after the update.
+    """Keeps the L2 norm of the incoming weights of every unit at or below `limit`, by projection after the update.
 
-    Hinton et al. (2012), "Improving neural networks by preventing co-adaptation of feature detectors", section 2: the
-    constraint that lets dropout start from large learning rates. It acts on parameters named `kernel`, over all axes
-    but the last (and but the first of a stack of copies, which optimizers never see: they are vmapped over it).
+    Hinton et al. (2012), "Improving neural networks by preventing co-adaptation of feature detectors", section 2. The
+    constraint lets training with dropout start from large learning rates. It acts on parameters named `kernel`, and the
+    norm is over all axes but the last. Optimizers of stacked copies are vmapped, so each copy has norms of its own.
     """
 
     def update(updates, state, params):

@@ -1,4 +1,4 @@
-"""Where the arrays of networks live on the mesh."""
+"""Where the arrays of networks are placed on the mesh."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,19 @@ from kd_jax.core.network import Network
 from kd_jax.core.recipe import Recipe
 from kd_jax.devices.mesh import replicated
 
-SMALL = 2**12  # elements: gathering a smaller array costs more in latency than its copies cost in memory
+SMALL = 2**12  # elements; splitting a smaller array would cost more time than it saves memory
 
 
 def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
-    """A sharding for every array of a network: parameters, collections or optimizer state, arrays or shapes.
+    """The sharding of every array of a network: parameters, collections or optimizer state.
 
-    Stacked copies are split over 'stack' if it divides their number. Under sharding='fsdp' each array of at least
-    `SMALL` elements a copy is split over 'fsdp' along the largest axis that it divides.
+    Stacked copies are split over 'stack' if its size divides their number. With sharding='fsdp', an array with at least
+    `SMALL` elements per copy is split over 'fsdp', along the largest axis that the size of 'fsdp' divides.
+
+    Args:
+      network: the network that owns the arrays.
+      mesh: the mesh of devices.
+      shapes: a tree of arrays or shapes.
     """
 
     def one(array: Any) -> NamedSharding:
@@ -35,13 +40,13 @@ def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
 
 
 def placed_shapes(network: Network, mesh: Mesh, shapes: Any) -> Any:
-    """The shapes of a network's arrays with their shardings, as Orbax restores into."""
+    """The shapes of a network's arrays with their shardings, for Orbax to restore into."""
     shardings = variables_sharding(network, mesh, shapes)
     return jax.tree.map(lambda a, own: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=own), shapes, shardings)
 
 
 def state_sharding(recipe: Recipe, mesh: Mesh, state_shapes: Any) -> Any:
-    """The `step.State` of shardings for a state, or for its shapes: every network as its own config says."""
+    """A `State` of shardings for a state or its shapes; each network is sharded as its own config says."""
 
     def of(trees: Mapping[str, Any]) -> dict[str, Any]:
         return {name: variables_sharding(recipe.network(name), mesh, tree) for name, tree in trees.items()}
@@ -56,5 +61,5 @@ def state_sharding(recipe: Recipe, mesh: Mesh, state_shapes: Any) -> Any:
 
 
 def frozen_sharding(recipe: Recipe, mesh: Mesh, frozen_shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Shardings for the variables of the frozen networks."""
+    """The shardings of the variables of the frozen networks."""
     return {name: variables_sharding(recipe.network(name), mesh, tree) for name, tree in frozen_shapes.items()}

@@ -1,4 +1,4 @@
-"""A recipe: the networks and terms of a run, in order of dependency."""
+"""A recipe: the networks and terms of a run."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,14 @@ from kd_jax.core.term import Term
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
-    """Networks in order of dependency and terms; `hparams` holds every number that may change without compiling."""
+    """Everything that the training step needs to know about a run.
+
+    Attributes:
+      networks: in order of dependency.
+      terms: the weighted losses, which are added up.
+      hparams: every number that may change without a new compilation: 'optimizers' and 'ema' by network, 'terms' by
+        term.
+    """
 
     networks: tuple[Network, ...]
     terms: tuple[Term, ...]
@@ -25,12 +32,12 @@ class Recipe:
 
     @property
     def owners(self) -> tuple[Network, ...]:
-        """Networks that have variables of their own."""
+        """The networks that have variables of their own."""
         return tuple(network for network in self.networks if network.owner == network.name)
 
     @property
     def moving(self) -> tuple[Network, ...]:
-        """Networks whose variables are in the state, and so in checkpoints."""
+        """The networks whose variables are in the state, and so in checkpoints."""
         return tuple(network for network in self.owners if network.update != 'frozen')
 
     @property
@@ -39,7 +46,7 @@ class Recipe:
 
 
 def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
-    """Networks that no gradient passes: not trained, and fed by nothing that is."""
+    """The networks that no gradient passes: they are not trained and read, directly or not, no trained network."""
     inside: set[str] = set()
     for network in recipe.networks:
         trains = network.optimizer is not None and not network.constant
@@ -49,7 +56,7 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
 
 
 def recordable(recipe: Recipe) -> tuple[Network, ...]:
-    """Frozen networks fed by the batch alone: a batch may carry their outputs, and then they do not run."""
+    """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run."""
     found: list[Network] = []
     changing: set[str] = set()
     for network in outside_gradient(recipe):
@@ -61,6 +68,6 @@ def recordable(recipe: Recipe) -> tuple[Network, ...]:
 
 
 def trained_copies(term: Term, recipe: Recipe) -> int:
-    """The number of stacked trained networks that the term teaches, 0 for a single one."""
+    """The number of stacked copies that the term trains; 0 if it trains a network without copies."""
     sources = {path.source for path in term.paths() if not path.stop}
     return max((n.copies for n in recipe.networks if n.name in sources and n.optimizer and not n.constant), default=0)

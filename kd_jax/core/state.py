@@ -12,7 +12,15 @@ Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 
 class State(NamedTuple):
-    """All that training changes, arrays only: dictionaries are keyed by network."""
+    """Everything that training changes. All leaves are arrays, and all of them are in checkpoints.
+
+    Attributes:
+      step: number of steps done, a scalar.
+      params: parameters by network.
+      collections: other variables, such as batch statistics, by network.
+      opt_state: state of the optimizer by trained network.
+      key: random key of the run; it does not change.
+    """
 
     step: jax.Array
     params: dict[str, Tree]
@@ -22,9 +30,10 @@ class State(NamedTuple):
 
 
 def moving_variables(params: Mapping[str, Tree], collections: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The variables of the networks in a state, by network."""
     return {name: {'params': tree, **collections.get(name, {})} for name, tree in params.items()}
 
 
 def all_variables(state: State, frozen: Mapping[str, Tree]) -> dict[str, Tree]:
-    """Every network's variables, to evaluate with."""
+    """The variables of all networks, frozen ones included, by network; for evaluation."""
     return {**frozen, **moving_variables(state.params, state.collections)}

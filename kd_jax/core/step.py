@@ -1,4 +1,4 @@
-"""The training step. Every method of distillation is a recipe for this one function."""
+"""The training step. Every distillation method is a recipe for this one function."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,14 +17,15 @@ from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
 
 def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[State, Metrics]]:
-    """`step(state, hparams, frozen, batch) -> state, metrics`, pure.
+    """Makes the training step of a recipe: a pure function `step(state, hparams, frozen, batch) -> state, metrics`.
 
     Args:
       recipe: what to train and how.
       total_steps: length of the run; schedules are functions of the share of it that is done.
     Returns:
-      the step. `frozen` maps each frozen network to its variables. `batch` maps names to arrays [batch, ...]. `metrics`
-      has (sum, count) of every term, 'loss' and 'grad_norm', so that they add up over steps and shards.
+      the step. `hparams` has the structure of `recipe.hparams`. `frozen` maps each frozen network to its variables.
+      `batch` maps names to arrays [batch, ...] (see `arrays.batch_names`). `metrics` has (sum, count) for every term,
+      for 'loss' and for 'grad_norm'; they can be added up over steps.
     """
     fixed = outside_gradient(recipe)
     moving = tuple(network for network in recipe.networks if network not in fixed)

@@ -1,4 +1,4 @@
-"""The values of a term: its loss, its numbers, its mask, and its sum and count."""
+"""Computes the values of a term: its loss and numbers, and the sum and count under its mask."""
 
 import functools
 from collections.abc import Mapping
@@ -15,10 +15,17 @@ from kd_jax.core.term import Term
 
 
 def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, jax.Array]) -> jax.Array:
-    """What the term's loss gives before mask and weight: one value an example, or one for the whole batch.
+    """The values of the term's loss before mask and weight: one for each example, or one for the whole batch.
 
-    `now` are its numbers, see `numbers_now`. A loss that compares examples with each other is given the mask, and of
-    stacked copies one at a time.
+    A loss that compares examples with each other gets the mask, and is called for each stacked copy by itself.
+
+    Args:
+      term: the term.
+      recipe: the recipe that it belongs to.
+      context: the arrays that it reads.
+      now: the values of its numbers, from `numbers_now`.
+    Returns:
+      [batch, ...] or a scalar; with stacked copies, after a leading axis of copies.
     """
     loss = functools.partial(term.loss, **term.static, **{key: now[key] for key in now if key != 'weight'})
     arrays = [read_path(context, path) for path in term.reads]
@@ -33,21 +40,23 @@ def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, 
 
 
 def numbers_now(term: Term, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> dict[str, jax.Array]:
-    """The term's weight and the numbers of its loss: constants, schedules' values, and what networks give.
+    """The values of the term's weight and of the numbers of its loss at `progress`, by name.
+
+    Each is a constant, the value of a schedule, or a scalar that a network computes.
 
     Raises:
-      UserError: a network gives more than one number.
+      UserError: a network gives an array that is not a scalar.
     """
     now = {key: value_at(schedule, numbers[key], progress) for key, schedule in term.schedules.items()}
     for key, path in term.given.items():
         now[key] = read_path(context, path)
         if now[key].ndim:
-            raise UserError(f"'{path}' is {list(now[key].shape)}, but {key} is one number for all examples")
+            raise UserError(f"'{path}' has shape {list(now[key].shape)}, but {key} must be one number")
     return now
 
 
 def axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies: int) -> int | None:
-    """Where the axis of the trained copies is in what is read; None if it does not come from as many."""
+    """The position of the axis of the trained copies in the array at a path; None if the array has no such axis."""
     path = read[0] if isinstance(read, tuple) else read
     if path is None or path.source == 'batch' or recipe.network(path.source).copies != copies:
         return None
@@ -55,14 +64,15 @@ def axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies:
 
 
 def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(sum, count) of a term's values where its mask holds.
+    """The sum and the count of a term's values, both weighted by its mask.
 
-    A mask has the leading axes of the values after the one of copies, and holds for all that the others range over.
-    Over the stacked copies of a trained network the loss is summed and only examples are counted, so each copy learns
-    exactly as it would alone. One value for the whole batch counts for as many examples as the mask lets through.
+    The mask has the leading axes of the values, after the axis of copies, and applies to all positions of the other
+    axes. The sum runs over the stacked copies of a trained network, but the count is that of one copy; so each copy
+    learns exactly as it would alone. One value for the whole batch counts for as many examples as the mask keeps.
 
     Raises:
-      UserError: the mask's shape does not fit, or it can no longer be applied to one value for the whole batch.
+      UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take
+        the mask itself.
     """
     copies = trained_copies(term, recipe)
     if term.mask is None:
@@ -71,7 +81,7 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     own = 0 if axis_of_copies(term.mask, recipe, copies) is None else lead
     if array.ndim == lead:
         if not term.compares:
-            raise UserError('it gives one value for the whole batch: to be masked, the loss must take `where`')
+            raise UserError('the loss gives one value for the whole batch; with a mask it must take `where`')
         count = jnp.sum(mask > 0, dtype=array.dtype) / (copies if own else 1)
         return jnp.sum(array) * count, count
     mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead + own - mask.ndim))
@@ -79,5 +89,5 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
         mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)
     except ValueError as error:
         shape = list(read_path(context, term.mask).shape)
-        raise UserError(f"the mask's shape {shape} does not fit the values, {list(array.shape)}") from error
+        raise UserError(f"the mask's shape {shape} does not fit the values' shape {list(array.shape)}") from error
     return jnp.sum(jnp.where(mask > 0, array, 0.0) * mask), jnp.sum(mask) / max(1, copies)

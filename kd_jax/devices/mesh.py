@@ -1,6 +1,6 @@
-"""The mesh of devices, and the sharding of batches over it.
+"""The mesh of devices, and how batches are sharded over it.
 
-Pure functions of shapes, so they also work for devices that are only described (`jax.experimental.topologies`).
+What depends only on shapes also works for devices that are described but not present (`jax.experimental.topologies`).
 """
 
 import math
@@ -20,39 +20,40 @@ BATCH_AXES = ('data', 'fsdp')
 
 
 def make_mesh(config: Mapping[str, int], devices: Sequence[Any], where: str) -> Mesh:
-    """The mesh of `devices` with the axes 'data', 'fsdp' and 'stack'.
+    """Makes a mesh of `devices` with the axes 'data', 'fsdp' and 'stack'.
 
     Args:
-      config: how many devices each axis has, -1 for all that are left. Without 'data' that is what it gets, unless
-        another axis does; the others are 1. Of sizes that are all given, a single process takes the first devices.
-      devices: real ones, or those of a topology.
+      config: the number of devices on each axis; -1 means all remaining devices. An axis that is not given has size 1,
+        except 'data', which takes all remaining devices unless another axis does. If the sizes ask for fewer devices
+        than there are, a single process uses the first devices.
+      devices: real devices, or the devices of a topology.
       where: the place in the config, for messages.
     Raises:
-      UserError: an unknown axis, a size that is none, sizes that do not divide the devices or exceed them, or some
-        processes would be left without work.
+      UserError: an axis is unknown, a size is invalid, the sizes exceed or do not divide the number of devices, or some
+        processes would have no work.
     """
     for axis, size in config.items():
         if axis not in AXES:
             raise UserError(f'{where}.mesh: there is no axis {axis!r}. {suggest(axis, AXES)}')
         if not isinstance(size, int) or isinstance(size, bool) or (size < 1 and size != -1):
-            raise UserError(f'{where}.mesh.{axis} is {size!r}; it is a number of devices, or -1 for all that are left.')
+            raise UserError(f'{where}.mesh.{axis} is {size!r}, but it must be a number of devices, or -1 for the rest.')
     sizes = {axis: config.get(axis, 1) for axis in AXES}
     if 'data' not in config and -1 not in sizes.values():
         sizes['data'] = -1
     shown = ', '.join(f'{axis}={size}' for axis, size in sizes.items())
     if list(sizes.values()).count(-1) > 1:
-        raise UserError(f'{where}.mesh: only one axis can take all devices that are left, not two ({shown}).')
+        raise UserError(f'{where}.mesh: only one axis can take all remaining devices ({shown}).')
     given = math.prod(size for size in sizes.values() if size != -1)
     if given > len(devices) or (-1 in sizes.values() and len(devices) % given):
         raise UserError(
-            f'{where}.mesh ({shown}) does not fit {_devices(len(devices))}: choose sizes whose product divides it.'
+            f'{where}.mesh ({shown}) does not fit {_devices(len(devices))}: choose sizes whose product divides that.'
         )
     sizes = {axis: len(devices) // given if size == -1 else size for axis, size in sizes.items()}
     count = math.prod(sizes.values())
     if count < len(devices) and len({device.process_index for device in devices}) > 1:
         raise UserError(
-            f'{where}.mesh ({shown}) takes {count} of {_devices(len(devices))}, but with several processes it must '
-            'take all of them: set one axis to -1.'
+            f'{where}.mesh ({shown}) uses {count} of {_devices(len(devices))}, but with several processes it must '
+            'use all of them: set one axis to -1.'
         )
     kinds = (AxisType.Auto,) * len(AXES)
     if count == len(devices):
@@ -61,19 +62,19 @@ def make_mesh(config: Mapping[str, int], devices: Sequence[Any], where: str) -> 
 
 
 def batch_parts(mesh: Mesh) -> int:
-    """How many parts a batch is cut into."""
+    """The number of parts into which the mesh splits a batch."""
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, where: str) -> None:
-    """Raises a UserError if the devices that share a batch cannot have equal parts of it."""
+    """Raises a UserError if the batch cannot be split evenly over the devices that share it."""
     parts = batch_parts(mesh)
     if batch_size % parts:
         near = f'batch_size={batch_size - batch_size % parts} or ' if batch_size > parts else ''
         raise UserError(
             f'{where}: batch_size is {batch_size}, which the {parts} devices of the mesh (data={mesh.shape["data"]}, '
             f'fsdp={mesh.shape["fsdp"]}) cannot share evenly: use {near}batch_size={batch_size + -batch_size % parts}, '
-            f'or a mesh that divides it, as mesh.data={math.gcd(batch_size, parts)}.'
+            f'or a mesh that divides it, such as mesh.data={math.gcd(batch_size, parts)}.'
         )
 
 
@@ -82,19 +83,25 @@ def _devices(count: int) -> str:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """An array that every device has whole."""
+    """The sharding of an array of which every device holds a full copy."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh, lead: int = 0) -> NamedSharding:
-    """Arrays of a batch: examples split over 'data' and 'fsdp' together, after `lead` axes (of steps, say)."""
+    """The sharding of arrays of a batch: examples are split over 'data' and 'fsdp' together.
+
+    Args:
+      mesh: the mesh of devices.
+      lead: number of axes before the axis of examples, for example 1 for an axis of steps.
+    """
     return NamedSharding(mesh, PartitionSpec(*[None] * lead, BATCH_AXES))
 
 
 def gather_parameters(tree: Any) -> Any:
-    """Parameters under 'fsdp' as their network runs: whole on every device of the mesh in context, if there is one.
+    """Gathers parameters that are split over 'fsdp', so that every device has all of them where their network runs.
 
-    Left to itself the compiler may gather the batch instead, and then each device would hold all its activations.
+    Does nothing if no mesh is in context. Without this constraint the compiler may gather the batch instead, and each
+    device would hold the activations of the whole batch.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return tree
@@ -102,24 +109,26 @@ def gather_parameters(tree: Any) -> Any:
 
 
 def replicate_arrays(mesh: Mesh, tree: Any) -> Any:
-    """Arrays that every process has whole, whole on every device."""
+    """Copies arrays, of which every process holds all, to every device of the mesh."""
     whole = replicated(mesh)
     return jax.tree.map(lambda array: jax.make_array_from_process_local_data(whole, array, array.shape), tree)
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
-    """Which examples of a batch this process has to supply, in order: those that its devices hold."""
+    """The sorted positions of those examples of a batch that this process supplies, because its devices hold them."""
     held = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.unique(np.concatenate([np.arange(batch_size)[index] for index in held]))
 
 
 def place_batch(sharding: NamedSharding, local: Any, batch_size: int) -> Any:
-    """Global arrays from this process's part of each, cut along the axis of examples as `local_rows` says.
+    """Makes the global arrays of a batch from the examples that this process supplies.
 
     Args:
-      sharding: `batch_sharding(mesh, lead)`.
-      local: a tree of NumPy arrays [..., rows of this process, ...], examples after `lead` axes.
-      batch_size: of all processes together.
+      sharding: from `batch_sharding(mesh, lead)`.
+      local: a tree of NumPy arrays with the examples of `local_rows` on the axis that follows `lead` axes.
+      batch_size: number of examples of all processes together.
+    Returns:
+      the same tree of global arrays, with `batch_size` examples.
     """
     lead = len(sharding.spec) - 1
 

@@ -1,7 +1,7 @@
-"""Several processes that run one program: how they connect, and how they agree.
+"""Several processes that run as one program: how they connect and how they agree.
 
 Every process runs the same code on its own part of each array. The first process, the primary, writes everything that
-is not an array: results, metrics, configs, reports. With a single process, everything here does nothing.
+is not an array: results, metrics, configs and reports. A single process is the primary and waits for nobody.
 """
 
 import itertools
@@ -23,32 +23,35 @@ T = TypeVar('T')
 MESSAGE_BYTES = 4096
 
 
-MEETING_SECONDS = 3600  # how much longer than the others one process may take to get ready, or to build a report
+MEETING_SECONDS = 3600  # how long processes wait for one that is still preparing, or building a report
 
 
-SHUTDOWN_SECONDS = 30  # how long a process that has failed alone keeps the others waiting
+SHUTDOWN_SECONDS = 30  # how long a process that failed alone waits for the others before it ends
 
 
-_meetings = itertools.count()  # every process meets as often
+_meetings = itertools.count()  # every process passes the same barriers in the same order
 
 
 def join_processes(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Makes this process one of several; to be called before JAX is used for anything else.
+    """Connects this process to the others. Must be called before JAX is used for anything else.
+
+    Leave out all three arguments where the environment describes the processes (Cloud TPU, Slurm, Open MPI,
+    Kubernetes).
 
     Args:
-      coordinator: 'host:port' at which the primary listens; None, with the other two, where the environment says all
-        (Cloud TPU, Slurm, Open MPI, Kubernetes).
-      processes: how many there are.
-      process: which one this is, from 0 on.
+      coordinator: 'host:port' at which the primary listens.
+      processes: number of processes.
+      process: number of this process, counted from 0.
     Raises:
-      UserError: only some of the three are given, or they do not go together, or the environment does not say.
+      UserError: only some of the arguments are given, they contradict each other, or the environment does not describe
+        the processes.
     """
     given = (coordinator, processes, process)
     if any(value is not None for value in given) and None in given:
         raise UserError('--coordinator=HOST:PORT, --processes=N and --process=I go together: give all three or none.')
     if processes is not None and process is not None and not 0 <= process < processes:
-        raise UserError(f'--process is {process}, but of {processes} processes it is one of 0 to {processes - 1}.')
-    # Its handler would swallow a SIGTERM that comes outside the loop; in the loop the processes agree by themselves.
+        raise UserError(f'--process is {process}, but of {processes} processes the last is number {processes - 1}.')
+    # JAX's own handler would swallow a SIGTERM outside the training loop. Inside the loop our processes agree to stop.
     jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(coordinator, processes, process, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
@@ -60,9 +63,10 @@ def join_processes(coordinator: str | None = None, processes: int | None = None,
 
 
 def _connect() -> None:
-    """One sum over all devices: CPUs connect at their first exchange and wait half a minute for each other then.
+    """Connects all devices by computing one sum over them.
 
-    Later one process may compile or write for longer than another.
+    CPUs connect at their first exchange and then wait for each other for half a minute only. Later, one process may
+    compile or write for longer than that.
     """
     _meet()
     spread = NamedSharding(Mesh(np.array(jax.devices()), 'all'), PartitionSpec('all'))
@@ -71,20 +75,22 @@ def _connect() -> None:
 
 
 def _meet() -> None:
-    """Waits until every process is here; unlike a collective, for as long as it takes."""
+    """Waits until every process is here, for up to `MEETING_SECONDS`; a collective would give up sooner."""
     multihost.get_barrier_sync_fn()(key=f'kd_jax-{next(_meetings)}', timeout_ms=1000 * MEETING_SECONDS)
 
 
 def is_primary() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process is the primary."""
     return jax.process_index() == 0
 
 
 def on_primary(action: Callable[[], T]) -> T | None:
-    """What `action` returns in the primary, None in the others, which wait until it is done.
+    """Runs `action` in the primary, while the other processes wait until it is done.
 
+    Returns:
+      what `action` returns in the primary; None in the other processes.
     Raises:
-      UserError: in the others, what went wrong in the primary, which raises it as it is.
+      UserError: `action` failed in the primary. The primary raises the original error instead.
     """
     if jax.process_count() == 1:
         return action()
@@ -111,7 +117,7 @@ def _from_primary(text: str) -> str:
 
 
 def values_of_all_processes(*values: int) -> np.ndarray:
-    """The values that each process gives, [processes, values]; all of them have to ask."""
+    """Gathers the values of every process, [processes, values]. Every process must call it."""
     if jax.process_count() == 1:
         return np.array([values])
     return multihost_utils.process_allgather(np.array(values))

@@ -56,7 +56,7 @@ def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_nam
 
 
 def test_an_average_of_another_model_is_refused():
-    with pytest.raises(UserError, match="network 'mean' averages 'student': give it the same model"):
+    with pytest.raises(UserError, match="network 'mean' averages 'student', so it must have the same model"):
         check_recipe(
             recipe_of({'student': NET, 'mean': {**NET, 'hidden': (6,), 'update': 'ema', 'of': 'student'}}), BATCH
         )
@@ -90,7 +90,7 @@ def test_maps_of_other_sizes_and_layers_that_do_not_exist_are_refused_before_tra
     message = r"student's maps are 2 x 2 and the teacher's 1 x 1: put a connector of size=\(1, 1\)"
     with pytest.raises(UserError, match=message):
         check_recipe(recipe_of(networks, {'attention': term}), batch)
-    with pytest.raises(UserError, match=r"'student.blok2', which nothing gives. Did you mean 'student.block2'"):
+    with pytest.raises(UserError, match=r"'student.blok2', which does not exist. Did you mean 'student.block2'"):
         check_recipe(recipe_of(networks, {'attention': {**term, 'student': 'student.blok2'}}), batch)
 
 
@@ -99,5 +99,5 @@ def test_connectors_are_not_evaluated_and_those_that_are_asked_for_must_give_log
     evaluator = Evaluator(made, {}, 'c')
     evaluator.check(check_recipe(made, BATCH), 'c')
     assert set(evaluator.measured) == {'student'}
-    with pytest.raises(UserError, match=r"reads 'hint.logits', which nothing gives"):
+    with pytest.raises(UserError, match=r"reads 'hint.logits', which does not exist"):
         Evaluator(made, {'hint': {'logits': 'hint.logits'}}, 'c').check(check_recipe(made, BATCH), 'c')

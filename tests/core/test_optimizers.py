@@ -19,7 +19,7 @@ PARAMS = {
 
 
 def updated(config, params, grads, progress=0.0):
-    """Parameters after one step from a fresh state."""
+    """Returns the parameters after one step from a new state."""
     optimizer, numbers = parse_optimizer(config, 'c')
 
     @jax.jit
@@ -71,7 +71,7 @@ def test_two_steps_are_those_of_optax(name):
 
 
 def test_the_gradient_is_clipped_to_a_global_norm():
-    # |(3, 4, 12)| = 13, clipped to 1.3: a tenth of it is left, times the learning rate 2.
+    # |(3, 4, 12)| = 13 is clipped to 1.3, a tenth of it; the learning rate is 2.
     params, grads = (
         like({'a': np.zeros(2), 'b': np.zeros(1)}, 0.0),
         {'a': np.array([3.0, 4.0]), 'b': np.array([12.0])},
@@ -96,14 +96,14 @@ def test_weight_decay_of_sgd_is_added_to_the_gradient_and_passes_through_momentu
 
 
 def test_weight_decay_of_adamw_is_decoupled():
-    # The first step of Adam is the sign of the gradient; the decay adds 0.2 * 10 beside it.
+    # The first step of Adam is the sign of the gradient; the decay is added to it: 0.2 * 10.
     after = updated({'name': 'adamw', 'learning_rate': 0.1, 'weight_decay': 0.2}, np.array([10.0]), np.array([5.0]))
     np.testing.assert_allclose(after, [10.0 - 0.1 * (1.0 + 2.0)], rtol=1e-5)
 
 
 def test_max_norm_projects_long_columns_and_leaves_the_rest_alone():
     after = updated({'learning_rate': 1.0, 'max_norm': 2.5}, PARAMS, like(PARAMS, 0.0))
-    # The first unit's weights (3, 4) have norm 5; the second's (0.1, 0.2) are short; biases are free.
+    # The weights (3, 4) of the first unit have norm 5; (0.1, 0.2) of the second are short; biases have no limit.
     np.testing.assert_allclose(after['dense']['kernel'], [[1.5, 0.1], [2.0, 0.2]], rtol=1e-6)
     np.testing.assert_array_equal(after['dense']['bias'], PARAMS['dense']['bias'])
 

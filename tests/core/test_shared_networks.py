@@ -1,4 +1,4 @@
-"""Networks that run with the parameters of another: update='shared'."""
+"""Networks that use the parameters of another network: update='shared'."""
 
 import flax.linen as nn
 import jax
@@ -59,7 +59,7 @@ def test_no_gradient_reaches_parameters_that_are_shared_as_constants_but_it_pass
     begin, *_, end = trained(networks, {'fool': hard('judged')})
     jax.tree.map(np.testing.assert_array_equal, end.params['judge'], begin.params['judge'])
     assert all(np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.params['a']) for s in (begin, end)), strict=True))
-    # With a term of its own the judge learns, and its next opinion is that of the parameters it has then.
+    # With a term of its own the judge is trained, and its next output comes from its new parameters.
     first, second = (trained(networks, {'fool': hard('judged'), 'judge': hard('judge', weight=w)}) for w in (0.0, 1.0))
     assert_close(first[-1].params, end.params)
     assert np.any(first[-1].params['judge']['head']['kernel'] != second[-1].params['judge']['head']['kernel'])
@@ -113,7 +113,7 @@ def test_a_frozen_network_that_reads_what_changes_is_not_recorded():
 def test_a_student_trained_on_attacks_is_harder_to_attack():
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, size=64).astype(np.int32)
-    # One coordinate is right but weak, four are a little noisy and strong: the weak one moves within the ball.
+    # The first coordinate separates the classes by 0.2 only, so an attack can flip it; the second by 0.4 or more.
     image = np.concatenate(
         [0.5 + 0.1 * (2 * label[:, None] - 1), rng.uniform(size=(64, 1)) * 0.2 + 0.6 * label[:, None]], 1
     )
@@ -160,6 +160,6 @@ def test_a_mistake_is_one_sentence(network, message):
 def test_inputs_that_the_parameters_do_not_fit_are_told():
     recipe = recipe_of({'a': SMALL, 'b': {**AGAIN, 'input': 'a.logits'}}, {'hard': hard('a')})
     with pytest.raises(
-        UserError, match=r"'b' shares the parameters of 'a', which are of other shapes for a.logits \[8, 3\]"
+        UserError, match=r"'b' shares the parameters of 'a', but they do not fit its input a.logits \[8, 3\]"
     ):
         check_recipe(recipe, BATCH)

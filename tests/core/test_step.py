@@ -40,7 +40,7 @@ def test_networks_that_teach_each_other_get_the_gradients_of_their_own_losses():
     (before, after), metrics = train(recipe_of(networks, terms))
     logits = {n: BATCH['image'] @ head(before.params[n])[0] + head(before.params[n])[1] for n in networks}
     for own, peer in (('a', 'b'), ('b', 'a')):
-        # By hand: w (softmax - one hot) + T (q - p), over the batch of 8.
+        # By hand: w (softmax - one hot) + T (q - p), divided by the batch size of 8.
         to_labels = softmax(logits[own], axis=-1) - np.eye(3)[BATCH['label']]
         to_peer = softmax(logits[own] / 2, axis=-1) - softmax(logits[peer] / 2, axis=-1)
         error = (0.25 * to_labels + 2.0 * to_peer) / 8
@@ -198,7 +198,7 @@ def test_schedules_see_the_share_of_the_run_that_is_done():
     weight = {'schedule': 'linear', 'start': 0.0, 'end': 1.0}
     states, metrics = train(recipe_of({'a': LINEAR}, {'hard': hard('a', weight=weight)}), count=4)
     assert_close(states[0].params, states[1].params)
-    # The fourth step begins with 3 of the 10 done.
+    # The fourth step begins when 3 of the 10 steps are done.
     assert_close(metrics['loss'][0], 0.3 * metrics['hard'][0] / 8)
     assert int(states[4].step) == 4
 
@@ -209,7 +209,7 @@ def test_dropout_comes_from_names_not_from_positions():
     two = recipe_of({'another': noisy, 'student': noisy}, {'more': hard('another'), 'hard': hard('student')})
     (state, after), _ = train(one)
     assert_close(after.params['student'], train(two)[0][1].params['student'], rtol=1e-6)
-    # The same parameters at another step drop other units.
+    # With the same parameters, another step drops other units.
     later, _ = train(one, begin=(state._replace(step=np.int32(1)), {}))
     assert_moved(after.params['student']['dense1']['kernel'], later[1].params['student']['dense1']['kernel'])
 
@@ -269,7 +269,7 @@ def test_each_network_sees_images_normalized_its_own_way():
 
 
 def dot_dtypes(jaxpr):
-    """The dtypes of the operands of every matrix product in a jaxpr, those of inner ones included."""
+    """Returns the dtypes of the operands of every matrix product in a jaxpr and in its inner jaxprs."""
     found = set()
     for equation in jaxpr.eqns:
         if equation.primitive.name == 'dot_general':
@@ -290,7 +290,7 @@ def test_in_bfloat16_only_networks_compute_and_everything_kept_is_float32():
     (_, wanted), expected = train(full, begin=(state, frozen))
     (_, got), metrics = train(low, begin=(state, frozen))
     assert {a.dtype.name for a in jax.tree.leaves((got.params, got.collections, metrics))} == {'float32'}
-    # A bfloat16 has 8 significant bits: relative errors near 2^-8. A learning rate of 1 makes the change the gradient.
+    # A bfloat16 has 8 significant bits, so errors are near 2^-8. With learning rate 1 the change is the gradient.
     gradient, rounded = (
         np.concatenate([np.ravel(a - b) for a, b in zip(*map(jax.tree.leaves, (s.params, state.params)), strict=True)])
         for s in (wanted, got)

@@ -1,4 +1,4 @@
-"""Terms: what they read, what a mask lets through, and what does not fit."""
+"""Values of terms: what they read, how masks act, and which shapes are refused."""
 
 import jax
 import jax.extend
@@ -62,7 +62,7 @@ def test_a_number_that_a_network_gives_is_that_number():
 
 
 def test_a_term_of_negative_weight_plays_against_the_student():
-    """Li et al. (2023): the student descends the loss that the temperature ascends, by finite differences."""
+    """Li et al. (2023): the student minimises the loss and the temperature maximises it; by finite differences."""
     networks = {'a': SMALL, 'teacher': TEACHER, 'hot': TEMPERATURE}
     term = soft('a', 'teacher.logits', t='~hot.t')
     harder = {**term, 'student': '~a.logits', 't': 'hot.t', 'weight': -0.5}
@@ -99,7 +99,7 @@ def mean_over_copies(logits):
             {'a': SMALL},
             {'hard': hard('a', logits='a.logit')},
             [
-                "the recipe, term 'hard' reads 'a.logit', which nothing gives. Did you mean 'a.logits'?",
+                "the recipe, term 'hard' reads 'a.logit', which does not exist. Did you mean 'a.logits'?",
                 'Known: a.hidden1, a.logits, batch.image, batch.label, batch.labelled.',
             ],
         ),
@@ -121,17 +121,17 @@ def mean_over_copies(logits):
         (
             {'a': SMALL, 'b': SMALL},
             {'soft': soft('a', 'b.logits', t='a.logits')},
-            ["term 'soft' does not fit", "'a.logits' is [8, 3], but t is one number for all examples"],
+            ["term 'soft' does not fit", "'a.logits' has shape [8, 3], but t must be one number"],
         ),
         (
             {'a': SMALL, 'b': SMALL},
             {'soft': soft('a', 'b.logits', weight='b.weight')},
-            ["term 'soft' reads 'b.weight', which nothing gives"],
+            ["term 'soft' reads 'b.weight', which does not exist"],
         ),
         (
             {'a': {**SMALL, 'copies': 2}},
             {'mean': {'loss': mean_over_copies, 'logits': 'a.logits'}},
-            ["term 'mean' gives (8,) for a network of 2 copies: lead with [2, ...]"],
+            ["term 'mean' gives (8,), but for 2 copies it must give [2, ...]"],
         ),
         (
             {'a': {**SMALL, 'normalize': {'mean': (0.5,) * 3, 'std': (0.5,) * 3}}},
@@ -192,7 +192,7 @@ def test_a_mask_of_examples_holds_for_every_position_of_their_maps():
     ('loss', 'message'),
     [
         (lambda logits: jnp.mean(logits), 'must take `where`'),
-        (lambda logits: jnp.mean(logits, axis=0), r"mask's shape \[8\] does not fit the values, \[3\]"),
+        (lambda logits: jnp.mean(logits, axis=0), r"mask's shape \[8\] does not fit the values' shape \[3\]"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused_before_training(loss, message):

@@ -1,4 +1,4 @@
-"""Where arrays live, as functions of shapes: the devices here are only described."""
+"""Where arrays are placed. This depends only on shapes, so the devices here are described but not present."""
 
 import types
 
@@ -33,7 +33,7 @@ def recipe_of(**networks):
 
 
 def specs(recipe, mesh):
-    """The partition specs of the state and of the frozen networks."""
+    """Returns the partition specs of the state and of the frozen networks."""
     state, frozen = jax.eval_shape(lambda: init_state(recipe, BATCH, seed=0))
     placed = state_sharding(recipe, mesh, state), frozen_sharding(recipe, mesh, frozen)
     return jax.tree.map(lambda own: own.spec, placed)
@@ -95,10 +95,10 @@ def test_a_batch_is_split_over_data_and_fsdp_together():
     [
         ({'model': 2}, 8, "the run.mesh: there is no axis 'model'. Known: data, fsdp, stack."),
         ({'dta': 2}, 8, "Did you mean 'data'?"),
-        ({'data': 0}, 8, 'the run.mesh.data is 0; it is a number of devices, or -1'),
+        ({'data': 0}, 8, 'the run.mesh.data is 0, but it must be a number of devices, or -1'),
         ({'data': 2.0}, 8, 'the run.mesh.data is 2.0'),
         ({'data': True}, 8, 'the run.mesh.data is True'),
-        ({'data': -1, 'fsdp': -1}, 8, 'only one axis can take all devices that are left'),
+        ({'data': -1, 'fsdp': -1}, 8, 'only one axis can take all remaining devices'),
         ({'fsdp': 3}, 8, 'the run.mesh (data=-1, fsdp=3, stack=1) does not fit 8 devices'),
         ({'data': 4, 'fsdp': 4}, 8, '(data=4, fsdp=4, stack=1) does not fit 8 devices'),
         ({'data': 2}, 1, 'does not fit 1 device:'),
@@ -111,7 +111,7 @@ def test_a_mesh_that_does_not_fit_is_one_sentence(config, count, said):
 
 
 def test_no_process_may_be_left_without_work():
-    with pytest.raises(UserError, match='takes 2 of 4 devices, but with several processes it must take all'):
+    with pytest.raises(UserError, match='uses 2 of 4 devices, but with several processes it must use all'):
         make_mesh({'data': 2}, devices(4, processes=2), 'the run')
 
 
@@ -121,7 +121,7 @@ def test_a_batch_that_devices_cannot_share_evenly_is_one_sentence():
         check_batch_size(mesh(data=2, fsdp=4), 26, 'the run')
     assert str(error.value) == (
         'the run: batch_size is 26, which the 8 devices of the mesh (data=2, fsdp=4) cannot share evenly: use '
-        'batch_size=24 or batch_size=32, or a mesh that divides it, as mesh.data=2.'
+        'batch_size=24 or batch_size=32, or a mesh that divides it, such as mesh.data=2.'
     )
     with pytest.raises(UserError, match='evenly: use batch_size=8, or a mesh'):
         check_batch_size(mesh(data=8), 3, 'the run')

@@ -1,4 +1,4 @@
-"""Two real processes on this machine, with two fake devices each, are one program."""
+"""Two real processes on this machine, with two simulated devices each, run as one program."""
 
 import functools
 import os
@@ -35,7 +35,7 @@ def started(arguments, devices):
 
 
 def two(workdir):
-    """Two processes that train the network together; its larger kernel is split over the devices of both."""
+    """Starts two processes that train a network together; its larger kernel is split over the devices of both."""
     with socket.create_server(('127.0.0.1', 0)) as server:
         port = server.getsockname()[1]
     mesh = ('--config.runs.net.mesh={"fsdp": 4}', '--config.runs.net.networks.net.sharding=fsdp')
@@ -44,7 +44,7 @@ def two(workdir):
 
 
 def ended(processes):
-    """What the processes printed; all of them have to succeed."""
+    """Returns what each process printed; fails unless all of them succeed."""
     out = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), '\n'.join(out)
     return out
@@ -62,7 +62,7 @@ def wait_for_rows(count, workdir, processes):
 
 
 def final_state(workdir):
-    """The newest checkpoint, read on one device; the key is the same all along."""
+    """Returns the newest checkpoint, read on one device, without the key, which never changes."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     directory = workdir / 'runs' / 'net-s0' / 'checkpoints'
     with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
@@ -75,7 +75,7 @@ def final_state(workdir):
 
 @pytest.fixture(autouse=True, scope='module')
 def compiled_once_a_session(tmp_path_factory):
-    """The compiler's cache stays out of the home directory."""
+    """Keeps the compilation cache out of the home directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('HOME', str(tmp_path_factory.getbasetemp()))
         yield
@@ -83,7 +83,7 @@ def compiled_once_a_session(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
-    """The work directory of an uninterrupted run of two processes, and what each printed."""
+    """Returns the work directory of an uninterrupted run of two processes, and what each process printed."""
     workdir = tmp_path_factory.mktemp('two')
     return workdir, ended(two(workdir))
 
@@ -102,7 +102,7 @@ def test_two_processes_give_what_one_gives_and_only_the_first_speaks(whole, tmp_
 def test_stopped_together_killed_and_started_again_they_end_bit_for_bit_where_uninterrupted_ones_end(whole, tmp_path):
     processes = two(tmp_path)
     wait_for_rows(1, tmp_path, processes)
-    processes[1].terminate()  # one alone is told
+    processes[1].terminate()  # only one process gets the signal
     out = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [128 + signal.SIGTERM] * 2, '\n'.join(out)
     stopped = int(re.search(r'stopped at step (\d+) of', out[0])[1])
@@ -111,7 +111,7 @@ def test_stopped_together_killed_and_started_again_they_end_bit_for_bit_where_un
     wait_for_rows(stopped // 6 + 1, tmp_path, processes)
     processes[1].kill()
     try:
-        # A survivor ends at once if it was exchanging arrays; at a barrier it takes JAX 100 s to miss the other.
+        # A process left alone ends at once during an exchange of arrays; at a barrier JAX needs 100 s to notice.
         out = processes[0].communicate(timeout=5)[0]
         assert processes[0].returncode != 0
         assert 'Traceback' not in out
@@ -132,7 +132,7 @@ def test_stopped_together_killed_and_started_again_they_end_bit_for_bit_where_un
     [
         (('127.0.0.1:1', None, 0), 'give all three or none'),
         ((None, None, 1), 'give all three or none'),
-        (('127.0.0.1:1', 2, 2), 'of 2 processes it is one of 0 to 1'),
+        (('127.0.0.1:1', 2, 2), 'of 2 processes the last is number 1'),
     ],
 )
 def test_processes_that_do_not_go_together_are_one_sentence(hosts, said):

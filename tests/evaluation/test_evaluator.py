@@ -115,6 +115,6 @@ def test_a_wrong_evaluation_is_refused(evaluation):
         Evaluator(parsed, {'x': {'logit': 'student.logits'}}, 'c')
     wrong = Evaluator(parsed, {'x': {'logits': 'student.hidden1'}}, 'c')
     with pytest.raises(
-        UserError, match=r"c, evaluate 'x' reads 'student.hidden1', which nothing gives. .*student.logits"
+        UserError, match=r"c, evaluate 'x' reads 'student.hidden1', which does not exist. .*student.logits"
     ):
         wrong.check(check_recipe(parsed, arrays(7)), 'c')

@@ -149,7 +149,7 @@ def test_fsp_pools_the_larger_map_by_its_maximum():
         pooled.shape[0], 2, 2, 2, 2, 3
     )
     np.testing.assert_allclose(odd, losses.fsp(pooled.max((2, 4)), small, *other), rtol=1e-5)
-    with pytest.raises(UserError, match='a map of 4 x 4 has no equal blocks for one of 3 x 3'):
+    with pytest.raises(UserError, match='a map of 4 x 4 cannot be pooled to 3 x 3 by equal blocks'):
         losses.fsp(large, random(2, 3, 3, 3), random(2, 4, 4, 3), random(2, 3, 3, 3))
 
 

@@ -107,7 +107,11 @@ def test_any_callable_is_a_loss_or_a_model():
         ),
         ({'network_other': {'model': 'vgg', 'depth': 9}}, "c, network 'other'", 'depth is 9, but a VGG network'),
         ({'network_student': {'normalize': 0.5}}, "c, network 'student'.normalize", 'must be dict(mean=..., std=...)'),
-        ({'network_student': {'normalize': {'mean': 'a', 'std': 1}}}, "c, network 'student'.normalize", 'are numbers'),
+        (
+            {'network_student': {'normalize': {'mean': 'a', 'std': 1}}},
+            "c, network 'student'.normalize",
+            'must be numbers',
+        ),
         (
             {'network_student': {'normalize': {'mean': 0.5, 'std': 0}}},
             "c, network 'student'.normalize",
@@ -116,7 +120,7 @@ def test_any_callable_is_a_loss_or_a_model():
         (
             {'network_student': {'normalize': {'mean': (1, 2), 'std': 1}}},
             "c, network 'student'.normalize",
-            'equally many',
+            'equal length',
         ),
         ({'network_student': {'update': 'frosen'}}, "c, network 'student'", "Did you mean 'frozen'"),
         (

@@ -219,7 +219,7 @@ def test_a_network_of_another_width_is_foreign(teachers):
 
 
 def test_of_several_networks_one_must_be_named(teachers):
-    with pytest.raises(UserError, match=r'several networks: say which.*Known: net, wide'):
+    with pytest.raises(UserError, match=r'several networks: name one as.*Known: net, wide'):
         load_from_checkpoint(NETWORK, teachers, '', variables(0), 'here')
     with pytest.raises(UserError, match=r"no network 'wid'. Did you mean 'wide'\?"):
         load_from_checkpoint(NETWORK, teachers, 'wid', variables(0), 'here')
