@@ -1,4 +1,4 @@
-"""Metrics of classifiers, as sums that add up exactly over batches and hosts."""
+"""Classification metrics, kept as sums that add up exactly over batches and hosts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,16 @@ ECE_BINS = 15
 def classification_sums(
     logits: jax.Array, labels: jax.Array, mask: jax.Array, teacher: jax.Array | None = None
 ) -> dict[str, jax.Array]:
-    """Sums over the examples where `mask` holds; `summary` turns them into rates.
+    """Sums over the unmasked examples; `classification_rates` turns them into metrics.
 
     Args:
-      logits: [batch, num_classes], or [copies, batch, num_classes], whose copies count as examples of their own.
-      labels: [batch] integers.
-      mask: [batch] booleans.
-      teacher: logits that agreement and KL(teacher || student) are measured against, shaped like `logits` or
-        broadcast to it.
+      logits: [batch, num_classes], or [copies, batch, num_classes]; each copy then counts as separate examples.
+      labels: integers, [batch].
+      mask: booleans, [batch]; False leaves an example out.
+      teacher: logits for agreement and KL(teacher || student), of the shape of `logits` or broadcastable to it; None
+        leaves these two metrics out.
     Returns:
-      scalars, and three [ECE_BINS] arrays of the calibration histogram.
+      scalars, and three arrays [ECE_BINS] of the calibration histogram.
     """
     labels = jnp.broadcast_to(labels, logits.shape[:-1])
     weight = jnp.broadcast_to(mask, logits.shape[:-1]).astype(jnp.float32)
@@ -51,10 +51,10 @@ def classification_sums(
 
 
 def classification_rates(sums: Mapping[str, Any], copies: int = 1) -> dict[str, float]:
-    """Rates from `classification_sums`: errors, accuracy, nll (nats), ece, and agreement and kl if there is a teacher.
+    """Metrics from `classification_sums`: count, errors, accuracy, nll (nats), ece; agreement and kl with a teacher.
 
-    The expected calibration error is that of Guo et al. (2017), equation 3, with 15 equal bins (lower bound open).
-    `errors` and `count` are per copy: of ten stacked networks, the mean number of errors of one.
+    The expected calibration error (ece) is that of Guo et al. (2017), equation 3, with 15 equal bins (open below).
+    `errors` and `count` are per copy: for ten stacked networks, `errors` is the mean number of errors of one network.
     """
     count = max(float(sums['count']), 1.0)
     gaps = np.abs(np.asarray(sums['bin_confidence'], np.float64) - np.asarray(sums['bin_right'], np.float64))

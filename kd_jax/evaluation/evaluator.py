@@ -1,4 +1,4 @@
-"""Exact evaluation: every example counts once; the last partial batch is padded and masked."""
+"""Exact evaluation: every example counts once, because the last batch is padded and masked."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -28,22 +28,23 @@ EVALUATE_KEYS = ('logits', 'labels', 'teacher')
 BATCH_SIZE = 1000
 
 
-STACKED_BATCH_SIZE = 4000  # of several runs together
+STACKED_BATCH_SIZE = 4000  # examples in a batch, summed over the runs of a group
 
 
-BATCH_BYTES = 2**26  # of larger examples a batch has fewer
+BATCH_BYTES = 2**26  # limit for a batch; large examples make smaller batches
 
 
 class Evaluator:
-    """Measures and predicts with a recipe's networks.
+    """Computes metrics and predictions of a recipe's networks.
 
     Args:
-      recipe: whose networks are evaluated.
-      config: name -> dict(logits=path, labels=path, teacher=path), `labels` 'batch.label' unless said otherwise and
-        `teacher` left out where there is none; empty for every trained or averaged network that gives logits, under its
-        own name.
-      where: the place in the config, for messages.
-      mesh: what batches are split over; the first device alone unless said otherwise.
+      recipe: the recipe whose networks are evaluated.
+      config: name -> dict(logits=path, labels=path, teacher=path). `labels` defaults to 'batch.label'; `teacher` is
+        optional. If the config is empty, every network that is not frozen and has logits is evaluated under its name.
+      where: place in the config, for messages.
+      mesh: the mesh that batches are split over; by default the first device only.
+    Raises:
+      UserError: an evaluation has an unknown key or a malformed path.
     """
 
     def __init__(
@@ -72,9 +73,9 @@ class Evaluator:
         self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
 
     def check(self, context: Context, where: str) -> None:
-        """Raises a UserError if an evaluation reads what no network gives, or arrays that do not go together.
+        """Raises a UserError if an evaluation reads a path that does not exist, or arrays of incompatible shapes.
 
-        Where the config names none, trained networks without logits (connectors) are not evaluated.
+        If the config names no evaluation, networks without logits (such as connectors) are not evaluated.
         """
         if not self._chosen:
             self.measured = {name: paths for name, paths in self.measured.items() if 'logits' in context[name]}
@@ -112,15 +113,16 @@ class Evaluator:
         return [read_path(context, path) for path in paths]
 
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
-        """Numbers of every evaluation over a split: see `metrics.summary`."""
+        """Returns the metrics of every evaluation over a split; see `classification_rates`."""
         return self._summaries(self._summed(functools.partial(self._sums, variables), arrays, _batch_size(arrays)))
 
     def measure_runs(
         self, variables: Variables, arrays: Arrays, runs: int, shared: frozenset[str]
     ) -> list[dict[str, dict[str, float]]]:
-        """What `measure` gives of each of several runs, to rounding, whose variables are stacked on a leading axis.
+        """Returns for each run of a group what `measure` returns for it, up to rounding.
 
-        Networks that are `shared` have no such axis; where they read none that has, they are computed once for all.
+        The variables of the runs are stacked on a leading axis, except those of networks in `shared`. A shared network
+        that reads only the batch and other shared networks is computed once for all runs.
         """
         batch_size = max(1, min(_batch_size(arrays), STACKED_BATCH_SIZE // runs))
         total = self._summed(functools.partial(self._sums_of_runs, variables, shared=shared), arrays, batch_size)
@@ -145,7 +147,7 @@ class Evaluator:
         arrays: Arrays,
         paths: tuple[Path | tuple[Path, ...], ...],
     ) -> list[np.ndarray]:
-        """The arrays at `paths` for every example of a split, in its order, after the axes of stacked networks."""
+        """Returns the array at each path for all examples of a split, in order: [*stacked networks, examples, ...]."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
         for batch, mask in self._batches(arrays, _batch_size(arrays)):
@@ -155,7 +157,7 @@ class Evaluator:
         return [np.concatenate(part, axis=axis) for part, axis in zip(parts, axes, strict=True)]
 
     def _batches(self, arrays: Arrays, batch_size: int) -> Iterator[tuple[dict[str, jax.Array], np.ndarray]]:
-        """Batches of at least `batch_size` that the mesh divides, each process fetching its own rows, and masks."""
+        """Yields batches and masks. The batch size is rounded up to suit the mesh; each process reads its own rows."""
         batch_size += -batch_size % batch_parts(self.mesh)
         rows, split = local_rows(self.mesh, batch_size), batch_sharding(self.mesh)
         covering = list(padded_batches(arrays, batch_size))
@@ -168,7 +170,7 @@ class Evaluator:
         return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)
 
     def stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
-        """How many axes of stacked networks lead the array at a path, before the axis of examples."""
+        """Returns the number of axes of stacked networks that come before the axis of examples."""
         if isinstance(path, tuple):
             return 1 + self.stacked_axes(path[0])
         return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)

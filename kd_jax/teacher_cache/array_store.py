@@ -1,8 +1,8 @@
-"""Arrays [views, examples, ...] written part by part with TensorStore, and a manifest of the parts that are complete.
+"""Stores arrays [views, examples, ...] part by part with TensorStore, and counts complete parts in a manifest.
 
-A part is a range of examples of one view: one zarr shard file for each array, cut into small chunks with checksums. The
-manifest counts the complete parts and is replaced atomically after each, so a killed writer leaves nothing that looks
-more complete than it is, and another writer continues after it.
+A part is a range of examples of one view. It is one zarr shard file per array, cut into small chunks with checksums.
+The manifest counts the complete parts and is replaced atomically after each part. A killed writer therefore never
+leaves a part that looks complete but is not, and the next writer continues after the last complete part.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from kd_jax.config.errors import UserError
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
 
 
-PART_ROWS = 8192  # examples: bounds the work that a killed writer loses
+PART_ROWS = 8192  # examples; limits the work that is lost when a writer is killed
 
 
 PART_BYTES = 2**26
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How arrays are cut: `rows` examples a part, `count` parts in all, of `views` times `examples` rows."""
+    """How arrays of `views` times `examples` rows are cut into `count` parts of `rows` examples each."""
 
     views: int
     examples: int
@@ -49,13 +49,13 @@ class Layout:
         return self.views * math.ceil(self.examples / self.rows)
 
     def part(self, number: int) -> tuple[int, int, int]:
-        """The view of a part, and its first example and the one after its last."""
+        """Returns the view of a part, its first example, and one more than its last example."""
         view, number = divmod(number, math.ceil(self.examples / self.rows))
         return view, number * self.rows, min((number + 1) * self.rows, self.examples)
 
 
 def make_layout(views: int, examples: int, batch_size: int, row_bytes: int) -> Layout:
-    """Parts of whole batches: as many as stay below `PART_ROWS` examples and `PART_BYTES`, a power of two."""
+    """Chooses how many batches make a part: a power of two, within `PART_ROWS` examples and `PART_BYTES` bytes."""
     rows = batch_size
     while 2 * rows <= PART_ROWS and 2 * rows * row_bytes <= PART_BYTES and rows < examples:
         rows *= 2
@@ -63,7 +63,7 @@ def make_layout(views: int, examples: int, batch_size: int, row_bytes: int) -> L
 
 
 class Rows:
-    """An array [views, examples, ...] that stays where it is stored: `rows[view, positions]` reads what it names."""
+    """A stored array [views, examples, ...] that is not in memory; `rows[view, positions]` reads only these rows."""
 
     def __init__(self, array: Any, dtype: Any, store: 'ArrayStore'):
         self.dtype, self._array, self._store = np.dtype(dtype), array, store
@@ -74,9 +74,9 @@ class Rows:
 
 
 class ArrayStore:
-    """The directory of a cache, on a local disk or, as 'gs://bucket/directory', wherever TensorStore reaches.
+    """The directory of a cache, on a local disk or at a URL that TensorStore can open ('gs://bucket/directory').
 
-    Every method raises a UserError if the place cannot be reached, read or written, or holds damaged data.
+    Every method raises a UserError if the directory cannot be reached, read or written, or holds damaged data.
     """
 
     def __init__(self, path: str):
@@ -88,26 +88,26 @@ class ArrayStore:
             self._files = tensorstore.KvStore.open(spec).result()
 
     def manifest(self) -> dict[str, Any] | None:
-        """What `commit` wrote last; None in a place where nothing is.
+        """Returns what `commit` wrote last; None if the directory is empty or missing.
 
         Raises:
-          UserError: the directory holds files, but no cache.
+          UserError: the directory holds other files but no cache.
         """
         with self.explained('read'):
             found = self._files.read(MANIFEST).result()
             manifest = json.loads(found.value) if found.state == 'value' else None
             others = self.directory is not None and any(name != '.lock' for name in _names(self.directory))
             if others if manifest is None else not set(MANIFEST_KEYS) <= set(manifest):
-                raise UserError(f'{self.path} holds other files, but no cache: choose another cache.path.')
+                raise UserError(f'{self.path} holds other files but no cache; choose another cache.path.')
         return manifest
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
-        """Replaces the manifest, in one piece."""
+        """Replaces the manifest atomically."""
         with self.explained('written'):
             self._files.write(MANIFEST, json.dumps(manifest, indent=1).encode()).result()
 
     def create(self, name: str, shape: Sequence[int], dtype: Any, cut: Layout) -> Any:
-        """An array of one value [shape] an example, to `write` parts of; what is there already stays."""
+        """Opens an array for writing, with one value [*shape] per example; parts that exist already are kept."""
         row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
         chunk = cut.rows
         while chunk % 2 == 0 and chunk * row_bytes > CHUNK_BYTES:
@@ -124,25 +124,25 @@ class ArrayStore:
             return self._open(name, metadata=metadata, create=True)
 
     def write(self, array: Any, part: tuple[int, int, int], rows: np.ndarray) -> None:
-        """Writes one part [stop - start, ...] of an array that `create` gave."""
+        """Writes one part [stop - start, ...] of an array from `create`."""
         view, start, stop = part
         with self.explained('written'):
             array[view, start:stop].write(rows.astype(array.dtype.numpy_dtype, copy=False)).result()
 
     def rows(self, name: str, dtype: Any) -> Rows:
-        """An array [views, examples, ...], left where it is; what is read of it comes as `dtype`."""
+        """Opens a stored array [views, examples, ...] without reading it; its rows are read as `dtype`."""
         with self.explained('read'):
             return Rows(self._open(name), dtype, self)
 
     def _open(self, name: str, **more: Any) -> Any:
-        # Parts of nothing but fill values must be there too, and one that is not there is damage, not fill values.
+        # Parts of nothing but fill values are written too, so that a missing part is an error, never read as fill.
         exact = {'store_data_equal_to_fill_value': True, 'fill_missing_data_reads': False}
         spec = {'driver': 'zarr3', 'kvstore': (self._files / f'{name}/').spec().to_json()}
         return tensorstore.open({**spec, **exact, **more, 'open': True}).result()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Held by one writer at a time, on a local disk; the others wait. In a bucket several may write the same."""
+        """Lets one process at a time write to a local disk. In a bucket several may write, but all write the same."""
         if self.directory is None or jax.process_index():
             yield
             return
@@ -153,13 +153,13 @@ class ArrayStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info('%s is being written by another process: waiting for it.', self.path)
+                log.info('another process is writing %s; waiting for it.', self.path)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     @contextlib.contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Turns what TensorStore says of a full disk, a missing bucket or damaged data into one sentence."""
+        """Turns TensorStore errors (full disk, missing bucket, damaged data) into a UserError of one sentence."""
         try:
             yield
         except UserError:
@@ -167,7 +167,7 @@ class ArrayStore:
         except (ValueError, OSError) as error:
             mend = {
                 'opened': 'choose another cache.path',
-                'written': 'make room and run the same command again, which goes on after what is whole',
+                'written': 'free some disk space and run the same command again; it keeps the complete parts',
                 'read': 'delete it and run the same command again',
             }
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,4 +1,4 @@
-"""The `cache` option of a run: what is recorded, where, and how it is read."""
+"""The `cache` option of a run: what is recorded, where it is stored, and how it is read."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {'dtype': 'float32', 'path': '', 'read': 'auto'}
 CHOICES = {'dtype': ('float32', 'bfloat16', 'float16'), 'read': ('auto', 'memory', 'disk')}
 
 
-MEMORY = 2**30  # bytes: what is smaller is read into memory
+MEMORY = 2**30  # bytes; read='auto' reads recordings up to this size into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,10 @@ class TeacherCache:
     """What a run records and replays.
 
     Attributes:
-      what: is recorded.
-      path: a directory or URL; '' for a directory that the fingerprint names.
-      read: 'memory' (all of it, at the start), 'disk' (each batch when it is needed), or 'auto' for what fits.
+      what: the recording.
+      path: a directory or URL; '' for a directory named by the fingerprint.
+      read: 'memory' (everything at the start), 'disk' (each batch when it is needed), or 'auto' ('memory' if the
+        recording has at most `MEMORY` bytes, else 'disk').
     """
 
     what: Recording
@@ -55,14 +56,27 @@ def plan_cache(
     augmentation: Mapping[str, Any],
     where: str,
 ) -> TeacherCache:
-    """The cache that a run's `cache` option describes: True, or a dictionary of `OPTIONS`.
+    """Plans the cache that a run's `cache` option describes.
 
+    Args:
+      options: the `cache` option: True, or a dictionary of `OPTIONS`.
+      recipe: the run's recipe.
+      context: shapes of all activations, from a batch of the run's size.
+      arrays: the training split.
+      order: the run's order of examples, with its batch size, seed and views.
+      mesh: the run's mesh.
+      view: what training makes of a batch, as in `Recording`.
+      augmentation: the augmentations of the training split.
+      where: place in the config, for messages.
     Raises:
-      UserError: an unknown option, nothing to record, or a new view each epoch, of which none would be replayed.
+      UserError: an option is unknown, there is nothing to record, or nothing would be replayed because each epoch has
+        a new view.
     """
     place = f'{where}, cache'
     if options is not True and not isinstance(options, Mapping):
-        raise UserError(f"{place} is {options!r}, but it must be True, False or a dictionary, dict(dtype='bfloat16').")
+        raise UserError(
+            f"{place} is {options!r}, but it must be True, False or a dictionary such as dict(dtype='bfloat16')."
+        )
     given = {} if options is True else options
     for key in given:
         if key not in OPTIONS:
@@ -72,17 +86,19 @@ def plan_cache(
         if chosen[key] not in known:
             raise UserError(f'{place}: there is no {key} {chosen[key]!r}. {suggest(str(chosen[key]), known)}')
     if not isinstance(chosen['path'], str):
-        raise UserError(f"{place}.path is {chosen['path']!r}, but it must be a directory or a URL, 'gs://bucket/name'.")
+        raise UserError(
+            f"{place}.path is {chosen['path']!r}, but it must be a directory or a URL such as 'gs://bucket/name'."
+        )
     if chosen['path']:
         ArrayStore(chosen['path'])
     if augment.mixes(augmentation):
         raise UserError(
-            f'{place}: mixed images change with their neighbours in the batch; leave out data.augment.mixup and cutmix.'
+            f'{place}: mixed images depend on their neighbours in the batch; leave out data.augment.mixup and cutmix.'
         )
     if not order.views:
         raise UserError(
-            f'{place}: with a new view of each image in every epoch nothing would be replayed; set data.views, how '
-            'many views of each image are drawn and recorded.'
+            f'{place}: with a new view of each image in every epoch nothing would be replayed; set data.views to the '
+            'number of views of each image to record.'
         )
     outputs = _outputs(recipe, context, order.batch_size, place)
     seed = order.seed if augmentation else None
@@ -93,13 +109,17 @@ def plan_cache(
 
 
 def _outputs(recipe: Recipe, context: Context, batch_size: int, place: str) -> dict[Path, jax.ShapeDtypeStruct]:
-    """Shape and type, for one example, of all that is to be recorded."""
+    """Returns shape and dtype, for one example, of everything that is recorded."""
     outputs = {}
     for path in recorded_paths(recipe):
         seen, axis = context[path.source][path.name], examples_axis(recipe, path)
         if seen.shape[axis : axis + 1] != (batch_size,):
-            raise UserError(f"{place}: '{path}' is {list(seen.shape)}, which has no values of single examples.")
+            raise UserError(
+                f"{place}: '{path}' cannot be recorded, because its shape {list(seen.shape)} has no axis of examples."
+            )
         outputs[path] = jax.ShapeDtypeStruct(seen.shape[:axis] + seen.shape[axis + 1 :], seen.dtype)
     if not outputs:
-        raise UserError(f'{place}: nothing reads the output of a frozen network, so there is nothing to record.')
+        raise UserError(
+            f'{place}: nothing reads the output of a frozen network, so there is nothing to record; leave cache out.'
+        )
     return outputs

@@ -42,18 +42,20 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-    """What is recorded, made by `cache.plan`.
+    """What a run records; made by `cache_options.plan_cache`.
 
     Attributes:
-      recipe, mesh, where: of the run.
+      recipe: the run's recipe.
+      mesh: the run's mesh.
+      where: place in the config, for messages.
       arrays: the training split.
-      batch_size: of training.
+      batch_size: examples in a batch of training.
       view: what training makes of a batch: (batch, key, number of the view) -> batch.
-      views: how many views of each example there are.
+      views: number of views of each example.
       augmentation: the options that make the views.
-      seed: that the views depend on; None if there is but the plain one.
-      outputs: shape and type of what is recorded for one example.
-      dtype: what wider floating-point outputs are stored as.
+      seed: the seed that the views depend on; None if images are not augmented.
+      outputs: shape and dtype, for one example, of each output that is recorded.
+      dtype: floating-point outputs of wider types are stored in this type.
     """
 
     recipe: Recipe
@@ -78,7 +80,7 @@ class Recording:
 
     @property
     def size(self) -> int:
-        """Bytes that are stored."""
+        """Size of the recording in bytes."""
         return self.views * len(self.arrays['id']) * self._row_bytes
 
     @property
@@ -86,14 +88,14 @@ class Recording:
         return sum(math.prod(a.shape) * self.stored(a.dtype).itemsize for a in self.outputs.values())
 
     def stored(self, dtype: Any) -> np.dtype:
-        """The type in which values of a type are stored."""
+        """Returns the type in which outputs of type `dtype` are stored."""
         narrower = jnp.dtype(self.dtype)
         wide = jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).itemsize > narrower.itemsize
         return narrower if wide else jnp.dtype(dtype)
 
     @functools.cached_property
     def program(self) -> Any:
-        """(frozen, batch, key, view) -> what is recorded, by path, [batch, ...]; axes of stacked copies come after."""
+        """The jitted (frozen, batch, key, view) -> outputs by path, [batch, ...]; an axis of copies comes second."""
 
         def outputs(frozen, batch, key, view):
             context: Context = {'batch': self.view(batch, key, view)}
@@ -107,14 +109,14 @@ class Recording:
 
     @property
     def read(self) -> dict[str, Any]:
-        """Of the training split, what the frozen networks and the augmentation read."""
+        """The arrays of the training split that the frozen networks and the augmentation read."""
         names = {'image', 'id'} | {p.name for n in self.networks for p in n.inputs if p.source == 'batch'}
         return {name: array for name, array in self.arrays.items() if name in names}
 
     def run(
         self, frozen: Mapping[str, Any], key: jax.Array, view: int, positions: Sequence[np.ndarray]
     ) -> Iterator[Any]:
-        """What is recorded, on the devices, of batches of the examples at `positions`, [batch_size] each."""
+        """Yields the outputs, on the devices, for each batch of examples at `positions`, [batch_size] each."""
         rows, split = local_rows(self.mesh, self.batch_size), batch_sharding(self.mesh)
         seen = np.int32(view)
         batches = read_batches(self.read, lambda number: (positions[number][rows], seen), 0, len(positions))
@@ -123,7 +125,7 @@ class Recording:
 
 
 def recorded_paths(recipe: Recipe) -> list[Path]:
-    """What the terms and the trained networks read of frozen networks that see the batch alone."""
+    """Returns the outputs of frozen networks that terms and other networks read, if they depend on the batch alone."""
     fixed = {network.name for network in recordable(recipe)}
     moving = [network for network in recipe.networks if network.name not in fixed]
     read = [path for network in moving for path in network.inputs] + [p for t in recipe.terms for p in t.paths()]
@@ -131,12 +133,12 @@ def recorded_paths(recipe: Recipe) -> list[Path]:
 
 
 def examples_axis(recipe: Recipe, path: Path) -> int:
-    """Which axis of an activation is that of the examples: the first, after that of stacked copies."""
+    """Returns the axis of examples of an activation: 0, or 1 after the axis of stacked copies."""
     return 1 if recipe.network(path.source).copies else 0
 
 
 def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> dict[str, Any]:
-    """All that the recorded bits depend on, as a JSON value: each leaf by the path that a refusal calls it."""
+    """Returns everything that the recorded bits depend on, as a JSON value; error messages name its keys."""
     frozen = {network.name: frozen[network.name] for network in what.networks}
     batch = batch_shapes(what.read, what.batch_size)
     program = what.program.lower(frozen, batch, key, np.int32(0)).as_text()
@@ -159,14 +161,14 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
 
 
 def _options(module: Any) -> dict[str, Any]:
-    """The options of a model that are plain values. What others do is in the program."""
+    """Returns the options of a model that are plain values; the other options show in the program's text."""
     fields = dataclasses.fields(module) if dataclasses.is_dataclass(module) else ()
     options = {field.name: getattr(module, field.name) for field in fields if field.init}
     return {name: option for name, option in options.items() if isinstance(option, bool | int | float | str)}
 
 
 def _of_data(array: Any, what: Recording) -> Any:
-    """What tells an array of examples from others; of images that are too many to be read, a few of them."""
+    """Returns what identifies an array of examples; for images that are read from files, a sample of them."""
     if not isinstance(array, Images):
         return _digest(array, what.mesh)
     some = np.linspace(0, len(what.arrays['id']) - 1, SAMPLE).astype(int)
@@ -193,17 +195,17 @@ def record_parts(
     key: jax.Array,
     between: Callable[[], None],
 ) -> None:
-    """Writes the parts that are not there yet, and says before how many bytes and seconds that will take.
+    """Writes the missing parts; logs first how many bytes and seconds this will take.
 
     Args:
-      what: is recorded.
-      store: where; held by `store.locked()`.
-      manifest: of the store; its `done` counts the parts that are there.
+      what: the recording.
+      store: where it is stored; the caller holds `store.locked()`.
+      manifest: the store's manifest; its `done` counts the complete parts.
       frozen: variables of the frozen networks, by name.
-      key: of the views.
-      between: called before each part; may raise to stop there.
+      key: the key of the views.
+      between: called before each part; may raise an exception to stop there.
     Raises:
-      UserError: outputs that are not numbers or do not fit their type, or the disk is full.
+      UserError: an output is NaN or too large for its type, or the disk is full.
     """
     run = functools.partial(what.run, {network.name: frozen[network.name] for network in what.networks}, key)
     done, cut, writes = agreed_count(manifest['done']), what.layout, jax.process_index() == 0
@@ -222,7 +224,7 @@ def record_parts(
             store.commit(manifest | {'done': number + 1})
         if time.monotonic() - said > SAID_EVERY or number + 1 == cut.count:
             said = time.monotonic()
-            log.info('%s: %d of %d parts are recorded, %.0f s', what.where, number + 1, cut.count, said - started)
+            log.info('%s: recorded %d of %d parts, %.0f s', what.where, number + 1, cut.count, said - started)
     agreed_count(cut.count)
 
 
@@ -232,18 +234,18 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
     log.info(
         '%s: recording %s for %d examples, %d view%s each: %.4g MB, about %.0f s%s, in %s',
         what.where, ', '.join(map(str, what.outputs)), cut.examples, cut.views, 's' * (cut.views > 1),
-        what.size / 1e6, seconds * batches * left, f' for the {left:.0%} that is left' if done else '', place,
+        what.size / 1e6, seconds * batches * left, f' for the remaining {left:.0%}' if done else '', place,
     )  # fmt: skip
     if apart:
         log.warning(
-            '%s: on this device the outputs of frozen networks depend on the place of an example in its batch, by up '
-            'to %.2g; training from the cache equals training with the live networks to that, not bit for bit.',
+            '%s: on this device, outputs of frozen networks change with the place of an example in its batch, by up to '
+            '%.2g; training from the cache equals training with the live networks up to that, not bit for bit.',
             what.where, apart,
         )  # fmt: skip
 
 
 def _tried(batch_size: int, run) -> tuple[float, float]:
-    """Seconds that a batch takes, and by how much outputs change when its examples stand in another order."""
+    """Returns the seconds that a batch takes, and the largest change of outputs when its examples are reversed."""
     positions = np.arange(batch_size, dtype=np.int32)
     one = jax.device_get(next(run(0, [positions])))
     started = time.monotonic()
@@ -254,10 +256,10 @@ def _tried(batch_size: int, run) -> tuple[float, float]:
 
 
 def _rows(what: Recording, run, view: int, start: int, stop: int) -> dict[Path, np.ndarray]:
-    """What is recorded of examples `start` to `stop` of a view, in the types in which it is stored."""
+    """Returns the outputs for examples `start` to `stop` - 1 of a view, in the types in which they are stored."""
     size = what.batch_size
     batches = [np.minimum(np.arange(at, at + size), stop - 1).astype(np.int32) for at in range(start, stop, size)]
-    # The next batch is under way while one is fetched.
+    # Devices compute the next batch while the host fetches this one.
     fetched = [jax.device_get(now) for now, _ in itertools.pairwise(itertools.chain(run(view, batches), [None]))]
     rows = {path: np.concatenate([part[str(path)] for part in fetched])[: stop - start] for path in what.outputs}
     return {path: _narrowed(what, path, array) for path, array in rows.items()}
@@ -265,7 +267,7 @@ def _rows(what: Recording, run, view: int, start: int, stop: int) -> dict[Path, 
 
 def _narrowed(what: Recording, path: Path, rows: np.ndarray) -> np.ndarray:
     if np.isnan(rows).any():
-        raise UserError(f"{what.where}, cache: '{path}' is not a number for some examples; is the network trained?")
+        raise UserError(f"{what.where}, cache: '{path}' is NaN for some examples; check the weights of the network.")
     with np.errstate(over='ignore'):
         narrowed = rows.astype(what.stored(rows.dtype))
     if np.any(np.isinf(narrowed) & ~np.isinf(rows)):
@@ -274,5 +276,5 @@ def _narrowed(what: Recording, path: Path, rows: np.ndarray) -> np.ndarray:
 
 
 def agreed_count(number: int) -> int:
-    """What the first process says, once all are here."""
+    """Waits for all processes and returns the number of the first one."""
     return int(values_of_all_processes(number)[0, 0])

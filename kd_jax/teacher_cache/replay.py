@@ -1,9 +1,9 @@
 """Replays recorded outputs of frozen networks in place of the live networks.
 
-What is recorded is what the terms and the trained networks read, for the same views and in batches of the same size
-that training uses. Training from the cache therefore equals training with the live networks bit for bit, where a
-network's output for an example does not depend on the example's place in the batch. This is tested before anything is
-written. It holds for matrix products of XLA on a CPU, but not for all of its convolutions.
+The cache records exactly those outputs that terms and trained networks read, for the views and the batch size that
+training uses. Training from the cache therefore equals training with the live networks bit for bit, provided that a
+network's output for an example does not depend on the example's place in the batch. Recording tests this first and logs
+a warning if it does not hold. On a CPU it holds for XLA's matrix products, but not for all of its convolutions.
 """
 
 import hashlib
@@ -25,18 +25,19 @@ from kd_jax.teacher_cache.recording import agreed_count, fingerprint, record_par
 def replay_outputs(
     cache: TeacherCache, frozen: Mapping[str, Any], key: jax.Array, shared: pathlib.Path, between: Callable[[], None]
 ) -> dict[str, Any]:
-    """The training split with what is recorded under 'recorded'; records first what is not there yet.
+    """Returns the training split with recorded outputs added under 'recorded'; first records what is missing.
 
     Args:
-      cache: from `plan`.
+      cache: from `plan_cache`.
       frozen: variables of the frozen networks, by name.
-      key: of the views.
-      shared: where caches without a path of their own live, in directories named by their fingerprints.
-      between: called before each part that is recorded; may raise to stop there.
+      key: the key of the views.
+      shared: directory for caches without a path of their own; each gets a directory named by its fingerprint.
+      between: called before each part that is recorded; may raise an exception to stop there.
     Returns:
-      the arrays and, by network and name, recorded ones [views, examples, ...]: NumPy arrays, or `store.Rows`.
+      the arrays of the split, and recorded outputs [views, examples, ...] by network and name: NumPy arrays or
+      `array_store.Rows`.
     Raises:
-      UserError: the cache that is there is of something else, damaged, or cannot be written.
+      UserError: the existing cache was recorded from something else or is damaged, or the cache cannot be written.
     """
     what, parts = cache.what, fingerprint(cache.what, frozen, key)
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -53,7 +54,7 @@ def replay_outputs(
 
 
 def _manifest(store: ArrayStore, parts: Mapping[str, Any], count: int, where: str) -> dict[str, Any]:
-    """The manifest of a store that holds nothing, or some of what is to be recorded."""
+    """Returns the manifest of a store that is empty or holds this recording; refuses a store of another recording."""
     manifest = store.manifest() or {'done': 0, 'parts': count, 'fingerprint': parts}
     there, here = flat(manifest['fingerprint']), flat(parts)
     different = [name for name in {**there, **here} if there.get(name) != here.get(name)]
@@ -61,8 +62,10 @@ def _manifest(store: ArrayStore, parts: Mapping[str, Any], count: int, where: st
         return manifest
     name = different[0]
     values = [part.get(name, 'absent') for part in (there, here)]
-    shown = f' ({values[0]} there, {values[1]} here)' if max(len(str(value)) for value in values) < 40 else ''
+    shown = (
+        f' ({values[0]} in the cache, {values[1]} in this run)' if max(len(str(value)) for value in values) < 40 else ''
+    )
     raise UserError(
-        f'{where}: the cache {store.path} was recorded from something else, {name.replace("/", ".")} differs{shown}; '
-        'delete it, or choose another cache.path.'
+        f'{where}: the cache {store.path} does not fit this run: {name.replace("/", ".")} differs{shown}; '
+        'delete the cache or choose another cache.path.'
     )

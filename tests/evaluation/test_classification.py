@@ -28,12 +28,13 @@ def test_rates_of_three_examples_by_hand():
     assert (rates['count'], rates['errors']) == (3, 1.0)
     assert rates['accuracy'] == pytest.approx(2 / 3)
     assert rates['nll'] == pytest.approx(-np.log(0.7 * 0.2 * 0.9) / 3, rel=1e-5)
-    # 0.7 and 0.7 share a bin, one right of two: |1.4 - 1|. 0.9 is alone and right: |0.9 - 1|. Over 3.
+    # The confidences 0.7 and 0.7 share a bin, and one of the two is right: |1.4 - 1|. The confidence 0.9 is alone in
+    # its bin and right: |0.9 - 1|. Their sum is divided by 3 examples.
     assert rates['ece'] == pytest.approx((0.4 + 0.1) / 3, rel=1e-5)
 
 
 def test_over_and_underconfidence_in_different_bins_do_not_cancel():
-    # 0.5 right (bin 8) and 0.9 wrong (bin 14): 0.5 + 0.9, over two examples; the mean gap would be 0.2.
+    # Confidence 0.5 is right (bin 8) and 0.9 is wrong (bin 14): (0.5 + 0.9) / 2. If the two cancelled, it would be 0.2.
     logits = log([0.5, 0.3, 0.2], [0.9, 0.05, 0.05])
     rates = classification_rates(jax.device_get(sums_of(logits, np.array([0, 1]), ones(2))))
     assert rates['ece'] == pytest.approx(0.7, rel=1e-5)
@@ -49,7 +50,7 @@ def test_full_confidence_falls_in_the_last_bin():
 def test_agreement_and_divergence_from_a_teacher_by_hand():
     student, teacher = log([0.6, 0.4], [0.5, 0.5], [0.2, 0.8]), log([0.9, 0.1], [0.25, 0.75], [0.2, 0.8])
     rates = classification_rates(jax.device_get(sums_of(student, np.zeros(3, int), ones(3), teacher)))
-    # The tie of the second example goes to class 0, the teacher says 1.
+    # The second example is a tie, which goes to class 0; the teacher predicts class 1.
     assert rates['agreement'] == pytest.approx(2 / 3)
     first = 0.9 * np.log(0.9 / 0.6) + 0.1 * np.log(0.1 / 0.4)
     second = 0.25 * np.log(0.25 / 0.5) + 0.75 * np.log(0.75 / 0.5)
@@ -135,7 +136,7 @@ def test_a_resumed_run_drops_what_it_had_logged_after_its_step(tmp_path):
 
 
 def events(path):
-    """The events of a TFRecord file: length (8 bytes), its checksum (4), the event, its checksum (4)."""
+    """Reads the events of a TFRecord file: length (8 bytes), its checksum (4), event, checksum of the event (4)."""
     data, found = path.read_bytes(), []
     while data:
         (length,) = struct.unpack('<Q', data[:8])
@@ -148,7 +149,7 @@ def test_tensorboard_sees_every_number_at_its_step_and_where_a_resumed_run_begin
     writer = RunLog(tmp_path, 20)
     writer.write({'step': 30, 'terms': {'hard': 0.5, 'soft': float('nan')}, 'by': 'map'})
     (path,) = (tmp_path / 'tensorboard').iterdir()
-    _, start, row = events(path)  # written already, though the writer is open; the first is the file's version
+    _, start, row = events(path)  # flushed although the writer is still open; the first event is the file version
     writer.close()
     assert (start.step, start.session_log.status) == (21, event_pb2.SessionLog.START)
     assert row.step == 30

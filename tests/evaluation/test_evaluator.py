@@ -34,7 +34,7 @@ def arrays(size, dtype=np.float32):
 def evaluation():
     parsed = parse_recipe({'networks': NETWORKS, 'optimizer': {'learning_rate': 0.1}})
     state, frozen = init_state(parsed, arrays(1), seed=0)
-    # Initial heads are tiny: larger ones make predictions that differ.
+    # Initial heads are tiny. Larger ones make predictions that differ between examples.
     variables = jax.tree.map(lambda a: 50 * a, all_variables(state, frozen))
     return Evaluator(parsed, PATHS), variables
 
@@ -45,7 +45,7 @@ def logits_of(variables, image):
 
 
 def by_hand(logits, label, teacher):
-    """The definitions, over [examples, num_classes]."""
+    """Computes the metrics from their definitions; `logits` and `teacher` are [examples, num_classes]."""
     q, p = log_softmax(logits, -1), log_softmax(teacher, -1)
     confidence, right = np.exp(q.max(-1)), q.argmax(-1) == label
     edges = np.linspace(0, 1, 16)

@@ -1,4 +1,4 @@
-"""Training from recorded outputs is training with the live networks; a cache that does not match is refused."""
+"""Training from recorded outputs equals training with the live networks; a cache that does not fit is refused."""
 
 import json
 import logging
@@ -45,7 +45,7 @@ def cached(**options):
 
 
 def student(*overrides, seed=0, **networks):
-    """A student's job: 12 steps an epoch on 300 images; the teacher starts from a run."""
+    """A student's prepared run: 12 steps per epoch on 300 images; its teacher starts from a run."""
     config, _ = load_config(CONFIG, [f'runs.student.{text}' for text in overrides])
     run = config['runs']['student']
     for name, options in networks.items():
@@ -54,7 +54,7 @@ def student(*overrides, seed=0, **networks):
 
 
 def started(prepared, seed=0):
-    """The frozen networks of a job, at random values, and the key of its views."""
+    """The frozen networks of a prepared run, with random values, and the key of its views."""
     state, frozen = init_state(prepared.recipe, prepared.context['batch'], seed)
     return frozen, fold_in_name(state.key, 'augment')
 
@@ -81,7 +81,7 @@ def teacher(tmp_path_factory):
 
 
 def trained(teacher, directory, *overrides, **options):
-    """Every array of the state after three epochs of a student."""
+    """Trains a student for three epochs and returns every array of its state."""
     prepared = student('epochs=3', 'eval_every=3', 'data.views=2', *overrides)
     train_run(prepared, directory, {'teacher': teacher}, lambda *_: None, **options)
     with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
@@ -99,7 +99,7 @@ def live(teacher, tmp_path_factory):
 @pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 @pytest.mark.parametrize(('read', 'resident'), [('memory', True), ('memory', False), ('disk', True)])
 def test_training_from_the_cache_is_live_training_bit_for_bit(read, resident, teacher, live, tmp_path):
-    """With jitter, dropout and more epochs than views."""
+    """The run has jitter, dropout and more epochs than views."""
     replayed = trained(teacher, tmp_path, cached(read=read), f'data.resident={resident}')
     jax.tree.map(np.testing.assert_array_equal, replayed, live)
     manifest = json.loads(next(tmp_path.glob('caches/*/manifest.json')).read_text())
@@ -142,7 +142,7 @@ def test_the_record_holds_what_terms_read_of_every_example_in_every_view(copies,
 
 
 def files():
-    """Images of different sizes that are read when asked for, as from files."""
+    """A source of images of different sizes that are read one by one, as from files."""
     rng = np.random.default_rng(0)
     examples = [{'image': rng.integers(0, 256, (9, 8 + i % 5, 3), np.uint8), 'label': i % 10} for i in range(60)]
     split = {'image': Images(examples, 'files', num_classes=10, size=6, resize=8)}
@@ -167,7 +167,7 @@ def test_epoch_e_sees_view_e_modulo_views():
     assert prepared.order.steps_per_epoch == 12
     assert prepared.order.steps(0, 60)[1].tolist() == [0] * 12 + [1] * 12 + [2] * 12 + [0] * 12 + [1] * 12
     assert student().order.steps(48, 1)[1] == [4]
-    assert student('data.jitter=0').order.steps(48, 1)[1] == [0]  # there is but one view
+    assert student('data.jitter=0').order.steps(48, 1)[1] == [0]  # without augmentation there is one view
 
 
 def test_a_killed_writer_goes_on_where_it_stopped(small_parts, tmp_path):
@@ -209,18 +209,16 @@ def test_of_two_runs_that_start_at_once_one_records(small_parts, tmp_path):
     [
         ((), 1, r'parameters\.teacher differs;'),
         (('data.examples=275',), 0, r'data\.\w+ differs;'),
-        (('data.jitter=1',), 0, r'augmentation\.crop differs \(2 there, 1 here\);'),
-        (('data.views=1',), 0, r'views differs \(2 there, 1 here\);'),
-        (('batch_size=30',), 0, r'batch_size differs \(25 there, 30 here\);'),
+        (('data.jitter=1',), 0, r'augmentation\.crop differs \(2 in the cache, 1 in this run\);'),
+        (('data.views=1',), 0, r'views differs \(2 in the cache, 1 in this run\);'),
+        (('batch_size=30',), 0, r'batch_size differs \(25 in the cache, 30 in this run\);'),
     ],
 )
 def test_a_stale_or_foreign_cache_is_refused_by_what_differs(overrides, seed, differs, tmp_path):
     path = cached(path=str(tmp_path / 'shared'))
     replay(student('data.views=2', path), tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
-    with pytest.raises(
-        UserError, match=f"run 'student': the cache .*shared was recorded from something else, {differs}"
-    ):
+    with pytest.raises(UserError, match=f"run 'student': the cache .*shared does not fit this run: {differs}"):
         replay(student('data.views=2', path, *overrides), tmp_path, seed=seed)
     assert {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()} == before
 
@@ -233,7 +231,7 @@ def test_views_are_those_of_the_seed_but_the_plain_view_is_of_none(tmp_path):
     np.testing.assert_array_equal(first, second)
     path = cached(path=str(tmp_path / 'jittered'))
     replay(student('data.views=1', 'data.examples=0', path), tmp_path)
-    with pytest.raises(UserError, match=r'seed differs \(0 there, 1 here\)'):
+    with pytest.raises(UserError, match=r'seed differs \(0 in the cache, 1 in this run\)'):
         replay(student('data.views=1', 'data.examples=0', path, seed=1), tmp_path)
 
 
@@ -262,10 +260,10 @@ def test_a_full_disk_is_told_and_what_is_whole_is_kept(tmp_path):
     def fill_the_disk():
         begun.append(0)
         if len(begun) == 2:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))  # a part has 300 * 10 * 4 bytes
+            resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))  # less than a part of 300 * 10 * 4 bytes
 
     try:
-        with pytest.raises(UserError, match=r'the cache .* could not be written .*make room'):
+        with pytest.raises(UserError, match=r'the cache .* could not be written .*free some disk space'):
             replay(prepared, tmp_path, between=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -275,7 +273,7 @@ def test_a_full_disk_is_told_and_what_is_whole_is_kept(tmp_path):
 
 def test_a_directory_of_other_files_is_left_alone(tmp_path):
     (tmp_path / 'thesis.tex').write_text('mine')
-    with pytest.raises(UserError, match=f'{tmp_path} holds other files, but no cache: choose another cache.path'):
+    with pytest.raises(UserError, match=f'{tmp_path} holds other files but no cache; choose another cache.path'):
         replay(student('data.views=1', cached(path=str(tmp_path))), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ['thesis.tex']
 
@@ -297,12 +295,12 @@ def test_size_and_time_are_told_before_anything_is_written(tmp_path, caplog, mon
     monkeypatch.setattr(ArrayStore, 'write', lambda *_: told.append(caplog.text))
     prepared = student(cached(read='disk'), 'data.views=2')
     replay(prepared, tmp_path)
-    # 2 views * 300 examples * 10 classes * 4 bytes
+    # The size is 2 views * 300 examples * 10 classes * 4 bytes.
     assert 'recording teacher.logits for 300 examples, 2 views each: 0.024 MB, about' in told[0]
 
 
 def cut(k, t, *overrides):
-    """A student that learns from its teacher's k largest probabilities, 25 examples a batch, one view of each."""
+    """A student that learns from its teacher's k largest probabilities: batches of 25 examples, one view of each."""
     config = dict(student('data.views=1', 'cache=True', *overrides).config)
     top = {'model': 'top_k', 'input': 'teacher.logits', 'update': 'frozen', 'k': k, 't': t}
     reads = {'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes', 't': 'top.t'}
@@ -315,7 +313,7 @@ def test_of_a_teacher_cut_to_its_top_classes_nothing_else_is_recorded(tmp_path):
     prepared = cut(3, 2.0)
     recorded = replay(prepared, tmp_path)
     assert {network: set(of) for network, of in recorded[RECORDED].items()} == {'top': {'log_probs', 'classes', 't'}}
-    # Three classes and the tail, the numbers of the classes in one byte each, and the temperature.
+    # Bytes: the log-probabilities of three classes and of the rest, three class numbers, and the temperature.
     assert prepared.cache.what.size == SIZE * ((3 + 1) * 4 + 3 + 4)
     np.testing.assert_allclose(np.exp(recorded[RECORDED]['top']['log_probs']).sum(axis=-1), 1.0, rtol=1e-5)
     state, frozen = init_state(prepared.recipe, prepared.context['batch'], 0)
@@ -331,12 +329,12 @@ def test_of_a_teacher_cut_to_its_top_classes_nothing_else_is_recorded(tmp_path):
 def test_targets_of_another_temperature_are_refused(tmp_path):
     path = cached(path=str(tmp_path / 'shared'))
     replay(cut(3, 2.0, path), tmp_path)
-    with pytest.raises(UserError, match=r'networks\.top\.t differs \(2\.0 there, 4\.0 here\)'):
+    with pytest.raises(UserError, match=r'networks\.top\.t differs \(2\.0 in the cache, 4\.0 in this run\)'):
         replay(cut(3, 4.0, path), tmp_path)
 
 
 class Seated(nn.Module):
-    """Logits that grow along the batch."""
+    """A model whose logits depend on the place of an example in the batch."""
 
     @nn.compact
     def __call__(self, x, *, train=False):
@@ -345,7 +343,7 @@ class Seated(nn.Module):
 
 
 def test_outputs_that_depend_on_the_place_in_the_batch_are_told(tmp_path, caplog):
-    caplog.set_level(logging.WARNING, 'kd_jax')  # the command line, if it ran before, has asked for more
+    caplog.set_level(logging.WARNING, 'kd_jax')  # an earlier test of the command line may have set a lower level
     prepared = student('cache=True', 'data.views=1')
     config = {**prepared.config, 'networks': {**prepared.config['networks']}}
     config['networks']['teacher'] = {'model': Seated, 'update': 'frozen', 'init': 'run:teacher'}
@@ -360,7 +358,7 @@ def test_outputs_that_are_no_numbers_are_not_recorded(tmp_path):
     prepared = student('cache=True', 'data.views=1')
     frozen, key = started(prepared)
     nothing = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), frozen)
-    with pytest.raises(UserError, match=r"'teacher\.logits' is not a number"):
+    with pytest.raises(UserError, match=r"'teacher\.logits' is NaN"):
         replay_outputs(prepared.cache, nothing, key, tmp_path, lambda: None)
     huge, half = jax.tree.map(lambda a: 1e6 * a, frozen), student(cached(dtype='float16'), 'data.views=1')
     with pytest.raises(UserError, match=r"'teacher\.logits' is too large for float16; set cache.dtype='bfloat16'"):
