@@ -33,16 +33,16 @@ STORAGES = {
 
 
 def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
-    """The state_dict in a file, name -> array; a 'module.' that DataParallel put before every name is taken off.
+    """Reads the state_dict of a file: name -> array.
 
-    Of a .pth that holds more than a state_dict, the one under 'model', 'state_dict', 'model_state_dict', 'net' or
-    'weights' is taken.
+    A prefix 'module.' before every name, as DataParallel adds it, is removed. If a .pth file holds more than a
+    state_dict, the state_dict is looked for under 'model', 'state_dict', 'model_state_dict', 'net' and 'weights'.
 
     Args:
-      path: of a .safetensors, .pth or .pt file.
-      where: the place in the config, for messages.
+      path: path of a .safetensors, .pth or .pt file.
+      where: place in the config, for messages.
     Raises:
-      UserError: no such file, another format, a damaged file, pickled code, or no tensors.
+      UserError: the file is missing, damaged, of another format, or holds pickled code or no tensors.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -54,8 +54,8 @@ def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
             state = _state_dict(_from_zip(path) if zipfile.is_zipfile(path) else _from_legacy(path))
     except _Refused as error:
         raise UserError(
-            f'{where}: {path} holds pickled code ({error}), which is never run; save the weights alone, '
-            'torch.save(model.state_dict(), path), or as .safetensors.'
+            f'{where}: {path} holds pickled code ({error}), which is never run; save only the weights with '
+            'torch.save(model.state_dict(), path), or save a .safetensors file.'
         ) from error
     except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
         raise UserError(f'{where}: {path} cannot be read ({_first_line(error)}).') from error
@@ -63,18 +63,18 @@ def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
         raise UserError(f'{where}: {path} is damaged ({type(error).__name__}: {_first_line(error)}).') from error
     if not state:
         keys = ', '.join(STATE_KEYS)
-        raise UserError(f'{where}: {path} holds no state_dict, neither by itself nor under one of {keys}.')
+        raise UserError(f'{where}: {path} holds no state_dict, neither at the top level nor under one of {keys}.')
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): array for name, array in state.items()}
     return state
 
 
 class _Refused(Exception):
-    """A name in a pickle that is no part of a tensor."""
+    """A pickle names something that is not part of a tensor."""
 
 
 class _Tensor(NamedTuple):
-    """Where a tensor lies: its storage's key and dtype, and offset, shape and strides in elements."""
+    """Describes a tensor: key and dtype of its storage; offset, shape and strides in elements."""
 
     key: str
     dtype: np.dtype
@@ -111,7 +111,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
         kind, dtype, key = pid[:3]
         if kind != 'storage' or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError('a persistent object that is no storage')
+            raise pickle.UnpicklingError('a persistent object that is not a storage')
         return str(key), dtype
 
 
@@ -119,7 +119,7 @@ def _from_zip(path: pathlib.Path) -> Any:
     with zipfile.ZipFile(path) as file:
         found = [name for name in file.namelist() if name.endswith('data.pkl')]
         if len(found) != 1:
-            raise pickle.UnpicklingError('a zip file, but not of torch.save')
+            raise pickle.UnpicklingError('a zip file, but not from torch.save')
         folder = found[0].removesuffix('data.pkl')
         order = file.read(f'{folder}byteorder') if f'{folder}byteorder' in file.namelist() else b'little'
         if order != b'little':
@@ -131,10 +131,10 @@ def _from_zip(path: pathlib.Path) -> Any:
 def _from_legacy(path: pathlib.Path) -> Any:
     with path.open('rb') as file:
         if file.read(2) != b'\x80\x02':  # The magic number is a pickle of protocol 2.
-            raise pickle.UnpicklingError('neither a zip file nor a pickle of torch.save')
+            raise pickle.UnpicklingError('neither a zip file nor a pickle from torch.save')
         file.seek(0)
         if _Unpickler(file).load() != LEGACY_MAGIC:
-            raise pickle.UnpicklingError('a pickle, but not of torch.save')
+            raise pickle.UnpicklingError('a pickle, but not from torch.save')
         for _ in ('protocol', 'system'):
             _Unpickler(file).load()
         value = _Unpickler(file).load()
@@ -149,7 +149,7 @@ def _from_legacy(path: pathlib.Path) -> Any:
 
 
 def _resolved(value: Any, storage: Callable[[str, np.dtype], Any], gather: bool = False) -> Any:
-    """The value with each tensor as an array; with `gather`, its storages are only asked for."""
+    """Replaces each tensor in `value` by its array. With `gather`, calls `storage` but makes no arrays."""
     if isinstance(value, Mapping):
         return {key: _resolved(v, storage, gather) for key, v in value.items()}
     if isinstance(value, _Tensor):
@@ -161,7 +161,7 @@ def _resolved(value: Any, storage: Callable[[str, np.dtype], Any], gather: bool 
 
 
 def _view(flat: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """A tensor's view of its storage, which must hold all of it."""
+    """Returns the array of a tensor as a view of its storage; raises ValueError if it reaches beyond the storage."""
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
     if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0:
         raise ValueError('a tensor of negative size')
@@ -172,7 +172,7 @@ def _view(flat: np.ndarray, tensor: _Tensor) -> np.ndarray:
 
 
 def _state_dict(value: Any) -> Arrays:
-    """The tensors of a state_dict, found by itself or under one of the usual keys."""
+    """Returns the tensors of a state_dict, at the top level or under one of `STATE_KEYS`."""
     if not isinstance(value, Mapping):
         return {}
     own = {key: v for key, v in value.items() if isinstance(key, str) and isinstance(v, np.ndarray)}

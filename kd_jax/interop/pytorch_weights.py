@@ -1,4 +1,4 @@
-"""Converts between PyTorch's parameter names and layouts and ours."""
+"""Converts between our variables and PyTorch's names and layouts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,20 +23,20 @@ SHOWN = 12
 
 
 def pytorch_names(module: Any, variables: Any) -> dict[tuple[str, ...], str]:
-    """PyTorch's name for each of a module's variables, arrays or shapes, by its path ('params', ..., 'kernel')."""
+    """Returns PyTorch's name for each variable of a module, by its path ('params', ..., 'kernel')."""
     rename = getattr(module, 'torch_name', lambda name: name)
     paths = flax.traverse_util.flatten_dict(variables)
     return {path: '.'.join([rename('.'.join(path[1:-1])), LEAVES.get(path[-1], path[-1])]) for path in paths}
 
 
 def to_torch(module: Any, variables: Any) -> dict[str, Any]:
-    """The flat state_dict of a module's variables; arrays of NumPy or JAX."""
+    """Converts variables of a module (NumPy or JAX arrays) to a flat PyTorch state_dict."""
     flat, named = flax.traverse_util.flatten_dict(variables), pytorch_names(module, variables)
     return {named[path]: _transposed(path, array, TO_TORCH) for path, array in flat.items()}
 
 
 def from_torch(module: Any, state: Mapping[str, Any], shapes: Any) -> dict[str, Any]:
-    """The variables of these shapes from a flat state_dict, in the dtypes of `shapes`."""
+    """Converts a flat PyTorch state_dict to variables with the structure and dtypes of `shapes`."""
     flat, named = flax.traverse_util.flatten_dict(shapes), pytorch_names(module, shapes)
     return flax.traverse_util.unflatten_dict(
         {path: _transposed(path, state[named[path]], FROM_TORCH).astype(a.dtype) for path, a in flat.items()}
@@ -48,20 +48,20 @@ def _transposed(path: tuple[str, ...], array: Any, axes: Mapping[int, tuple[int,
 
 
 def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Variables for a network from a PyTorch file; those of its `fresh` modules are left out.
+    """Loads variables of a network from a PyTorch file, except those of its `fresh` modules.
 
     Args:
-      network: what is loaded.
-      path: of a .safetensors or .pth file: see `torch_files.read`.
-      shapes: the variables as the network's model has them, arrays or shapes.
-      where: the place in the config, for messages.
+      network: the network to load.
+      path: path of a .safetensors, .pth or .pt file; see `pytorch_files.read_pytorch_file`.
+      shapes: the variables of the network's model, as arrays or shapes.
+      where: place in the config, for messages.
     Raises:
-      UserError: as `torch_files.read`; keys that are missing or that the model has no place for; other shapes; or a
-        network with copies.
+      UserError: as for `read_pytorch_file`; keys are missing or unknown to the model; shapes differ; or the network has
+        copies.
     """
     if network.copies:
         raise UserError(
-            f'{where}: {path} holds one network; set copies=0, or start each of several networks from a file.'
+            f'{where}: {path} holds one network; set copies=0, or use several networks, each with its own file.'
         )
     state = read_pytorch_file(path, where)
     state = {name: array for name, array in state.items() if not name.endswith('num_batches_tracked')}
@@ -71,7 +71,7 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
     unexpected = sorted(set(state) - set(named.values()))
     missing = sorted({named[path] for path in flat} - set(state))
     if unexpected or missing:
-        parts = [f'keys {_listed(unexpected)} that this model has no place for'] if unexpected else []
+        parts = [f'keys {_listed(unexpected)} that this model does not have'] if unexpected else []
         parts += [f'no {_listed(missing)}'] if missing else []
         raise UserError(f'{where}: {path} has {" and ".join(parts)}; choose the model that the file was saved from.')
     for path_here, array in flat.items():
@@ -80,8 +80,8 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
         there = state[named[path_here]].shape
         if there != here:
             raise UserError(
-                f'{where} does not fit {path}: {named[path_here]} is {there} there and {here} here; '
-                'make the two models alike.'
+                f'{where} does not fit {path}: {named[path_here]} has shape {there} in the file, {here} in this model; '
+                'choose the model that the file was saved from.'
             )
     return from_torch(network.module, state, wanted)
 

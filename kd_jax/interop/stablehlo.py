@@ -1,12 +1,12 @@
-"""Writes a trained network for use without this code: weights as safetensors, the program as StableHLO.
+"""Writes a trained network for use without this package: weights as safetensors, the program as StableHLO.
 
   weights = safetensors.numpy.load_file('weights.safetensors')
   with open('logits.stablehlo', 'rb') as file:
       logits = jax.export.deserialize(bytearray(file.read())).call
   logits(weights, images)  # [batch, num_classes] for a batch of any size
 
-The program includes what happens to images before the network (scaling, the network's normalisation). It takes the
-weights as the file has them: PyTorch's names and layouts, see `interop/pytorch_weights.py`.
+The program includes the preprocessing of images: scaling to [0, 1] and the network's normalisation. It takes the
+weights as they are in the file, with PyTorch's names and layouts; see `interop/pytorch_weights.py`.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
 def logits_function(network: Network, variables: Any) -> Callable[..., jax.Array]:
-    """The function (weights, *inputs) -> logits [batch, num_classes] for inputs as the data has them."""
+    """Returns the function (weights, *inputs) -> logits [batch, num_classes]; inputs are not preprocessed."""
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), variables)
 
     def logits(weights: Mapping[str, jax.Array], *inputs: jax.Array) -> jax.Array:
@@ -39,8 +39,15 @@ def logits_function(network: Network, variables: Any) -> Callable[..., jax.Array
 
 
 def write_stablehlo(network: Network, variables: Any, one: Mapping[str, Any], out: pathlib.Path) -> str:
-    """Writes weights.safetensors and logits.stablehlo to `out`; returns what the program takes, 'uint8[batch,28,28]'.
+    """Writes weights.safetensors and logits.stablehlo to a directory.
 
+    Args:
+      network: the network to write.
+      variables: its variables.
+      one: a batch of any size; gives shapes and dtypes of the inputs.
+      out: the directory; it is made if it does not exist.
+    Returns:
+      types and shapes of the program's inputs, for example 'uint8[batch,28,28]'.
     Raises:
       UserError: the directory cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Reads from a compiled program's text what its devices send to each other."""
+"""Reads the collectives, and the bytes that devices exchange, from the text of a compiled program."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ import re
 KINDS = ('all-reduce', 'reduce-scatter', 'all-gather', 'all-to-all', 'collective-permute')
 
 
-BITS = {'pred': 8, 'bf16': 16}  # all other types end in their number of bits
+BITS = {'pred': 8, 'bf16': 16}  # the names of all other types end in the number of bits
 
 
 OPERATION = re.compile(rf'%(?P<name>\S+) = (?P<type>.*?) (?P<kind>{"|".join(KINDS)})(?P<start>-start)?\(')
@@ -25,8 +25,8 @@ class Collective:
 
     Attributes:
       kind: one of `KINDS`.
-      size: bytes that it is about: of the whole array before it is scattered or after it is gathered.
-      group: devices that take part together.
+      size: bytes of the whole array, before it is scattered or after it is gathered.
+      group: number of devices that exchange data with each other.
     """
 
     kind: str
@@ -35,10 +35,10 @@ class Collective:
 
     @property
     def sent(self) -> float:
-        """The bytes that each device sends at the least, whatever the algorithm.
+        """The bytes that each device must send at least, with any algorithm.
 
-        An all-reduce is a reduce-scatter and an all-gather, of (group - 1) / group of the array each (Patarasuk & Yuan
-        2009, Bandwidth optimal all-reduce algorithms, section 3).
+        An all-reduce is a reduce-scatter followed by an all-gather; each sends (group - 1) / group of the array
+        (Patarasuk & Yuan 2009, Bandwidth optimal all-reduce algorithms, section 3).
         """
         if self.kind == 'collective-permute':
             return float(self.size)
@@ -46,13 +46,13 @@ class Collective:
 
 
 def read_collectives(text: str, devices: int) -> list[Collective]:
-    """The collectives of an optimized HLO module, each once although asynchronous ones are written several times.
+    """Returns the collectives of an optimized HLO module; an asynchronous one, which has several lines, counts once.
 
-    A collective in the body of a loop counts once: the number of rounds is not read.
+    A collective in the body of a loop also counts once, because the number of iterations is not read.
 
     Args:
-      text: the module.
-      devices: how many run it, for collectives over all of them.
+      text: text of the module.
+      devices: number of devices that run it, for collectives over all devices.
     """
     found: dict[str, Collective] = {}
     key_of: dict[str, str] = {}
@@ -68,19 +68,19 @@ def read_collectives(text: str, devices: int) -> list[Collective]:
             size = sum(arrays) * (group if kind == 'reduce-scatter' else 1)
             found.setdefault(key, Collective(kind, size, group))
         elif (match := SCATTER.search(line)) and (key := key_of.get(match['name'])) in found:
-            # The TPU compiler writes a reduce-scatter as an all-reduce of which each device keeps its part.
+            # The TPU compiler writes a reduce-scatter as an all-reduce; each device then keeps its part.
             found[key] = Collective('reduce-scatter', found[key].size, found[key].group)
     return [one for one in found.values() if one.group > 1]
 
 
 def by_kind(collectives: list[Collective]) -> dict[str, tuple[int, float]]:
-    """For each kind that occurs: how many there are, and the bytes each device sends for them."""
+    """Returns, for each kind that occurs, the number of collectives and the bytes that each device sends for them."""
     groups = {kind: [one for one in collectives if one.kind == kind] for kind in KINDS}
     return {kind: (len(group), sum(one.sent for one in group)) for kind, group in groups.items() if group}
 
 
 def _sizes(types: str) -> list[int]:
-    """Bytes of each array of a type, a tuple or not."""
+    """Returns the bytes of each array of a type, which may be a tuple."""
     return [
         math.prod(map(int, filter(None, shape.split(',')))) * (BITS.get(kind) or _bits(kind)) // 8
         for kind, shape in ARRAY.findall(types)
@@ -92,14 +92,14 @@ def _bits(kind: str) -> int:
 
 
 def _group(line: str, devices: int) -> int:
-    """Devices a group, in any of the notations: {{0,1},{2,3}}, [2,2]<=[4], mesh['x'=2,'y'=2] {'y'}."""
+    """Returns the devices per group, in any notation: {{0,1},{2,3}}, [2,2]<=[4], mesh['x'=2,'y'=2] {'y'}."""
     if match := re.search(r'replica_groups=\{\{([\d,]+)\}', line):
         return len(match[1].split(','))
     if match := re.search(r'replica_groups=\[(\d+),(\d+)\]<=', line):
         return int(match[2])
     if match := re.search(r'replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}', line):
         sizes = {axis: int(size) for axis, size in re.findall(r"'(\w+)'=(\d+)", match[1])}
-        # An axis may be cut: 'x':(2)4 is the part of it that is 4 long.
+        # An axis may be cut: 'x':(2)4 is a part of length 4.
         axes = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", match[2])
         return math.prod(int(part) if part else sizes[axis] for axis, part in axes)
     return devices

@@ -1,6 +1,6 @@
 """Compiles the real training step for a TPU slice on a machine without TPUs, to find its memory and cost.
 
-What this cannot know is listed in docs/cloud_tpu.md.
+docs/cloud_tpu.md lists what it cannot find out.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from kd_jax.scale.tpu_chips import Topology
 from kd_jax.training.batch_feed import most_steps
 from kd_jax.training.chunk_program import make_chunk_program, run_shardings
 
-# Without these libtpu looks for the metadata server of a Cloud VM, writes logs, and refuses a second process.
+# Without these, libtpu looks for the metadata server of a Cloud VM, writes logs and refuses a second process.
 ENVIRONMENT = {
     'TPU_SKIP_MDS_QUERY': '1',
     'TPU_WORKER_HOSTNAMES': 'localhost',
@@ -47,7 +47,7 @@ PREFIX = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 @contextlib.contextmanager
 def _without_cache() -> Iterator[None]:
-    """No persistent compilation cache: a program for devices that are not there can be written to it, but not read."""
+    """Switches the persistent compilation cache off; it can store a program for absent devices, but not load it."""
     before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update('jax_enable_compilation_cache', False)
     compilation_cache.reset_cache()
@@ -59,10 +59,10 @@ def _without_cache() -> Iterator[None]:
 
 
 def devices(topology: Topology) -> Sequence[Any]:
-    """The devices of a slice, described and not there; or fake devices of this machine's processor.
+    """Returns descriptions of the devices of a slice, or fake devices on this machine's processor.
 
     Raises:
-      UserError: libtpu is not installed, or it knows no such slice; JAX has already started with fewer fake devices.
+      UserError: libtpu is not installed or does not know the slice; or JAX has already started with fewer fake devices.
     """
     if topology.chip is None:
         return _fake(topology.chips)
@@ -83,19 +83,19 @@ def devices(topology: Topology) -> Sequence[Any]:
 
 
 def _fake(count: int) -> Sequence[Any]:
-    with contextlib.suppress(RuntimeError):  # JAX has started: what there is must do.
+    with contextlib.suppress(RuntimeError):  # JAX has started; use its devices.
         jax.config.update('jax_num_cpu_devices', count)
     found = jax.devices('cpu')
     if len(found) < count:
         raise UserError(
-            f'--topology=cpu:{count}: JAX has already started with {len(found)} processor devices; run cpu:{count} '
-            'by itself.'
+            f'--topology=cpu:{count}: JAX has already started with {len(found)} processor devices; ask for '
+            f'cpu:{count} in a command of its own.'
         )
     return found[:count]
 
 
 def step_identity(prepared: PreparedRun) -> str:
-    """Equal for jobs whose training step compiles to the same program: seeds, rates and temperatures do not matter."""
+    """Equal for prepared runs whose steps compile to one program: seeds, learning rates and temperatures may differ."""
     networks = [dataclasses.replace(network, init='', fresh=()) for network in prepared.recipe.networks]
     return repr(
         (
@@ -109,7 +109,7 @@ def step_identity(prepared: PreparedRun) -> str:
 
 
 def program_arguments(prepared: PreparedRun) -> tuple[Any, ...]:
-    """Shapes and types of what `program.make_run_chunk` takes, for a chunk of one step."""
+    """Returns shapes and dtypes of the chunk program's arguments, for a chunk of one step."""
     state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
     examples = _examples(prepared)
     positions: Any = jax.ShapeDtypeStruct((1, prepared.order.batch_size), jnp.int32)
@@ -119,7 +119,7 @@ def program_arguments(prepared: PreparedRun) -> tuple[Any, ...]:
 
 
 def _examples(prepared: PreparedRun) -> dict[str, Any]:
-    """Shapes of the resident training split or, of one that is streamed, of the batch of a chunk of one step."""
+    """Returns the shapes of the resident training split; for streamed data, of the batches of a chunk of one step."""
     split = prepared.splits.arrays['train']
     lead = (len(split['id']),) if prepared.resident else (1, prepared.order.batch_size)
     examples: dict[str, Any] = {n: _shape(a, (*lead, *a.shape[1:])) for n, a in batch_shapes(split, 1).items()}
@@ -131,7 +131,7 @@ def _examples(prepared: PreparedRun) -> dict[str, Any]:
 
 
 def _waiting(prepared: PreparedRun) -> int:
-    """How many steps' batches are on the devices at once: those of a chunk, and of the next one."""
+    """Returns how many batches are on the devices at once: those of one chunk and of the next."""
     return 2 * most_steps(prepared, prepared.splits.arrays['train'])
 
 
@@ -140,13 +140,13 @@ def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
 
 
 def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
-    """Compiles the job's training step for the devices of its mesh, and reads off what it needs.
+    """Compiles a run's training step for the devices of its mesh and returns its cost.
 
     Args:
-      job: from `job.prepare(..., devices=devices(topology))`.
+      prepared: from `prepare_run(..., devices(topology))`.
       topology: the slice.
     Raises:
-      UserError: the compiler refuses the program for another reason than memory.
+      UserError: the compiler refuses the program for a reason other than memory.
     """
     state, _, frozen, resident, positions, _ = given = program_arguments(prepared)
     of_state, of_frozen = run_shardings(prepared)
@@ -164,12 +164,14 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
     lowered = run_chunk.trace(*given).lower(lowering_platforms=('tpu' if chip else 'cpu',))
     with tempfile.TemporaryDirectory() as dump:
         try:
-            # The text is dumped because that of some programs (TPU7x) cannot be had from the executable.
+            # For some programs (TPU7x) the executable does not give its text, so the compiler writes it to a file.
             with _without_cache():
                 compiled = lowered.compile(compiler_options={'xla_dump_to': dump} if chip else None)
         except jax.errors.JaxRuntimeError as error:
             if chip is None or 'RESOURCE_EXHAUSTED' not in str(error):
-                raise UserError(f'{prepared.where}: no program for {topology.name} ({_first_line(error)}).') from error
+                raise UserError(
+                    f'{prepared.where} cannot be compiled for {topology.name} ({_first_line(error)}).'
+                ) from error
             needed, available = (per_chip * size for size in out_of_memory(str(error)) or (math.nan, math.nan))
             known = not math.isnan(needed)
             return Cost(topology, memory, needed if known else None, available if known else chip.hbm)
@@ -185,7 +187,7 @@ def _read(
     chip, per_chip = topology.chip, topology.chip.devices if topology.chip else 1
     sizes, costs = compiled.memory_analysis(), compiled.cost_analysis()
     moved = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-    held = sum(memory.values())  # with what the program does not read: a teacher whose outputs are recorded
+    held = sum(memory.values())  # includes arrays that the program does not read, such as a recorded teacher
     memory |= {
         'activations': per_chip * sizes.temp_size_in_bytes,
         'code': per_chip * sizes.generated_code_size_in_bytes,
@@ -204,7 +206,7 @@ def _read(
 
 
 def _bytes(shapes: Any, shardings: Any) -> float:
-    """Bytes that one device holds; `shardings` is one for all, or a tree of them."""
+    """Returns the bytes that one device holds; `shardings` is one sharding, or a tree of them."""
     if isinstance(shardings, jax.sharding.Sharding):
         one = shardings
         shardings = jax.tree.map(lambda _: one, shapes)
@@ -218,9 +220,9 @@ def _bytes(shapes: Any, shardings: Any) -> float:
 
 
 def out_of_memory(message: str) -> tuple[float, float] | None:
-    """Bytes (needed, available) of the compiler's complaint, None if it does not say.
+    """Reads the bytes (needed, available) from the compiler's error message; None if they are not in it.
 
-    It knows two: 'the total memory required for HLO temporaries (17.38G) exceeds available HBM (15.75G)', and
+    Two forms are known: 'the total memory required for HLO temporaries (17.38G) exceeds available HBM (15.75G)' and
     'Used 20.00G of 15.75G hbm.'.
     """
     size = r'([\d.]+)([KMGT]?)'

@@ -1,4 +1,4 @@
-"""The cost of a training step on one chip: memory, least time, and whether it fits."""
+"""The cost of a training step on one chip: memory, lower bound of the time, and whether it fits."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from kd_jax.scale.tpu_chips import GIB, Topology
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One training step on one slice; all numbers are for one chip.
+    """The cost of one training step on one slice; all numbers are for one chip.
 
     Attributes:
       topology: the slice.
-      memory: bytes by what holds them: 'parameters' (of all networks that move, with their collections), 'optimizer',
-        'teacher' (all frozen networks), 'data' (resident examples, and what waits to be trained on), 'activations'
-        (all that is alive within the step only), 'code', and 'padding' to the chip's tiles. The last three are missing
-        if it did not compile.
-      needed: bytes in all; None if the compiler gave up without saying.
+      memory: bytes by purpose: 'parameters' (of all networks that change in training, with their collections),
+        'optimizer', 'teacher' (all frozen networks), 'data' (resident examples, and batches on the device that wait
+        for training), 'activations' (temporary arrays of the step), 'code', and 'padding' to the chip's tiles. The last
+        three are missing if the program did not compile.
+      needed: total bytes; None if the compiler did not say.
       available: bytes that a program may use; None for fake devices.
-      flops: operations a step.
-      accessed: bytes a step that the program's operations read and write, also those that stay on the chip.
-      moved: bytes a step that must come from HBM or go there whatever the program does between: its arguments without
+      flops: operations per step.
+      accessed: bytes per step that the operations of the program read and write, even if they never leave the chip.
+      moved: bytes per step that must be read from or written to HBM in any case: the program's arguments, without
         resident examples, and its results.
-      exchanged: the collectives, kind -> (how many, bytes sent).
+      exchanged: the collectives: kind -> (number, bytes sent).
     """
 
     topology: Topology
@@ -43,9 +43,9 @@ class Cost:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """Seconds a step that each part of the chip needs at its published rate: nothing is faster than the slowest.
+        """Seconds per step that each part of the chip needs at its published rate; the largest bounds the step's time.
 
-        'traffic' is no bound: it is what the memory would need if nothing that `accessed` counts stayed on the chip.
+        'traffic' is not a bound: it is the time of the memory if all bytes of `accessed` came from HBM.
         """
         chip = self.topology.chip
         if chip is None or not self.fits:
@@ -59,30 +59,32 @@ class Cost:
 
     @property
     def seconds(self) -> float | None:
-        """The roofline: no step can take less (Williams, Waterman & Patterson 2009)."""
+        """The roofline, a lower bound of the time of a step (Williams, Waterman & Patterson 2009)."""
         return max((s for name, s in self.bounds.items() if name != 'traffic'), default=None)
 
     @property
     def seconds_with_traffic(self) -> float | None:
-        """The same, if every operand of every operation came from HBM: nearer to what large networks take."""
+        """The same, if every operand of every operation came from HBM; closer to the time of large networks."""
         return max(self.bounds.values(), default=None)
 
 
 def verdict(cost: Cost, batch_size: int) -> str:
-    """'fits', or 'does not fit' and what to change, in one sentence."""
+    """Says in one sentence whether the step fits and, if it does not, what to change."""
     if cost.available is None:
         return 'compiles'
-    needed = 'more than the chip has' if cost.needed is None else f'{cost.needed / GIB:.2f} GiB'
+    needed = 'more memory' if cost.needed is None else f'{cost.needed / GIB:.2f} GiB'
     room = f'{cost.available / GIB:.4g} GiB a chip'
     if cost.fits:
         assert cost.needed is not None
         share = cost.needed / cost.available
-        return f'fits: {needed} of {room} ({share:.0%})' + (', little is left for evaluation' if share > 0.9 else '')
-    return f'does not fit: {needed}, of {room}; {remedy(cost, batch_size)}'
+        return f'fits: {needed} of {room} ({share:.0%})' + (
+            ', which leaves little for evaluation' if share > 0.9 else ''
+        )
+    return f'does not fit: it needs {needed}, and there are {room}; {remedy(cost, batch_size)}'
 
 
 def remedy(cost: Cost, batch_size: int) -> str:
-    """What would save most memory."""
+    """Says which part takes most memory and how to reduce it."""
     known = {name: cost.memory[name] for name in ('parameters', 'optimizer', 'teacher', 'data')}
     if 'activations' not in cost.memory and cost.needed is not None:
         known['activations'] = max(0.0, cost.needed - sum(known.values()))
@@ -95,7 +97,7 @@ def remedy(cost: Cost, batch_size: int) -> str:
     advice = {
         'parameters': "shard them: networks.NAME.sharding='fsdp' with mesh.fsdp=N",
         'optimizer': "shard it: networks.NAME.sharding='fsdp' with mesh.fsdp=N",
-        'teacher': "shard it (networks.NAME.sharding='fsdp' with mesh.fsdp=N) or pay it once (cache=True)",
+        'teacher': "shard it (networks.NAME.sharding='fsdp' with mesh.fsdp=N) or record its outputs once (cache=True)",
         'data': 'stream them: data.resident=False',
         'activations': f'use a batch_size below {batch_size}, more chips, or compute_dtype="bfloat16"',
     }

@@ -1,4 +1,4 @@
-"""TPU chips: published figures, and the slices that exist."""
+"""TPU chips: published figures and available slices."""
 
 import dataclasses
 import glob
@@ -29,19 +29,19 @@ SMALL = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What its maker says of one chip.
+    """Published figures of one chip.
 
     Attributes:
       hbm: bytes of memory.
-      flops: bfloat16 operations a second at best; JAX's default precision multiplies float32 matrices in bfloat16 too.
-      bandwidth: bytes a second between the chip and its HBM.
-      interconnect: bytes a second that a chip sends to its neighbours, over all its links together; half of what the
-        documentation calls bidirectional bandwidth.
-      axes: of the torus, 2 or 3.
-      largest: chips of the largest slice.
-      devices: JAX devices a chip; the two halves of a TPU7x chip are two.
-      source: where these figures stand.
-      options: what libtpu needs to describe it as JAX finds it.
+      flops: peak bfloat16 operations per second; JAX's default precision multiplies float32 matrices in bfloat16 too.
+      bandwidth: bytes per second between the chip and its HBM.
+      interconnect: bytes per second that a chip can send to its neighbours, over all its links together; half of what
+        the documentation calls bidirectional bandwidth.
+      axes: number of axes of the torus, 2 or 3.
+      largest: number of chips of the largest slice.
+      source: page that gives these figures.
+      devices: JAX devices per chip; TPU7x has two, one for each half of the chip.
+      options: options that libtpu needs to describe the chip as JAX sees it.
     """
 
     hbm: float
@@ -56,7 +56,7 @@ class Chip:
 
 
 CHIPS = {
-    # Links of v4: Jouppi et al. (2023), arXiv 2304.01433, table 4: six of 50 GB/s.
+    # v4 has six links of 50 GB/s: Jouppi et al. (2023), arXiv 2304.01433, table 4.
     'v4': Chip(32 * GIB, 275e12, 1200e9, 300e9, 3, 4096, f'{DOCS}/v4', options={'chip_config_name': 'megacore'}),
     'v5e': Chip(16 * GIB, 197e12, 819e9, 200e9, 2, 256, f'{DOCS}/v5e'),
     'v5p': Chip(95 * GIB, 459e12, 2765e9, 600e9, 3, 6144, f'{DOCS}/v5p'),
@@ -65,7 +65,7 @@ CHIPS = {
 }
 
 
-# From one host to 256 chips: what `--topology=all` compares.
+# The slices that `--topology=all` compares, from one host to 256 chips.
 COMPARED = tuple(
     f'{name}:{"x".join(map(str, shape))}'
     for name, chip in CHIPS.items()
@@ -77,7 +77,7 @@ COMPARED = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """A slice: 'v5e:4x4', or so many fake devices of this machine's processor, 'cpu:8' (without a `chip`)."""
+    """A slice such as 'v5e:4x4'; or fake devices on this machine's processor, such as 'cpu:8', whose `chip` is None."""
 
     name: str
     shape: tuple[int, ...]
@@ -89,10 +89,10 @@ class Topology:
 
 
 def parse_topology(text: str) -> Topology:
-    """The topology of this name.
+    """Parses the name of a topology.
 
     Raises:
-      UserError: there is no such chip, or no such slice of it.
+      UserError: the chip does not exist, or has no such slice.
     """
     match = re.fullmatch(r'(\w+):(\d+(?:x\d+)*)', text.strip().lower())
     if not match:
@@ -109,7 +109,7 @@ def parse_topology(text: str) -> Topology:
         offered = FLAT if chip.axes == 2 else SMALL
         shown = ', '.join('x'.join(map(str, sizes)) for sizes in offered)
         more = '' if chip.axes == 2 else f', and multiples of {CUBE} in ascending order up to {chip.largest} chips'
-        raise UserError(f'--topology={text}: there is no such slice of {name}; there are {shown}{more}.')
+        raise UserError(f'--topology={text}: there is no such slice of {name}; its slices are {shown}{more}.')
     return Topology(f'{name}:{"x".join(map(str, shape))}', shape, chip)
 
 
@@ -121,10 +121,10 @@ def _exists(shape: tuple[int, ...], chip: Chip) -> bool:
 
 
 def leave_out_libtpu() -> None:
-    """Keeps JAX from looking for a TPU on a machine without one, where libtpu is installed for preflight alone.
+    """Stops JAX from looking for a TPU on a machine that has libtpu, for preflight, but no accelerator.
 
-    It would take ten seconds, and print. A choice by JAX_PLATFORMS stands, and so does everything on a machine that has
-    accelerators of any kind.
+    The search would take ten seconds and print messages. If JAX_PLATFORMS is set, or the machine has an accelerator of
+    any kind, this function changes nothing.
     """
     kinds = ('accel*', 'vfio/[0-9]*', 'nvidia*', 'kfd')
     accelerators = [path for kind in kinds for path in glob.glob(f'/dev/{kind}')]

@@ -1,4 +1,4 @@
-"""Weights from PyTorch's files: expected.npz and the .pth files were made by torch_reference/make.py, in PyTorch."""
+"""Weights from PyTorch files. torch_reference/make.py made expected.npz and the .pth files with PyTorch."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def expected():
 
 
 def reference_state(expected, name):
-    """The state_dict that the network had in PyTorch, under the keys that it had there."""
+    """The state_dict that the network had in PyTorch, with its keys there."""
     shapes = json.loads(str(expected[f'{name}/shapes']))
     return {key: FORMULA['array'](key, tuple(shape)) if shape else np.int64(7) for key, shape in shapes.items()}
 
@@ -162,11 +162,14 @@ def test_even_harmless_classes_are_refused():
     [
         (
             {'depth': 8},
-            r'has keys layer1.1.bn1.bias, layer1.1.bn1.running_mean, .* and \d+ more that this model has no',
+            r'has keys layer1.1.bn1.bias, layer1.1.bn1.running_mean, .* and \d+ more that this model does not have',
         ),
         ({'depth': 20}, 'has no layer1.2.bn1.bias, .* and .* more; choose the model that the file was saved from'),
         ({'model': 'cnn', 'channels': (4,), 'depth': None}, 'has keys bn1.bias, .* and no conv1.bias, head.bias'),
-        ({'num_classes': 7}, r'does not fit .*zipped.pth: fc.bias is \(5,\) there and \(7,\) here'),
+        (
+            {'num_classes': 7},
+            r'does not fit .*zipped.pth: fc.bias has shape \(5,\) in the file, \(7,\) in this model',
+        ),
         ({'copies': 2}, 'holds one network'),
         ({'fresh': 'haed'}, "has no module 'haed' to start fresh. Did you mean 'head'"),
     ],
@@ -191,7 +194,7 @@ def damaged(kind):
             content = old.read(name)
             if kind == 'other zip':
                 new.writestr(name.replace('data.pkl', 'readme'), content)
-            else:  # Tensors reach beyond their storages.
+            else:  # The tensors now reach beyond their storages.
                 new.writestr(name, content[:4] if '/data/' in name else content)
     return buffer.getvalue()
 
@@ -199,10 +202,10 @@ def damaged(kind):
 @pytest.mark.parametrize(
     ('kind', 'message'),
     [
-        ('text', 'cannot be read .neither a zip file nor a pickle of torch.save'),
+        ('text', 'cannot be read .neither a zip file nor a pickle from torch.save'),
         ('cut zip', 'cannot be read|is damaged'),
         ('cut legacy', 'is damaged'),
-        ('other zip', 'cannot be read .a zip file, but not of torch.save'),
+        ('other zip', 'cannot be read .a zip file, but not from torch.save'),
         ('short storages', 'is damaged .*larger than its storage'),
     ],
 )
@@ -220,7 +223,9 @@ def test_a_file_without_weights_or_no_file_is_refused(tmp_path):
     path = tmp_path / 'empty.pth'
     with zipfile.ZipFile(path, 'w') as file:
         file.writestr('x/data.pkl', pickle.dumps({'epoch': 3}, 2))
-    with pytest.raises(UserError, match='holds no state_dict, neither by itself nor under one of model, state_dict'):
+    with pytest.raises(
+        UserError, match='holds no state_dict, neither at the top level nor under one of model, state_dict'
+    ):
         read_pytorch_file(path, 'c')
     (tmp_path / 'bad.safetensors').write_bytes(b'12345678901234567890')
     with pytest.raises(UserError, match='cannot be read'):

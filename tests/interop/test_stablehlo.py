@@ -1,4 +1,4 @@
-"""What is exported runs without this code and gives the same."""
+"""An exported network runs without this package and gives the same logits."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ STUDENT = {
     'num_classes': 2,
     'normalize': {'mean': (0.4, 0.5, 0.6), 'std': (0.2,) * 3},
 }
-# In a process that cannot import kd_jax or flax.
+# This program runs in a process that cannot import kd_jax or flax.
 ALONE = """
 import sys
 sys.modules.update({'kd_jax': None, 'flax': None})

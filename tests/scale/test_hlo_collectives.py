@@ -1,4 +1,4 @@
-"""What is read from the text of compiled programs, in every notation that XLA writes."""
+"""Collectives are read from the text of compiled programs, in every notation of XLA."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_bytes_count_every_array_of_a_tuple_in_its_own_type():
 
 
 def test_what_each_device_sends_is_the_least_that_any_algorithm_sends():
-    # 100 bytes over 4 devices: a part is 25 bytes, and 3 of 4 parts leave each device once or twice.
+    # 100 bytes over 4 devices are parts of 25 bytes. Each device sends 3 parts, and twice that for an all-reduce.
     sent = {kind: Collective(kind, 100, 4).sent for kind in hlo_collectives.KINDS}
     assert sent == {
         'all-reduce': 150, 'reduce-scatter': 75, 'all-gather': 75, 'all-to-all': 75, 'collective-permute': 100,

@@ -1,4 +1,4 @@
-"""Compiled for slices that are not there: memory, operations and exchanges as arithmetic says; the command line."""
+"""Compiles for absent slices; memory, operations and exchanged bytes equal those computed by hand. The command line."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ from kd_jax.scale.tpu_chips import GIB, Chip, Topology, parse_topology
 from kd_jax.studies.study import parse_study
 
 TINY = pathlib.Path(__file__).parents[1] / 'tiny_config.py'
-# ResNet-34 and ResNet-18 take the compiler more than two minutes of a core a slice: too long for a test.
+# ResNet-34 and ResNet-18 take more than two minutes of compilation per slice, too long for a test.
 CONFIGS = sorted(path for path in (TINY.parents[1] / 'configs').glob('*.py') if path.stem != 'imagenet_kd')
 HIDDEN = (512, 512)
 PARAMETERS = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
@@ -60,8 +60,8 @@ def sharded():
 def test_memory_is_that_of_the_arrays(replicated):
     assert replicated.memory['parameters'] == 4 * PARAMETERS
     assert replicated.memory['teacher'] == 4 * PARAMETERS
-    assert replicated.memory['optimizer'] == pytest.approx(2 * 4 * PARAMETERS, abs=64)  # and counters
-    # Positions of 128 examples of a batch, for a chunk of 128 steps and the next one.
+    assert replicated.memory['optimizer'] == pytest.approx(2 * 4 * PARAMETERS, abs=64)  # plus counters
+    # Positions: a chip has 128 examples of each batch, for the 128 steps of a chunk and of the next one.
     images, labels_and_ids, positions = 1000 * 784, 2 * 4 * 1000, 2 * 128 * 4 * 128
     assert replicated.memory['data'] == images + labels_and_ids + positions
     assert replicated.needed == sum(replicated.memory.values())
@@ -70,7 +70,7 @@ def test_memory_is_that_of_the_arrays(replicated):
 
 
 def test_a_sharded_student_takes_a_quarter_on_four_chips_and_its_teacher_stays_whole(replicated, sharded):
-    # Biases, and the last layer's 5130 parameters of which 5120 are split.
+    # Not exactly a quarter: biases are not split, for example 10 of the 5130 parameters of the last layer.
     assert sharded.memory['parameters'] == pytest.approx(replicated.memory['parameters'] / 4, rel=0.01)
     assert sharded.memory['optimizer'] == pytest.approx(replicated.memory['optimizer'] / 4, rel=0.01)
     assert sharded.memory['teacher'] == replicated.memory['teacher']
@@ -79,7 +79,7 @@ def test_a_sharded_student_takes_a_quarter_on_four_chips_and_its_teacher_stays_w
 def test_operations_are_two_a_weight_and_example_forward_and_four_backward(replicated):
     batch, weights, first = 512 // 4, PARAMETERS - 1034, 784 * 512
     forward_of_both = 2 * 2 * batch * weights
-    backward = 4 * batch * weights - 2 * batch * first  # no gradient to the images
+    backward = 4 * batch * weights - 2 * batch * first  # images need no gradient
     assert replicated.flops == pytest.approx(forward_of_both + backward, rel=0.05)
 
 
@@ -92,7 +92,7 @@ def test_gradients_of_a_replicated_student_are_summed_once_over_all_chips(replic
 
 def test_the_weights_of_a_sharded_student_are_gathered_in_the_precision_of_their_products(sharded):
     weights = 784 * 512 + 512 * 512 + 512 * 10
-    assert sharded.exchanged['all-gather'] == (3, pytest.approx(3 / 4 * 2 * weights))  # bfloat16, each once
+    assert sharded.exchanged['all-gather'] == (3, pytest.approx(3 / 4 * 2 * weights))  # in bfloat16, each weight once
 
 
 def test_half_a_chip_is_a_device_of_tpu7x_and_figures_are_for_the_chip():
@@ -103,7 +103,7 @@ def test_half_a_chip_is_a_device_of_tpu7x_and_figures_are_for_the_chip():
 
 
 def test_what_does_not_fit_is_said_with_what_to_change():
-    # 4 * 34000^2 bytes of parameters, twice that for Adam, and its teacher again as many: more than 16 GiB.
+    # Parameters take 4 * 34000^2 bytes, Adam twice that, the teacher as much as the parameters: more than 16 GiB.
     one, prepared = compiled({**config(hidden=(34_000, 34_000)), 'batch_size': 4}, 'v5e:2x2')
     assert one.fits is False
     assert verdict(one, prepared.order.batch_size).startswith('does not fit: ')
@@ -162,7 +162,7 @@ def test_a_teacher_that_is_recorded_costs_its_memory_and_no_operations(replicate
 @pytest.mark.parametrize('topology', ['v5e:2x2', 'v4:2x2x1'])
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_a_config_compiles_for_a_slice(path, topology):
-    """Of each config the run with most networks; one structure each, of the last variant, keeps this short."""
+    """Compiles one run of each config's last variant, the one with most networks, to keep the test short."""
     planned = parse_study(load_config(f'{path}:{config_variants(path)[-1]}')[0], path.name)
     trained = [run for run in planned.runs if run.config.get('epochs')]
     chosen = max(trained, key=lambda run: len(run.config['networks']))

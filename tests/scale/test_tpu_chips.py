@@ -1,4 +1,4 @@
-"""Published figures, and names of slices."""
+"""Published figures of chips, and names of slices."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from kd_jax.scale.tpu_chips import parse_topology
 
 @pytest.mark.parametrize(
     ('name', 'count', 'peak'),
-    # Peak of a whole pod as the same pages give it, in bfloat16 operations a second.
+    # The peak of a whole pod from the same pages, in bfloat16 operations per second.
     [('v4', 4096, 1.1e18), ('v5e', 256, 50.63e15), ('v6e', 256, 234.9e15)],
 )
 def test_chips_of_a_pod_add_up_to_the_published_peak_of_the_pod(name, count, peak):
@@ -38,7 +38,7 @@ def test_every_compared_slice_exists_and_the_largest_of_each_chip_has_256_chips(
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('v5e:3x3', 'there is no such slice of v5e; there are 1x1, 2x2, 2x4'),
+        ('v5e:3x3', 'there is no such slice of v5e; its slices are 1x1, 2x2, 2x4'),
         ('v5e:32x32', 'there is no such slice of v5e'),
         ('v5e:2x2x1', 'there is no such slice of v5e'),
         ('v5p:4x8x4', 'multiples of 4 in ascending order up to 6144 chips'),
