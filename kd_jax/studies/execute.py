@@ -46,7 +46,9 @@ def execute_group(
         waiting = [run for run in group if outcomes[run.id] is None]
         runs_to_train: list[RunToTrain] = []
         for run in waiting:
-            runs_to_train.append(_task(study, run, workdir, [run_to_train.prepared for run_to_train in runs_to_train]))
+            runs_to_train.append(
+                _prepare_to_train(study, run, workdir, [run_to_train.prepared for run_to_train in runs_to_train])
+            )
         for places in partition_runs([run_to_train.prepared for run_to_train in runs_to_train], grouping):
             together = tuple(waiting[i] for i in places)
             tell = functools.partial(progress, together)
@@ -56,7 +58,7 @@ def execute_group(
     return list(outcomes.values())
 
 
-def _task(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun]) -> RunToTrain:
+def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun]) -> RunToTrain:
     directory = workdir.directory(run.id)
     prepared = share_equal_data(prepare_run_of_study(study, run, workdir.resolve(run.config, run.seed)), others)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}

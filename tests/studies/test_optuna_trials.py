@@ -214,17 +214,17 @@ def pretended(monkeypatch, tmp_path):
     """
     trained = []
 
-    def train(task):
-        trained.append(task.directory.name)
-        if task.directory.name == 'student_trial001-s0':
+    def train(run_to_train):
+        trained.append(run_to_train.directory.name)
+        if run_to_train.directory.name == 'student_trial001-s0':
             return Diverged('no longer finite.')
-        t = task.prepared['terms'].get('soft', {}).get('t', 0.0)
+        t = run_to_train.prepared['terms'].get('soft', {}).get('t', 0.0)
         return {'seconds': 0.0, 'last': {'test': {}, 'valid': {'student': {'nll': t}}}}
 
     monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
     monkeypatch.setattr(command, 'prepare_study', lambda _: {'student_trial000': None})
     monkeypatch.setattr(command, 'check_objective', lambda *_: None)
-    monkeypatch.setattr(execute, 'train_group', lambda tasks, *_, **__: [train(task) for task in tasks])
+    monkeypatch.setattr(execute, 'train_group', lambda group, *_, **__: [train(each) for each in group])
     for name, empty in (('build_report', None), ('load_results', ()), ('print_tables', None)):
         monkeypatch.setattr(command.report, name, lambda *_, empty=empty: empty)
     monkeypatch.setattr(command, 'exit_code', lambda work: work())

@@ -293,9 +293,9 @@ def test_a_damaged_result_is_named(text, workdir):
 def test_a_group_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
     planned, seen = parsed(), []
 
-    def trained(tasks, *_, **__):
+    def trained(runs_to_train, *_, **__):
         outcomes = []
-        for _, directory, sources in tasks:
+        for _, directory, sources in runs_to_train:
             if directory.name == 'student-s0':
                 raise UserError('enough')
             seen.append((directory.name, {name: path.name for name, path in sources.items()}))
