@@ -1,8 +1,8 @@
-"""Analyses: pure functions of a finished run's predictions. A function's name here is its name in a config.
+"""Analyses: pure functions of a finished run's predictions.
 
-Positional parameters are paths in a config and arrive as a dict from split to array; keyword-only ones are
-options. Every analysis returns nested dicts of Python numbers, strings and lists, with None where a number is
-undefined.
+The name of a function here is its name in a config. Positional parameters are paths in a config and arrive as a dict
+from split to array; keyword-only parameters are options. Every analysis returns nested dicts of Python numbers, strings
+and lists. A number that is undefined is None.
 """
 
 from kd_jax.analyses.class_bias import class_bias

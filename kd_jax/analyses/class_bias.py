@@ -20,25 +20,25 @@ def class_bias(
 ) -> dict[str, Any]:
     """Test errors before and after one offset is added to the logits of `classes`.
 
-    Hinton et al. (2015), section 3: a student that never saw a 3 knows 3s from the teacher's soft targets,
-    but its bias for class 3 is far too low; one offset mends it. The offset with the fewest errors on a split
-    is taken, among equals the one nearest to 0.
+    Hinton et al. (2015), section 3: a student that never saw a 3 learns about 3s from the teacher's soft targets, but
+    its bias for class 3 is far too low. One offset corrects this. The chosen offset has the fewest errors on a split;
+    among several, the one nearest to 0 is chosen.
 
-    Tuning on the test images is the paper's protocol ('which optimizes overall performance on the test set')
-    and is optimistic; the same offset tuned on validation images stands beside it. Those images must have the
-    natural share of every class, also of the classes that were left out of training.
+    The paper tunes the offset on the test images ('which optimizes overall performance on the test set'), which is
+    optimistic. The result therefore also has the offset tuned on validation images. These must contain every class in
+    its natural share, including the classes that were left out of training.
 
     Args:
-      logits: [examples, num_classes] for 'test', and for 'valid' if there is one.
-      labels: [examples], the same splits.
-      classes: whose logits are raised, all by the same offset.
+      logits: [examples, num_classes] for 'test', and for 'valid' if there is such a split.
+      labels: [examples], for the same splits.
+      classes: classes whose logits get the offset.
       low: smallest offset tried, in nats.
-      high: largest offset tried.
-      step: distance of offsets tried.
+      high: largest offset tried, in nats.
+      step: distance between two offsets, in nats.
     Returns:
-      'before', 'tuned_on_test' and 'tuned_on_valid' (None without a split 'valid'), each with the 'offset'
-      and what it gives on the test images: 'errors', 'error_rate', 'errors_on_classes', 'count_on_classes',
-      'accuracy_on_classes' (None if the test images have none of the classes).
+      'before', 'tuned_on_test' and 'tuned_on_valid' (None without a split 'valid'). Each has the 'offset' and its
+      results on the test images: 'errors', 'error_rate', 'errors_on_classes', 'count_on_classes', 'accuracy_on_classes'
+      (None if no test image is of these classes).
     Raises:
       UserError: no test split, malformed arrays, a class that does not exist, or an empty range of offsets.
     """
@@ -48,7 +48,7 @@ def class_bias(
     test_labels = labels_of(labels, 'test', 'class_bias: labels', test)
     raised = np.zeros(test.shape[-1])
     raised[checked_classes(classes, test.shape[-1], 'class_bias: classes')] = 1.0
-    # Rounded, so that an offset of 0 is exactly 0 and 3.5 is not 3.4999999999999996.
+    # Rounded so that the offsets are exactly 0 and 3.5, for example, not 3.4999999999999996.
     offsets = np.round(low + step * np.arange(int((high - low) / step + 1e-9) + 1), 9)
 
     def on_test(offset: float) -> dict[str, Any]:

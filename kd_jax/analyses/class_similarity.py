@@ -1,4 +1,4 @@
-"""Similarity between classes as a network sees it."""
+"""Similarities between classes in a teacher's and a student's predictions."""
 
 from typing import Any
 
@@ -11,24 +11,23 @@ from kd_jax.config.errors import UserError
 def class_similarity(
     teacher: Splits, student: Splits, labels: Splits, *, t: float = 4.0, split: str = 'test'
 ) -> dict[str, Any]:
-    """The similarity of classes that lives in the soft targets, and how much of it the student has.
+    """How similar the classes are in the teacher's soft targets, and how well the student reproduces this.
 
-    Hinton et al. (2015), section 1: the ratios of very small probabilities carry a similarity
-    structure over the data. Row i of a matrix is the mean prediction at temperature `t` over the examples of
-    class i, without the entry of class i itself, and renormalised: how the probability of being wrong is
-    spread.
+    Hinton et al. (2015), section 1: the ratios of very small probabilities hold a similarity structure of the data. Row
+    i of a matrix is the mean prediction at temperature `t` over the examples of class i. The entry of class i itself is
+    removed and the rest is renormalised, so a row shows how the probability of wrong classes is distributed.
 
     Args:
       teacher: logits, [examples, num_classes].
       student: logits, [examples, num_classes].
       labels: [examples].
-      t: temperature of both.
-      split: whose examples are taken.
+      t: temperature for teacher and student.
+      split: the split whose examples are used.
     Returns:
-      'teacher' and 'student', [num_classes][num_classes], rows that sum to 1 with 0 on the diagonal (a row of
-      zeros for a class without examples); 'correlation', Pearson's, over the off-diagonal entries of the
-      classes with examples (None if a matrix is constant there); 'runner_up_agreement', the share of examples
-      for which both find the same class the most probable of the wrong ones.
+      'teacher' and 'student': matrices [num_classes][num_classes] with 0 on the diagonal and rows of sum 1 (zeros for a
+      class without examples). 'correlation': Pearson's correlation of the two matrices, over the off-diagonal entries
+      in the rows of classes with examples (None if a matrix is constant there). 'runner_up_agreement': the share of
+      examples for which teacher and student have the same most probable wrong class.
     Raises:
       UserError: malformed arrays, or a temperature that is not positive.
     """
@@ -41,7 +40,7 @@ def class_similarity(
     if logits['teacher'].shape != logits['student'].shape:
         raise UserError(
             f'class_similarity: the teacher has logits of shape {logits["teacher"].shape}, '
-            f'the student of shape {logits["student"].shape}.'
+            f'but the student has logits of shape {logits["student"].shape}.'
         )
     true = labels_of(labels, split, 'class_similarity: labels', logits['teacher'])
     matrices = {name: _spread(values / t, true) for name, values in logits.items()}

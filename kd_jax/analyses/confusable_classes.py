@@ -1,4 +1,4 @@
-"""Finds groups of classes that a network confuses (Hinton et al. 2015, section 5.1)."""
+"""Finds groups of classes that a network confuses (Hinton et al. 2015, section 5.3)."""
 
 from typing import Any, Literal
 
@@ -25,41 +25,45 @@ def confusable_classes(
 ) -> dict[str, Any]:
     """Online K-means on the columns of the covariance matrix of a generalist's predictions.
 
-    Hinton et al. (2015), section 5.3. Each class is a point: its column of the matrix. After MacQueen (1967),
-    points come one at a time in random order and a centre moves as soon as it wins or loses a point; passes
-    are made until no point moves. A point moves when that lowers the sum of squares, which weighs a squared
-    distance by n / (n + 1) for a cluster of n (Hartigan and Wong, 1979): with the bare distance the larger
-    cluster wins, for its centre is nearer to the origin, and nearly all classes of a good generalist end in
-    one heap. The best of ten starts is kept. A specialist then takes the `size` classes nearest
-    to a centre, so subsets are equal in size, may overlap, and may leave a class out.
+    Hinton et al. (2015), section 5.3. Each class is a point: its column of the matrix. As in MacQueen (1967), points
+    are visited one at a time in random order, and a centre moves as soon as it gains or loses a point. Passes are
+    repeated until no point moves. A point moves if that lowers the sum of squares; this weights the squared distance to
+    a cluster of n points by n / (n + 1) (Hartigan and Wong, 1979). With unweighted distances the larger cluster wins,
+    because its centre is nearer to the origin, and almost all classes of a good generalist end in one cluster. The best
+    of ten starts is kept. A specialist then takes the `size` classes nearest to a centre. So subsets have equal sizes,
+    may overlap, and may omit a class.
 
-    The diagonal (each class's variance) stays: without it, two classes confused only with each other would
-    have their one large entry in different rows and be far apart. But it also separates classes whose
-    variances differ: on a generalist that is nearly always right, or surer of some classes than of others,
-    'covariance' groups the classes of low variance, whatever they are confused with. 'correlation' divides by
-    both classes' standard deviations and is the better choice there; a temperature above 1 brings faint
-    confusions out.
+    The diagonal of the matrix (the variance of each class) is kept. Without it, two classes that are confused only with
+    each other would have their one large entry in different rows and would be far apart. But the diagonal also
+    separates classes of different variance. If a generalist is almost always right, or surer of some classes than of
+    others, 'covariance' groups the classes of low variance, whatever they are confused with. Then use 'correlation',
+    which divides by the standard deviations of both classes. A temperature above 1 makes weak confusions visible.
 
     Args:
       logits: the generalist's, [examples, num_classes] for `split`. Labels are not needed.
-      clusters: how many subsets.
-      size: classes in each subset.
-      split: whose predictions are clustered.
+      clusters: number of subsets.
+      size: number of classes in each subset.
+      split: the split whose predictions are clustered.
       t: temperature of the predictions; 1 in the paper.
       scale: 'covariance' as in the paper, or 'correlation'.
-      seed: of the order in which points come; equal seeds give equal subsets.
+      seed: seed for the order of the points; equal seeds give equal subsets.
     Returns:
-      'subsets': `clusters` sorted lists of `size` classes; 'assignment': each class's cluster; 'coverage':
-      how many classes are in 0, 1, ... subsets.
+      'subsets': `clusters` sorted lists of `size` classes. 'assignment': the cluster of each class. 'coverage': the
+      number of classes that are in 0, 1, ... subsets.
     Raises:
-      UserError: malformed logits, more clusters than classes, a subset of all classes, or an unknown scale.
+      UserError: malformed logits, more clusters than classes, `size` not below the number of classes, or an unknown
+        scale.
     """
     generalist = logits_of(logits, split, 'confusable_classes: logits')
     num_classes = generalist.shape[-1]
     if not 1 <= clusters <= num_classes:
-        raise UserError(f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the classes.')
+        raise UserError(
+            f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the number of classes.'
+        )
     if not 1 <= size < num_classes:
-        raise UserError(f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, below all classes.')
+        raise UserError(
+            f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, fewer than all classes.'
+        )
     if t <= 0:
         raise UserError(f'confusable_classes: t is {t:g}, but must be greater than 0.')
     columns = _columns(np.exp(log_softmax(generalist / t)), scale)
@@ -77,14 +81,14 @@ def confusable_classes(
 
 
 def online_k_means(points: np.ndarray, clusters: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Sequential K-means until no point moves.
+    """Online K-means, repeated until no point moves or PASSES passes are made.
 
     Args:
       points: [points, dimensions].
-      clusters: at most as many as points; the first centres are points drawn at random.
-      rng: of that draw and of the order of the points, which is drawn anew in each pass.
+      clusters: number of clusters, at most the number of points; the first centres are points drawn at random.
+      rng: draws the first centres and a new order of the points for each pass.
     Returns:
-      each point's cluster, [points], and the centres, the means of their points, [clusters, dimensions].
+      the cluster of each point, [points], and the centres (the mean of each cluster's points), [clusters, dimensions].
     """
     seeds = rng.permutation(len(points))[:clusters]
     assignment = np.full(len(points), -1)

@@ -1,4 +1,4 @@
-"""How much better several models are together than each alone."""
+"""Compares an ensemble of models with its single models."""
 
 import functools
 from typing import Any
@@ -9,20 +9,19 @@ from kd_jax.analyses.predictions import Splits, labels_of, log_softmax, logits_o
 
 
 def ensemble(logits: Splits, labels: Splits) -> dict[str, Any]:
-    """Accuracy of an ensemble's members and of their averages.
+    """Accuracy of the single models of an ensemble and of their averages.
 
-    Hinton et al. (2015), section 4: ten models that differ only in their random initialisation. Averaging
-    probabilities is the arithmetic mean of the members' distributions, averaging logits their geometric mean,
-    renormalised.
+    Hinton et al. (2015), section 4: ten models that differ only in their random initialisation. Averaging probabilities
+    gives the arithmetic mean of the models' distributions; averaging logits gives their renormalised geometric mean.
 
     Args:
-      logits: [members, examples, num_classes] for every split.
-      labels: [examples], the same splits.
+      logits: [models, examples, num_classes] for every split.
+      labels: [examples], for the same splits.
     Returns:
-      split -> {'members': {'count', 'accuracies', 'accuracy', 'accuracy_sd', 'errors', 'nll'}, 'probabilities':
-      {...}, 'logits': {...}}: of the members each accuracy, the means, and the sample standard deviation of their
-      accuracy (None for a single member); for either average its 'accuracy', 'errors', 'nll' in nats, and 'gain', its
-      accuracy minus the members' mean accuracy.
+      for each split {'members': {'count', 'accuracies', 'accuracy', 'accuracy_sd', 'errors', 'nll'}, 'probabilities':
+      {...}, 'logits': {...}}. 'members' has the accuracy of each model, the means over the models, and the sample
+      standard deviation of their accuracies (None for a single model). Each average has 'accuracy', 'errors', 'nll' in
+      nats, and 'gain': its accuracy minus the models' mean accuracy.
     Raises:
       UserError: malformed arrays, or a split without labels.
     """
@@ -30,7 +29,7 @@ def ensemble(logits: Splits, labels: Splits) -> dict[str, Any]:
 
 
 def _of(logits: Splits, labels: Splits, split: str) -> tuple[np.ndarray, np.ndarray]:
-    members = logits_of(logits, split, 'ensemble: logits', axes='members, examples, classes')
+    members = logits_of(logits, split, 'ensemble: logits', axes='models, examples, classes')
     return members, labels_of(labels, split, 'ensemble: labels', members)
 
 

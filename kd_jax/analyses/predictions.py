@@ -1,4 +1,4 @@
-"""What every analysis does first: one split of a run's predictions, checked."""
+"""Takes one split of a run's predictions and checks it: the first step of every analysis."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ Splits = Mapping[str, np.ndarray]
 
 
 def split_of(arrays: Splits, split: str, what: str) -> np.ndarray:
-    """The array of `split`; `what` names it in messages ('class_bias: logits').
+    """The array of `split`; `what` names the arrays in messages ('class_bias: logits').
 
     Raises:
       UserError: there is no such split.
@@ -23,15 +23,20 @@ def split_of(arrays: Splits, split: str, what: str) -> np.ndarray:
 def logits_of(arrays: Splits, split: str, what: str, axes: str = 'examples, classes') -> np.ndarray:
     """The logits of `split` in float64.
 
+    Args:
+      arrays: the logits of every split.
+      split: the split to take.
+      what: names the logits in messages ('class_bias: logits').
+      axes: names of the axes that the logits must have, for messages.
     Raises:
-      UserError: there is no such split, the axes are not as many as named in `axes`, the array is empty, or a
-        logit is not finite.
+      UserError: there is no such split, the logits do not have these axes, the array is empty, or a logit is not
+        finite.
     """
     logits = split_of(arrays, split, what).astype(np.float64)
     if logits.ndim != axes.count(',') + 1 or not logits.size:
         raise UserError(f'{what} of split {split!r} have shape {logits.shape}, but [{axes}] is needed.')
     if not np.isfinite(logits).all():
-        raise UserError(f'{what} of split {split!r} hold NaN or infinity; the run that gave them has diverged.')
+        raise UserError(f'{what} of split {split!r} contain NaN or infinity: the run that computed them diverged.')
     return logits
 
 
@@ -39,8 +44,7 @@ def labels_of(arrays: Splits, split: str, what: str, logits: np.ndarray) -> np.n
     """The labels of `split`, [examples], for logits of shape [..., examples, classes].
 
     Raises:
-      UserError: there is no such split, another number of examples, or a label that is not one of the
-        classes.
+      UserError: there is no such split, the number of examples differs, or a label is outside the classes.
     """
     labels = split_of(arrays, split, what)
     examples, classes = logits.shape[-2:]
@@ -52,10 +56,10 @@ def labels_of(arrays: Splits, split: str, what: str, logits: np.ndarray) -> np.n
 
 
 def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.ndarray:
-    """Distinct class indices, at least one and not all of them.
+    """`classes` as an array of distinct class numbers; at least one, and not all classes.
 
     Raises:
-      UserError: they are not that.
+      UserError: `classes` is anything else.
     """
     chosen = np.asarray(classes)
     if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer):
@@ -63,7 +67,9 @@ def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.n
     if chosen.min() < 0 or chosen.max() >= num_classes:
         raise UserError(f'{what} are {chosen.tolist()}, but classes are numbered 0..{num_classes - 1}.')
     if len(set(chosen.tolist())) < len(chosen) or len(chosen) == num_classes:
-        raise UserError(f'{what} are {chosen.tolist()}; name some of the {num_classes} classes, not all, each once.')
+        raise UserError(
+            f'{what} are {chosen.tolist()}: name some of the {num_classes} classes, not all, and each once.'
+        )
     return chosen
 
 
@@ -74,5 +80,10 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def nll(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood of the labels in nats, [examples, classes] and [examples]."""
+    """Mean negative log-likelihood of the labels, in nats.
+
+    Args:
+      log_probabilities: [examples, classes].
+      labels: [examples].
+    """
     return float(-log_probabilities[np.arange(len(labels)), labels].mean())

@@ -11,17 +11,17 @@ from kd_jax.config.errors import UserError
 def cka(first: Splits, second: Splits, *, split: str = 'test') -> dict[str, Any]:
     """Linear centred kernel alignment of two activations over a whole split.
 
-    Kornblith et al. (2019), section 3: |Y^T X|^2 / (|X^T X| |Y^T Y|) of the centred activations. Of a whole split it
-    has not the bias that the loss of this name has on a small batch. It takes dim x dim' numbers.
+    Kornblith et al. (2019), section 3: |Y^T X|^2 / (|X^T X| |Y^T Y|) of the centred activations. Over a whole split it
+    is free of the bias that the loss `cka` has on a small batch. Memory: dim x dim' numbers.
 
     Args:
       first: [examples, ...], flattened.
       second: [examples, ...], flattened, of any dimension.
-      split: whose examples are taken.
+      split: the split whose examples are used.
     Returns:
-      'cka' in [0, 1], None where one of them is constant, and 'examples'.
+      'cka', in [0, 1], or None if one of the activations is constant; and 'examples', their number.
     Raises:
-      UserError: no such split, or other numbers of examples.
+      UserError: no such split, or different numbers of examples.
     """
     for name, arrays in (('first', first), ('second', second)):
         if split not in arrays:

@@ -1,4 +1,4 @@
-"""Examples of soft targets at several temperatures, chosen for a figure."""
+"""Selects examples of soft targets at several temperatures for a figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,30 +21,30 @@ def soft_targets(
     t: float = 4.0,
     split: str = 'test',
 ) -> dict[str, Any]:
-    """A teacher's predictions at several temperatures, for images of one class that resemble others.
+    """A teacher's predictions at several temperatures, for images of one class that resemble other classes.
 
-    Hinton et al. (2015), section 1: one version of a 2 looks like a 3, another like a 7, and the soft targets
-    tell. Among the images of class `label` that the teacher gets right, those are taken to which it gives the
-    highest probability of the resembling class at temperature `t`, each image once, and last the one it is
-    surest of.
+    Hinton et al. (2015), section 1: one version of a 2 looks like a 3, another like a 7, and the soft targets show it.
+    The candidates are the images of class `label` that the teacher classifies correctly. For each resembling class, the
+    images with the highest probability of that class at temperature `t` are chosen; no image is chosen twice. The last
+    image is the one with the highest probability of `label`.
 
     Args:
       logits: the teacher's, [examples, num_classes].
       labels: [examples].
-      images: grey, [examples, height, width] or [examples, height, width, 1]; whole numbers in 0..255, or
-        floats in [0, 1].
-      temperatures: at which the predictions are given.
+      images: grey, [examples, height, width] or [examples, height, width, 1]; whole numbers in 0..255, or floats in
+        [0, 1].
+      temperatures: temperatures of the predictions.
       label: the class of the images.
-      resembling: classes they may look like.
-      examples_each: images for each resembling class, fewer if there are not as many.
-      t: temperature at which resemblance is ranked.
-      split: where the images are sought.
+      resembling: classes that the images may resemble.
+      examples_each: number of images for each resembling class; fewer if there are not enough.
+      t: temperature for the ranking of the candidates.
+      split: the split from which images are chosen.
     Returns:
-      'temperatures' and 'examples': 'id' (index in the split), 'label', 'image' (rows of ints, 0..255),
-      'teacher' (class probabilities for each temperature) and 'why' it was taken.
+      'temperatures' and 'examples'. Each example has 'id' (index in the split), 'label', 'image' (rows of ints,
+      0..255), 'teacher' (class probabilities for each temperature) and 'why' it was chosen.
     Raises:
-      UserError: malformed arrays, a class that does not exist, a temperature that is not positive, or no
-        image of class `label` that the teacher gets right.
+      UserError: malformed arrays, a class that does not exist, a temperature that is not positive, or no image of class
+        `label` that the teacher classifies correctly.
     """
     teacher = logits_of(logits, split, 'soft_targets: logits')
     true = labels_of(labels, split, 'soft_targets: labels', teacher)
@@ -52,14 +52,14 @@ def soft_targets(
     if pictures.ndim not in (3, 4) or len(pictures) != len(teacher) or (pictures.ndim == 4 and pictures.shape[-1] != 1):
         raise UserError(
             f'soft_targets: images of split {split!r} have shape {pictures.shape}, but '
-            f'[{len(teacher)}, height, width] or the same with one channel is needed.'
+            f'must be [{len(teacher)}, height, width], or the same with one channel.'
         )
     checked_classes([label, *resembling], teacher.shape[-1], 'soft_targets: label and resembling')
     if min([t, *temperatures]) <= 0:
         raise UserError('soft_targets: every temperature must be greater than 0.')
     right = np.flatnonzero((true == label) & (teacher.argmax(axis=-1) == label))
     if not right.size:
-        raise UserError(f'soft_targets: the teacher gets no image of class {label} in split {split!r} right.')
+        raise UserError(f'soft_targets: the teacher classifies no image of class {label} in split {split!r} correctly.')
     ranking = np.exp(log_softmax(teacher / t))
     predictions = np.stack([np.exp(log_softmax(teacher / each)) for each in temperatures], axis=1)
     return {

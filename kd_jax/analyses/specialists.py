@@ -1,4 +1,4 @@
-"""Combines a generalist with specialists (Hinton et al. 2015, section 5.3)."""
+"""Combines a generalist with specialists (Hinton et al. 2015, section 5)."""
 
 import functools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from kd_jax.analyses.predictions import Splits, checked_classes, labels_of, logits_of
 from kd_jax.config.errors import UserError
 
-# exp(-60) is far above float32's smallest number: no sum of probabilities is ever 0.
+# exp(-60) is far above the smallest number of float32, so no sum of probabilities becomes 0.
 LOWEST_LOG_PROBABILITY = -60.0
 
 
@@ -25,32 +25,31 @@ def specialists(
     steps: int = 200,
     learning_rate: float = 1.0,
 ) -> dict[str, Any]:
-    """What specialists add to a generalist.
+    """How much specialists improve a generalist.
 
-    Hinton et al. (2015), sections 5.2 to 5.5 and tables 3 and 4; for the combination see `combined_logits`,
-    for the dustbin's correction `undo_oversampling`. A specialist is active for an image if the generalist's
-    most probable class (n = 1 in the paper) is in its subset.
+    Hinton et al. (2015), sections 5.2 to 5.5 and tables 3 and 4. `combined_logits` combines the models;
+    `undo_oversampling` corrects the dustbin class. A specialist is active for an image if its subset contains the
+    generalist's most probable class (n = 1 in the paper).
 
     Args:
       generalist: logits, [examples, num_classes], for every split to be scored.
-      specialist: logits, [specialists, examples, size + 1]; entry j is class `subsets[m][j]`, the last one
+      specialist: logits, [specialists, examples, size + 1]; entry j belongs to class `subsets[m][j]`, the last entry to
         the dustbin.
       labels: [examples].
-      subsets: every specialist's classes, all lists of one size.
-      oversampling: how many times as often an example of the subset was drawn in the specialist's training as
-        an example of the rest; a number for all or one for each specialist. Half and half means (1 - s) / s
-        if s is the subset's share of the data. 1 if the specialist saw the data as it is or its logits are
-        corrected already.
-      steps: of gradient descent.
+      subsets: the classes of each specialist; all lists have the same size.
+      oversampling: how many times more often an example of the subset was drawn in the specialist's training than one
+        of the other examples; one number for all specialists or one for each. If half of the training examples came
+        from the subset, it is (1 - s) / s, with s the subset's share of the data. 1 if the specialist saw the data
+        unchanged or its logits are already corrected.
+      steps: steps of gradient descent.
       learning_rate: of gradient descent, in (0, 1].
     Returns:
-      for each split: 'examples'; 'generalist' and 'combined', each {'accuracy', 'errors'};
-      'relative_accuracy_gain' and 'relative_error_reduction'; 'without_specialist', the number of images no
-      specialist is active for; 'conditional_accuracy' of generalist, combined and specialist, over the pairs
-      of a specialist and an image of its classes, with predictions restricted to these classes; 'covering', a
-      list by the number of specialists that have the true class: {'covering', 'examples', 'delta_errors',
-      'generalist_accuracy', 'combined_accuracy', 'relative_accuracy_change'}. A ratio without a denominator
-      is None.
+      for each split: 'examples'; 'generalist' and 'combined', each {'accuracy', 'errors'}; 'relative_accuracy_gain' and
+      'relative_error_reduction'; 'without_specialist', the number of images for which no specialist is active;
+      'conditional_accuracy' of generalist, combined and specialist, over all pairs of a specialist and an image of its
+      classes, with predictions restricted to these classes; 'covering', a list by the number of specialists whose
+      subset contains the true class: {'covering', 'examples', 'delta_errors', 'generalist_accuracy',
+      'combined_accuracy', 'relative_accuracy_change'}. A ratio is None if its denominator is 0.
     Raises:
       UserError: malformed arrays or subsets, or an oversampling or learning rate out of range.
     """
@@ -77,16 +76,16 @@ def specialists(
 
 
 def undo_oversampling(logits: np.ndarray, oversampling: np.ndarray) -> np.ndarray:
-    """Raises the dustbin's logit by the log of the oversampling.
+    """Adds the log of the oversampling to the dustbin's logit.
 
-    Hinton et al. (2015), section 5.2. By Bayes, drawing the subset's examples r times as often as the rest
-    multiplies the odds of subset against dustbin by r, whatever the image.
+    Hinton et al. (2015), section 5.2. By Bayes' rule, drawing the subset's examples r times as often as the others
+    multiplies the odds of subset against dustbin by r, for every image.
 
     Args:
-      logits: [specialists, examples, size + 1], the last entry the dustbin.
+      logits: [specialists, examples, size + 1]; the last entry is the dustbin.
       oversampling: r, [specialists].
     Returns:
-      logits for the data as it is, of the same shape.
+      logits for the original data, of the same shape.
     """
     corrected = logits.copy()
     corrected[..., -1] += np.log(oversampling)[:, None]
@@ -105,20 +104,20 @@ def combined_logits(
 ) -> jax.Array:
     """The logits z whose q = softmax(z) minimises KL(p_g, q) + sum over active m of KL(p_m, q).
 
-    Hinton et al. (2015), section 5.4, equation 5. The specialist's dustbin stands for all classes outside its
-    subset and is compared with the sum of q over them. The objective is convex in q: there is one minimum.
-    Gradient descent starts at the generalist and follows the mean of the divergences, whose gradient is q
-    minus the probabilities they ask for; each class's step is divided by the larger of the two. Without that,
-    classes of small probability hardly move, and models that are sure of different classes need many hundreds
-    of steps. With no active specialist z is `generalist` itself.
+    Hinton et al. (2015), section 5.4, equation 5. A specialist's dustbin stands for all classes outside its subset and
+    is compared with the sum of q over them. The objective is convex in q and has one minimum. Gradient descent starts
+    at the generalist and minimises the mean of the divergences; its gradient is q minus the probabilities that the
+    models ask for. The step of each class is divided by the larger of these two; otherwise classes of small probability
+    would hardly move, and models that are sure of different classes would need many hundreds of steps. Without an
+    active specialist, z is `generalist` itself.
 
     Args:
       generalist: logits, [examples, num_classes].
-      specialist: corrected logits, [specialists, examples, size + 1], the last entry the dustbin.
+      specialist: corrected logits, [specialists, examples, size + 1]; the last entry is the dustbin.
       subsets: classes, [specialists, size].
       active: bool, [examples, specialists].
-      learning_rate: in (0, 1]; no logit moves further in one step.
-      steps: of gradient descent.
+      learning_rate: in (0, 1]; also the largest decrease or increase of a logit in one step.
+      steps: steps of gradient descent.
     Returns:
       [examples, num_classes].
     """
@@ -150,7 +149,9 @@ def _checked_subsets(subsets: Sequence[Sequence[int]], general: np.ndarray, spec
     if any(np.ndim(subset) != 1 for subset in subsets):
         raise UserError(f'specialists: subsets must be a list of lists of class numbers, not {subsets!r}.')
     if len({len(subset) for subset in subsets}) != 1:
-        raise UserError(f'specialists: subsets have sizes {[len(s) for s in subsets]}, but all must have the same.')
+        raise UserError(
+            f'specialists: subsets have sizes {[len(s) for s in subsets]}, but all must have the same size.'
+        )
     members = np.stack(
         [checked_classes(subset, general.shape[-1], f'specialists: subset {m}') for m, subset in enumerate(subsets)]
     )
@@ -158,7 +159,7 @@ def _checked_subsets(subsets: Sequence[Sequence[int]], general: np.ndarray, spec
     if special.shape != needed:
         raise UserError(
             f'specialists: logits of the specialists have shape {special.shape}, but the subsets and the '
-            f'generalist ask for {needed}: specialists, examples, classes of a subset + dustbin.'
+            f'generalist require {needed}: specialists, examples, classes of a subset + dustbin.'
         )
     return members
 
@@ -167,7 +168,7 @@ def _checked_oversampling(oversampling: float | Sequence[float], specialists: in
     rates = np.asarray(oversampling, np.float64)
     if rates.shape not in ((), (specialists,)) or not (np.isfinite(rates) & (rates > 0)).all():
         raise UserError(
-            f'specialists: oversampling is {rates.tolist()}, but must be one positive number or {specialists} of them.'
+            f'specialists: oversampling is {rates.tolist()}, but must be one positive number, or {specialists} of them.'
         )
     return np.broadcast_to(rates, (specialists,))
 

@@ -47,13 +47,14 @@ def crd(
 ) -> jax.Array:  # fmt: skip
     """Contrastive representation distillation: tells an example's partner in the other network from a bank's negatives.
 
-    Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h), with h = x / (x + N /
-    M), N negatives and M training examples. In the paper x = e^(cos / t). The published code divides this by a constant
+    Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h). With N negatives and M
+    training examples, h = x / (x + N / M). In the paper x = e^(cos / t). The published code divides this by a constant
     Z, so that the mean of x is about 1 / M, and estimates Z on the first batch. Without Z every h starts near 1, which
     dominates the training. Here 'code' estimates Z from the negatives of each example, without gradient.
 
-    As in the published code, let `target` be constant, as '~' or 'bank_t.entry': then a term trains only its anchors.
-    For the other direction add a second term with the teacher as `student` and with negatives from the student's bank.
+    As in the published code, let `target` be constant (a path with '~', or 'bank_t.entry'): then a term trains only its
+    anchors. For the other direction add a second term, with the teacher as `student` and with negatives from the
+    student's bank.
 
     Args:
       student: anchors, [..., dim].

@@ -1,7 +1,8 @@
-"""Models: flax.linen modules that return a dict of named activations, those of classifiers with 'logits' among them.
+"""Models: flax.linen modules that return a dict of named activations; a classifier's dict has 'logits'.
 
-A model's name here is its name in a config; its fields are its options there. The networks of the CIFAR literature have
-their names of there: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is `wide_resnet` with depth=16, width=2.
+The name of a model here is its name in a config, and its fields are its options there. The networks of the CIFAR
+literature have their usual names: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is `wide_resnet` with
+depth=16, width=2.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Adversarial examples as a network: projected gradient descent."""
+"""Adversarial examples by projected gradient descent, as a network."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from kd_jax.losses import cross_entropy, kd
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PGD:
-    """Adversarial examples of a network: projected gradient ascent on its loss, in a ball around the images.
+    """Adversarial examples of another network: projected gradient ascent on its loss, in a ball around the images.
 
-    Madry et al. (2018), equation 2, in the maximum norm. It shares its parameters with the network attacked:
-    dict(model='pgd', update='shared', of='~student', input=['batch.image', 'batch.label']). Against labels it ascends
-    the cross-entropy (ARD, Goldblum et al. 2020); against a teacher's logits the KL divergence from them (RSLAD, Zi et
-    al. 2021, equation 7). The network is attacked as it is in evaluation.
+    Madry et al. (2018), equation 2, in the maximum norm. PGD uses the parameters of the attacked network:
+    dict(model='pgd', update='shared', of='~student', input=['batch.image', 'batch.label']). With labels as the second
+    input it increases the cross-entropy (ARD, Goldblum et al. 2020). With a teacher's logits it increases the KL
+    divergence from them (RSLAD, Zi et al. 2021, equation 7). The attacked network runs in evaluation mode.
 
     Attributes:
-      network: the one attacked.
+      network: the attacked network.
       epsilon: radius of the ball, in units of the images, which are in [0, 1]; 8/255 for CIFAR.
-      size: of a step; 2/255 for CIFAR.
-      steps: how many.
-      random_start: whether the first point is drawn from the ball.
+      size: step size, in the same units; 2/255 for CIFAR.
+      steps: number of steps.
+      random_start: whether the first point is drawn uniformly from the ball.
     """
 
     network: Any
@@ -46,7 +46,7 @@ class PGD:
         self, variables: Mapping[str, Any], image: jax.Array, target: jax.Array, *, train: bool = False,
         rngs: Any = None, mutable: Any = (),
     ) -> tuple[dict[str, jax.Array], dict[str, Any]]:  # fmt: skip
-        """Args: image: [batch, ...]; target: labels [batch], or logits [batch, num_classes]. Returns: image, as it."""
+        """Args: image: [batch, ...]; target: labels [batch], or logits [batch, num_classes]. Returns: image."""
 
         def loss(x: jax.Array) -> jax.Array:
             out, _ = self.network.module.apply(variables, *self.network.normalized((x,)), train=False, mutable=[])
@@ -61,6 +61,6 @@ class PGD:
         x = image
         if self.random_start:
             x += jax.random.uniform(rngs['dropout'], x.shape, x.dtype, -self.epsilon, self.epsilon)
-        # Unrolled, for convolutions in a loop are slow on CPUs (see `Job.convolves_on_cpu`).
+        # Unrolled, because convolutions in a loop are slow on CPUs (see `PreparedRun.convolves_on_cpu`).
         x, _ = jax.lax.scan(ascend, jnp.clip(x, 0.0, 1.0), length=self.steps, unroll=True)
         return {'image': jax.lax.stop_gradient(x)}, {}

@@ -11,11 +11,11 @@ from kd_jax.config.hyperparameters import Fraction
 
 
 class CNN(nn.Module):
-    """Blocks of a 3 x 3 convolution, ReLU and 2 x 2 max-pooling; then the mean over space and a linear classifier.
+    """Blocks of a 3 x 3 convolution, ReLU and 2 x 2 max-pooling; then global average pooling and a linear classifier.
 
     Attributes:
       channels: output channels of each block.
-      num_classes: size of the output.
+      num_classes: number of classes.
       dropout: share of the pooled features set to zero in training.
     """
 

@@ -1,7 +1,7 @@
-"""Networks between a student and a teacher: a connector is a network of the recipe whose input is an activation.
+"""Networks between a student and a teacher. A connector is a network of the recipe whose input is an activation.
 
-They are trained with the student and dropped after it. Maps are [batch, height, width, channels]; where a layer acts on
-channels alone (a 1 x 1 convolution is a dense layer of the last axis) vectors [batch, dim] will do.
+Connectors are trained with the student and discarded afterwards. Maps are [batch, height, width, channels]. A layer
+that acts on channels alone (a 1 x 1 convolution is a dense layer over the last axis) also accepts vectors [batch, dim].
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ Activations = dict[str, jax.Array]
 
 
 class Connector(nn.Module):
-    """A student's activation brought to the shape of a teacher's: FitNets' regressor, OFD's and AB's connector.
+    """Maps a student's activation to the shape of a teacher's: the regressor of FitNets, the connector of OFD and AB.
 
     Attributes:
-      channels: the teacher's.
-      size: height and width to come to, by average pooling or by linear interpolation, (2, 4) or one number for both;
-        0 for as they are.
-      batch_norm: whether it ends in batch norm, as in AB and OFD.
-      relu: whether it ends in a ReLU.
+      channels: the teacher's number of channels.
+      size: output height and width, as (2, 4) or as one number for both, reached by average pooling or linear
+        interpolation; 0 keeps the size.
+      batch_norm: whether batch norm follows, as in AB and OFD.
+      relu: whether a ReLU comes last.
     """
 
     channels: int
@@ -35,7 +35,7 @@ class Connector(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: [batch, h, w, c] or [batch, dim]. Returns: features, [batch, *size, channels], or as x."""
+        """Args: x: [batch(, h, w), c]. Returns: features, [batch, channels] or [batch, *size, channels]."""
         if self.size:
             sizes = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
             if len(sizes) != 2 or min(sizes) < 1:
@@ -47,13 +47,13 @@ class Connector(nn.Module):
 
 
 class Variational(nn.Module):
-    """VID's Gaussian: a mean by three dense layers, and a trained variance for each channel.
+    """The Gaussian of VID: three dense layers give the mean; each channel has a trained variance.
 
-    Ahn et al. (2019), section 2: variance = softplus(alpha) + 1e-5, at first `initial`, whatever the input.
+    Ahn et al. (2019), section 2: variance = softplus(alpha) + 1e-5, independent of the input.
 
     Attributes:
-      channels: the teacher's.
-      initial: the variance to begin with.
+      channels: the teacher's number of channels.
+      initial: the initial variance.
     """
 
     channels: int
@@ -71,24 +71,24 @@ class Variational(nn.Module):
 
 
 class Paraphraser(nn.Module):
-    """FT's autoencoder of a teacher's map: its code is the factor (Kim et al. 2018, section 3.1).
+    """The autoencoder of FT for a teacher's map; its code is the factor (Kim et al. 2018, section 3.1).
 
     Attributes:
-      factor: channels of the factor, half the teacher's in the paper.
+      factor: channels of the factor; half the teacher's channels in the paper.
     """
 
     factor: int
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: [batch, h, w, c]. Returns: factor, [batch, h, w, factor]; reconstruction, as x."""
+        """Args: x: [batch, h, w, c]. Returns: factor, [batch, h, w, factor]; reconstruction, the shape of x."""
         channels = x.shape[-1]
         code = _convolved(x, (channels, self.factor, self.factor), 'encode')
         return {'factor': code, 'reconstruction': _convolved(code, (self.factor, channels, channels), 'decode')}
 
 
 class Translator(nn.Module):
-    """FT's network from a student's map to a factor (Kim et al. 2018, section 3.2).
+    """The network of FT from a student's map to a factor (Kim et al. 2018, section 3.2).
 
     Attributes:
       factor: channels of the factor.
@@ -103,14 +103,15 @@ class Translator(nn.Module):
 
 
 class Fusion(nn.Module):
-    """ReviewKD's attention-based fusion: each stage of a student with all deeper ones (Chen et al. 2021, section 3).
+    """ReviewKD's attention-based fusion of each student stage with all deeper stages (Chen et al. 2021, section 3).
 
-    From the deepest on, a stage and what came of the next deeper one, enlarged, are weighed position by position by a
-    sigmoid of both; a convolution of the sum is to match the teacher's stage.
+    It starts at the deepest stage. At every other stage, the fused map of the next deeper stage is enlarged and added
+    to the stage's map, each with a weight per position: a sigmoid of both maps. A convolution of the sum gives the map
+    to compare with the teacher's stage.
 
     Attributes:
-      channels: the teacher's, of each stage.
-      width: channels of the fusion.
+      channels: the teacher's number of channels at each stage.
+      width: number of channels of the fused maps.
     """
 
     channels: Sequence[int]
@@ -118,9 +119,9 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, *stages: jax.Array, train: bool = False) -> Activations:
-        """Args: stages: maps, from the shallowest on. Returns: stage1, ..., as many, with the teacher's channels."""
+        """Args: stages: maps, shallowest first. Returns: stage1, stage2, ...: one map per stage, with `channels`."""
         if len(stages) != len(self.channels):
-            raise UserError(f'it reads {len(stages)} stages, but has channels for {len(self.channels)}')
+            raise UserError(f'the network reads {len(stages)} stages, but has channels for {len(self.channels)}')
         out, deeper = {}, None
         for number in range(len(stages), 0, -1):
             x = nn.Dense(self.width, use_bias=False, name=f'in{number}')(stages[number - 1])
@@ -136,12 +137,13 @@ class Fusion(nn.Module):
 
 
 class MaskedGenerator(nn.Module):
-    """MGD: a teacher's map generated from a student's, parts of which are hidden (Yang et al. 2022, section 3).
+    """MGD: generates a teacher's map from a student's map that is partly masked (Yang et al. 2022, section 3).
 
     Attributes:
-      channels: the teacher's.
-      share: of what is hidden in training (lambda in the paper: 0.15 for classes, 0.65 for positions).
-      over: 'positions' or 'channels'; the paper hides channels in classification.
+      channels: the teacher's number of channels.
+      share: share of the map that is masked in training (lambda in the paper: 0.15 in classification, 0.65 for
+        positions).
+      over: whether to mask 'positions' or 'channels'; the paper masks channels in classification.
     """
 
     channels: int
@@ -161,11 +163,11 @@ class MaskedGenerator(nn.Module):
 
 
 class Projector(nn.Module):
-    """SimKD's projector, on whose output the teacher's classifier is reused (Chen et al. 2022, section 3).
+    """The projector of SimKD; the teacher's classifier reads its output (Chen et al. 2022, section 3).
 
     Attributes:
-      channels: the teacher's.
-      reduction: of the channels in between.
+      channels: the teacher's number of channels.
+      reduction: divides the number of channels of the hidden layers.
     """
 
     channels: int
@@ -182,17 +184,17 @@ class Projector(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A linear classifier of features; frozen, with init='run:teacher' and part='head', it is a teacher's own.
+    """A linear classifier of features; frozen, with init='run:teacher' and part='head', it is the teacher's classifier.
 
     Attributes:
-      num_classes: size of the output.
+      num_classes: number of classes.
     """
 
     num_classes: int = 10
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: [batch, dim], or a map, whose mean over space is taken. Returns: logits, [batch, num_classes]."""
+        """Args: x: [batch, dim], or a map, which is averaged over space. Returns: logits, [batch, num_classes]."""
         return {'logits': nn.Dense(self.num_classes, name='head')(pooled(x) if x.ndim == 4 else x)}
 
 
@@ -200,37 +202,37 @@ class Gate(nn.Module):
     """Weights of several teachers for each example.
 
     Attributes:
-      teachers: how many.
+      teachers: number of teachers.
     """
 
     teachers: int
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: [batch, dim]. Returns: weights, [batch, teachers], of sum 1; alike at the start."""
+        """Args: x: [batch, dim]. Returns: weights, [batch, teachers], with sum 1; initially equal."""
         return {'weights': nn.softmax(nn.Dense(self.teachers, kernel_init=nn.initializers.zeros, name='gate')(x))}
 
 
 class GatedAverage(nn.Module):
-    """The gate of ONE: the branches' logits averaged with weights of each example (Lan et al. 2018, equation 4)."""
+    """The gate of ONE: averages the branches' logits with weights for each example (Lan et al. 2018, equation 4)."""
 
     @nn.compact
     def __call__(self, weights: jax.Array, *logits: jax.Array, train: bool = False) -> Activations:
-        """Args: weights: [batch, branches]; logits: of each branch, [batch, num_classes]. Returns: logits, as each."""
+        """Args: weights: [batch, branches]; logits: of each branch, [batch, classes]. Returns: logits, averaged."""
         if weights.shape[-1] != len(logits):
             raise UserError(f'there are {len(logits)} branches, but {weights.shape[-1]} weights')
         return {'logits': jnp.einsum('bn,nbc->bc', weights, jnp.stack(logits))}
 
 
 class Noise(nn.Module):
-    """Noisy teachers: in training the logits of some examples are multiplied by 1 + Gaussian noise.
+    """Noisy teachers: in training, multiplies the logits of some examples by 1 + Gaussian noise.
 
-    Sau & Balasubramanian (2016), section 3. It has no parameters; it is declared as a trained network, for those alone
-    see randomness.
+    Sau & Balasubramanian (2016), section 3. It has no parameters. Declare it as a trained network all the same, because
+    only trained networks run in training mode with random numbers.
 
     Attributes:
       sd: standard deviation of the noise.
-      share: of the examples that are disturbed.
+      share: share of the examples that get noise.
     """
 
     sd: float = 0.5
@@ -238,7 +240,7 @@ class Noise(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
-        """Args: x: logits, [..., batch, num_classes]. Returns: logits, as x."""
+        """Args: x: logits, [..., batch, num_classes]. Returns: logits, the shape of x."""
         if train:
             chosen, drawn = jax.random.split(self.make_rng('dropout'))
             disturbed = jax.random.bernoulli(chosen, self.share, (*x.shape[:-1], 1))
@@ -247,9 +249,9 @@ class Noise(nn.Module):
 
 
 def resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """A map [batch, h, w, c] at another size: means over blocks where they divide it, else linear interpolation."""
+    """Resizes maps [batch, h, w, c]: average pooling if the new size divides the old, else linear interpolation."""
     if x.ndim != 4:
-        raise UserError(f'only a map [batch, height, width, channels] has a size, not {list(x.shape)}')
+        raise UserError(f'only a map [batch, height, width, channels] can be resized, not {list(x.shape)}')
     if x.shape[1] % size[0] == x.shape[2] % size[1] == 0:
         return nn.avg_pool(x, window := (x.shape[1] // size[0], x.shape[2] // size[1]), window)
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), 'linear')

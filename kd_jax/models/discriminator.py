@@ -1,4 +1,4 @@
-"""A discriminator: scores of how much activations look like a teacher's."""
+"""A discriminator that scores how much activations look like a teacher's."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kd_jax.models.layers import pooled
 
 
 class Discriminator(nn.Module):
-    """Scores of how much activations look like a teacher's: a multilayer perceptron with leaky ReLUs.
+    """Scores how much activations look like a teacher's: a multilayer perceptron with leaky ReLUs.
 
     Attributes:
       hidden: units of each hidden layer.
@@ -21,7 +21,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, student: jax.Array, target: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: student, target: [batch, dim], or maps, whose means over space are taken. Returns: as many [batch]."""
+        """Args: student, target: [batch, dim], or maps to be averaged over space. Returns: student, target: [batch]."""
         if student.shape[-1] != target.shape[-1]:
             raise UserError(
                 f'the student has {student.shape[-1]} features and the teacher {target.shape[-1]}: put a connector '

@@ -1,4 +1,4 @@
-"""Networks that remember examples: CRD's memory bank of embeddings, and the earlier predictions of PS-KD."""
+"""Networks that store a value for each example: the memory bank of CRD and the earlier predictions of PS-KD."""
 
 import flax.linen as nn
 import jax
@@ -8,10 +8,10 @@ from kd_jax.config.errors import UserError
 
 
 class Embedding(nn.Module):
-    """CRD's embedding: a dense layer, and the L2 norm (Tian et al. 2020, section 3.4).
+    """The embedding of CRD: a dense layer and L2 normalisation (Tian et al. 2020, section 3.4).
 
     Attributes:
-      dim: of the embedding.
+      dim: dimension of the embedding.
     """
 
     dim: int = 128
@@ -23,17 +23,17 @@ class Embedding(nn.Module):
 
 
 class MemoryBank(nn.Module):
-    """An embedding that remembers those of all examples, and gives others of them as negatives (Tian et al. 2020).
+    """An embedding with a memory bank of all examples' embeddings, which gives negatives (Tian et al. 2020).
 
-    The bank is the collection 'bank' of a trained network: part of the state, in its checkpoints. What an example has
-    in it moves towards its embedding each time it is seen; negatives are drawn, in training, from all other examples
-    that have been seen, so that a bank may be larger than the training set.
+    The bank is the collection 'bank' of a trained network; it is part of the state and of the checkpoints. When an
+    example is seen in training, its entry moves towards its embedding. In training the negatives are drawn at random
+    from the entries of all other examples seen so far, so the bank may be larger than the training set.
 
     Attributes:
-      dim: of the embedding.
-      examples: how many the bank holds; ids of examples must be below.
-      negatives: drawn for each example, 16384 in the paper.
-      momentum: what an example's entry keeps of itself.
+      dim: dimension of the embedding.
+      examples: size of the bank; the ids of examples must be smaller.
+      negatives: number of negatives for each example; 16384 in the paper.
+      momentum: share of its old value that an entry keeps in an update.
     """
 
     dim: int = 128
@@ -43,15 +43,17 @@ class MemoryBank(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: [batch, ...]; ids: [batch], no two the same.
+        """Args: x: [batch, ...]; ids: [batch], all different.
 
         Returns:
           embedding: [batch, dim].
-          entry: what the bank has had of these examples, [batch, dim].
-          negatives: what it has of others, [batch, negatives, dim].
+          entry: the bank's entries of these examples before the update, [batch, dim].
+          negatives: the bank's entries of other examples, [batch, negatives, dim].
         """
         if not 0 < self.negatives < self.examples:
-            raise UserError(f'a bank of {self.examples} examples cannot give {self.negatives} negatives')
+            raise UserError(
+                f'a bank of {self.examples} examples cannot give {self.negatives} negatives: set fewer negatives'
+            )
 
         def fresh():
             drawn = jax.random.normal(self.make_rng('params'), (self.examples, self.dim))
@@ -59,7 +61,7 @@ class MemoryBank(nn.Module):
 
         embedding = _embedded(x, self.dim)
         bank = self.variable('bank', 'embeddings', fresh)
-        # The ids that have been seen, in the order of their first time, and their number.
+        # Which ids were seen; these ids in the order of first appearance; and their number.
         seen = self.variable('bank', 'seen', jnp.zeros, (self.examples,), bool)
         order = self.variable('bank', 'order', jnp.zeros, (self.examples,), jnp.int32)
         number = self.variable('bank', 'number', jnp.zeros, (), jnp.int32)
@@ -82,24 +84,25 @@ class MemoryBank(nn.Module):
 
 
 class Recall(nn.Module):
-    """What a network said of each example when it last saw it, if it has (Kim et al. 2021, PS-KD, section 3.2).
+    """The prediction that a network made for each example when it last saw it (Kim et al. 2021, PS-KD, section 3.2).
 
-    Read by id and then written anew in every training step; the collection 'recall' of a network that is declared as a
-    trained one, for those alone change: dict(model='recall', input=['~student.logits', 'batch.id'], examples=60000).
+    Each training step reads the stored predictions by id and then replaces them. They are the collection 'recall' of
+    this network. Declare it as a trained network, because only trained networks can change: dict(model='recall',
+    input=['~student.logits', 'batch.id'], examples=60000).
 
     Attributes:
-      examples: how many there are; their ids must be below.
+      examples: number of examples; their ids must be smaller.
     """
 
     examples: int
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: [batch, num_classes]; ids: [batch].
+        """Args: x: predictions, [batch, num_classes]; ids: [batch].
 
         Returns:
-          logits: of the last time, as x; zeros where there was none.
-          known: whether there was one, [batch].
+          logits: the stored predictions, the shape of x; zeros if there is none.
+          known: whether there is a stored prediction, [batch].
         """
         kept = self.variable('recall', 'logits', jnp.zeros, (self.examples, *x.shape[1:]), x.dtype)
         known = self.variable('recall', 'known', jnp.zeros, (self.examples,), bool)

@@ -7,13 +7,14 @@ from kd_jax.models.layers import batch_norm, conv
 
 
 class Generator(nn.Module):
-    """Images from noise: DAFL's, enlarged twice from a quarter of the size (Chen et al. 2019, section 4; from DCGAN).
+    """Generates images from noise: starts at a quarter of the size and doubles it twice.
 
-    It reads images for their number and shape alone, never their values. In evaluation the noise is always the same.
+    The generator of DAFL (Chen et al. 2019, section 4), after DCGAN. It reads images only for their number and shape,
+    never for their values. In evaluation the noise is always the same.
 
     Attributes:
-      dim: of the noise.
-      channels: of the first maps; half as many of the last.
+      dim: dimension of the noise.
+      channels: channels of the first maps; the last maps have half as many.
     """
 
     dim: int = 100
@@ -21,7 +22,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, like: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: like: [batch, height, width(, c)]. Returns: image, as `like`, in [0, 1]; noise, [batch, dim]."""
+        """Args: like: [batch, height, width(, c)]. Returns: image, shaped as `like`, in [0, 1]; noise [batch, dim]."""
         height, width = like.shape[1:3]
         noise = jax.random.normal(self.make_rng('dropout'), (like.shape[0], self.dim))
         small = (like.shape[0], -(-height // 4), -(-width // 4), self.channels)

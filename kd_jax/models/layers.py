@@ -1,17 +1,18 @@
-"""Layers with PyTorch's conventions, so that weights trained there give the same outputs here.
+"""Layers with the conventions of PyTorch, so that weights trained in PyTorch give the same outputs here.
 
-Padding is symmetric (flax's 'SAME' pads a strided convolution on one side alone). Batch norm keeps 0.9 of its running
-averages a step (0.1 in PyTorch's words) and takes the batch's own variance for them, where PyTorch takes n / (n - 1) of
-it. Under a mesh the statistics are those of the global batch: the program is compiled for the whole of it.
+Padding is symmetric; flax's 'SAME' pads a strided convolution on one side only. Batch norm keeps 0.9 of its running
+averages per step (momentum 0.1 in PyTorch). It averages the biased variance of the batch, where PyTorch multiplies the
+variance by n / (n - 1). Under a mesh the statistics are those of the global batch, because one program computes the
+whole batch.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# He et al. (2015), with the fan of the backward pass.
+# He et al. (2015), for the variance of the backward pass.
 he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-# Uniform within 1 / sqrt(fan_in): PyTorch's start of a linear layer.
+# Uniform in +-1 / sqrt(fan_in): PyTorch's initial weights of a linear layer.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
@@ -24,15 +25,15 @@ def conv(channels: int, size: int, stride: int = 1, *, name: str, bias: bool = F
 
 
 def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
-    """Batch norm; its averages are in the collection 'batch_stats'."""
+    """Batch norm; its running averages are in the collection 'batch_stats'."""
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
 
 
 def with_channels(image: jax.Array) -> jax.Array:
-    """Images [batch, height, width(, channels)] with their axis of channels."""
+    """Images [batch, height, width(, channels)] as [batch, height, width, channels]."""
     return image[..., None] if image.ndim == 3 else image
 
 
 def pooled(x: jax.Array) -> jax.Array:
-    """The mean over space, [batch, channels] of [batch, height, width, channels]."""
+    """The mean over space: [batch, height, width, channels] to [batch, channels]."""
     return jnp.mean(x, axis=(1, 2))

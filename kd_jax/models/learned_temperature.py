@@ -1,4 +1,4 @@
-"""A learned temperature."""
+"""A learned temperature (CTKD)."""
 
 import flax.linen as nn
 import jax
@@ -7,14 +7,15 @@ from kd_jax.config.hyperparameters import NonNegative, Positive
 
 
 class Temperature(nn.Module):
-    """A learned temperature, one for all examples: CTKD's, in its global form (Li et al. 2023); numbers of its code.
+    """One learned temperature for all examples: the global form of CTKD (Li et al. 2023), with defaults of its code.
 
-    least + span * sigmoid(a), where a is trained and at first 1. A term reads it as a number, t='~temperature.t'; from
-    a second term, of negative weight and with t='temperature.t', it learns to make the first one hard.
+    The temperature is least + span * sigmoid(a), where a is trained and initially 1. A term reads it as a number,
+    t='~temperature.t'. A second term with a negative weight and t='temperature.t' trains it to make the first term's
+    loss large.
 
     Attributes:
-      least: the temperature is greater.
-      span: and smaller than least + span.
+      least: lower bound of the temperature.
+      span: difference between upper and lower bound.
     """
 
     least: NonNegative = 1.0
@@ -22,5 +23,5 @@ class Temperature(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: x: anything; it is not read. Returns: t, []."""
+        """Args: x: any array; its values are not used. Returns: t, []."""
         return {'t': self.least + self.span * nn.sigmoid(self.param('a', nn.initializers.ones, ()))}

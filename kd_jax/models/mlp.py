@@ -13,10 +13,10 @@ class MLP(nn.Module):
 
     Attributes:
       hidden: units of each hidden layer.
-      num_classes: size of the output.
+      num_classes: number of classes.
       dropout_input: share of the inputs set to zero in training.
       dropout: share of the hidden units set to zero in training.
-      init_sd: standard deviation of the initial hidden weights; 0 means He's, sqrt(2 / fan_in).
+      init_sd: standard deviation of the initial hidden weights; 0 means sqrt(2 / fan_in), after He et al. (2015).
     """
 
     hidden: Sequence[int] = (800, 800)

@@ -1,4 +1,4 @@
-"""Point sets: strokes of an image as points, and PointNet, which classifies them in whatever order."""
+"""Point sets: the strokes of an image as points, and PointNet, which classifies sets of points."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from kd_jax.config.hyperparameters import Fraction
 
 
 class StrokePoints(nn.Module):
-    """The brightest pixels of an image as points of a set: another modality of the same example.
+    """The brightest pixels of an image as a set of points: another modality of the same example.
 
-    It has no parameters. Ties go to the pixel that is first in reading order. Images with fewer bright pixels repeat
-    their brightest in the place of dark ones, which changes nothing for a network that takes maxima over the set.
+    It has no parameters. Among equally bright pixels, the first in reading order is chosen. If an image has too few
+    bright pixels, its brightest pixel is repeated; this does not change a network that takes the maximum over the set.
 
     Attributes:
-      count: of points.
+      count: number of points.
       height: whether brightness is a third coordinate.
     """
 
@@ -30,7 +30,7 @@ class StrokePoints(nn.Module):
         image = image[..., 0] if image.ndim == 4 else image
         pixels = image.reshape(image.shape[0], -1)
         if image.ndim != 3 or not 1 <= self.count <= pixels.shape[1]:
-            raise UserError(f'{self.count} points cannot be taken of images {list(image.shape[1:])}')
+            raise UserError(f'cannot take {self.count} points from images of shape {list(image.shape[1:])}')
         values, places = jax.lax.top_k(pixels, self.count)
         places = jnp.where(values > 0, places, places[:, :1])
         values = jnp.where(values > 0, values, values[:, :1])
@@ -40,14 +40,14 @@ class StrokePoints(nn.Module):
 
 
 class PointNet(nn.Module):
-    """PointNet without its alignment networks: a perceptron of each point, the maximum over points, a classifier.
+    """PointNet without its alignment networks: a perceptron for each point, the maximum over points, and a classifier.
 
-    Qi et al. (2017), section 4.2.
+    Qi et al. (2017), section 4.2. The output does not depend on the order of the points.
 
     Attributes:
-      point_units: of each layer that sees one point alone.
-      hidden: of each layer after the maximum.
-      num_classes: size of the output.
+      point_units: units of each layer that acts on single points.
+      hidden: units of each layer after the maximum.
+      num_classes: number of classes.
       dropout: share of the last hidden units set to zero in training.
     """
 
@@ -58,9 +58,9 @@ class PointNet(nn.Module):
 
     @nn.compact
     def __call__(self, points: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Args: points: [batch, points, dim]. Returns: features, [batch, units] after the maximum; logits."""
+        """Args: points: [batch, points, dim]. Returns: features, [batch, units]; logits, [batch, num_classes]."""
         if points.ndim != 3:
-            raise UserError(f'it needs sets of points [batch, points, dim], not {list(points.shape)}')
+            raise UserError(f'the network needs sets of points [batch, points, dim], not {list(points.shape)}')
         x = points
         for number, units in enumerate(self.point_units, start=1):
             x = nn.relu(nn.Dense(units, kernel_init=nn.initializers.he_normal(), name=f'point{number}')(x))

@@ -1,4 +1,4 @@
-"""Pretrained models of your own as teachers: a pure function, or an NNX module, with its weights."""
+"""Your own pretrained models as teachers: a pure function or an NNX module, with its weights."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,12 +13,13 @@ NAME = 'pretrained'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A function and its arrays in the place of a linen module.
+    """A function and its arrays, used in place of a linen module.
 
     Attributes:
-      function: of (arrays, *inputs), gives logits [batch, num_classes] or a dict of named activations. It is pure, and
-        the same in training as in evaluation.
-      arrays: any tree of them. A run starts from these; they are an argument of its programs, not constants in them.
+      function: called as function(arrays, *inputs); returns logits [batch, num_classes] or a dict of named activations.
+        It must be pure, and is the same in training and in evaluation.
+      arrays: any tree of arrays, from which a run starts. They are an argument of the compiled programs, not constants
+        in them.
     """
 
     function: Callable[..., Any]
@@ -38,7 +39,7 @@ class Pretrained:
 
 
 def nnx_module(module: nnx.Module) -> Pretrained:
-    """An NNX module in evaluation mode, with its parameters; batch statistics are constants."""
+    """Wraps an NNX module in evaluation mode, with its parameters; its batch statistics become constants."""
     parts: Any = nnx.split(module, nnx.Param, ...)
     graph, params, rest = parts
 

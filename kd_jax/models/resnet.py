@@ -1,4 +1,4 @@
-"""Residual networks: He et al. (2016), for images of 32 x 32 (section 4.2) and of 224 x 224 (table 1)."""
+"""Residual networks of He et al. (2016), for images of 32 x 32 (section 4.2) and of 224 x 224 (table 1)."""
 
 import re
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ LARGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3
 
 
 class Unit(nn.Module):
-    """A residual unit: two 3 x 3 convolutions, or 1 x 1, 3 x 3 and 1 x 1 to four times `channels` (bottleneck).
+    """A residual unit: two 3 x 3 convolutions, or a bottleneck: 1 x 1, 3 x 3, and 1 x 1 with four times `channels`.
 
-    The stride is that of the first 3 x 3 convolution. Returns the sum before the last ReLU.
+    The first 3 x 3 convolution has the stride. Returns the sum before the last ReLU.
     """
 
     channels: int
@@ -39,15 +39,15 @@ class Unit(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stages of residual units; each stage but the first halves height and width.
+    """Stages of residual units; each stage except the first halves height and width.
 
     Attributes:
-      units: residual units of each stage.
-      channels: of the stem and of each stage (a bottleneck's output has four times as many).
-      num_classes: size of the output.
-      bottleneck: units of three convolutions.
-      large_images: the stem is a 7 x 7 convolution of stride 2 and a 3 x 3 maximum of stride 2, else one 3 x 3
-        convolution.
+      units: number of residual units in each stage.
+      channels: channels of the stem and of each stage (the output of a bottleneck has four times as many).
+      num_classes: number of classes.
+      bottleneck: whether units have three convolutions.
+      large_images: whether the stem is a 7 x 7 convolution of stride 2 and 3 x 3 max-pooling of stride 2; otherwise it
+        is one 3 x 3 convolution.
     """
 
     units: Sequence[int]
@@ -58,7 +58,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """The stages' outputs before and after their last ReLU, and what follows.
+        """The output of each stage before and after its last ReLU, and of the layers after it.
 
         Args:
           x: [batch, height, width(, channels)].
@@ -82,7 +82,7 @@ class ResNet(nn.Module):
 
     @staticmethod
     def torch_name(module: str) -> str:
-        """'layer1.0.conv2' for 'block1_0.conv2': names of RepDistiller, mdistiller, torchvision and timm."""
+        """Turns 'block1_0.conv2' into 'layer1.0.conv2', the name in RepDistiller, mdistiller, torchvision and timm."""
         module = re.sub(r'^block(\d)_(\d+)', r'layer\1.\2', module)
         for ours, theirs in (('stem_', ''), ('shortcut_conv', 'downsample.0'), ('shortcut_bn', 'downsample.1')):
             module = module.replace(ours, theirs)
@@ -90,32 +90,32 @@ class ResNet(nn.Module):
 
 
 def cifar_resnet(*, depth: int = 20, channels: Sequence[int] = (16, 16, 32, 64), num_classes: int = 100) -> ResNet:
-    """A residual network for images of 32 x 32: three stages of (depth - 2) / 6 units.
+    """A residual network for images of 32 x 32: three stages of (depth - 2) / 6 units each.
 
     Args:
-      depth: 6 n + 2.
-      channels: of the stem and of the stages; (32, 64, 128, 256) makes 'resnet8x4' and 'resnet32x4' of Tian et al.
-        (2020), "Contrastive representation distillation".
-      num_classes: size of the output.
+      depth: 6 n + 2, at least 8.
+      channels: channels of the stem and of the three stages; (32, 64, 128, 256) gives 'resnet8x4' and 'resnet32x4' of
+        Tian et al. (2020), "Contrastive representation distillation".
+      num_classes: number of classes.
     Raises:
-      UserError: no such depth, or not four channels.
+      UserError: `depth` is not of this form, or there are not four channels.
     """
     if depth < 8 or (depth - 2) % 6:
         raise UserError(f'depth is {depth!r}, but a CIFAR ResNet has 6 n + 2 layers: 8, 14, 20, ...')
     if len(channels) != 4:
-        raise UserError(f'channels is {channels!r}, but there are four: of the stem and of three stages.')
+        raise UserError(f'channels is {channels!r}, but needs four numbers: for the stem and for three stages.')
     return ResNet((((depth - 2) // 6),) * 3, tuple(channels), num_classes)
 
 
 def resnet(*, depth: int = 50, width: int = 1, num_classes: int = 1000) -> ResNet:
-    """A residual network for images of 224 x 224; stride in the 3 x 3 convolution, as torchvision and timm have it.
+    """A residual network for images of 224 x 224; the 3 x 3 convolution has the stride, as in torchvision and timm.
 
     Args:
-      depth: 18, 34 (two convolutions a unit), 50, 101 or 152 (bottlenecks).
-      width: every layer has so many times the channels: 152 layers and width 2 are the "R152x2" of Beyer et al. (2022).
-      num_classes: size of the output.
+      depth: 18 or 34 (two convolutions per unit), or 50, 101 or 152 (bottlenecks).
+      width: factor for the channels of every layer; depth 152 and width 2 give the "R152x2" of Beyer et al. (2022).
+      num_classes: number of classes.
     Raises:
-      UserError: no such depth.
+      UserError: another depth.
     """
     if depth not in LARGE:
         raise UserError(f'depth is {depth!r}, but an ImageNet ResNet has {", ".join(map(str, LARGE))} layers.')

@@ -1,4 +1,4 @@
-"""The k largest probabilities of a teacher: a network without parameters between a teacher and a term."""
+"""The k largest probabilities of a teacher: a network without parameters between the teacher and a term."""
 
 import flax.linen as nn
 import jax
@@ -8,13 +8,13 @@ from kd_jax.arrays.numerics import log_tail
 
 
 class TopK(nn.Module):
-    """The k largest log-probabilities at temperature t and the mass of all others, the targets of `losses.kd_top_k`.
+    """The k largest log-probabilities at temperature t and that of all other classes: targets of `losses.kd_top_k`.
 
-    In a config: `dict(model='top_k', input='teacher.logits', update='frozen', k=16, t=4.0)`. A cache then records these
-    k + 1 numbers in place of all logits.
+    In a config: `dict(model='top_k', input='teacher.logits', update='frozen', k=16, t=4.0)`. A teacher cache then
+    records these k + 1 numbers instead of all logits.
 
     Attributes:
-      k: how many classes are kept.
+      k: number of classes kept.
       t: temperature.
     """
 
@@ -26,9 +26,9 @@ class TopK(nn.Module):
         """Args: logits: [..., num_classes].
 
         Returns:
-          log_probs: of the k classes, largest first, and of all the others together, [..., k + 1].
-          classes: [..., k], in the smallest unsigned integers that hold num_classes.
-          t: [...].
+          log_probs: log-probabilities of the k classes, largest first, then of all others together, [..., k + 1].
+          classes: the k classes, [..., k], in the smallest unsigned integer type that holds num_classes.
+          t: the temperature, [...].
         """
         num_classes = logits.shape[-1]
         if not 0 < self.k <= num_classes:

@@ -11,13 +11,13 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 class VGG(nn.Module):
-    """Five blocks of 3 x 3 convolutions with 2 x 2 max-pooling between them, the mean over space, a linear classifier.
+    """Five blocks of 3 x 3 convolutions, 2 x 2 max-pooling between them, global average pooling, a linear classifier.
 
-    Images below 64 x 64 are not pooled before the last block.
+    Images smaller than 64 x 64 are not pooled before the last block.
 
     Attributes:
       depth: 8, 11, 13, 16 or 19.
-      num_classes: size of the output.
+      num_classes: number of classes.
     """
 
     depth: int = 8
@@ -31,7 +31,7 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """The blocks' outputs before and after their last ReLU, before pooling, and what follows.
+        """The output of each block before and after its last ReLU (before pooling), and of the layers after the blocks.
 
         Args:
           x: [batch, height, width(, channels)].
@@ -57,7 +57,7 @@ class VGG(nn.Module):
 
     @staticmethod
     def torch_name(module: str) -> str:
-        """'block0.3' for 'stem_conv1': names of RepDistiller and mdistiller, where ReLUs are numbered too."""
+        """Turns 'stem_conv1' into 'block0.3', the name in RepDistiller and mdistiller, which number the ReLUs too."""
         block, _, layer = module.replace('stem', 'block0').partition('_')
         if not layer:
             return 'classifier'

@@ -1,4 +1,4 @@
-"""Wide residual networks: Zagoruyko & Komodakis (2016), arXiv 1605.07146."""
+"""Wide residual networks of Zagoruyko & Komodakis (2016), arXiv 1605.07146."""
 
 import re
 
@@ -11,7 +11,7 @@ from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_
 
 
 class PreActivationUnit(nn.Module):
-    """Batch norm, ReLU, 3 x 3 convolution, twice; where the shape changes, the shortcut reads the activated input."""
+    """Batch norm, ReLU, 3 x 3 convolution, twice; if the shape changes, the shortcut convolves the activated input."""
 
     channels: int
     stride: int
@@ -19,7 +19,7 @@ class PreActivationUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """The unit's output, and its input after the first batch norm."""
+        """Returns the unit's output, and its input after the first batch norm."""
         normed = batch_norm(train, name='bn1')(x)
         active = nn.relu(normed)
         out = conv(self.channels, 3, self.stride, name='conv1')(active)
@@ -34,10 +34,10 @@ class WideResNet(nn.Module):
     """Three stages of (depth - 4) / 6 units with 16, 32 and 64 times `width` channels, for images of 32 x 32.
 
     Attributes:
-      depth: 6 n + 4.
-      width: factor of the channels.
-      num_classes: size of the output.
-      dropout: share of the activations between a unit's convolutions set to zero in training.
+      depth: 6 n + 4, at least 10.
+      width: factor for the channels.
+      num_classes: number of classes.
+      dropout: share of the activations between the convolutions of a unit set to zero in training.
     """
 
     depth: int = 16
@@ -52,10 +52,10 @@ class WideResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """The stages' outputs, and what follows.
+        """The outputs of the stages and of the layers after them.
 
-        A stage ends in a sum; its batch norm and ReLU come with the next unit. So `block1` is the sum, as the
-        literature's features of these networks are, and `block1_pre` is what the next ReLU reads.
+        A stage ends in a sum; the batch norm and ReLU of this sum belong to the next unit. `block1` is the sum, which
+        the literature uses as this network's features. `block1_pre` is the input of the next ReLU.
 
         Args:
           x: [batch, height, width(, channels)].
@@ -79,6 +79,6 @@ class WideResNet(nn.Module):
 
     @staticmethod
     def torch_name(module: str) -> str:
-        """'block1.layer.0.conv2' for 'block1_0.conv2': names of RepDistiller and mdistiller."""
+        """Turns 'block1_0.conv2' into 'block1.layer.0.conv2', the name in RepDistiller and mdistiller."""
         module = re.sub(r'^block(\d)_(\d+)', r'block\1.layer.\2', module).replace('shortcut_conv', 'convShortcut')
         return {'stem_conv': 'conv1', 'bn': 'bn1', 'head': 'fc'}.get(module, module)

@@ -6,7 +6,7 @@ from kd_jax.config.errors import UserError
 
 
 def lowered(labels, by, margin=1.05, num_classes=3):
-    """Logits that are right by `margin`, then lowered by `by` for class 2."""
+    """Logits that are right by `margin`; then those of class 2 are lowered by `by`."""
     logits = margin * np.eye(num_classes)[labels]
     logits[:, 2] -= by
     return logits
@@ -24,7 +24,7 @@ def test_the_offset_that_undoes_a_lowered_bias_is_found():
         'count_on_classes': 3,
         'accuracy_on_classes': 0.0,
     }
-    # Class 2 wins on its own images above 3 - 1.05 = 1.95 and loses on the others' below 3 + 1.05.
+    # Class 2 wins on its own images for offsets above 3 - 1.05, and loses on the others for offsets below 3 + 1.05.
     assert result['tuned_on_test']['offset'] == 2.0
     assert result['tuned_on_test']['errors'] == 0
     assert result['tuned_on_test']['accuracy_on_classes'] == 1.0
@@ -34,7 +34,7 @@ def test_the_offset_that_undoes_a_lowered_bias_is_found():
 def test_a_bias_that_is_too_high_gets_a_negative_offset():
     labels = np.array([0, 1, 2])
     result = class_bias({'test': lowered(labels, by=-7.6)}, {'test': labels}, classes=[2])
-    # 7.6 - 1.05 = 6.55 must be taken off before classes 0 and 1 win on their images.
+    # Classes 0 and 1 win on their images if more than 7.6 - 1.05 = 6.55 is subtracted.
     assert result['tuned_on_test']['offset'] == -6.6
     assert result['tuned_on_test']['errors'] == 0
 
@@ -59,7 +59,7 @@ def test_several_classes_share_one_offset():
     labels = np.array([0, 1, 2])
     logits = np.eye(3)[labels] - np.array([0.0, 2.0, 2.0])
     result = class_bias({'test': logits}, {'test': labels}, classes=[1, 2], step=0.25)
-    # Both need more than 2 - 1 = 1.
+    # Both classes need more than 2 - 1 = 1.
     assert result['tuned_on_test']['offset'] == 1.25
     assert result['tuned_on_test']['errors'] == 0
 

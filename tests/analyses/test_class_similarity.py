@@ -11,14 +11,14 @@ PROBABILITIES = np.array([[0.6, 0.3, 0.1], [0.8, 0.1, 0.1], [0.1, 0.6, 0.3], [0.
 def test_rows_are_mean_predictions_renormalised_off_the_diagonal():
     logits = {'test': np.log(PROBABILITIES)}
     result = class_similarity(logits, logits, LABELS, t=1.0)
-    # Class 0: means 0.2 and 0.1, of 0.3. Class 1: 0.1 and 0.3, of 0.4.
+    # Class 0: means 0.2 and 0.1, with sum 0.3. Class 1: 0.1 and 0.3, with sum 0.4.
     expected = [[0, 2 / 3, 1 / 3], [1 / 4, 0, 3 / 4], [1 / 2, 1 / 2, 0]]
     np.testing.assert_allclose(result['teacher'], expected)
     np.testing.assert_allclose(result['student'], expected)
 
 
 def test_both_are_softened():
-    # At T = 2 the probabilities p^2 become p.
+    # At T = 2 probabilities proportional to p^2 become p.
     logits = {'test': 2 * np.log(PROBABILITIES)}
     np.testing.assert_allclose(
         class_similarity(logits, logits, LABELS, t=2.0)['student'],
@@ -36,7 +36,7 @@ def test_a_student_equal_up_to_a_shift_of_logits_agrees_fully():
 
 
 def test_opposite_similarities_correlate_by_minus_one():
-    # Of three classes, swapping the wrong two turns every entry x of a row into 1 - x.
+    # With three classes, swapping the two wrong ones turns every entry x of a row into 1 - x.
     swapped = PROBABILITIES[:, [0, 2, 1]].copy()
     swapped[2] = PROBABILITIES[2, [2, 1, 0]]
     swapped[3] = PROBABILITIES[3, [1, 0, 2]]
@@ -48,7 +48,7 @@ def test_opposite_similarities_correlate_by_minus_one():
 def test_the_runner_up_is_the_most_probable_wrong_class():
     teacher = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
     student = np.array([[3.0, 1.0, 2.0], [2.0, 3.0, 1.0], [1.0, 2.0, 3.0]])
-    # Wrong classes first: teacher 1, 1, 2; student 2, 1, 2. In the second image the student is mistaken.
+    # Most probable wrong classes: teacher 1, 1, 2; student 2, 1, 2. The student is wrong about the second image.
     labels = {'test': np.array([0, 0, 1])}
     result = class_similarity({'test': teacher}, {'test': student}, labels)
     assert result['runner_up_agreement'] == pytest.approx(2 / 3)
@@ -59,7 +59,7 @@ def test_a_class_without_examples_has_a_row_of_zeros_and_does_not_count():
     even = np.eye(3)[labels['test']]
     result = class_similarity({'test': np.log(PROBABILITIES[:3])}, {'test': even}, labels)
     assert result['teacher'][2] == result['student'][2] == [0.0, 0.0, 0.0]
-    # On the classes with examples the student's wrong classes are all alike.
+    # For the classes with examples, the wrong classes are equally probable in the student.
     np.testing.assert_allclose(result['student'][:2], [[0, 0.5, 0.5], [0.5, 0, 0.5]])
     assert result['correlation'] is None
 

@@ -10,7 +10,7 @@ GROUPS = np.array([0, 1, 2, 3, 4, 2, 0, 4, 3, 1])
 
 
 def generalist(strength, confusion, examples=6000):
-    """Logits of a model that mixes up the classes of a group; `strength` is how sure it is of each class."""
+    """Logits of a model that confuses the classes of a group; `strength` is how sure it is of each class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, len(GROUPS), examples)
     logits = rng.normal(size=(examples, len(GROUPS)))

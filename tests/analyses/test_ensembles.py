@@ -8,7 +8,7 @@ from kd_jax.config.errors import UserError
 def test_two_members_by_hand():
     logits = np.log([[[0.9, 0.1], [0.6, 0.4]], [[0.4, 0.6], [0.1, 0.9]]])
     result = ensemble({'test': logits}, {'test': np.array([0, 1])})['test']
-    # The first member is right on the first image alone, the second on the second alone.
+    # The first model is right only on the first image, the second model only on the second image.
     assert result['members']['count'] == 2
     assert result['members']['accuracy'] == 0.5
     assert result['members']['accuracy_sd'] == 0.0
@@ -16,12 +16,12 @@ def test_two_members_by_hand():
     assert result['members']['nll'] == pytest.approx(-np.log(0.9 * 0.4 * 0.4 * 0.9) / 4)
     # Arithmetic: (0.65, 0.35) and (0.35, 0.65).
     assert result['probabilities'] == pytest.approx({'accuracy': 1.0, 'errors': 0, 'nll': -np.log(0.65), 'gain': 0.5})
-    # Geometric: sqrt(0.36) : sqrt(0.06) on either image.
+    # Geometric: sqrt(0.36) : sqrt(0.06) on both images.
     assert result['logits']['nll'] == pytest.approx(np.log(1 + np.sqrt(0.06 / 0.36)))
 
 
 def test_averaging_probabilities_and_logits_may_disagree():
-    # One member is certain of class 1, two lean to class 0.
+    # One model is certain of class 1, two prefer class 0.
     p = np.array([[[0.001, 0.999]], [[0.9, 0.1]], [[0.9, 0.1]]])
     result = ensemble({'test': np.log(p)}, {'test': np.array([0])})['test']
     # Arithmetic: 1.801 against 1.199. Geometric: 0.001 * 0.81 against 0.999 * 0.01.
@@ -51,7 +51,7 @@ def test_copies_of_one_member_gain_nothing():
 
 
 def test_averaging_never_costs_likelihood():
-    # Jensen: -log of a mean is at most the mean of -log; the geometric mean's renormalisation only raises it.
+    # Jensen: -log of a mean is at most the mean of -log. Renormalising the geometric mean only raises probabilities.
     logits = 3 * np.random.default_rng(1).normal(size=(4, 60, 6))
     result = ensemble({'test': logits}, {'test': np.arange(60) % 6})['test']
     assert result['probabilities']['nll'] < result['members']['nll']
@@ -59,5 +59,5 @@ def test_averaging_never_costs_likelihood():
 
 
 def test_a_single_models_logits_are_refused():
-    with pytest.raises(UserError, match='members, examples, classes'):
+    with pytest.raises(UserError, match='models, examples, classes'):
         ensemble({'test': np.zeros((4, 2))}, {'test': np.zeros(4, int)})

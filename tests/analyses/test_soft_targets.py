@@ -4,7 +4,7 @@ import pytest
 from kd_jax.analyses import soft_targets
 from kd_jax.config.errors import UserError
 
-# Images 0 to 4 are 2s. Image 3 is taken for a 3, so the teacher is wrong there; image 5 is a 3.
+# Images 0 to 4 are 2s; image 5 is a 3. The teacher is wrong about image 3, which it classifies as a 3.
 PROBABILITIES = np.array([
     [0.01, 0.01, 0.95, 0.03],
     [0.01, 0.01, 0.60, 0.38],
@@ -33,7 +33,7 @@ def test_the_chosen_images_resemble_the_classes_asked_for():
 
 def test_an_image_is_taken_once_though_it_resembles_both_classes():
     result = soft_targets(LOGITS, LABELS, IMAGES, resembling=(3, 1), examples_each=2)['examples']
-    # By probability of a 3: images 1, 4, 0, 2. Of a 1, without those taken: 2, 0; no ordinary 2 is left.
+    # By probability of a 3: images 1, 4, 0, 2. By probability of a 1, of those left: 2, 0. No ordinary 2 is left.
     assert [example['id'] for example in result] == [1, 4, 2, 0]
     assert [example['why'][-1] for example in result] == ['3', '3', '1', '1']
 
@@ -49,8 +49,8 @@ def test_predictions_are_softened_at_every_temperature():
 
 
 def test_resemblance_is_ranked_at_the_given_temperature():
-    # At T = 1 the second 2 has more of a 3 (0.32 > 0.30); when T grows its other classes take that away:
-    # at T = 4 the fourth roots give 0.74 of 1.72 to the first and 0.75 of 2.77 to the second.
+    # At T = 1 the second 2 has the higher probability of a 3 (0.32 > 0.30). At T = 4 its other classes gain more: the
+    # fourth roots give 0.74 of 1.72 to the first and 0.75 of 2.77 to the second.
     logits = {'test': np.log([[1e-6, 1e-6, 0.7, 0.3], [0.14, 0.14, 0.4, 0.32]])}
     given = (logits, {'test': np.array([2, 2])}, {'test': IMAGES['test'][:2]})
     for t, first in ((1.0, 1), (4.0, 0)):

@@ -12,7 +12,7 @@ def softmax(logits):
 
 
 def combine(p_general, p_special, subsets, active=None, **options):
-    """One image's combined probabilities, from those of the generalist and of each specialist."""
+    """The combined probabilities of one image, from those of the generalist and of each specialist."""
     active = np.ones(len(subsets), bool) if active is None else np.array(active)
     z = combined_logits(np.log(p_general)[None], np.log(p_special)[:, None], np.array(subsets), active[None], **options)
     return softmax(np.asarray(z, np.float64))[0]
@@ -33,7 +33,7 @@ def test_the_generalists_own_restriction_leaves_it_as_it_is():
 
 
 def test_one_specialist_is_averaged_and_its_dustbin_spread_like_the_generalist():
-    # By Lagrange: q = (p_g + p_m) / 2 inside, and outside the mean mass, spread as by the generalist.
+    # By Lagrange: q = (p_g + p_m) / 2 in the subset. Outside it q has the mean mass, distributed as in the generalist.
     p, special = np.array([0.5, 0.2, 0.2, 0.1]), np.array([0.1, 0.8, 0.1])
     q = combine(p, [special], [[0, 1]])
     np.testing.assert_allclose(q, [0.3, 0.5, 0.2 * 2 / 3, 0.2 / 3], atol=1e-6)
@@ -60,7 +60,7 @@ def test_descent_reaches_the_best_point_of_a_grid():
 
 @pytest.mark.parametrize('sureness', [1.0, 5.0, 15.0])
 def test_descent_reaches_a_point_where_q_is_what_the_models_ask_for(sureness):
-    # At the minimum q is the mean of the models' probabilities, each dustbin spread like q itself.
+    # At the minimum q is the mean of the models' probabilities, with each dustbin distributed like q itself.
     rng = np.random.default_rng(0)
     general, special = sureness * rng.normal(size=(30, 12)), sureness * rng.normal(size=(4, 30, 6))
     subsets = np.stack([rng.permutation(12)[:5] for _ in range(4)])
@@ -93,7 +93,7 @@ def test_correcting_the_dustbin_gives_bayes_posterior():
     likelihood = np.array([0.2, 0.01, 0.1, 0.05])
     joint = prior * likelihood
     posterior = np.array([joint[0], joint[1], joint[2] + joint[3]]) / joint.sum()
-    # Half of the training examples come from {0, 1}, a fifth of the data, and half from the rest.
+    # Half of the training examples come from {0, 1}, which is a fifth of the data; the other half from the rest.
     trained_prior = prior * np.array([0.5 / 0.2] * 2 + [0.5 / 0.8] * 2)
     trained = trained_prior * likelihood
     logits = np.log([trained[0], trained[1], trained[2] + trained[3]])
@@ -104,8 +104,8 @@ def test_correcting_the_dustbin_gives_bayes_posterior():
 def example():
     """Five images of four classes, and two specialists for {0, 1} and {1, 2}.
 
-    The first image is a 1 taken for a 0, which the first specialist knows; the last is a 2 taken for a 3, for
-    which no specialist is active.
+    The generalist classifies the first image, a 1, as a 0; the first specialist corrects it. It classifies the last
+    image, a 2, as a 3, for which no specialist is active.
     """
     labels = np.array([1, 0, 2, 3, 2])
     general = np.log([
@@ -132,7 +132,7 @@ def test_scores_by_hand():
     assert result['relative_accuracy_gain'] == pytest.approx(1 / 3)
     assert result['relative_error_reduction'] == pytest.approx(1 / 2)
     assert result['without_specialist'] == 2
-    # Class 3 is in no subset, classes 0 and 2 in one each, class 1 in both.
+    # Class 3 is in no subset, classes 0 and 2 are in one each, and class 1 is in both.
     names = ('covering', 'examples', 'delta_errors', 'generalist_accuracy', 'combined_accuracy')
     assert [tuple(row[name] for name in names) for row in result['covering']] == [
         (0, 1, 0, 1.0, 1.0),
@@ -144,8 +144,8 @@ def test_scores_by_hand():
 
 def test_conditional_accuracy_counts_pairs_of_specialist_and_image():
     result = specialists(*example(), subsets=[[0, 1], [1, 2]])['test']['conditional_accuracy']
-    # Five pairs: images 0 and 1 for {0, 1}; images 0, 2 and 4 for {1, 2}. Restricted to {0, 1}, the
-    # generalist takes image 0 for a 0; restricted to {1, 2}, it takes image 4, wrong before, for a 2.
+    # Five pairs: images 0 and 1 for {0, 1}; images 0, 2 and 4 for {1, 2}. Restricted to {0, 1}, the generalist
+    # classifies image 0 as a 0; restricted to {1, 2}, it classifies image 4 as a 2, which is right.
     assert result == {
         'generalist': pytest.approx(4 / 5),
         'combined': 1.0,
@@ -157,7 +157,7 @@ def test_oversampling_may_be_one_number_or_one_for_each_specialist():
     one = specialists(*example(), subsets=[[0, 1], [1, 2]], oversampling=400.0)
     each = specialists(*example(), subsets=[[0, 1], [1, 2]], oversampling=[400.0, 400.0])
     assert one == each
-    # All that the specialist still says about image 0 is 'none of mine': the mistake stays.
+    # The specialist gives image 0 to its dustbin, so the generalist's error remains.
     assert one['test']['combined']['errors'] == 2
 
 

@@ -96,7 +96,7 @@ def test_pkt_by_hand():
     np.testing.assert_allclose(losses.pkt(student, teacher), 2 * kl / 4, rtol=1e-5)
     # With two examples, each has one neighbour, of probability 1 in student and teacher.
     np.testing.assert_allclose(losses.pkt(student, teacher, form='paper'), 0.0, atol=1e-6)
-    # With three, example (1, 0) has neighbours (0, 1) and (-1, 0): kernels 1/2 and 0; a parallel teacher has 1 and 1.
+    # With three, example (0, 1) has neighbours (1, 0) and (0, -1): kernels 1/2 and 0; a parallel teacher has 1 and 1.
     student = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], np.float32)
     teacher = np.ones((3, 2), np.float32)
     # The first row is (1/2, 1/2), as in the teacher; the others: 1/2 to the first, the floor 1e-7 to their opposite.

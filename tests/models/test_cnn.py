@@ -10,7 +10,7 @@ MODEL = cnn(channels=(1, 5), num_classes=4)
 
 @pytest.fixture(scope='module')
 def variables():
-    """The first block passes the pixel to the right, minus a half."""
+    """Weights with which the first block gives the pixel to the right, minus 0.5."""
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[1, 2] = 1.0
     rng = np.random.default_rng(1)
@@ -42,7 +42,7 @@ def test_activations_halve_in_size_and_the_head_reads_their_mean(out, variables)
 
 def test_a_block_is_a_convolution_relu_and_maximum_over_two_by_two(out):
     right = np.pad(IMAGES[:, :, 1:], [(0, 0), (0, 0), (0, 1)])
-    # The seventh row is pooled alone.
+    # The seventh row has a pooling window of its own.
     active = np.pad(np.maximum(right - 0.5, 0.0), [(0, 0), (0, 1), (0, 0)])
     expected = active.reshape(2, 4, 2, 3, 2).max(axis=(2, 4))
     np.testing.assert_allclose(out['block1'][..., 0], expected, atol=1e-6)

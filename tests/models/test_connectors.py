@@ -69,7 +69,7 @@ def test_a_connector_pools_by_means_over_blocks_before_it_regresses():
 
 
 def test_a_size_is_refused_for_what_is_no_map():
-    with pytest.raises(UserError, match=r'only a map .* has a size, not \[3, 5\]'):
+    with pytest.raises(UserError, match=r'only a map .* can be resized, not \[3, 5\]'):
         made(models.connector(channels=7, size=2), VECTOR)
     for size in ((2,), (2, 4, 1), (0, 2), -1):
         with pytest.raises(UserError, match='must be a height and a width, 1 or more'):

@@ -21,7 +21,7 @@ NETWORKS = {
 
 
 def drawn(model, image):
-    """Variables of the right shapes, drawn with NumPy: nothing to compile."""
+    """Variables of the right shapes, drawn with NumPy so that nothing is compiled."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)
     return jax.tree.map(lambda a: RNG.uniform(0.05, 0.2, a.shape).astype(a.dtype), shapes) | {
         'params': jax.tree.map(lambda a: RNG.normal(0, 0.1, a.shape).astype(a.dtype), shapes['params'])
@@ -30,7 +30,7 @@ def drawn(model, image):
 
 @pytest.fixture(scope='module', params=NETWORKS)
 def network(request):
-    """A model's name, variables, its activations on IMAGES in training, and its collections after that."""
+    """A model's name, its variables, its activations on IMAGES in training mode, and its updated collections."""
     model = NETWORKS[request.param]
     variables = drawn(model, IMAGES)
     out, updated = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=['batch_stats']))(variables, IMAGES)
@@ -40,7 +40,7 @@ def network(request):
 @pytest.mark.parametrize(
     ('name', 'size', 'count'),
     [
-        # Of RepDistiller's networks for 100 classes, and torchvision's for 1000.
+        # Numbers of parameters in RepDistiller for 100 classes, and in torchvision for 1000.
         ('resnet20', 32, 278_324),
         ('resnet56', 32, 861_620),
         ('resnet8x4', 32, 1_233_540),
@@ -90,7 +90,7 @@ def test_what_a_stage_gives_before_its_relu_goes_through_it(network):
     stages = sorted(key.removesuffix('_pre') for key in out if key.endswith('_pre') and key != 'stem_pre')
     assert {'block1', 'block2', 'block3'} <= set(stages)
     if name == 'wide':
-        # The ReLU after the last batch norm comes before pooling; a stage itself is a sum.
+        # The last batch norm and a ReLU come before pooling; the output of a stage itself is a sum.
         np.testing.assert_allclose(out['features'], np.maximum(out['block3_pre'], 0).mean((1, 2)), rtol=1e-5, atol=1e-6)
         assert np.min(out['block3']) < 0
     else:
@@ -111,7 +111,7 @@ def test_every_batch_norm_moves_a_tenth_of_the_way_to_the_statistics_of_the_batc
     before, after = variables['batch_stats'], updated['batch_stats']
     assert jax.tree.structure(before) == jax.tree.structure(after)
     assert all(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
-    if name == 'wide':  # The first unit's first batch norm reads the stem.
+    if name == 'wide':  # the first batch norm of the first unit reads the stem
         before, after = before['block1_0']['bn1'], after['block1_0']['bn1']
         for statistic, number in (('mean', np.mean), ('var', np.var)):
             expected = 0.9 * before[statistic] + 0.1 * number(out['stem'], axis=(0, 1, 2))
@@ -176,7 +176,7 @@ def test_dropout_in_a_wide_unit_acts_in_training_alone():
     ('model', 'options', 'message'),
     [
         ('cifar_resnet', {'depth': 21}, r'depth is 21, but a CIFAR ResNet has 6 n \+ 2 layers'),
-        ('cifar_resnet', {'channels': (16, 32, 64)}, 'there are four: of the stem'),
+        ('cifar_resnet', {'channels': (16, 32, 64)}, 'needs four numbers: for the stem'),
         ('resnet', {'depth': 20}, 'an ImageNet ResNet has 18, 34, 50, 101, 152 layers'),
         ('wide_resnet', {'depth': 20}, r'a wide ResNet has 6 n \+ 4 layers'),
         ('vgg', {'depth': 7}, 'a VGG network here has 8, 11, 13, 16, 19 layers'),

@@ -48,7 +48,7 @@ def test_dropout_acts_in_training_alone_and_keeps_the_mean():
 
     np.testing.assert_array_equal(logits(False, 0), logits(False, 1))
     assert not np.array_equal(logits(True, 0), logits(True, 1))
-    # Half the units are dropped and the others doubled: a sum over 1000 of them moves by a few per cent.
+    # Half the units are dropped and the others doubled: a sum over 1000 units changes by a few per cent.
     np.testing.assert_allclose(logits(True, 0), logits(False, 0), rtol=0.3)
 
 

@@ -1,4 +1,4 @@
-"""Adversarial examples, judges, temperatures, generators, point sets, and what remembers."""
+"""Adversarial examples, discriminators, temperatures, generators, point sets and memories of examples."""
 
 import flax.linen as nn
 import jax
@@ -33,7 +33,7 @@ def attacked(normalize=None, target=LABEL, image=IMAGE, **options):
 @pytest.mark.parametrize('normalize', [None, Normalize((0.5,), (0.25,))])
 def test_against_a_linear_network_one_step_is_the_sign_of_the_weights(normalize):
     kernel, image = attacked(normalize, epsilon=0.1, size=0.1, steps=1, random_start=False)
-    # Cross-entropy of two classes grows with the logit of the wrong one less that of the right one.
+    # The cross-entropy of two classes grows with the logit of the wrong class minus that of the right class.
     towards = kernel[:, 1] - kernel[:, 0]
     direction = np.where(LABEL[:, None] == 0, towards, -towards).reshape(IMAGE.shape)
     np.testing.assert_allclose(image, IMAGE + 0.1 * np.sign(direction), rtol=1e-6)
@@ -93,9 +93,9 @@ def test_points_are_the_bright_pixels_and_dark_ones_repeat_the_brightest():
     image = np.zeros((1, 3, 5), np.float32)
     image[0, 0, 4], image[0, 2, 2] = 0.5, 1.0
     points = models.stroke_points(count=4, height=True).apply({}, image)['points']
-    # x from -1 to 1 over 5 columns, y over 3 rows.
+    # x runs from -1 to 1 over 5 columns, y over 3 rows.
     np.testing.assert_allclose(points[0], [[0, 1, 1.0], [1, -1, 0.5], [0, 1, 1.0], [0, 1, 1.0]])
-    with pytest.raises(UserError, match='16 points cannot be taken of images'):
+    with pytest.raises(UserError, match='cannot take 16 points from images of shape'):
         models.stroke_points(count=16).apply({}, image)
 
 

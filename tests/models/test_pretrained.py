@@ -1,4 +1,4 @@
-"""Teachers that are no linen modules."""
+"""Teachers that are not linen modules."""
 
 import jax
 import jax.numpy as jnp
