@@ -16,6 +16,17 @@ from kd_jax.core.paths import Path
 
 
 def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
+    """Parses a network with parameters of its own.
+
+    Args:
+      name: the name of the network.
+      config: its options: those of `Network`, and the options of its model.
+      default: config of the optimizer that a trained network without an optimizer gets.
+      hparams: the numbers of the network are added here, under 'optimizers' and 'ema'.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: the model or the optimizer is missing, or an option is unknown, of the wrong type or out of range.
+    """
     options = dict(config)
     if 'model' not in options:
         raise UserError(f'{where} has no model. {suggest("", models.__all__)}')
@@ -53,18 +64,27 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
 
 
 def parse_shared_network(name: str, config: Mapping[str, Any], networks: Sequence[Network], where: str) -> Network:
-    """A network with the parameters of another: that one on other inputs, or a model that is a function of it."""
+    """Parses a network with update='shared', which uses the parameters of one of the other `networks`.
+
+    Without a model it is the other network on other inputs. With a model it is a function of the other network, such as
+    an adversarial attack.
+
+    Raises:
+      UserError: the other network does not exist or has no parameters of its own, or an option is not allowed.
+    """
     options = {key: option for key, option in config.items() if key not in ('update', 'of')}
     of = str(config.get('of', ''))
     base = next((network for network in networks if network.owner == of.removeprefix('~')), None)
     if base is None or base.update == 'shared':
         hint = suggest(of, [n.name for n in networks if n.update != 'shared'])
-        raise UserError(f"{where} shares the parameters of '{of}', which has none of its own. {hint}")
+        raise UserError(
+            f"{where} shares the parameters of '{of}', which is no network with parameters of its own. {hint}"
+        )
     changed: dict[str, Any] = dict(name=name, inputs=_inputs(options, where), update='shared', of=base.name, init='')
     if 'model' in options:
         changed |= dict(module=_module(options, where, network=base), normalize=None)
     elif options:
-        raise UserError(f"{where} takes no {', '.join(options)}: it is '{base.name}' on other inputs.")
+        raise UserError(f"{where} takes no {', '.join(options)}, because it is '{base.name}' on other inputs.")
     return dataclasses.replace(base, **changed, constant=of.startswith('~'), fresh=(), part=())
 
 
@@ -74,20 +94,22 @@ def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
 
 
 def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
-    """The model that the options name, made with the rest of them and with what is given."""
+    """Makes the model that `options` name, with the other options and the arguments `given` as its arguments."""
     name = options.pop('model')
     model = find_by_name(name, models, 'model', where)
     taken = {key: p for key, p in inspect.signature(model).parameters.items() if key not in ('parent', 'name')}
     for key in given:
         if key not in taken:
-            raise UserError(f'{where}: model {name!r} is no function of another network; leave the model out.')
+            raise UserError(f'{where}: model {name!r} is not a function of another network; leave the model out.')
     known = [key for key in taken if key not in given]
     for key in options:
         if key not in known:
             raise UserError(f'{where}: model {name!r} takes no {key!r}. {suggest(key, known)}')
     missing = [key for key in known if taken[key].default is inspect.Parameter.empty and key not in options]
     if 'network' in missing:
-        raise UserError(f"{where}: model {name!r} is a function of another network: set update='shared' and of.")
+        raise UserError(
+            f"{where}: model {name!r} is a function of another network: set update='shared' and of='NAME'."
+        )
     if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
         raise UserError(f'{where}: model {name!r} needs {", ".join(missing)}.')
     for key, option in options.items():
@@ -97,10 +119,12 @@ def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
     if not (hasattr(made, 'init') and hasattr(made, 'apply')):
-        raise UserError(f'{where}: model {name!r} makes {made!r}, but a model has init and apply, as linen modules do.')
+        raise UserError(
+            f'{where}: model {name!r} makes {made!r}, but a model must have init and apply, as linen modules do.'
+        )
     return made
 
 
 def lists_as_tuples(option: Any) -> Any:
-    """Lists as tuples, so that what holds the option can be hashed."""
+    """Turns lists into tuples, so that the object that holds the option can be hashed."""
     return tuple(lists_as_tuples(o) for o in option) if isinstance(option, list | tuple) else option

@@ -1,4 +1,4 @@
-"""Parses the networks, terms and optimizers of a run's config into a recipe."""
+"""Parses the recipe in a run's config: its networks, terms and optimizers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from kd_jax.prepare.parse_terms import parse_term, unknown_results_as_ones
 
 
 def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
-    """The recipe that a run's config describes under `networks`, `terms` and `optimizer`.
+    """Parses the recipe in a run's config, from `networks`, `terms`, `optimizer` and `compute_dtype`.
 
-    A term's numbers that are another run's result ('result:RUN.PATH') and not known yet are taken to be 1.
+    If a number of a term is a result of another run ('result:RUN.PATH') that is not known yet, 1 takes its place.
 
     Raises:
-      UserError: an unknown model, loss, optimizer, option or network, a number out of its range, or networks that read
-        each other in a circle. Names of activations are checked later, by `initialize.check`, which knows them.
+      UserError: a model, loss, optimizer, option or network is unknown, a number is out of range, or networks read each
+        other in a circle. `core.check_recipe` checks the names of activations, because it knows all of them.
     """
     networks: list[Network] = []
     terms: list[Term] = []

@@ -18,6 +18,19 @@ TERM_KEYS = ('loss', 'weight', 'mask')
 
 
 def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: str) -> Term:
+    """Parses one term.
+
+    The positional parameters of its loss are paths. The keyword-only parameters are numbers and other options. A number
+    may be a constant, a schedule, or the path of a scalar that a network computes.
+
+    Args:
+      name: the name of the term.
+      config: its loss, weight and mask, and the parameters of the loss.
+      hparams: the numbers of the term are added here, under 'terms'.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: a parameter of the loss is missing, unknown, of the wrong type or out of range.
+    """
     if 'loss' not in config:
         raise UserError(f'{where} has no loss. {suggest("", losses.__all__)}')
     loss = find_by_name(config['loss'], losses, 'loss', where)
@@ -60,5 +73,5 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
 
 
 def unknown_results_as_ones(tree: Any) -> Any:
-    """The config with 1 in place of every value that is another run's result and not known yet."""
+    """Puts 1 in place of every value that still refers to a result of another run ('result:RUN.PATH')."""
     return map_leaves(lambda leaf: leaf if parse_result(leaf) is None else 1.0, tree)

@@ -33,9 +33,20 @@ from kd_jax.teacher_cache.recording import View
 
 @dataclasses.dataclass(frozen=True)
 class PreparedRun:
-    """A run's config made into objects, all its names and shapes checked.
+    """A run's config as objects, with all names and shapes checked.
 
-    `view` makes of a batch, the key of augmentation and the number of a view what training sees.
+    Attributes:
+      config: the run's config.
+      seed: the seed of the run.
+      where: the place of the run in the study, for messages.
+      recipe: its networks and terms.
+      splits: its data.
+      order: the order of the training examples.
+      evaluator: what is evaluated.
+      context: the shape of everything that a path can read in training.
+      mesh: the devices that it trains on.
+      view: (batch, key of augmentation, number of the view) -> the batch that training sees.
+      cache: which outputs of frozen networks are recorded and replayed; None without `cache` in the config.
     """
 
     config: Mapping[str, Any]
@@ -52,41 +63,42 @@ class PreparedRun:
 
     @property
     def resident(self) -> bool:
-        """Whether the training split, and all that is recorded for it, lives on the devices."""
+        """Whether the training split, with all outputs recorded for it, is kept on the devices."""
         return self.splits.resident and (self.cache is None or self.cache.in_memory)
 
     @property
     def convolves_on_cpu(self) -> bool:
-        """Whether it trains convolutions on CPUs, whose gradients XLA computes many times slower inside a loop.
+        """Whether the run trains convolutions on CPUs; their gradients are many times slower inside a compiled loop.
 
-        Outside of loops XLA first brings them to a form that its fast routines know (jax issue 12868).
+        Outside a loop, XLA first rewrites them to a form that its fast routines accept (jax issue 12868).
         """
         convolves = any(network.convolves(variable_shapes(self, network)['params']) for network in self.recipe.trained)
         return convolves and self.mesh.devices.flat[0].platform == 'cpu'
 
     @property
     def total_steps(self) -> int:
+        """The number of training steps of the whole run."""
         return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
 
     @property
     def eval_steps(self) -> int:
-        """Steps from one evaluation to the next."""
+        """The number of steps from one evaluation to the next."""
         return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
 
 
 def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[Any] | None = None) -> PreparedRun:
-    """Checks everything about a run that can be known before it trains.
+    """Turns a run's config into objects and checks everything that can be checked before training.
 
-    Data options that still refer to another run's result ('result:RUN.PATH') are left out, and with them the check of
-    class counts; a term's numbers that do are taken to be 1.
+    Options may still refer to a result of another run ('result:RUN.PATH') that is not known yet. Such data options are
+    left out, and then the number of classes is not checked. Such numbers of terms become 1.
 
     Args:
-      config: of the run.
-      seed: of its data order, initial parameters and randomness.
-      where: the place in the study, for messages.
-      devices: what its mesh is made of; all there are unless said otherwise.
+      config: the run's config.
+      seed: the seed of its data order, initial parameters and all randomness.
+      where: the place of the run in the study, for messages.
+      devices: the devices for its mesh; None for all devices of this machine or cluster.
     Raises:
-      UserError: whatever is wrong with the config, in one sentence.
+      UserError: something in the config is wrong; the message says what and where.
     """
     check_options(config, where)
     recipe = parse_recipe(config, where)
@@ -94,11 +106,11 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         place = f"{where}, network '{network.name}'"
         if not isinstance(network.init, str):
             raise UserError(
-                f"{place}: init is {network.init!r}, but it must be one 'run:NAME', 'torch:FILE' or a run's directory."
+                f"{place}: init is {network.init!r}, but it must be 'run:NAME', 'torch:FILE' or the directory of a run."
             )
         brought = isinstance(network.module, Pretrained)
         if brought and network.copies:
-            raise UserError(f'{place}: copies of a network that brings its weights would be all alike; set copies=0.')
+            raise UserError(f'{place}: copies of a model that brings its own weights would all be equal; set copies=0.')
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
     splits = load_splits(known, seed, where)
     batch_size = config.get('batch_size', 128)
@@ -139,25 +151,27 @@ def _check_trains(epochs: float, order: ExampleOrder, recipe: Recipe, where: str
         size = len(order.epoch(0))
         raise UserError(f'{where}: batch_size is {order.batch_size}, but an epoch has only {size} examples.')
     if not round(epochs * order.steps_per_epoch):
-        raise UserError(f'{where}: epochs is {epochs}, which is not even one step of {order.steps_per_epoch} an epoch.')
+        raise UserError(
+            f'{where}: epochs is {epochs}, which is less than one step; an epoch has {order.steps_per_epoch}.'
+        )
     if not (recipe.terms and recipe.trained):
         raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
 
 
 def _check_starts(recipe: Recipe, context: Context, where: str) -> None:
-    """Refuses frozen networks whose parameters would stay at random values."""
+    """Refuses frozen networks whose parameters would stay random."""
     for network in recipe.frozen:
         if network.init or isinstance(network.module, Pretrained):
             continue
         if jax.tree.leaves(network_shapes(network, context)[0]):
             raise UserError(
-                f"{where}, network '{network.name}' is frozen but starts from nothing: set init='run:NAME' or "
+                f"{where}, network '{network.name}' is frozen but has no weights to load: set init='run:NAME' or "
                 "init='torch:FILE'."
             )
 
 
 def _check_mixing(recipe: Recipe, splits: splits.Splits, where: str) -> None:
-    """Refuses terms that teach a mixed image the label of one of its two."""
+    """Refuses terms that would teach a mixed image the label of only one of its two images."""
     for term in recipe.terms if augment.mixes(splits.augment) else ():
         if any((path.source, path.name) == ('batch', 'label') for path in term.paths()):
             raise UserError(
@@ -182,7 +196,7 @@ def _check_analysis(name: str, options: Mapping[str, Any], context: Context, whe
 
 
 def count_parameters(prepared: PreparedRun, network: Network) -> int:
-    """How many parameters a network has, its copies counted."""
+    """The number of parameters of a network, in all of its copies together."""
     return sum(a.size for a in jax.tree.leaves(variable_shapes(prepared, network).get('params', {})))
 
 

@@ -12,9 +12,10 @@ OWN = ('analyses', 'networks', 'optimizer', 'terms')
 
 
 def program_identity(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What two runs must have equal to be one program.
+    """The parts of a config that must be equal in two runs, so that one program can train both.
 
-    That is all but seeds, the numbers in `hparams`, where networks start from, and analyses.
+    The runs may differ in their seeds, in the values of the numbers in `hparams`, in the weights that networks load
+    (`init`) and in their analyses.
     """
     recipe = parse_recipe(config, where)
 

@@ -19,7 +19,7 @@ RESOURCES = ('cpu', 'gpu', 'tpu')
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 
 
-NUMBERS = {  # kind, least value; `MOST`: largest
+NUMBERS = {  # type and least value; `MOST` has the largest values
     'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0), 'checkpoint_seconds': (float, 0),
     'data.examples': (int, 0), 'data.jitter': (int, 0), 'data.label_noise': (float, 0), 'data.valid': (int, 0),
     'data.views': (int, 0), 'data.workers': (int, 0),
@@ -31,6 +31,10 @@ MOST = {'data.label_noise': 1.0}
 
 
 def check_options(config: Mapping[str, Any], where: str) -> None:
+    """Raises a UserError if an option of a run is unknown, or is not of the right type and range.
+
+    A number may be a reference to a result of another run, which is checked once it is known.
+    """
     for key in config:
         if key not in RUN_KEYS:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, RUN_KEYS)}')
@@ -55,6 +59,7 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
 
 
 def check_dictionary(value: Any, where: str) -> Mapping[str, Any]:
+    """Returns the value; raises a UserError if it is not a dictionary."""
     if not isinstance(value, Mapping):
         raise UserError(f'{where} is {value!r}, but it must be a dictionary.')
     return value

@@ -137,10 +137,13 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
 @pytest.mark.parametrize(
     ('network', 'message'),
     [
-        ({'update': 'shared', 'of': 'aa'}, r"network 'b' shares the parameters of 'aa', which has none .*'a'"),
+        ({'update': 'shared', 'of': 'aa'}, r"network 'b' shares the parameters of 'aa', which is no network .*'a'"),
         ({'update': 'shared'}, r"network 'b' shares the parameters of ''"),
-        ({'update': 'shared', 'of': 'a', 'hidden': [3]}, r"network 'b' takes no hidden: it is 'a' on other inputs"),
-        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is no function of another network"),
+        (
+            {'update': 'shared', 'of': 'a', 'hidden': [3]},
+            r"network 'b' takes no hidden, because it is 'a' on other inputs",
+        ),
+        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is not a function of another network"),
         ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),

@@ -7,7 +7,7 @@ from kd_jax.prepare.parse_recipe import parse_recipe
 
 
 def config(**changes):
-    """A teacher, a student and a soft term; network_NAME and term_NAME change or add options."""
+    """Returns the config of a teacher, a student and a soft term; network_NAME and term_NAME change or add options."""
     networks = {'student': {'model': 'mlp', 'hidden': [4]}, 'teacher': {'model': 'mlp', 'update': 'frozen'}}
     terms = {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0}}
     base = {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.1}}
