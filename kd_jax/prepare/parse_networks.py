@@ -107,9 +107,7 @@ def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
             raise UserError(f'{where}: model {name!r} takes no {key!r}. {suggest(key, known)}')
     missing = [key for key in known if taken[key].default is inspect.Parameter.empty and key not in options]
     if 'network' in missing:
-        raise UserError(
-            f"{where}: model {name!r} is a function of another network: set update='shared' and of='NAME'."
-        )
+        raise UserError(f"{where}: model {name!r} is a function of another network: set update='shared' and of='NAME'.")
     if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
         raise UserError(f'{where}: model {name!r} needs {", ".join(missing)}.')
     for key, option in options.items():
