@@ -36,5 +36,6 @@ def disk_errors(directory: pathlib.Path) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters; the error's type if it has no message."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

@@ -31,6 +31,7 @@ class Normalize:
 
     @classmethod
     def parse(cls, config: Any, where: str) -> 'Normalize':
+        """Parses dict(mean=..., std=...); raises a UserError if it is anything else."""
         known = ('mean', 'std')
         if not isinstance(config, Mapping) or set(config) != set(known):
             raise UserError(f'{where} is {config!r}, but it must be dict(mean=..., std=...).')

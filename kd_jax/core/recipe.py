@@ -24,10 +24,12 @@ class Recipe:
     hparams: Mapping[str, Any]
 
     def network(self, name: str) -> Network:
+        """The network of this name."""
         return next(network for network in self.networks if network.name == name)
 
     @property
     def trained(self) -> tuple[Network, ...]:
+        """The networks that have an optimizer of their own."""
         return tuple(network for network in self.networks if network.update == 'sgd')
 
     @property
@@ -42,6 +44,7 @@ class Recipe:
 
     @property
     def frozen(self) -> tuple[Network, ...]:
+        """The networks that never change."""
         return tuple(network for network in self.networks if network.update == 'frozen')
 
 
