@@ -1,25 +1,25 @@
-"""Reports of a study, made from the files it leaves on disk: tables, claims, figures, one page.
+"""Reports of a study, made from its result files: tables, claims, figures and one page.
 
-A *value path* addresses a number in a result, keys joined by dots: `last.test.student.errors`,
-`config.terms.soft.t`, `config.networks.student.hidden.0`. `run:path` is a path in the results of a run.
-The report section of a study, all of it optional:
+A *value path* gives the place of a number in a result, with keys joined by dots: `last.test.student.errors`,
+`config.terms.soft.t`, `config.networks.student.hidden.0`. `run:path` is a value path in the results of a run.
+The report section of a study may hold the following, and all of it is optional:
 
-  tables.NAME     title, text, columns {heading: path}, rows {run: {label, run, columns, paper}}; a row's own
-                  columns replace the paths, its paper {heading: number} stands beside ours
+  tables.NAME     title, text, columns {heading: path}, rows {run: {label, run, columns, paper}}; the columns of a
+                  row replace the paths of the table, and its paper {heading: number} is shown beside our numbers
   claims.NAME     title, paper, and a kind:
     share         (value - low) / (high - low), each a run:path
     difference    value - low
   figures.NAME    title, caption, xlabel, ylabel, and a kind:
-    lines         runs (globs), x and y (paths), by (a path: one line a value), by_label ('{} units'),
+    lines         runs (globs), x and y (paths), by (a path; one line per value), by_label (such as '{} units'),
                   log_x, log_y, reference {label: run:path} (horizontal lines)
-    curves        runs, y: a path in an entry of the history, such as valid.student.errors
+    curves        runs, y (a path in an entry of the history, such as valid.student.errors)
     bars          values {label: run:path}
-    scatter       values {label: run:path} over x {label: number}; groups {label: colour's name}, named [labels],
-                  log_x; the points that no other beats in both are joined and named
-    matrices      values {label: run:path}, each [C, C]; label (of the colours)
+    scatter       values {label: run:path} over x {label: number}; groups {label: name of its group, one colour each},
+                  named [labels], log_x; points on the Pareto front (low x, high value) are joined and named
+    matrices      values {label: run:path}, each [C, C]; label (of the colour bar)
     soft_targets  run, analysis
 
-The paper's numbers are in the unit of the value path: an accuracy of 58.9% is 0.589.
+The paper's numbers have the unit of the value path: an accuracy of 58.9% is 0.589.
 """
 
 from kd_jax.report.build import build_report

@@ -16,10 +16,10 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     """Writes `report.md`, `report.html` and `figures/*.png`; the same results give the same bytes.
 
     Args:
-      results_dir: holds `study.json` and `results/*.json`; runs may be missing.
-      out_dir: made when it is not there; may be `results_dir` itself.
+      results_dir: directory with `study.json` and `results/*.json`; runs may be missing.
+      out_dir: directory of the report, made if it does not exist; may be `results_dir` itself.
     Raises:
-      UserError: a file that is missing, damaged or of another study, or a mistake in the report section.
+      UserError: a file is missing, damaged or of another study, or the report section has a mistake.
     """
     study, results = load_results(results_dir)
     check_report(study)

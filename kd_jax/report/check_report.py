@@ -11,7 +11,7 @@ from kd_jax.report.result_files import split_reference
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
-FIGURES: Kinds = {  # kind -> what it needs, what it may have besides
+FIGURES: Kinds = {  # kind -> (required keys, optional keys)
     'lines': (('runs', 'x', 'y'), ('by', 'by_label', 'log_x', 'log_y', 'reference')),
     'curves': (('runs', 'y'), ()),
     'bars': (('values',), ()),
@@ -31,13 +31,13 @@ WORDS = ('kind', 'title', 'caption', 'xlabel', 'ylabel')
 
 
 def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> None:
-    """Checks the report section of a study: that every kind exists, and every run it names.
+    """Checks the report section of a study: its keys, its kinds, and the runs that it names.
 
     Args:
-      study: the content of study.json.
-      runs: the names of all the study's runs; None leaves them unchecked.
+      study: content of study.json.
+      runs: names of all runs of the study; None skips the check of run names.
     Raises:
-      UserError: the first mistake, with the names there are.
+      UserError: the first mistake, with a suggestion of known names.
     """
     report = study.get('report') or {}
     known = None if runs is None else list(runs)
@@ -65,13 +65,15 @@ def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> 
         for column, paper in (row.get('paper') or {}).items():
             is_fraction = number_format.kind_of(table['columns'][column]) == 'fraction'
             if is_fraction and paper is not None and abs(paper) > 1:
-                raise UserError(f"report: {place}: the paper's {column} is a fraction: {paper / 100}, not {paper}.")
+                raise UserError(
+                    f"report: {place}: the paper's {column} must be a fraction: {paper / 100}, not {paper}."
+                )
 
 
 def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) -> None:
     where = f'figure {name!r}'
     if not name.replace('-', '').replace('_', '').isalnum():
-        raise UserError(f'report: {where} becomes the name of a file: use letters, digits, - and _ alone.')
+        raise UserError(f'report: the name of {where} becomes a file name; use only letters, digits, - and _.')
     _check_kind(figure, FIGURES, where)
     for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
         _known_run(split_reference(value)[0], known, f'{where}, {label!r}')

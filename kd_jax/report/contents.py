@@ -1,4 +1,4 @@
-"""The contents of a report: what was run, on what, when, and by which commit."""
+"""The contents of a report: what was run, on which hardware, when, and at which commit."""
 
 import dataclasses
 import datetime
@@ -27,7 +27,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All that a report says; the markdown and the HTML page are two ways to write it down."""
+    """Everything that a report shows, as data; `markdown_page` and `html_page` write it out."""
 
     name: str
     title: str
@@ -41,16 +41,16 @@ class Report:
 
 
 def facts(study: dict[str, Any], results: Results) -> dict[str, str]:
-    """What was run, on what, for how long: name of the fact -> text. What is unknown is left out."""
+    """Returns what was run, on which hardware and for how long: name -> text. Unknown facts are left out."""
     every = [result for seeds in results.values() for result in seeds.values()]
     seconds = [result['seconds'] for result in every if result.get('seconds') is not None]
     seeds = sorted({result['seed'] for result in every})
     entries = {
         'study': study['name'] + (f', variant {study["variant"]}' if study.get('variant') else ''),
-        'runs': f'{len(results)}, trained {len(every)} times in all' if every else NOT_RUN,
+        'runs': f'{len(results)}, trained {len(every)} times in total' if every else NOT_RUN,
         'seeds': _ranges(seeds),
-        'time': f'{number_format.duration(sum(seconds))} in all' if seconds else '',
-        'time a run': _spread(seconds) if seconds else '',
+        'time': f'{number_format.duration(sum(seconds))} in total' if seconds else '',
+        'time per run': _spread(seconds) if seconds else '',
         'commit': _commits(every),
         'hardware': _several(_hardware(result.get('hardware') or {}) for result in every),
         'versions': _versions(every),
@@ -75,7 +75,7 @@ def _commits(every: list[dict[str, Any]]) -> str:
 
 
 def _hardware(hardware: dict[str, Any]) -> str:
-    """'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
+    """Describes hardware, for example 'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
     backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
     words = [str(hardware.get('processor') or '')]
     words += [number_format.counted(hardware['cores'], 'core') if hardware.get('cores') else '']
@@ -93,7 +93,7 @@ def _versions(every: list[dict[str, Any]]) -> str:
 
 
 def _ranges(seeds: list[int]) -> str:
-    """[0, 1, 2, 5] -> '0 to 2, 5'."""
+    """Shortens a list of seeds: [0, 1, 2, 5] -> '0 to 2, 5'."""
     spans: list[list[int]] = []
     for seed in seeds:
         if spans and seed == spans[-1][1] + 1:
@@ -104,7 +104,7 @@ def _ranges(seeds: list[int]) -> str:
 
 
 def origins(results: Results) -> list[Origin]:
-    """One line a result file."""
+    """Returns the origin of each result file."""
     return [
         Origin(
             run,
@@ -120,7 +120,7 @@ def origins(results: Results) -> list[Origin]:
 
 
 def _when(finished: str | None) -> str:
-    """An ISO date in words, '2026-01-31 08:05 UTC'; anything else as it is."""
+    """Formats an ISO date as '2026-01-31 08:05 UTC'; returns other text unchanged."""
     try:
         moment = datetime.datetime.fromisoformat(finished or '')
     except ValueError:

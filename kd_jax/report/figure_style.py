@@ -10,16 +10,24 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from kd_jax.report import number_format
 
-PALETTE = ('#0072B2', '#D55E00', '#009E73', '#AA3377', '#B8860B', '#56B4E9', '#555555')  # after Okabe and Ito
+PALETTE = (
+    '#0072B2',
+    '#D55E00',
+    '#009E73',
+    '#AA3377',
+    '#B8860B',
+    '#56B4E9',
+    '#555555',
+)  # based on the colours of Okabe and Ito
 
 
 INK, MUTED, GRID = '#1f2328', '#6b7280', '#e5e7eb'
 
 
-Drawn = tuple[Figure | None, str]  # the figure, and in sentences what it had to leave out
+Drawn = tuple[Figure | None, str]  # the figure, and sentences that say what is missing from it
 
 
-WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches: at a phone's width the 10.5 pt below is still 10 pixels
+WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches; at the width of a phone, the font size below is still 10 pixels
 
 
 MAPS = 'cividis'
@@ -56,7 +64,7 @@ def canvas(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 
 def value_axis(axes: Axes, which: str, kind: number_format.Kind, values: Sequence[float], log: bool = False) -> None:
-    """Scale and plain tick labels for the axis ('x' or 'y') that carries `values`."""
+    """Sets the scale and the tick labels of the axis ('x' or 'y') that shows `values`."""
     axis = axes.xaxis if which == 'x' else axes.yaxis
     low, high = min(values), max(values)
     if log:
@@ -73,7 +81,7 @@ def value_axis(axes: Axes, which: str, kind: number_format.Kind, values: Sequenc
 
 
 def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
-    """Ticks on the x axis where the data are, when they are few, but for those too close together."""
+    """Puts the ticks of the x axis at the data if there are few points; skips ticks that would be too close."""
     axes.set_xscale('log' if log else 'linear')
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f'{tick:,.6g}'.replace('-', '−')))
@@ -88,12 +96,13 @@ def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
 
 
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Names lines at the right edge of the axes, pushed apart where they would overlap.
+    """Writes the names of lines at the right edge of the axes and moves them apart where they would overlap.
 
     Args:
+      axes: the axes.
       labels: (y of the line's end in data units, name, colour).
     """
-    axes.set_ylim(axes.get_ylim())  # the labels are placed for these limits
+    axes.set_ylim(axes.get_ylim())  # fixes the limits, because the positions of the labels depend on them
     to_axes = axes.transData + axes.transAxes.inverted()
     spots = sorted((float(to_axes.transform((1, y))[1]), name, colour) for y, name, colour in labels)
     for y, (_, name, colour) in zip(spread([y for y, _, _ in spots], gap=0.062), spots, strict=True):
@@ -111,10 +120,11 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
 
 
 def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names points at the right edge of the axes, each joined to its point by a thin line.
+    """Writes the names of points at the right edge of the axes and joins each to its point by a thin line.
 
     Args:
-      points: (x, y, name), x and y in data units.
+      axes: the axes.
+      points: (x, y, name), with x and y in data units.
     """
     axes.set_ylim(axes.get_ylim())
     axes.set_xlim(axes.get_xlim())
@@ -136,8 +146,8 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending positions, moved to stand `gap` apart; a cluster stays centred where it was."""
-    clusters: list[tuple[float, int]] = []  # (centre, how many)
+    """Moves ascending positions at least `gap` apart; the centre of a cluster stays where it was."""
+    clusters: list[tuple[float, int]] = []  # (centre, number of positions)
     for position in positions:
         centre, count = float(position), 1
         while clusters and centre - clusters[-1][0] < gap * (count + clusters[-1][1]) / 2:

@@ -1,4 +1,4 @@
-"""Figures of a study, one PNG each: lines over a setting, learning curves, bars, matrices, soft targets."""
+"""Draws the figures of a study, one PNG each; lines, bars and scatter plots are drawn in this module."""
 
 import dataclasses
 import itertools
@@ -31,7 +31,7 @@ Point = tuple[float, float, float]  # x, mean, standard deviation
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A drawn figure; `note` says what is missing from it; `path` is None where nothing could be drawn."""
+    """A drawn figure. `note` says what is missing from it; `path` is None if nothing could be drawn."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class Picture:
 
 
 def draw(study: dict[str, Any], results: Results, out_dir: Path) -> list[Picture]:
-    """Draws the figures of the report section, and learning curves when it has none, into `out_dir`."""
+    """Draws the figures of the report section into `out_dir`; adds learning curves if the section has none."""
     entries = dict((study.get('report') or {}).get('figures') or {})
     if not any(entry['kind'] == 'curves' for entry in entries.values()):
         entries |= default_curves(results)
@@ -72,7 +72,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
 
 
 def lines(entry: dict[str, Any], results: Results) -> Drawn:
-    """A number over a setting of the config, one line a group; mean and standard deviation over seeds."""
+    """Draws a number over a setting of the config, one line per group: mean and standard deviation over seeds."""
     groups, gaps = _groups(entry, results)
     if not groups:
         return None, gaps
@@ -100,10 +100,10 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
 
 
 def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Point]], str]:
-    """Points by the label of their group, groups in the order of their value; and which runs have none."""
+    """Returns points by the label of their group, sorted by the group's value, and says which runs have no point."""
     runs = matching_runs(results, entry['runs'])
     found: dict[Any, list[Point]] = {}
-    gaps = [] if runs else [f'no run matching {entry["runs"]} has been run yet.']
+    gaps = [] if runs else [f'no run that matches {entry["runs"]} has been run yet.']
     for run in runs:
         any_seed = next(iter(results[run].values()))
         x, y = number(any_seed, entry['x']), measure_over_seeds(results, run, entry['y'])
@@ -118,7 +118,7 @@ def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Poi
 
 
 def _measures(values: dict[str, str], results: Results) -> tuple[dict[str, Measure], str]:
-    """What each 'run:path' measured, by label; and which measured nothing."""
+    """Returns the number at each 'run:path', by label, and says which of them are missing."""
     found = {label: measure_over_seeds(results, *split_reference(text)) for label, text in values.items()}
     gaps = [why_missing(results, *split_reference(values[label])) for label, value in found.items() if value is None]
     return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
@@ -147,7 +147,7 @@ def _colours(count: int) -> list[str]:
 
 
 def bars(entry: dict[str, Any], results: Results) -> Drawn:
-    """One number a bar with its standard deviation. Bars start at zero; accuracies, far from it, are dots."""
+    """Draws a bar from zero for each number, with its standard deviation; fractions above 1/2 become dots instead."""
     measures, gaps = _measures(entry['values'], results)
     if not measures:
         return None, gaps
@@ -174,12 +174,12 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
         text, end = number_format.unit(number_format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
         axes.annotate(text, end, (6, 0), textcoords='offset points', va='center', fontsize=9.5)
     default = _last(next(iter(entry['values'].values())))
-    axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars lie on their side
+    axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars are horizontal
     return figure, gaps
 
 
 def scatter(entry: dict[str, Any], results: Results) -> Drawn:
-    """What several runs measured over what each costs; named are those that no other beats in both."""
+    """Draws the numbers of several runs over their costs, and names the runs on the Pareto front."""
     measures, gaps = _measures({label: entry['values'][label] for label in entry['x']}, results)
     if not measures:
         return None, gaps
@@ -209,13 +209,13 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
 
 
 def _unbeaten(label: str, costs: dict[str, float], measures: dict[str, Measure]) -> bool:
-    """Whether no other is as good for less, or better for as much."""
+    """Whether no other run is at least as good at no higher cost and better in one of the two."""
     own = (costs[label], -measures[label].mean)
     others = [(costs[other], -measures[other].mean) for other in measures if other != label]
     return not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in others)
 
 
 def _room(axes: Axes, low: float, high: float) -> None:
-    """Limits with room at the right for the numbers beside the bars."""
+    """Sets the limits and leaves space at the right for the numbers beside the bars."""
     span = (high - low) or abs(high) or 1.0
     axes.set_xlim(low - (0.05 * span if low else 0.0), high + 0.34 * span)

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def html_page(report: Report) -> str:
-    """The HTML page: one file, styles and images inside, no scripts."""
+    """Returns the HTML page: one file that includes its styles and images and has no scripts."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,

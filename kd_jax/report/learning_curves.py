@@ -1,4 +1,4 @@
-"""Learning curves: a metric after each evaluation, with the mean over seeds and a band from lowest to highest."""
+"""Draws learning curves: a metric after each evaluation, as the mean over seeds and a band from lowest to highest."""
 
 import itertools
 from typing import Any
@@ -14,11 +14,11 @@ from kd_jax.report.result_files import Results, judged_split, matching_runs, num
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
 
 
-FEW = 7  # runs that one figure can name
+FEW = 7  # the largest number of runs that a figure can name
 
 
 def default_curves(results: Results) -> dict[str, dict[str, Any]]:
-    """One figure for each network that was evaluated more than once, on validation images where there are any."""
+    """Returns one figure per network that was evaluated more than once, on validation examples if there are any."""
     entries: dict[str, dict[str, Any]] = {}
     for run, seeds in results.items():
         result = next(iter(seeds.values()))
@@ -35,18 +35,20 @@ def default_curves(results: Results) -> dict[str, dict[str, Any]]:
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
     examples = {'valid': 'validation', 'test': 'test'}[split]
-    caption = f'On {examples} examples, after each epoch; mean over seeds, band from the lowest to the highest.'
+    caption = (
+        f'On {examples} examples, after each evaluation: mean over seeds, and a band from the lowest to the highest.'
+    )
     title = f'Learning curves: {metric} of {network}'
     return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
 
 
 def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
-    """One line a run, from its history. Of more than a few runs only the lowest and the highest are named."""
+    """Draws one line per run, from its history. Of more than `FEW` runs, names only the lowest and the highest."""
     runs = matching_runs(results, entry['runs'])
     found = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
     gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in found]
     if not found:
-        return None, ' '.join(gaps) or f'no run matching {entry["runs"]} has been run yet.'
+        return None, ' '.join(gaps) or f'no run that matches {entry["runs"]} has been run yet.'
     figure, axes = figure_style.canvas()
     ends = _few(axes, found) if len(found) <= FEW else _many(axes, found)
     kind = number_format.kind_of(entry['y'])
@@ -80,7 +82,7 @@ def _many(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:
 
 
 def _curve(results: Results, run: str, path: str) -> Curve | None:
-    """The epochs at which every seed has a number, and those numbers' mean, lowest and highest."""
+    """Returns the epochs at which every seed has a number, and the mean, lowest and highest of these numbers."""
     by_seed = []
     for result in results[run].values():
         points = ((number(entry, 'epoch'), number(entry, path)) for entry in result.get('history') or [])

@@ -10,7 +10,7 @@ from kd_jax.report.tables import Table, table_cells, table_legend
 
 
 def markdown_page(report: Report) -> str:
-    """The whole report; its images are the files in `figures/`."""
+    """Returns the report as Markdown; its images are the files in `figures/`."""
     blocks = [f'# {escape_text(report.title)}', report.text]
     blocks += [_section(table) for table in report.tables]
     blocks += [f'*{escape_text(table_legend(report.tables))}*']
@@ -65,5 +65,5 @@ def _fact(name: str, fact: str) -> str:
 
 
 def escape_text(value: str) -> str:
-    """Text that cannot break out of a table's cell or turn into markup."""
+    """Escapes text so that it stays in its table cell and is not read as markup."""
     return html.escape(' '.join(value.split()), quote=False).replace('|', r'\|').replace('*', r'\*')

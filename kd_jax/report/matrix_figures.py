@@ -1,4 +1,4 @@
-"""Figures made of several panels: matrices and soft targets."""
+"""Draws figures with several panels: matrices and soft targets."""
 
 import textwrap
 from typing import Any
@@ -14,11 +14,11 @@ from kd_jax.report import figure_style
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.result_files import Results, split_reference, value_at_path, why_missing
 
-FLOOR = 1e-6  # probabilities below it are drawn as if they were it
+FLOOR = 1e-6  # smaller probabilities are drawn as this value
 
 
 def _first_seed(results: Results, run: str, path: str) -> Any:
-    """What the run's lowest seed holds at `path`; None when there is nothing."""
+    """Returns the value at `path` in the result of the run's lowest seed; None if there is none."""
     try:
         return value_at_path(next(iter(results[run].values())), path)
     except KeyError:
@@ -26,7 +26,7 @@ def _first_seed(results: Results, run: str, path: str) -> Any:
 
 
 def matrices(entry: dict[str, Any], results: Results) -> Drawn:
-    """[C, C] matrices of the lowest seed on one colour scale, logarithmic unless a value is negative."""
+    """Draws [C, C] matrices of the lowest seed on one colour scale, logarithmic unless a value is negative."""
     found = {label: _matrix(results, text) for label, text in entry['values'].items()}
     shown = {label: matrix for label, matrix in found.items() if matrix is not None}
     gaps = [why_missing(results, *split_reference(entry['values'][label])) for label in found if label not in shown]
@@ -80,7 +80,7 @@ def _matrix_axes(axes: Axes, label: str, classes: int, entry: dict[str, Any]) ->
 
 
 def soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
-    """Each row an image and, for each temperature, the teacher's probabilities on one log scale."""
+    """Draws one row per image: the image and, for each temperature, the teacher's probabilities on a log scale."""
     path = f'analyses.{entry["analysis"]}'
     analysis = _first_seed(results, entry['run'], path)
     if not analysis or not analysis.get('examples'):
@@ -96,7 +96,7 @@ def soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
             _distribution(axes, np.array(probabilities, float), example['label'], first=axes is row[1])
     for axes, temperature in zip(grid[0][1:], temperatures, strict=True):
         axes.set_title(f'T = {temperature:g}', fontsize=10.5)
-    words = "class, the label's in orange; probability on a log scale"
+    words = 'class (the label is orange); probability on a log scale'
     figure.supxlabel(words, fontsize=9.5, color=MUTED)
     return figure, ''
 

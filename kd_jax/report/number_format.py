@@ -1,4 +1,4 @@
-"""Formats numbers: the one place that decides on digits, signs, percentages and durations."""
+"""Formats numbers; all rules for digits, signs, percentages and durations are here."""
 
 import math
 from typing import Literal
@@ -12,7 +12,7 @@ Kind = Literal['count', 'fraction', 'seconds', 'number']
 
 
 def kind_of(path: str) -> Kind:
-    """What a number is, told by the last name in its path: 'errors' is a count, 'accuracy' a fraction."""
+    """Returns the kind of a number from the last name in its path: 'errors' is a count, 'accuracy' a fraction."""
     name = next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
     if any(word in name for word in ('accuracy', 'agreement', 'share', 'fraction', 'rate')):
         return 'fraction'
@@ -22,12 +22,12 @@ def kind_of(path: str) -> Kind:
 
 
 def heading(text: str, kind: Kind) -> str:
-    """A column's heading, with its unit when the numbers below need one."""
+    """Returns a column's heading, with the unit if the numbers need one."""
     return f'{text} (%)' if kind == 'fraction' and '%' not in text else text
 
 
 def decimals(value: float, kind: Kind, n: int = 1) -> int:
-    """Digits after the point for a number that is the mean of n seeds."""
+    """Returns the number of decimals for a number that is the mean of n seeds."""
     if kind == 'fraction':
         return 2
     if kind in ('count', 'seconds'):
@@ -41,7 +41,7 @@ def decimals(value: float, kind: Kind, n: int = 1) -> int:
 
 
 def plain(value: float | None, kind: Kind, digits: int | None = None) -> str:
-    """A number, fractions in percent but without the sign: 0.9854 -> '98.54'."""
+    """Formats a number; fractions in percent, without the percent sign: 0.9854 -> '98.54'."""
     if value is None:
         return DASH
     digits = decimals(value, kind) if digits is None else digits
@@ -51,7 +51,7 @@ def plain(value: float | None, kind: Kind, digits: int | None = None) -> str:
 
 
 def measured(value: Measure | None, kind: Kind, digits: int | None = None) -> str:
-    """'74.3 ± 2.1' over several seeds, '74' for one."""
+    """Formats a measure: '74.3 ± 2.1' for several seeds, '74' for one."""
     if value is None:
         return DASH
     digits = decimals(value.mean, kind, value.n) if digits is None else digits
@@ -60,14 +60,14 @@ def measured(value: Measure | None, kind: Kind, digits: int | None = None) -> st
 
 
 def quoted(value: float | None, kind: Kind) -> str:
-    """A paper's number with the digits the paper gave: 0.589 -> '58.9'."""
+    """Formats a paper's number with the digits that the paper gives: 0.589 -> '58.9'."""
     if value is None:
         return DASH
     return f'{100 * value if kind == "fraction" else value:,.8g}'.replace('-', '−')
 
 
 def signed(value: float | None, kind: Kind, digits: int | None = None) -> str:
-    """A difference, with its sign: '+7.3', '−72'; that of two fractions in percentage points."""
+    """Formats a difference with its sign: '+7.3', '−72'; a difference of fractions is in percentage points."""
     if value is None:
         return DASH
     text = plain(value, kind, digits)
@@ -75,7 +75,7 @@ def signed(value: float | None, kind: Kind, digits: int | None = None) -> str:
 
 
 def unit(text: str, kind: Kind) -> str:
-    """`text` followed by the sign of its unit, for numbers inside sentences and figures."""
+    """Appends the unit to `text`, for numbers in sentences and figures."""
     return f'{text}%' if kind == 'fraction' and text != DASH else text
 
 
@@ -88,7 +88,7 @@ def seeds(n: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """80.2 -> '1 min 20 s'; 7500 -> '2 h 05 min'."""
+    """Formats seconds: 80.2 -> '1 min 20 s'; 7500 -> '2 h 05 min'."""
     if seconds is None:
         return DASH
     if seconds < 9.95:

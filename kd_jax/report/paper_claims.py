@@ -1,4 +1,4 @@
-"""Claims of a study: the share of a gain that was kept, or a difference, beside the paper's number."""
+"""Claims of a study: a share of a gain, or a difference, beside the number that the paper reports."""
 
 import dataclasses
 from typing import Any
@@ -12,10 +12,12 @@ class Claim:
     """A claim with its numbers.
 
     Attributes:
-      of_means: the claim computed from each run's mean; None where it cannot be.
-      seedwise: the claim computed seed by seed, over the seeds that all its runs have.
-      paper: what the paper reports.
-      sentence: all of it in words.
+      name: name of the claim in the report section.
+      title: title of the claim.
+      of_means: the claim computed from the mean of each run; None if it cannot be computed.
+      seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
+      paper: the number that the paper reports; None if it reports none.
+      sentence: the claim in words.
     """
 
     name: str
@@ -27,7 +29,7 @@ class Claim:
 
 
 def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
-    """The claims of the study's report section."""
+    """Returns the claims of the study's report section."""
     entries = (study.get('report') or {}).get('claims') or {}
     weigh = {'share': _share, 'difference': _difference}
     return [weigh[entry['kind']](name, entry, results) for name, entry in entries.items()]
@@ -50,7 +52,7 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
     kind = number_format.kind_of(split_reference(entry['value'])[1])
     names = _named(entry, {'value': value, 'low': low, 'high': high}, kind)
     if of_means is None:
-        words = f'{names[1]} and {names[2]} are equal, so there is no gain to share.'
+        words = f'{names[1]} and {names[2]} are equal, so the gain is zero and a share of it is undefined.'
     else:
         words = f'{names[0]} is {_percent(of_means)} of the way from {names[1]} to {names[2]}'
         words += _seedwise(seedwise, len(_common(value, low, high))) + '.'
@@ -74,7 +76,7 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     names = _named(entry, {'value': value, 'low': low}, kind)
     words += f' from {names[1]} to {names[0]}'
     if not seedwise:
-        words += ', between the means (the two runs have no seed in common)'
+        words += ', the difference of the means (the two runs have no seed in common)'
     elif seedwise.n == 1:
         words += ', on one seed'
     elif seedwise.sd:
@@ -125,7 +127,7 @@ def _common(*measures: Measure) -> list[int]:
 
 
 def _named(entry: dict[str, Any], parts: dict[str, Measure], kind: number_format.Kind) -> list[str]:
-    """'run (number)' for each part; with the value path where two parts are of one run."""
+    """Returns 'run (number)' for each part; 'run:path (number)' if two parts are of one run."""
     runs = [split_reference(entry[key])[0] for key in parts]
     names = runs if len(set(runs)) == len(runs) else [entry[key] for key in parts]
     numbers = [number_format.unit(number_format.measured(part, kind), kind) for part in parts.values()]
@@ -138,7 +140,7 @@ def _percent(share: float) -> str:
 
 def _seedwise(share: Measure | None, common: int) -> str:
     if not common:
-        return ', between the means (the runs have no seed in common)'
+        return ', computed from the means (the runs have no seed in common)'
     if share is None or common == 1:
         return ', on one seed' if common == 1 else ''
     spread = f' ± {100 * share.sd:.1f}%' if share.sd is not None else ''

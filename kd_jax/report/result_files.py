@@ -12,12 +12,12 @@ from typing import Any
 
 from kd_jax.config.errors import UserError
 
-Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> what the run wrote
+Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One number of a run, measured once a seed."""
+    """One number of a run, for each of its seeds."""
 
     by_seed: Mapping[int, float]
 
@@ -35,7 +35,7 @@ class Measure:
         return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
 
     def over(self, other: 'Measure') -> 'Measure | None':
-        """This number minus the other, seed by seed; None without a seed that both have."""
+        """Returns this number minus the other for each seed that both have; None if there is no such seed."""
         seeds = sorted(self.by_seed.keys() & other.by_seed.keys())
         return Measure({seed: self.by_seed[seed] - other.by_seed[seed] for seed in seeds}) if seeds else None
 
@@ -44,12 +44,12 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
     """Reads `study.json` and `results/*.json`.
 
     Raises:
-      UserError: no study there, or a file that is damaged, foreign or doubled.
+      UserError: there is no study, or a file is damaged, belongs to another study or repeats a result.
     """
     results_dir = Path(results_dir)
     if not (results_dir / 'study.json').is_file():
         raise UserError(
-            f'{results_dir}: there is no study.json here; give the directory a study was run in (--workdir).'
+            f'{results_dir}: there is no study.json here; give the directory in which a study was run (--workdir).'
         )
     study = _read(results_dir / 'study.json', {'name': str})
     results: Results = {}
@@ -57,7 +57,7 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
         result = _read(path, {'study': str, 'run': str, 'seed': int})
         if result['study'] != study['name']:
             raise UserError(
-                f'{path} belongs to study {result["study"]!r}, not to {study["name"]!r}; move it out of here.'
+                f'{path} belongs to study {result["study"]!r}, not to {study["name"]!r}; move it to another directory.'
             )
         seeds = results.setdefault(result['run'], {})
         if result['seed'] in seeds:
@@ -72,18 +72,22 @@ def _read(path: Path, required: dict[str, type]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError) as error:
-        raise UserError(f'{path} cannot be read as JSON ({error}); remove it and run again.') from error
+        raise UserError(f'{path} cannot be read as JSON ({error}); remove it and run the study again.') from error
     for key, kind in required.items():
         if not isinstance(content, dict) or not isinstance(content.get(key), kind):
-            raise UserError(f'{path} is not a file of a study: it has no {key!r}; move it out of here.')
+            raise UserError(
+                f'{path} is not a file of a study, because it has no {key!r}; move it to another directory.'
+            )
     return content
 
 
 def value_at_path(tree: Any, path: str) -> Any:
-    """The value at `path` (keys joined by dots, a number for a list's index); None where a null is met.
+    """Returns the value at `path`: keys joined by dots, with numbers as indices of lists.
+
+    The result is None if a value on the way is null.
 
     Raises:
-      KeyError: there is no such path.
+      KeyError: the path does not exist.
     """
     for key in path.split('.'):
         if tree is None:
@@ -98,7 +102,7 @@ def value_at_path(tree: Any, path: str) -> Any:
 
 
 def number(tree: Any, path: str) -> float | None:
-    """The finite number at `path`, or None when there is none."""
+    """Returns the finite number at `path`, or None if there is none."""
     try:
         value = value_at_path(tree, path)
     except KeyError:
@@ -108,28 +112,28 @@ def number(tree: Any, path: str) -> float | None:
 
 
 def measure_over_seeds(results: Results, run: str, path: str) -> Measure | None:
-    """What `run` measured at `path`, over all its seeds; None when no seed has a number there."""
+    """Returns the numbers of `run` at `path` for all its seeds; None if no seed has a number there."""
     found = {seed: number(result, path) for seed, result in results.get(run, {}).items()}
     numbers = {seed: value for seed, value in found.items() if value is not None}
     return Measure(numbers) if numbers else None
 
 
 def split_reference(text: str) -> tuple[str, str]:
-    """'run:path' -> (run, path)."""
+    """Splits 'run:path' into (run, path)."""
     run, colon, path = text.partition(':')
     if not (run and colon and path):
-        raise UserError(f"report: {text!r} is not of the form 'run:path', as in 'student:last.test.student.errors'.")
+        raise UserError(f"report: {text!r} must have the form 'run:path', such as 'student:last.test.student.errors'.")
     return run, path
 
 
 def matching_runs(results: Results, patterns: str | Iterable[str]) -> list[str]:
-    """The runs whose names match a glob, or any of several, in the order of the globs."""
+    """Returns the runs whose names match a glob, or any of several globs, in the order of the globs."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
     return list(dict.fromkeys(run for p in patterns for run in fnmatch.filter(sorted(results), p)))
 
 
 def why_missing(results: Results, run: str, path: str) -> str:
-    """Why there is nothing to show of `run` at `path`: a sentence, with the nearest path there is."""
+    """Says in a sentence why `run` has no value to show at `path`, and names the nearest path that exists."""
     if run not in results:
         return f'{run} has not been run yet.'
     result = next(iter(results[run].values()))
@@ -137,8 +141,8 @@ def why_missing(results: Results, run: str, path: str) -> str:
         value_at_path(result, path)
     except KeyError:
         near = difflib.get_close_matches(path, list(_paths(result)), n=1, cutoff=0.5)
-        return f'{run} recorded no {path}' + (f'; the nearest is {near[0]}.' if near else '.')
-    return f'{run} has nothing to show at {path}.'
+        return f'{run} recorded no {path}' + (f'; the nearest path is {near[0]}.' if near else '.')
+    return f'{run} has no value to show at {path}.'
 
 
 def _paths(tree: Any, prefix: str = '') -> Iterator[str]:
@@ -150,7 +154,7 @@ def _paths(tree: Any, prefix: str = '') -> Iterator[str]:
 
 
 def judged_split(result: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The split a result is judged by, 'test' or else 'valid', and its metrics there by network."""
+    """Returns the split that a result is judged by ('test', or 'valid' without it), and its metrics by network."""
     last = result.get('last') or {}
     split = 'test' if last.get('test') else 'valid'
     return split, last.get(split) or {}

@@ -1,4 +1,4 @@
-"""Tables of a study: our numbers, the paper's, and the difference, as plain data."""
+"""Tables of a study as plain data: our numbers, the paper's numbers, and the difference."""
 
 import dataclasses
 from typing import Any
@@ -16,18 +16,18 @@ METRICS = ('errors', 'accuracy', 'nll', 'ece', 'agreement', 'kl')
 class Column:
     heading: str
     kind: number_format.Kind
-    paper: bool  # whether any row has a number of the paper's here
+    paper: bool  # whether any row has a number from the paper in this column
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Our number and the paper's, in the unit of the value path; the properties are how they are written."""
+    """Our number and the paper's, in the unit of the value path; the properties are the formatted texts."""
 
     measure: Measure | None
     paper: float | None
     kind: number_format.Kind
-    seeds: int  # of the row, so that a cell measured on fewer can say so
-    digits: int | None = None  # after the point, where the column has settled on a number
+    seeds: int  # number of seeds of the row; a cell that has fewer says so
+    digits: int | None = None  # decimals that the whole column uses; None if each number has its own
 
     @property
     def ours(self) -> str:
@@ -68,7 +68,7 @@ class Table:
 
 
 def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
-    """The tables of the study's report section, or without any, one of every run's last metrics."""
+    """Returns the tables of the report section; if it has none, one table with the last metrics of every run."""
     described = (study.get('report') or {}).get('tables') or _every_run(results)
     return [_table(name, table, results) for name, table in described.items()]
 
@@ -117,7 +117,7 @@ def _row(key: str, row: dict[str, Any], columns: dict[str, str], results: Result
 
 
 def _aligned(rows: list[Row]) -> tuple[Row, ...]:
-    """The rows with one number of digits after the point for all plain numbers of a column."""
+    """Gives all plain numbers of a column the same number of decimals."""
     columns = []
     for cells in zip(*(row.cells for row in rows), strict=True):
         means = [cell.measure.mean for cell in cells if cell.measure and cell.kind == 'number']
@@ -130,7 +130,7 @@ def _aligned(rows: list[Row]) -> tuple[Row, ...]:
 
 
 def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tuple[str, ...]:
-    """Explains gaps that look like mistakes: a column without a number, a row's own path without one."""
+    """Explains gaps that look like mistakes: an empty column, or a row's own path without a number."""
     notes: list[str] = []
     ran = [(row, entry) for row, entry in zip(rows, table['rows'].values(), strict=True) if row.seeds]
     for i, (heading, default) in enumerate(table['columns'].items()):
@@ -142,7 +142,7 @@ def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tu
 
 
 def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """The table as strings: its headings and its rows. A column with a paper's numbers becomes three."""
+    """Returns headings and rows as strings. A column with numbers from a paper becomes three columns."""
     headings = ['']
     for column in table.columns:
         headings.append(number_format.heading(column.heading, column.kind))
@@ -158,13 +158,13 @@ def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def table_legend(shown: list[Table]) -> str:
-    """How to read the numbers of the tables."""
+    """Returns a legend that explains the numbers of the tables."""
     measures = [cell.measure for table in shown for row in table.rows for cell in row.cells if cell.measure]
     words = []
     if any(measure.n > 1 for measure in measures):
-        words.append('Ours is the mean ± standard deviation over the seeds.')
+        words.append('Our numbers are the mean ± standard deviation over seeds.')
     elif measures:
-        words.append('Ours is one seed, so without a deviation.')
+        words.append('Our numbers come from one seed, so they have no standard deviation.')
     if any(column.paper for table in shown for column in table.columns):
-        words.append('The difference is ours minus the paper’s, for percentages in points.')
+        words.append('The difference is our number minus the paper’s; for percentages it is in percentage points.')
     return ' '.join(words)

@@ -13,11 +13,11 @@ from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.result_files import Results
 from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, table_legend
 
-LABEL = 24  # characters a row's label may be squeezed to in a terminal
+LABEL = 24  # characters; narrow terminals wrap row labels to this width
 
 
 def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
-    """Prints the tables of which some run is finished, and the claims, the paper's numbers in a colour of their own."""
+    """Prints the claims, and each table that has a finished run; numbers from the paper have their own colour."""
     console = console or Console()
     shown = [table for table in study_tables(study, results) if any(row.seeds for row in table.rows)]
     for table in shown:
@@ -33,7 +33,7 @@ def print_tables(study: dict[str, Any], results: Results, console: Console | Non
 
 
 def fitting(table: Table, width: int) -> list[Table]:
-    """The table, its columns dealt out to several below each other where they exceed `width` characters."""
+    """Splits a table that is wider than `width` characters into several tables, each with some of the columns."""
     headings, rows = table_cells(table)
     widths = [max(map(len, cells)) + 2 for cells in zip(headings, *rows, strict=True)]
     if min(widths[0], LABEL) + sum(widths[1:]) <= width or len(table.columns) == 1:

@@ -1,4 +1,4 @@
-"""A study small enough to check by hand: three runs of three seeds, their errors in ERRORS."""
+"""A study small enough to check by hand: three runs of three seeds; ERRORS holds their errors."""
 
 import json
 from pathlib import Path
@@ -95,7 +95,7 @@ def study_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope='session')
 def report_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study with its report written beside it; for reading only."""
+    """The study with its report in the same directory; tests must not change it."""
     directory = write(tmp_path_factory.mktemp('built') / 'study')
     build_report(directory, directory)
     return directory

@@ -29,10 +29,10 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
     [
         (('figures', 'bars', 'kind'), 'bar', "unknown kind 'bar'. Did you mean 'bars'?"),
         (('figures', 'bars', 'values', 'ours'), 'studnet:seconds', "Did you mean 'student'?"),
-        (('figures', 'bars', 'values', 'ours'), 'seconds', "not of the form 'run:path'"),
+        (('figures', 'bars', 'values', 'ours'), 'seconds', "must have the form 'run:path'"),
         (('figures', 'sweep', 'runs'), 'width*', "no run matches 'width*'"),
         (('figures', 'sweep', 'logx'), True, "unknown key 'logx'. Did you mean 'log_x'?"),
-        (('figures', '../up'), {'kind': 'bars', 'values': {}}, 'becomes the name of a file'),
+        (('figures', '../up'), {'kind': 'bars', 'values': {}}, 'becomes a file name'),
         (
             ('figures', 'dots'),
             {'kind': 'scatter', 'values': {'kd': 'student:seconds'}, 'x': {'dk': 1.0}},
@@ -45,7 +45,7 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (
             ('tables', 'main', 'rows', 'student', 'paper'),
             {'accuracy': 58.9},
-            'is a fraction: 0.589, not 58.9',
+            'must be a fraction: 0.589, not 58.9',
         ),
         (('table',), {}, "Did you mean 'tables'?"),
     ],

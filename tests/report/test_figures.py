@@ -155,4 +155,4 @@ def test_each_figure_is_one_png_and_a_stale_one_goes(loaded, tmp_path):
 def test_a_matrix_that_is_none_is_left_out(loaded):
     figure, note = matrices({'values': {'a': 'student:seconds'}}, loaded[1])
     assert figure is None
-    assert note == 'student has nothing to show at seconds.'
+    assert note == 'student has no value to show at seconds.'

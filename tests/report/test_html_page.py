@@ -12,7 +12,7 @@ from kd_jax.report.result_files import load_results
 
 
 class _Page(HTMLParser):
-    """Collects the tags of a page and its text."""
+    """Collects the tags and the text of a page."""
 
     def __init__(self, html):
         super().__init__()
@@ -77,7 +77,7 @@ def test_names_and_texts_are_escaped(study_dir, tmp_path):
     html, text = ((tmp_path / 'out' / name).read_text() for name in ('report.html', 'report.md'))
     page = _Page(html)
     assert 'script' not in {tag for tag, _ in page.tags}
-    assert page.text.count('<script>alert(1)</script>') == 10  # the title twice, each of the others once
+    assert page.text.count('<script>alert(1)</script>') == 10  # the title twice, all others once
     row = next(line for line in text.splitlines() if '7.0 ± 1.0 |' in line)
     assert r'&lt;script&gt;alert(1)&lt;/script&gt;\|' in row
     assert len(re.findall(r'(?<!\\)\|', row)) == 7
@@ -123,8 +123,8 @@ def test_what_was_run_tells_seeds_time_and_uncommitted_changes(study_dir):
     found = facts(*load_results(study_dir))
     assert found['seeds'] == '0 to 2'
     assert found['commit'] == 'abcdef012345; 1 of 9 with uncommitted changes'
-    assert found['time'] == '58 min 00 s in all'  # 8 minutes and 3000 s
-    assert found['time a run'] == '1 min 00 s (median), 1 min 00 s to 50 min 00 s'
+    assert found['time'] == '58 min 00 s in total'  # 8 minutes and 3000 s
+    assert found['time per run'] == '1 min 00 s (median), 1 min 00 s to 50 min 00 s'
 
 
 def test_a_mistake_in_the_report_section_is_told(study_dir, tmp_path):

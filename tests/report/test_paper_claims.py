@@ -22,7 +22,7 @@ def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
 
 def test_a_difference_is_taken_seed_by_seed(loaded):
     gain = study_claims(*loaded)[1]
-    # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5, deviation 1, five deviations from nothing
+    # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5 and standard deviation 1, so five deviations from 0
     assert gain.seedwise.by_seed == {0: -4, 1: -5, 2: -6}
     assert gain.sentence.startswith('−5.0 ± 1.0 errors from baseline (12.0 ± 2.0) to student (7.0 ± 1.0)')
     assert '5.0 standard deviations' in gain.sentence
@@ -42,7 +42,8 @@ def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
 
 def test_a_difference_is_counted_in_its_own_standard_deviations(loaded):
     study, results = loaded
-    for seed, errors in enumerate((8, 8, 8)):  # against 10, 12, 14: -2, -4, -6, so 4 over a deviation of 2
+    # 8 - 10, 8 - 12, 8 - 14 = -2, -4, -6: mean -4 and standard deviation 2, so two deviations from 0
+    for seed, errors in enumerate((8, 8, 8)):
         results['student'][seed]['last']['test']['student']['errors'] = errors
     assert ': 2.0 standard deviations.' in study_claims(study, results)[1].sentence
 
@@ -61,7 +62,7 @@ def test_a_gain_of_nothing_cannot_be_shared(loaded):
     kept = study_claims(study, results)[0]
     assert kept.of_means is None
     assert kept.seedwise is None
-    assert 'no gain to share' in kept.sentence
+    assert 'the gain is zero' in kept.sentence
 
 
 def test_a_seed_without_a_gain_is_left_out_and_counted(loaded):

@@ -76,10 +76,11 @@ def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):
 
 def test_the_legend_speaks_of_what_is_there(loaded):
     study, results = loaded
-    assert table_legend(study_tables(study, results)).startswith('Ours is the mean ± standard deviation')
+    assert table_legend(study_tables(study, results)).startswith('Our numbers are the mean ± standard deviation')
     del study['report']
     single = {run: {0: seeds[0]} for run, seeds in results.items()}
-    assert table_legend(study_tables(study, single)) == 'Ours is one seed, so without a deviation.'
+    legend = table_legend(study_tables(study, single))
+    assert legend == 'Our numbers come from one seed, so they have no standard deviation.'
 
 
 def test_a_table_too_wide_for_the_terminal_is_dealt_out_without_losing_a_column(loaded):
