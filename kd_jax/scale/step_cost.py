@@ -73,14 +73,14 @@ def verdict(cost: Cost, batch_size: int) -> str:
     if cost.available is None:
         return 'compiles'
     needed = 'more memory' if cost.needed is None else f'{cost.needed / GIB:.2f} GiB'
-    room = f'{cost.available / GIB:.4g} GiB a chip'
+    room = f'{cost.available / GIB:.4g} GiB per chip'
     if cost.fits:
         assert cost.needed is not None
         share = cost.needed / cost.available
         return f'fits: {needed} of {room} ({share:.0%})' + (
             ', which leaves little for evaluation' if share > 0.9 else ''
         )
-    return f'does not fit: it needs {needed}, and there are {room}; {remedy(cost, batch_size)}'
+    return f'does not fit: it needs {needed}, but has {room}; {remedy(cost, batch_size)}'
 
 
 def remedy(cost: Cost, batch_size: int) -> str:
