@@ -16,7 +16,19 @@ from kd_jax.config.hyperparameters import Fraction, NonNegative, Positive, parse
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
 
 
-OURS = ('weight_decay', 'clip', 'max_norm')
+OURS = ('weight_decay', 'weight_decay_on', 'clip', 'max_norm')
+
+
+DECAYS = ('weight_decay', 'weight_decay_rate')
+
+
+DECAYED = ('all', 'kernels')
+
+
+MASKS = ('mask', 'weight_decay_mask', 'trust_ratio_mask')  # of optax: functions or trees, which no config can hold
+
+
+DTYPES = ('mu_dtype', 'accumulator_dtype', 'dtype_momentum')
 
 
 RANGES = {
@@ -27,24 +39,30 @@ RANGES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Optimizer:
-    """The name of an optimizer, its fixed options, and the schedule of each of its numbers ('' for a constant)."""
+    """The name of an optimizer, its fixed options, and the schedule of each of its numbers ('' for a constant).
+
+    `weight_decay_on` says which parameters decay: 'all', or 'kernels' (see the function `kernels`).
+    """
 
     name: str
     static: Mapping[str, Any]
     schedules: Mapping[str, str]
+    weight_decay_on: str = 'all'
 
 
 def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, dict[str, Any]]:
     """Parses an optimizer, such as `dict(name='sgd', learning_rate=0.1, momentum=0.9, weight_decay=5e-4, clip=1.0)`.
 
-    The options are all arguments of the optax function of that name, and three more: `weight_decay` (L2, added to the
-    gradient if the optax function has no weight decay of its own), `clip` (the largest global norm of the gradient) and
-    `max_norm` (see the function `max_norm`).
+    The options are the arguments of the optax function of that name, and four more: `weight_decay` (L2, added to the
+    gradient if the optax function has no weight decay of its own), `weight_decay_on` ('all', or 'kernels' to leave out
+    biases and the scales of norms), `clip` (the largest global norm of the gradient) and `max_norm` (see the function
+    `max_norm`).
 
     Returns:
       the `Optimizer`, and its numbers, which are leaves of `hparams`.
     Raises:
-      UserError: the optimizer or an option is unknown, the learning rate is missing, or a number is out of range.
+      UserError: the optimizer or an option is unknown, the learning rate is missing, a number is out of range, or an
+        option of optax is a function or a tree of parameters, which a config cannot hold.
     """
     if not isinstance(config, Mapping):
         raise UserError(
@@ -55,7 +73,9 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
     if name not in NAMES:
         raise UserError(f'{where}: there is no optimizer {name!r}. {suggest(name, NAMES)}')
     own = inspect.signature(getattr(optax, name)).parameters
-    known = {*own, *OURS}
+    _check_masks(options, name, where)
+    known = {*own, *OURS} - {*MASKS}
+    decayed = options.pop('weight_decay_on', DECAYED[0])
     static, schedules, numbers = {}, {}, {}
     for key, option in options.items():
         if key not in known:
@@ -68,10 +88,33 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
             schedules[key], numbers[key] = parse_number(option, RANGES.get(key, float), place)
         elif option is not None:
             hyperparameters.check_option(option, float if key in RANGES or isinstance(default, float) else Any, place)
-            static[key] = option
+            static[key] = _dtype(option, place) if key in DTYPES else option
     if 'learning_rate' not in numbers:
         raise UserError(f'{where}: optimizer {name!r} needs a learning_rate.')
-    return Optimizer(name, static, schedules), numbers
+    if decayed not in DECAYED:
+        raise UserError(f'{where}: there is no weight_decay_on {decayed!r}. {suggest(str(decayed), DECAYED)}')
+    if decayed != 'all' and not any(key in numbers or (key in own and own[key].default) for key in DECAYS):
+        raise UserError(f'{where}: weight_decay_on is {decayed!r}, but there is no weight decay: set weight_decay.')
+    return Optimizer(name, static, schedules, decayed), numbers
+
+
+def _check_masks(options: Mapping[str, Any], name: str, where: str) -> None:
+    for key in MASKS:
+        if key in options:
+            raise UserError(
+                f'{where}: {key!r} of optimizer {name!r} is a function or a tree of parameters, which a config cannot '
+                "hold; to leave biases and the scales of norms out of the weight decay, set weight_decay_on='kernels'."
+            )
+
+
+def _dtype(option: Any, where: str) -> Any:
+    try:
+        found = jnp.dtype(option)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise UserError(f"{where} is {option!r}, but it must be a floating-point type, such as 'bfloat16'.")
+    return option
 
 
 def make_transformation(
@@ -84,12 +127,27 @@ def make_transformation(
     chain = []
     if 'clip' in now:
         chain.append(optax.clip_by_global_norm(now['clip']))
+    mask = None if optimizer.weight_decay_on == 'all' else kernels
     if 'weight_decay' in now and 'weight_decay' not in own:
-        chain.append(optax.add_decayed_weights(now['weight_decay']))
-    chain.append(factory(**{key: v for key, v in now.items() if key in own}, **optimizer.static))
+        chain.append(optax.add_decayed_weights(now['weight_decay'], mask))
+    masks = {key: mask for key in ('mask', 'weight_decay_mask') if mask and key in own}
+    chain.append(factory(**{key: v for key, v in now.items() if key in own}, **optimizer.static, **masks))
     if 'max_norm' in now:
         chain.append(max_norm(now['max_norm']))
     return optax.chain(*chain)
+
+
+def kernels(params: Any) -> Any:
+    """A tree of booleans: True for parameters of two or more axes that are named neither 'bias' nor 'scale'.
+
+    These are the kernels of dense layers and convolutions, and embeddings. Biases, the scales of norms and single
+    numbers, such as a learned temperature, are left out. The axis of stacked copies does not count.
+    """
+
+    def one(path, param):
+        return param.ndim >= 2 and getattr(path[-1], 'key', None) not in ('bias', 'scale')
+
+    return jax.tree_util.tree_map_with_path(one, params)
 
 
 def max_norm(limit: float | jax.Array) -> optax.GradientTransformation:

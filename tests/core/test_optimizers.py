@@ -161,3 +161,68 @@ def test_a_wrong_optimizer_is_refused(config, message):
     with pytest.raises(UserError) as error:
         parse_optimizer(config, 'c')
     assert message in str(error.value)
+
+
+DECAYING = [('sgd', 'weight_decay'), ('adam', 'weight_decay'), ('adagrad', 'weight_decay'), ('rmsprop', 'weight_decay'),
+            ('adamw', 'weight_decay'), ('lamb', 'weight_decay'), ('lars', 'weight_decay'), ('lion', 'weight_decay'),
+            ('adafactor', 'weight_decay'), ('adafactor', 'weight_decay_rate')]  # fmt: skip
+
+
+@pytest.mark.parametrize(('name', 'key'), DECAYING)
+def test_a_bias_without_gradient_shrinks_unless_kernels_alone_decay(name, key):
+    config = {'name': name, 'learning_rate': 0.01, key: 0.5}
+    after = {on: updated({**config, 'weight_decay_on': on}, PARAMS, like(PARAMS, 0.0)) for on in ('all', 'kernels')}
+    before = PARAMS['dense']
+    for on, shrinks in (('all', True), ('kernels', False)):
+        assert np.all(np.abs(after[on]['dense']['bias']) < np.abs(before['bias'])) == shrinks
+        assert np.all(np.abs(after[on]['dense']['kernel']) < np.abs(before['kernel']))
+    np.testing.assert_array_equal(after['kernels']['dense']['bias'], before['bias'])
+
+
+def test_the_decay_of_one_step_by_hand():
+    params = {'norm': {'scale': np.ones(2, np.float32)}, **PARAMS}
+    grads = like(params, 0.0)
+    for name, on, factors in (
+        ('sgd', 'all', (0.95, 0.95, 0.95)),  # 1 - 0.1 * 0.5
+        ('sgd', 'kernels', (0.95, 1.0, 1.0)),
+        ('adamw', 'kernels', (0.95, 1.0, 1.0)),
+    ):
+        config = {'name': name, 'learning_rate': 0.1, 'weight_decay': 0.5, 'weight_decay_on': on}
+        after = updated(config, params, grads)
+        leaves = (('dense', 'kernel'), ('dense', 'bias'), ('norm', 'scale'))
+        for (module, leaf), factor in zip(leaves, factors, strict=True):
+            np.testing.assert_allclose(after[module][leaf], factor * params[module][leaf], rtol=1e-6)
+
+
+def test_kernels_are_what_has_two_axes_and_is_no_bias():
+    names = {'kernel': (2, 3), 'bias': (3,), 'scale': (3,), 'embedding': (4, 2), 'a': ()}
+    attention = {'query': {'kernel': np.zeros((4, 2, 2)), 'bias': np.zeros((2, 2))}}
+    found = optimizers.kernels({'x': {name: np.zeros(shape) for name, shape in names.items()}, **attention})
+    assert {name for name, decays in found['x'].items() if decays} == {'kernel', 'embedding'}
+    assert found['query'] == {'kernel': True, 'bias': False}
+
+
+def test_types_of_moments_may_be_given_by_name():
+    optimizer, numbers = parse_optimizer({'name': 'adam', 'learning_rate': 0.1, 'mu_dtype': 'bfloat16'}, 'c')
+    state = make_transformation(optimizer, numbers, 0.0).init(PARAMS)
+    assert {str(a.dtype) for a in jax.tree.leaves(optax.tree.get(state, 'mu'))} == {'bfloat16'}
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'name': 'adamw', 'mask': 'bias'}, "'mask' of optimizer 'adamw' is a function .* weight_decay_on='kernels'"),
+        ({'name': 'lion', 'mask': {'head': True}}, "'mask' of optimizer 'lion' is a function"),
+        ({'name': 'lars', 'weight_decay_mask': True}, "'weight_decay_mask' of optimizer 'lars'"),
+        ({'name': 'lars', 'trust_ratio_mask': False}, "'trust_ratio_mask' of optimizer 'lars'"),
+        ({'name': 'adamw', 'mu_dtype': 'bf16'}, "c.mu_dtype is 'bf16', but it must be a floating-point type"),
+        ({'name': 'sgd', 'accumulator_dtype': 'int32'}, "c.accumulator_dtype is 'int32'"),
+        ({'weight_decay': 0.1, 'weight_decay_on': 'kernel'}, "no weight_decay_on 'kernel'. .*'kernels'"),
+        ({'weight_decay_on': 'kernels'}, "weight_decay_on is 'kernels', but there is no weight decay: set weight_d"),
+        ({'name': 'lamb', 'weight_decay_on': 'kernels'}, 'there is no weight decay'),
+        ({'name': 'adamw', 'msk': 0.1}, "takes no 'msk'"),
+    ],
+)
+def test_what_a_config_cannot_say_is_refused(config, message):
+    with pytest.raises(UserError, match=message):
+        parse_optimizer({'learning_rate': 0.1, **config}, 'c')
