@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-QUICK = ('analyses', 'losses', 'models', 'test_docs', 'test_shared_networks')
+QUICK = ('analyses', 'losses', 'models', 'test_docs', 'test_shared_networks', 'test_forward')
 
 
 def _raw(array):

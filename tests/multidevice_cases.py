@@ -219,7 +219,7 @@ def test_predictions_on_eight_devices_are_in_order_and_complete():
     paths, read = (Path('a', 'logits'), Path('b', 'logits')), []
     for mesh in (MESHES[1], MESHES[8]):
         prepared = prepared_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh)
-        variables = all_variables(*make_initial_state(prepared, {}))
+        variables = all_variables(*make_initial_state(prepared, {}), {})
         read.append(prepared.evaluator.predict(variables, prepared.splits.arrays['test'], paths))
     assert [array.shape for array in read[0]] == [(37, 3), (2, 37, 3)]
     assert_close(read[1], read[0])

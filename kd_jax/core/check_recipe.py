@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
-from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.activation_shapes import init_variables, network_shapes
+from kd_jax.core.forward import forward, network_numbers
+from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, Path, check_paths
 from kd_jax.core.recipe import Recipe, trained_copies
 from kd_jax.core.term import Term
@@ -34,7 +36,8 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         place = f"{where}, network '{network.name}'"
         check_paths(network.inputs, context, place)
         with explain_shape_errors(f'{place} does not take {shown_paths(network.inputs, context)}'):
-            context = {**context, network.name: network_shapes(network, context)[1]}
+            inputs, context = context, {**context, network.name: network_shapes(network, context)[1]}
+        _check_schedules(network, recipe, inputs, place)
     for network in [network for network in recipe.networks if network.of]:
         own, source = (network_shapes(n, context)[0] for n in (network, recipe.network(network.of)))
         if own == source:
@@ -59,6 +62,30 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
             jax.eval_shape(lambda c, a, t=term: sum_and_count(t, recipe, c, a), context, array)
     return context
+
+
+def _check_schedules(network: Network, recipe: Recipe, context: Context, place: str) -> None:
+    """Refuses a schedule for an option whose value the model must know before it is compiled."""
+    varying = {n.name: tuple(n.schedules) for n in (network, *network.sources) if n.schedules}
+    if not varying:
+        return
+    read = [context[path.source][path.name] for path in network.inputs]
+
+    def traced(numbers: Any, inputs: Any, key: jax.Array) -> None:
+        now = network.at(numbers)
+        variables = init_variables(now, inputs, key)
+        for train in (False, True):
+            forward(now, variables, inputs, key, train)
+
+    try:
+        numbers = jax.eval_shape(lambda: network_numbers(recipe, recipe.hparams, jnp.zeros(())))
+        jax.eval_shape(traced, numbers, read, jax.random.key(0))
+    except (jax.errors.JAXTypeError, TypeError, ValueError) as error:
+        options = ', '.join(dict.fromkeys(key for keys in varying.values() for key in keys))
+        raise UserError(
+            f'{place}: {options} cannot be a schedule, because the model needs the value before it is compiled '
+            f'({type(error).__name__}); give a constant. For dropout use kd_jax.models.layers.Dropout.'
+        ) from error
 
 
 def _values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.hyperparameters import value_at
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, read_path
 from kd_jax.core.recipe import Recipe
-from kd_jax.core.state import Tree
+from kd_jax.core.state import NUMBERS, Tree
 from kd_jax.devices.mesh import gather_parameters
 
 
@@ -87,6 +88,18 @@ def open_context(batch: Mapping[str, Any], recipe: Recipe) -> Context:
     return context | {name: jax.tree.map(move[name], dict(arrays)) for name, arrays in recorded.items()}
 
 
+def network_numbers(recipe: Recipe, hparams: Tree, progress: Any) -> dict[str, dict[str, jax.Array]]:
+    """The numbers of networks that are schedules, by network and option, at `progress`, the share of the run done."""
+    return {
+        network.name: {
+            key: value_at(schedule, hparams['networks'][network.name][key], progress)
+            for key, schedule in network.schedules.items()
+        }
+        for network in recipe.networks
+        if network.schedules
+    }
+
+
 def run_networks(
     networks: Iterable[Network], variables: Mapping[str, Tree], context: Context, key: jax.Array, train: bool
 ) -> tuple[Context, dict[str, Tree]]:
@@ -94,7 +107,7 @@ def run_networks(
 
     Args:
       networks: the networks, in order of dependency.
-      variables: the variables of the networks, by name.
+      variables: the variables of the networks, by name, and their numbers at this step (see `state.all_variables`).
       context: everything that they read and that is not computed here.
       key: random key of the step; the name of each network is folded into it.
       train: whether networks with an optimizer run in training mode. Other networks always run in evaluation mode.
@@ -102,8 +115,9 @@ def run_networks(
       the new context, and the updated collections of trained networks. A network that shares the parameters of another
       does not update its collections.
     """
-    updated = {}
+    updated, numbers = {}, variables.get(NUMBERS, {})
     for network in networks:
+        network = network.at(numbers)
         own = train and network.optimizer is not None
         inputs, owned = [read_path(context, path) for path in network.inputs], variables[network.owner]
         owned = jax.lax.stop_gradient(owned) if network.constant else owned

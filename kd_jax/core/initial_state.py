@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.forward import network_numbers
 from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.recipe import Recipe
 from kd_jax.core.state import State, Tree
@@ -30,7 +31,9 @@ def init_state(
     context = check_recipe(recipe, batch)
     key = jax.random.key(seed)
     inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
-    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in recipe.owners})(key)
+    numbers = network_numbers(recipe, recipe.hparams, jnp.zeros(()))
+    owners = [network.at(numbers) for network in recipe.owners]
+    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in owners})(key)
     for name, tree in (loaded or {}).items():
         every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
     for network in recipe.networks:

@@ -1,10 +1,9 @@
 """A network of a recipe: a model, its inputs, and how its parameters are updated."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -50,13 +49,31 @@ class Normalize:
         return (image - mean) / std
 
 
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What makes a network's module: a function or class, its static options, and how it takes other networks.
+
+    `takes` is 'network' for a function of another network, '' for any other.
+    """
+
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+    takes: str = ''
+
+    def make(self, sources: Sequence['Network'], numbers: Mapping[str, Any]) -> Any:
+        """The module with its numbers, of the networks that it is a function of."""
+        given = {self.takes: sources[0]} if self.takes else {}
+        return self.function(**given, **self.options, **numbers)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A named model, what it reads, and how its parameters are updated.
 
     Attributes:
       name: the first part of the paths that read it.
-      module: a linen module, or an adapter with its `init` and `apply` (see `models.pretrained`).
+      module: its model, with the numbers that it has at the start: a linen module, or an adapter with its `init` and
+        `apply` (see `models.pretrained`).
       inputs: the paths of its positional arguments.
       update: how its parameters are updated: 'sgd' (by its optimizer), 'ema' (as a moving average of the network `of`),
         'frozen' (never), or 'shared' (it uses the parameters of the network `of`, in the same mode as that network).
@@ -73,10 +90,13 @@ class Network:
       compute_dtype: the precision that parameters and inputs are cast to when the network runs. Stored parameters and
         the activations that others read are float32.
       sharding: 'replicated', or 'fsdp', which splits parameters and optimizer state over devices (`core.placement`).
+      model: makes the module with other numbers.
+      schedules: the schedule of each option of the model that is not constant. Its numbers are leaves of `hparams`.
+      sources: for a 'shared' network, the network whose parameters it uses.
     """
 
     name: str
-    module: nn.Module
+    module: Any
     inputs: tuple[Path, ...]
     update: str = 'sgd'
     of: str = ''
@@ -90,11 +110,27 @@ class Network:
     stacked: tuple[bool, ...] = ()
     compute_dtype: str = 'float32'
     sharding: str = 'replicated'
+    model: Model | None = None
+    schedules: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sources: tuple['Network', ...] = ()
 
     @property
     def owner(self) -> str:
         """The name of the network whose variables it uses."""
         return self.of if self.update == 'shared' else self.name
+
+    def at(self, numbers: Mapping[str, Mapping[str, Any]]) -> 'Network':
+        """The network with the numbers of its model as given, by network and option; they may be traced.
+
+        A model that is a function of another network sees that one with its numbers as given, too.
+        """
+        own = numbers.get(self.name, {})
+        of = self.sources if self.model and self.model.takes else ()
+        sources = tuple(source.at(numbers) for source in of)
+        if not own and sources == of:
+            return self
+        assert self.model is not None
+        return dataclasses.replace(self, module=self.model.make(sources, own))
 
     def normalized(self, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         """The inputs as its module takes them: the first one normalised."""

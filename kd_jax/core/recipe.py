@@ -59,11 +59,18 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
 
 
 def recordable(recipe: Recipe) -> tuple[Network, ...]:
-    """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run."""
+    """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run.
+
+    A network that has a schedule for one of its numbers depends on the step, too.
+    """
     found: list[Network] = []
     changing: set[str] = set()
     for network in outside_gradient(recipe):
-        if network.update == 'frozen' and not changing & {path.source for path in network.inputs}:
+        if (
+            network.update == 'frozen'
+            and not network.schedules
+            and not changing & {path.source for path in network.inputs}
+        ):
             found.append(network)
         else:
             changing.add(network.name)

@@ -8,6 +8,9 @@ import jax
 Tree = Any
 
 
+NUMBERS = '.numbers'  # among variables by network; no network has a dot in its name
+
+
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 
@@ -34,6 +37,11 @@ def moving_variables(params: Mapping[str, Tree], collections: Mapping[str, Tree]
     return {name: {'params': tree, **collections.get(name, {})} for name, tree in params.items()}
 
 
-def all_variables(state: State, frozen: Mapping[str, Tree]) -> dict[str, Tree]:
-    """The variables of all networks, frozen ones included, by network; for evaluation."""
-    return {**frozen, **moving_variables(state.params, state.collections)}
+def all_variables(state: State, frozen: Mapping[str, Tree], numbers: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The variables of all networks, frozen ones included, by network; for evaluation.
+
+    `numbers` are those numbers of networks that are schedules, at this step (see `forward.network_numbers`). They are
+    kept beside the variables, under the key `NUMBERS`, if there are any.
+    """
+    variables = {**frozen, **moving_variables(state.params, state.collections)}
+    return {**variables, NUMBERS: numbers} if numbers else variables

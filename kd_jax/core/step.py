@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax.arrays.batch_names import RECORDED
-from kd_jax.core.forward import open_context, run_networks
+from kd_jax.core.forward import network_numbers, open_context, run_networks
 from kd_jax.core.network import Network
 from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.recipe import Recipe, outside_gradient, recordable, trained_copies
-from kd_jax.core.state import Metrics, State, Tree, moving_variables
+from kd_jax.core.state import Metrics, State, Tree, all_variables, moving_variables
 from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
 
@@ -33,7 +33,8 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
     def train_step(state: State, hparams: Tree, frozen: Mapping[str, Tree], batch: Mapping[str, jax.Array]):
         progress = state.step / total_steps
         key = jax.random.fold_in(state.key, state.step)
-        constant = {**frozen, **moving_variables(state.params, state.collections)}
+        numbers = network_numbers(recipe, hparams, progress)
+        constant = all_variables(state, frozen, numbers)
         live = tuple(n for n in fixed if RECORDED not in batch or n not in recordable(recipe))
         seen, _ = run_networks(live, constant, open_context(batch, recipe), key, train=True)
 

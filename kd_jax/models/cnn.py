@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import max_pooled
 from kd_jax.config.hyperparameters import Fraction
+from kd_jax.models.layers import Dropout
 
 
 class CNN(nn.Module):
@@ -34,6 +35,6 @@ class CNN(nn.Module):
             x = max_pooled(x, (-(-x.shape[1] // 2), -(-x.shape[2] // 2)))
             out[f'block{number}'] = x
         out['features'] = jnp.mean(x, axis=(1, 2))
-        x = nn.Dropout(self.dropout, deterministic=not train)(out['features'])
+        x = Dropout(self.dropout, deterministic=not train)(out['features'])
         out['logits'] = nn.Dense(self.num_classes, name='head')(x)
         return out

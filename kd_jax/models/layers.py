@@ -29,6 +29,32 @@ def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
 
 
+class Dropout(nn.Module):
+    """Dropout whose rate may be a traced number, so that a config may give a schedule for it.
+
+    flax's `nn.Dropout` branches on its rate in Python. For a constant rate this one gives the same values bit for bit.
+
+    Attributes:
+      rate: share of the values that are set to zero; the others are divided by 1 - rate.
+      deterministic: whether the input is returned as it is, as in evaluation.
+    """
+
+    rate: float | jax.Array
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Args: x: [...]. Returns: as x."""
+        constant = isinstance(self.rate, float | int)
+        if self.deterministic or (constant and self.rate == 0):
+            return x
+        keep = 1.0 - self.rate
+        kept = jax.random.bernoulli(self.make_rng('dropout'), keep, x.shape)
+        # At rate 1 nothing is kept; the division must still be finite, or the gradient would be NaN.
+        divisor = (keep or 1.0) if constant else jnp.where(keep > 0, keep, 1.0).astype(x.dtype)
+        return jnp.where(kept, x / divisor, jnp.zeros_like(x))
+
+
 def with_channels(image: jax.Array) -> jax.Array:
     """Images [batch, height, width(, channels)] as [batch, height, width, channels]."""
     return image[..., None] if image.ndim == 3 else image

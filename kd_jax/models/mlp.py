@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from kd_jax.config.hyperparameters import Fraction, NonNegative
+from kd_jax.models.layers import Dropout
 
 
 class MLP(nn.Module):
@@ -31,10 +32,10 @@ class MLP(nn.Module):
         kernel_init = nn.initializers.normal(self.init_sd) if self.init_sd else nn.initializers.he_normal()
         out = {}
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dropout(self.dropout_input, deterministic=not train)(x)
+        x = Dropout(self.dropout_input, deterministic=not train)(x)
         for number, units in enumerate(self.hidden, start=1):
             x = nn.relu(nn.Dense(units, kernel_init=kernel_init, name=f'dense{number}')(x))
             out[f'hidden{number}'] = x
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout, deterministic=not train)(x)
         out['logits'] = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01), name='head')(x)
         return out

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Fraction
+from kd_jax.models.layers import Dropout
 
 
 class StrokePoints(nn.Module):
@@ -67,6 +68,6 @@ class PointNet(nn.Module):
         out = {'features': (x := jnp.max(x, axis=1))}
         for number, units in enumerate(self.hidden, start=1):
             x = nn.relu(nn.Dense(units, kernel_init=nn.initializers.he_normal(), name=f'dense{number}')(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Dropout(self.dropout, deterministic=not train)(x)
         out['logits'] = nn.Dense(self.num_classes, name='head')(x)
         return out

@@ -7,7 +7,7 @@ import jax
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Fraction
-from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
+from kd_jax.models.layers import Dropout, batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 
 class PreActivationUnit(nn.Module):
@@ -24,7 +24,7 @@ class PreActivationUnit(nn.Module):
         active = nn.relu(normed)
         out = conv(self.channels, 3, self.stride, name='conv1')(active)
         out = nn.relu(batch_norm(train, name='bn2')(out))
-        out = nn.Dropout(self.dropout, deterministic=not train)(out)
+        out = Dropout(self.dropout, deterministic=not train)(out)
         out = conv(self.channels, 3, name='conv2')(out)
         same = x.shape == out.shape
         return out + (x if same else conv(self.channels, 1, self.stride, name='shortcut_conv')(active)), normed

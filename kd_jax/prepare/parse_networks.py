@@ -5,12 +5,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from kd_jax import models
 from kd_jax.config import hyperparameters
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.hyperparameters import parse_number
+from kd_jax.config.hyperparameters import parse_number, value_at
 from kd_jax.config.import_by_name import find_by_name
-from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Network, Normalize
+from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Model, Network, Normalize
 from kd_jax.core.optimizers import parse_optimizer
 from kd_jax.core.paths import Path
 
@@ -60,10 +62,13 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
         if not choice:
             raise UserError(f"{where} is trained but has no optimizer: set the network's optimizer or the run's.")
         optimizer, hparams['optimizers'][name] = parse_optimizer(choice, f'{where}.optimizer')
-    return Network(name, _module(options, where), paths, optimizer=optimizer, **fields)
+    made = _parse_model(name, options, hparams, where)
+    return Network(name, inputs=paths, optimizer=optimizer, **made, **fields)
 
 
-def parse_shared_network(name: str, config: Mapping[str, Any], networks: Sequence[Network], where: str) -> Network:
+def parse_shared_network(
+    name: str, config: Mapping[str, Any], networks: Sequence[Network], hparams: dict[str, Any], where: str
+) -> Network:
     """Parses a network with update='shared', which uses the parameters of one of the other `networks`.
 
     Without a model it is the other network on other inputs. With a model it is a function of the other network, such as
@@ -82,10 +87,12 @@ def parse_shared_network(name: str, config: Mapping[str, Any], networks: Sequenc
         )
     changed: dict[str, Any] = dict(name=name, inputs=_inputs(options, where), update='shared', of=base.name, init='')
     if 'model' in options:
-        changed |= dict(module=_module(options, where, network=base), normalize=None)
+        changed |= dict(_parse_model(name, options, hparams, where, base), normalize=None)
     elif options:
         raise UserError(f"{where} takes no {', '.join(options)}, because it is '{base.name}' on other inputs.")
-    return dataclasses.replace(base, **changed, constant=of.startswith('~'), fresh=(), part=())
+    elif base.schedules:
+        hparams['networks'][name] = hparams['networks'][base.name]
+    return dataclasses.replace(base, **changed, sources=(base,), constant=of.startswith('~'), fresh=(), part=())
 
 
 def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
@@ -93,34 +100,65 @@ def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
     return tuple(Path.parse(p, where) for p in (inputs if isinstance(inputs, list | tuple) else [inputs]))
 
 
-def _module(options: dict[str, Any], where: str, **given: Any) -> Any:
-    """Makes the model that `options` name, with the other options and the arguments `given` as its arguments."""
-    name = options.pop('model')
-    model = find_by_name(name, models, 'model', where)
-    taken = {key: p for key, p in inspect.signature(model).parameters.items() if key not in ('parent', 'name')}
-    for key in given:
-        if key not in taken:
-            raise UserError(f'{where}: model {name!r} is not a function of another network; leave the model out.')
-    known = [key for key in taken if key not in given]
+def _parse_model(
+    name: str, options: dict[str, Any], hparams: dict[str, Any], where: str, base: Network | None = None
+) -> dict[str, Any]:
+    """Makes the model that `options` name, with the other options as its arguments; adds its schedules to `hparams`.
+
+    Args:
+      name: the name of the network.
+      options: the options of the model, and its name under 'model'.
+      hparams: gets the numbers of the schedules.
+      where: the place in the config, for messages.
+      base: the network that the model is a function of, if it is one.
+    Returns:
+      the fields `module`, `model` and `schedules` of the `Network`.
+    """
+    called = options.pop('model')
+    function = find_by_name(called, models, 'model', where)
+    takes = 'network' if base else ''
+    taken = {key: p for key, p in inspect.signature(function).parameters.items() if key not in ('parent', 'name')}
+    if takes and takes not in taken:
+        raise UserError(f'{where}: model {called!r} is not a function of another network; leave the model out.')
+    known = [key for key in taken if key != takes]
     for key in options:
         if key not in known:
-            raise UserError(f'{where}: model {name!r} takes no {key!r}. {suggest(key, known)}')
+            raise UserError(f'{where}: model {called!r} takes no {key!r}. {suggest(key, known)}')
     missing = [key for key in known if taken[key].default is inspect.Parameter.empty and key not in options]
     if 'network' in missing:
-        raise UserError(f"{where}: model {name!r} is a function of another network: set update='shared' and of='NAME'.")
+        raise UserError(
+            f"{where}: model {called!r} is a function of another network: set update='shared' and of='NAME'."
+        )
     if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
-        raise UserError(f'{where}: model {name!r} needs {", ".join(missing)}.')
+        raise UserError(f'{where}: model {called!r} needs {", ".join(missing)}.')
+    static, schedules, numbers = {}, {}, {}
     for key, option in options.items():
-        hyperparameters.check_option(option, taken[key].annotation, f'{where}.{key}') if key in taken else None
+        if isinstance(option, Mapping) and 'schedule' in option:
+            _check_takes_schedule(key, taken, f'{where}.{key}')
+            schedules[key], numbers[key] = parse_number(option, taken[key].annotation, f'{where}.{key}')
+        else:
+            hyperparameters.check_option(option, taken[key].annotation, f'{where}.{key}')
+            static[key] = lists_as_tuples(option)
+    model = Model(function, static, takes)
+    at_start = {key: float(value_at(schedules[key], numbers[key], jnp.zeros(()))) for key in schedules}
     try:
-        made = model(**given, **{key: lists_as_tuples(option) for key, option in options.items()})
+        module = model.make((base,) if base else (), at_start)
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
-    if not (hasattr(made, 'init') and hasattr(made, 'apply')):
+    if not (hasattr(module, 'init') and hasattr(module, 'apply')):
         raise UserError(
-            f'{where}: model {name!r} makes {made!r}, but a model must have init and apply, as linen modules do.'
+            f'{where}: model {called!r} makes {module!r}, but a model must have init and apply, as linen modules do.'
         )
-    return made
+    if schedules:
+        hparams['networks'][name] = numbers
+    return dict(module=module, model=model, schedules=schedules)
+
+
+def _check_takes_schedule(key: str, taken: Mapping[str, inspect.Parameter], where: str) -> None:
+    if not hyperparameters.is_float(taken[key].annotation):
+        able = [other for other, p in taken.items() if hyperparameters.is_float(p.annotation)]
+        hint = f'such as {", ".join(able)}' if able else 'and this model has none'
+        raise UserError(f'{where} is a schedule, but only an option that is declared as a float can be one, {hint}.')
 
 
 def lists_as_tuples(option: Any) -> Any:

@@ -24,12 +24,12 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
     """
     networks: list[Network] = []
     terms: list[Term] = []
-    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'ema': {}}
+    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'networks': {}, 'ema': {}}
     described = config.get('networks', {})
     for name in sorted(described, key=lambda name: described[name].get('update') == 'shared'):
         options, place = described[name], f"{where}, network '{name}'"
         if options.get('update') == 'shared':
-            networks.append(parse_shared_network(name, options, networks, place))
+            networks.append(parse_shared_network(name, options, networks, hparams, place))
         else:
             options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
             networks.append(parse_network(name, options, config.get('optimizer'), hparams, place))

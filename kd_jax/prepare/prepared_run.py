@@ -15,6 +15,7 @@ from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import parse_result
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.forward import network_numbers
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, check_paths, parse_paths
 from kd_jax.core.recipe import Recipe
@@ -84,6 +85,11 @@ class PreparedRun:
     def eval_steps(self) -> int:
         """The number of steps from one evaluation to the next."""
         return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
+
+    def numbers_after(self, steps: int) -> dict[str, dict[str, np.ndarray]]:
+        """The numbers of networks that are schedules, by network and option, as they are after so many steps."""
+        progress = np.float32(steps) / np.float32(max(1, self.total_steps))
+        return jax.device_get(network_numbers(self.recipe, jax.tree.map(np.float32, self.recipe.hparams), progress))
 
 
 def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Sequence[Any] | None = None) -> PreparedRun:

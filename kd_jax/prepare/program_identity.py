@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from kd_jax.core.network import Network
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 OWN = ('analyses', 'networks', 'optimizer', 'terms')
@@ -22,9 +23,13 @@ def program_identity(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     def fields(thing: Any) -> dict[str, Any]:
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
 
-    networks = [
-        {**fields(n), 'init': bool(n.init), 'optimizer': n.optimizer and fields(n.optimizer)} for n in recipe.networks
-    ]
+    def of(network: Network) -> dict[str, Any]:
+        # A module whose numbers are schedules is made with those of its start, which are not part of the program.
+        made = {'module': None} if network.schedules else {'model': None}
+        own = {'init': bool(network.init), 'optimizer': network.optimizer and fields(network.optimizer)}
+        return {**fields(network), **own, **made, 'sources': [source.name for source in network.sources]}
+
+    networks = [of(network) for network in recipe.networks]
     rest = {key: value for key, value in config.items() if key not in OWN}
     numbers = jax.tree.structure(recipe.hparams)
     return {'config': rest, 'networks': networks, 'terms': [fields(t) for t in recipe.terms], 'numbers': numbers}

@@ -96,7 +96,10 @@ def _fake(count: int) -> Sequence[Any]:
 
 def step_identity(prepared: PreparedRun) -> str:
     """Equal for prepared runs whose steps compile to one program: seeds, learning rates and temperatures may differ."""
-    networks = [dataclasses.replace(network, init='', fresh=()) for network in prepared.recipe.networks]
+    networks = [
+        dataclasses.replace(n, init='', fresh=(), sources=(), module=None if n.schedules else n.module)
+        for n in prepared.recipe.networks
+    ]
     return repr(
         (
             networks,

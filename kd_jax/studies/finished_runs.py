@@ -13,7 +13,7 @@ from kd_jax.training.initial_weights import load_from_checkpoint
 
 
 def exportable_network(prepared: PreparedRun, name: str) -> Network:
-    """The trained network of that name, or the only one for ''; checks that it can be exported.
+    """The trained network of that name, or the only one for '', with its numbers at the end.
 
     Raises:
       UserError: there is no such network, it has copies, or it reads the output of another network.
@@ -30,7 +30,8 @@ def exportable_network(prepared: PreparedRun, name: str) -> Network:
         raise UserError(
             f"{prepared.where}, network '{name}' {reason}; only a single network that reads the batch can be exported."
         )
-    return network
+    at_the_end = prepared.numbers_after(prepared.total_steps)
+    return network.at(jax.tree.map(float, at_the_end))
 
 
 def load_trained(prepared: PreparedRun, network: Network, directory: pathlib.Path) -> dict[str, Any]:

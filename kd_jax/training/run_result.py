@@ -17,9 +17,14 @@ from kd_jax.training.stacked_runs import first_equal, shared_networks, stack_tre
 SPLITS = ('train', 'valid', 'test')
 
 
+def variables_now(prepared: PreparedRun, state: State, frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """What networks are evaluated with: their variables, and their numbers as they are at the state's step."""
+    return all_variables(state, frozen, prepared.numbers_after(int(state.step)))
+
+
 def measure_run(prepared: PreparedRun, state: State, frozen, splits: tuple[str, ...]) -> dict[str, Any]:
     """Evaluates a run on those of `splits` that it has; returns split -> metrics."""
-    variables = all_variables(state, frozen)
+    variables = variables_now(prepared, state, frozen)
     present = [split for split in splits if split in prepared.splits.arrays]
     return {split: prepared.evaluator.measure(variables, prepared.splits.arrays[split]) for split in present}
 
@@ -39,7 +44,7 @@ def measure_runs(
     if by != 'vmap':
         return [measure_run(*run, splits) for run in zip(prepared_runs, states, frozen, strict=True)]
     same = shared_networks(frozen)
-    trained = stack_trees([all_variables(state, {}) for state in states])
+    trained = stack_trees([variables_now(*run, {}) for run in zip(prepared_runs, states, strict=True)])
     apart = stack_trees([{name: tree for name, tree in own.items() if name not in same} for own in frozen])
     variables = {**trained, **apart, **{name: frozen[0][name] for name in same}}
     found: list[dict[str, Any]] = [{} for _ in prepared_runs]
@@ -95,7 +100,7 @@ def make_result(
         'best': best,
         'history': history,
         'analyses': {
-            name: _analyse(options, prepared, all_variables(state, frozen))
+            name: _analyse(options, prepared, variables_now(prepared, state, frozen))
             for name, options in prepared.config.get('analyses', {}).items()
         },
     }

@@ -33,7 +33,7 @@ def test_each_copy_reads_its_own_copy_of_a_stacked_network():
     made = recipe_of({'body': {**NET, 'copies': 2}, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
     state, frozen = init_state(made, BATCH, seed=0)
     key = jax.random.key(0)
-    variables = all_variables(state, frozen)
+    variables = all_variables(state, frozen, {})
     context, _ = run_networks(made.networks, variables, {'batch': BATCH}, key, train=False)
     module = made.network('head').module
     for copy in range(2):

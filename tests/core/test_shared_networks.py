@@ -72,7 +72,7 @@ def test_two_that_share_drop_units_of_their_own():
     recipe = recipe_of({'a': wide, 'b': {**AGAIN, 'input': 'batch.image'}}, {'hard': hard('a')})
     state, frozen = init_state(recipe, BATCH, seed=0)
     for train, alike in ((True, False), (False, True)):
-        variables = all_variables(state, frozen)
+        variables = all_variables(state, frozen, {})
         seen, _ = run_networks(recipe.networks, variables, {'batch': BATCH}, jax.random.key(0), train)
         assert np.array_equal(seen['a']['logits'], seen['b']['logits']) == alike
 
@@ -128,7 +128,7 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
     for name in ('a', 'attacked'):
         recipe = recipe_of(networks, {'hard': hard(name)})
         state = trained(networks, {'hard': hard(name)}, batch, count=40)[-1]
-        variables = all_variables(state, {})
+        variables = all_variables(state, {}, {})
         seen, _ = run_networks(recipe.networks, variables, {'batch': batch}, jax.random.key(1), False)
         lost.append(float(jnp.mean(jnp.argmax(seen['attacked']['logits'], -1) != label)))
     assert lost[1] < lost[0]

@@ -257,7 +257,7 @@ def test_each_network_sees_images_normalized_its_own_way():
     }
     recipe = recipe_of(networks, {'soft': soft('student', 'teacher.logits')})
     state, frozen = start(recipe, rgb)
-    variables, key = all_variables(state, frozen), jax.random.key(0)
+    variables, key = all_variables(state, frozen, {}), jax.random.key(0)
     context, _ = run_networks(recipe.networks, variables, {'batch': rgb}, key, train=True)
     for name, image in (
         ('student', rgb['image']),

@@ -35,7 +35,7 @@ def evaluation():
     parsed = parse_recipe({'networks': NETWORKS, 'optimizer': {'learning_rate': 0.1}})
     state, frozen = init_state(parsed, arrays(1), seed=0)
     # Initial heads are tiny. Larger ones make predictions that differ between examples.
-    variables = jax.tree.map(lambda a: 50 * a, all_variables(state, frozen))
+    variables = jax.tree.map(lambda a: 50 * a, all_variables(state, frozen, {}))
     return Evaluator(parsed, PATHS), variables
 
 

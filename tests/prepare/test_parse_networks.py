@@ -1,0 +1,50 @@
+import flax.linen as nn
+import pytest
+
+from kd_jax.config.errors import UserError
+from tests.small_recipes import LINEAR, SMALL, hard, recipe_of
+
+RISING = {'schedule': 'linear', 'start': 0.0, 'end': 0.5}
+
+
+class NoNumbers(nn.Module):
+    units: int = 3
+
+
+def test_a_schedule_is_a_leaf_of_hparams_and_the_module_has_its_value_at_the_start():
+    falling = {'schedule': 'linear', 'start': 0.4, 'end': 0.0}
+    recipe = recipe_of({'a': {**SMALL, 'dropout': falling, 'dropout_input': 0.1}}, {'hard': hard('a')})
+    network = recipe.network('a')
+    assert (network.module.dropout, network.module.dropout_input) == (pytest.approx(0.4), 0.1)
+    assert network.schedules == {'dropout': 'linear'}
+    assert recipe.hparams['networks'] == {'a': {'dropout': {'start': 0.4, 'end': 0.0}}}
+    assert network.at({'a': {'dropout': 0.2}}).module.dropout == 0.2
+
+
+def test_networks_of_constant_numbers_have_no_leaves():
+    recipe = recipe_of({'a': {**SMALL, 'dropout': 0.3}}, {'hard': hard('a')})
+    assert recipe.hparams['networks'] == {}
+    assert recipe.network('a').at({'b': {'dropout': 0.2}}) is recipe.network('a')
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [
+        (
+            {**LINEAR, 'num_classes': RISING},
+            "network 'a'.num_classes is a schedule, but only an option that is declared as a float can be one, such "
+            'as dropout_input, dropout, init_sd',
+        ),
+        ({'model': NoNumbers, 'units': RISING}, r'units is a schedule, but only .*, and this model has none'),
+        ({'model': 'masked_generator', 'channels': 3, 'over': RISING}, 'over is a schedule.* such as share'),
+        ({**SMALL, 'dropout': {**RISING, 'schedule': 'linaer'}}, "dropout: there is no schedule 'linaer'.*'linear'"),
+        ({**SMALL, 'dropout': {**RISING, 'end': 1.5}}, r"'a'.dropout.end is 1.5, but it must lie between 0 and 1"),
+        ({**SMALL, 'dropout': {'start': 0.1}}, r"'a'.dropout is {'start': 0.1}, which is not a number"),
+        ({**SMALL, 'dropout': 'b.t'}, r"'a'.dropout is 'b.t', which is not a number"),
+        ({**SMALL, 'dropuot': RISING}, r"takes no 'dropuot'.*'dropout'"),
+        ({**SMALL, 'copies': RISING}, r'copies is .* but it must be a whole number'),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(network, message):
+    with pytest.raises(UserError, match=message):
+        recipe_of({'a': network}, {'hard': hard('a')})

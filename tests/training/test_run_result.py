@@ -1,0 +1,71 @@
+"""Evaluation of runs whose networks have numbers that are schedules, alone and in groups."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.studies.finished_runs import exportable_network
+from kd_jax.studies.run_groups import partition_runs
+from kd_jax.training.chunk_program import make_initial_state
+from kd_jax.training.run_result import measure_run, measure_runs
+
+RNG = np.random.default_rng(0)
+IMAGES, LABELS = RNG.integers(0, 256, (12, 2, 2), np.uint8), np.arange(12, dtype=np.int32) % 2
+
+
+class Scaled(nn.Module):
+    """A linear network; its logits are multiplied by an option."""
+
+    scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return self.scale * nn.Dense(2, name='head')(x.reshape(x.shape[0], -1))
+
+
+@pytest.fixture(scope='module')
+def prepared_runs(tmp_path_factory):
+    """Two runs that differ in the schedule of a network's number alone."""
+    path = tmp_path_factory.mktemp('data') / 'd.npz'
+    np.savez(path, train_image=IMAGES, train_label=LABELS, test_image=IMAGES, test_label=LABELS)
+
+    def prepared(end):
+        scale = {'schedule': 'linear', 'start': end / 2, 'end': end}
+        config = {
+            'data': {'source': 'npz', 'path': str(path), 'num_classes': 2},
+            'batch_size': 4,
+            'epochs': 2,
+            'optimizer': {'learning_rate': 0.1},
+            'networks': {'student': {'model': Scaled, 'scale': scale}},
+            'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}},
+        }
+        return prepare_run(config, 0, f'run {end}')
+
+    return [prepared(2.0), prepared(6.0)]
+
+
+def by_hand(params, scale):
+    logits = scale * ((IMAGES.reshape(12, -1) / np.float32(255)) @ params['head']['kernel'] + params['head']['bias'])
+    return np.mean(np.log(np.sum(np.exp(logits), axis=-1)) - logits[np.arange(12), LABELS])
+
+
+def test_runs_that_differ_in_a_networks_number_may_be_one_group(prepared_runs):
+    assert partition_runs(prepared_runs, True) == [[0, 1]]
+
+
+def test_an_evaluation_has_the_number_of_its_step(prepared_runs):
+    states = [make_initial_state(prepared, {})[0]._replace(step=np.int32(3)) for prepared in prepared_runs]
+    nothing = [{} for _ in states]
+    apart = [measure_run(*run, ('test',)) for run in zip(prepared_runs, states, nothing, strict=True)]
+    together = measure_runs(prepared_runs, states, nothing, ('test',), 'vmap')
+    for state, scale, *measured in zip(states, (1.5, 4.5), apart, together, strict=True):
+        wanted = by_hand(jax.device_get(state.params['student']), scale)
+        for own in measured:
+            np.testing.assert_allclose(own['test']['student']['nll'], wanted, rtol=1e-4)
+
+
+def test_export_has_the_number_of_the_end(prepared_runs):
+    assert prepared_runs[1].total_steps == 6
+    assert exportable_network(prepared_runs[1], 'student').module.scale == 6.0
