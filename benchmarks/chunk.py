@@ -59,8 +59,7 @@ def compiled_steps(
 ) -> tuple[Callable[[], Any], int]:
     """Like `steps_of`; also returns the peak memory of the program in bytes, without its arguments."""
     built = parse_recipe(config, 'benchmark')
-    jitter = config.get('data', {}).get('jitter', 0)
-    augmentation = {'crop': jitter} if jitter else {}
+    augmentation = config.get('data', {}).get('augment', {})
     batch = evaluation_view(fetch_batch({k: v for k, v in arrays.items() if k != RECORDED}, positions[0]))
     state, frozen = init_state(built, batch, seed=0)
     train_step = make_train_step(built, total_steps=10**6)

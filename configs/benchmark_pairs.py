@@ -136,7 +136,7 @@ def key(method: str) -> str:
 
 def common(examples: int) -> dict[str, Any]:
     return {
-        'data': dict(source='mnist_pairs', train=MANY, valid=VALID, examples=examples, shrink=2, jitter=1),
+        'data': dict(source='mnist_pairs', train=MANY, valid=VALID, examples=examples, shrink=2, augment=dict(crop=1)),
         'batch_size': 64,
         'epochs': EPOCHS[examples],
         'eval_every': EPOCHS[examples],

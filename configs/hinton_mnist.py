@@ -25,7 +25,7 @@ PAPER_TEXT = (
 
 TEMPERATURES = (1.0, 2.0, 2.5, 4.0, 8.0, 20.0)
 WIDTHS = (30, 300, 800)
-PAIRS = dict(source='mnist_pairs', train=20_000, sources=10_000, valid=5000, jitter=2)
+PAIRS = dict(source='mnist_pairs', train=20_000, sources=10_000, valid=5000, augment=dict(crop=2))
 SPECIALISTS = 10
 SUBSET = 20
 ENSEMBLE_T = 10.0
@@ -66,7 +66,7 @@ def short_runs() -> dict[str, Any]:
     """Teacher, baseline and students at three temperatures; trains in minutes."""
     data = dict(source='mnist', valid=5000, examples=4000)
     runs = {
-        'teacher': teacher(dict(data, jitter=2), epochs=25),
+        'teacher': teacher(dict(data, augment=dict(crop=2)), epochs=25),
         'baseline': baseline(data, epochs=15),
     }
     for t in (1.0, 4.0, 20.0):
@@ -90,7 +90,7 @@ def mnist_table() -> dict[str, Any]:
         ),
     }  # fmt: skip
     return {
-        'teacher': dict(teacher(dict(everything, jitter=2), epochs=100), eval_every=5),
+        'teacher': dict(teacher(dict(everything, augment=dict(crop=2)), epochs=100), eval_every=5),
         'baseline': baseline(everything, epochs=30),
         'distilled': taught,
     }
@@ -245,7 +245,7 @@ def baseline(data, epochs, hidden=(800, 800), optimizer=None) -> dict[str, Any]:
 def distilled(data, t, epochs, hidden=(800, 800), teacher_run='teacher', teacher_net=None) -> dict[str, Any]:
     """The small net trained on the teacher's soft targets alone."""
     return {
-        'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': adam(), 'cache': not data.get('jitter'),
+        'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': adam(), 'cache': not data.get('augment'),
         'networks': {
             'teacher': dict(teacher_net or globals()['teacher_net'](), update='frozen', init=f'run:{teacher_run}'),
             'student': student_net(hidden),

@@ -1,4 +1,4 @@
-"""A run of seconds for several processes: dropout, jitter and momentum are on, each process reads its own rows."""
+"""A run of seconds for several processes: dropout, crops and momentum are on, each process reads its own rows."""
 
 from ml_collections import ConfigDict
 
@@ -10,7 +10,7 @@ def get_config(variant: str = '') -> ConfigDict:
     c.seeds = 1
     c.runs = ConfigDict()
     c.runs.net = {
-        'data': {'source': 'tests.multidevice_cases:source', 'jitter': 1, 'resident': False},
+        'data': {'source': 'tests.multidevice_cases:source', 'augment': {'crop': 1}, 'resident': False},
         'batch_size': 16,
         'epochs': 5.0,
         'checkpoint_seconds': 0.0,

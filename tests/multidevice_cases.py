@@ -102,7 +102,7 @@ FAMILIES = {
 
 def prepared_of(networks, terms, mesh, **options):
     config = {
-        'data': {'source': source, 'jitter': 1},
+        'data': {'source': source, 'augment': {'crop': 1}},
         'batch_size': 16,
         'epochs': 1,
         'optimizer': {'learning_rate': 0.1, 'momentum': 0.9},

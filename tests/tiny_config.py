@@ -9,7 +9,7 @@ def get_config(variant: str = '') -> ConfigDict:
     c.name = 'tiny'
     c.seeds = 1
     shared = {
-        'data': {'source': 'mnist', 'examples': 300, 'valid': 100, 'jitter': 2, 'resident': True},
+        'data': {'source': 'mnist', 'examples': 300, 'valid': 100, 'augment': {'crop': 2}, 'resident': True},
         'batch_size': 25,
         'epochs': 2.0,
         'eval_every': 0.5,

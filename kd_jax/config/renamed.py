@@ -6,6 +6,7 @@ docs/renamed.md shows the same tables. A config with an old name is refused with
 import re
 
 OPTIONS = {
+    'jitter': 'augment.crop',
     'pack': 'group_runs',
 }
 MODULES = {  # without the leading 'kd_jax.'

@@ -9,8 +9,7 @@ import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import find_by_name
-from kd_jax.data import sources
-from kd_jax.data.augment import parse_augmentations
+from kd_jax.data import augment, sources
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
@@ -23,7 +22,6 @@ OPTIONS = {
     'subset': 'classes of a specialist: a label becomes its position here; all other classes become one last class',
     'label_noise': 'share of training labels that are replaced by random classes, drawn anew for each seed',
     'augment': 'random changes of each training image, drawn anew in each epoch; see `augment.OPTIONS`',
-    'jitter': 'largest shift of training images in pixels; the name that Hinton et al. give to augment.crop',
     'views': 'number of views of each training image: epoch e uses view e modulo views; 0 draws a new view each epoch',
     'resident': 'keep the data on the device; False streams it. Images that are read from files are always streamed',
     'workers': 'number of processes that read images from files; 0 uses threads',
@@ -67,11 +65,12 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     own = list(parameters)
     for key in config:
         if key not in OPTIONS and key not in own:
-            raise UserError(f'{place}: there is no option {key!r}. {suggest(key, [*OPTIONS, *own])}')
+            nested = [f'augment.{name}' for name in augment.OPTIONS]
+            raise UserError(f'{place}: there is no option {key!r}. {suggest(key, [*OPTIONS, *own, *nested])}')
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in config]
     if missing:
         raise UserError(f'{place}: source {config["source"]!r} needs {", ".join(missing)}.')
-    augmentations = _augmentations(config, place)
+    augmentations = augment.parse_augmentations(config.get('augment', {}), f'{place}.augment')
     loaded = source(**{key: config[key] for key in own if key in config})
     streamed = any(isinstance(array, Images) for array in loaded.train.values())
     (_check_streamed if streamed else _check_in_memory)(config, augmentations, place)
@@ -117,13 +116,6 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
         raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
     relabelled = {split: relabel(arrays, subset) for split, arrays in splits.items()}
     return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations, resident)
-
-
-def _augmentations(config: Mapping[str, Any], place: str) -> dict[str, Any]:
-    options = parse_augmentations(config.get('augment', {}), f'{place}.augment')
-    if config.get('jitter') and 'crop' in options:
-        raise UserError(f'{place}: jitter and augment.crop are the same option; set only one of them.')
-    return {'crop': config['jitter'], **options} if config.get('jitter') else options
 
 
 def _check_streamed(config: Mapping[str, Any], augmentations: Mapping[str, Any], place: str) -> None:

@@ -100,7 +100,7 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
         ({'source': 'mnits'}, "c, data: there is no data source 'mnits'. Did you mean 'mnist'"),
         ({'vaild': 10}, "c, data: there is no option 'vaild'. Did you mean 'valid'"),
         ({'sources': 10}, "c, data: there is no option 'sources'"),
-        ({'jitter': 2, 'augment': {'crop': 2}}, 'c, data: jitter and augment.crop are the same option'),
+        ({'jitter': 2}, "c, data: there is no option 'jitter'. It is called 'augment.crop' now."),
         ({'augment': {'cutmx': 1.0}}, "c, data.augment: there is no augmentation 'cutmx'. Did you mean 'cutmix'"),
         ({'valid': 100}, 'c, data.valid is 100, but there are 100 training examples'),
         ({'valid': -1}, 'c, data.valid is -1'),
@@ -125,13 +125,6 @@ def test_a_negative_label_is_refused(tmp_path):
 def test_a_source_is_told_what_it_needs():
     with pytest.raises(UserError, match="c, data: source 'npz' needs path, num_classes"):
         load_splits({'source': 'npz'}, 0, 'c')
-
-
-def test_jitter_is_the_crop_of_padded_images():
-    config = {'source': 'mnist'}
-    assert load_splits({**config, 'jitter': 2}, 0).augment == load_splits({**config, 'augment': {'crop': 2}}, 0).augment
-    assert load_splits({**config, 'jitter': 2, 'augment': {'flip': True}}, 0).augment == {'crop': 2, 'flip': True}
-    assert load_splits({**config, 'jitter': 0}, 0).augment == {}
 
 
 def test_noisy_labels_are_uniform_over_classes_in_their_share_and_leave_the_rest_alone():

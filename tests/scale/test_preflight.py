@@ -143,7 +143,7 @@ def test_no_step_is_faster_than_the_slowest_part_of_the_chip():
         ({'optimizer': {'name': 'sgd', 'learning_rate': 0.01}}, False),
         ({'batch_size': 256}, False),
         ({'cache': True}, False),
-        ({'data': {'source': 'mnist', 'examples': 1000, 'jitter': 2}}, False),
+        ({'data': {'source': 'mnist', 'examples': 1000, 'augment': {'crop': 2}}}, False),
     ],
 )
 def test_numbers_make_no_new_program_and_everything_else_does(change, same):

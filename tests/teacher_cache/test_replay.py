@@ -99,7 +99,7 @@ def live(teacher, tmp_path_factory):
 @pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 @pytest.mark.parametrize(('read', 'resident'), [('memory', True), ('memory', False), ('disk', True)])
 def test_training_from_the_cache_is_live_training_bit_for_bit(read, resident, teacher, live, tmp_path):
-    """The run has jitter, dropout and more epochs than views."""
+    """The run has random crops, dropout and more epochs than views."""
     replayed = trained(teacher, tmp_path, cached(read=read), f'data.resident={resident}')
     jax.tree.map(np.testing.assert_array_equal, replayed, live)
     manifest = json.loads(next(tmp_path.glob('caches/*/manifest.json')).read_text())
@@ -167,7 +167,7 @@ def test_epoch_e_sees_view_e_modulo_views():
     assert prepared.order.steps_per_epoch == 12
     assert prepared.order.steps(0, 60)[1].tolist() == [0] * 12 + [1] * 12 + [2] * 12 + [0] * 12 + [1] * 12
     assert student().order.steps(48, 1)[1] == [4]
-    assert student('data.jitter=0').order.steps(48, 1)[1] == [0]  # without augmentation there is one view
+    assert student('data.augment.crop=0').order.steps(48, 1)[1] == [0]  # without augmentation there is one view
 
 
 def test_a_killed_writer_goes_on_where_it_stopped(small_parts, tmp_path):
@@ -209,7 +209,7 @@ def test_of_two_runs_that_start_at_once_one_records(small_parts, tmp_path):
     [
         ((), 1, r'parameters\.teacher differs;'),
         (('data.examples=275',), 0, r'data\.\w+ differs;'),
-        (('data.jitter=1',), 0, r'augmentation\.crop differs \(2 in the cache, 1 in this run\);'),
+        (('data.augment.crop=1',), 0, r'augmentation\.crop differs \(2 in the cache, 1 in this run\);'),
         (('data.views=1',), 0, r'views differs \(2 in the cache, 1 in this run\);'),
         (('batch_size=30',), 0, r'batch_size differs \(25 in the cache, 30 in this run\);'),
     ],
@@ -225,11 +225,11 @@ def test_a_stale_or_foreign_cache_is_refused_by_what_differs(overrides, seed, di
 
 def test_views_are_those_of_the_seed_but_the_plain_view_is_of_none(tmp_path):
     path = cached(path=str(tmp_path / 'plain'))
-    everything = ('data.examples=0', 'data.jitter=0', path)
+    everything = ('data.examples=0', 'data.augment.crop=0', path)
     first = logits(replay_outputs(student(*everything).cache, *started(student()), tmp_path, lambda: None))
     second = logits(replay_outputs(student(*everything, seed=1).cache, *started(student()), tmp_path, lambda: None))
     np.testing.assert_array_equal(first, second)
-    path = cached(path=str(tmp_path / 'jittered'))
+    path = cached(path=str(tmp_path / 'cropped'))
     replay(student('data.views=1', 'data.examples=0', path), tmp_path)
     with pytest.raises(UserError, match=r'seed differs \(0 in the cache, 1 in this run\)'):
         replay(student('data.views=1', 'data.examples=0', path, seed=1), tmp_path)

@@ -62,7 +62,7 @@ def without_seconds(history):
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
-    """The directory and the result of an uninterrupted teacher with dropout, jitter and momentum."""
+    """The directory and the result of an uninterrupted teacher with dropout, random crops and momentum."""
     directory = tmp_path_factory.mktemp('whole')
     return directory, train_run(prepare_one(), directory, {}, silent)
 

@@ -46,7 +46,7 @@ def compiled_once(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def planned():
-    quick = ['runs.teacher.epochs=6.0', 'runs.teacher.data.jitter=0', 'runs.student.data.jitter=0']
+    quick = ['runs.teacher.epochs=6.0', 'runs.teacher.data.augment.crop=0', 'runs.student.data.augment.crop=0']
     config, _ = load_config(CONFIG, quick)
     return parse_study(config, 'tiny')
 
