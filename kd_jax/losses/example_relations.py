@@ -8,7 +8,7 @@ import optax
 
 from kd_jax.arrays.numerics import mean, product, scaled, unit
 from kd_jax.config.hyperparameters import NonNegative
-from kd_jax.losses.masks import Mask, pairs, rows, valid
+from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_batch
 
 
@@ -30,7 +30,7 @@ def rkd_distance(student: jax.Array, target: jax.Array, *, where: Mask = None) -
     """
     check_batch(student, target)
     counts = valid(student, where)
-    both = pairs(counts, diagonal=False)
+    both = pair_mask(counts, diagonal=False)
 
     def relative(array):
         distance = _distances(_centred(rows(array, where), counts), both)
@@ -58,7 +58,7 @@ def rkd_angle(student: jax.Array, target: jax.Array, *, where: Mask = None) -> j
     """
     check_batch(student, target, least=3)
     counts = valid(student, where)
-    both = pairs(counts, diagonal=False)
+    both = pair_mask(counts, diagonal=False)
     triples = both[:, :, None] * both[None, :, :] * both[:, None, :]
 
     def cosines(array):
@@ -90,7 +90,7 @@ def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask 
     """
     check_batch(student, target)
     x, y = (scaled(rows(array, where)) for array in (student, target))
-    return mean(jnp.square(unit(product(x, x)) - unit(product(y, y))), pairs(valid(student, where)))
+    return mean(jnp.square(unit(product(x, x)) - unit(product(y, y))), pair_mask(valid(student, where)))
 
 
 def correlation_congruence(
@@ -126,7 +126,7 @@ def correlation_congruence(
             total = total + power
         return jnp.exp(-2.0 * gamma) * total
 
-    return mean(jnp.square(kernel(student) - kernel(target)), pairs(valid(student, where)))
+    return mean(jnp.square(kernel(student) - kernel(target)), pair_mask(valid(student, where)))
 
 
 def pkt(
@@ -150,7 +150,7 @@ def pkt(
     """
     check_batch(student, target)
     counts = valid(student, where)
-    both = pairs(counts, diagonal=form == 'code')
+    both = pair_mask(counts, diagonal=form == 'code')
 
     def log_conditional(array):
         x = unit(rows(array, where))

@@ -31,7 +31,7 @@ def rows(array: jax.Array, where: Mask) -> jax.Array:
     return flat if where is None else jnp.where(where[:, None] > 0, flat, 0.0)
 
 
-def pairs(counts: jax.Array, diagonal: bool = True) -> jax.Array:
+def pair_mask(counts: jax.Array, diagonal: bool = True) -> jax.Array:
     """1 for each ordered pair of examples that both count, [batch, batch]; `diagonal` includes pairs (i, i)."""
     both = counts[:, None] * counts[None, :]
     return both if diagonal else both * (1.0 - jnp.eye(len(counts), dtype=both.dtype))

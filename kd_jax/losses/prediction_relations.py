@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.numerics import centred, mean, product, unit, wide
 from kd_jax.config.hyperparameters import NonNegative, Positive
 from kd_jax.losses.logits import kd
-from kd_jax.losses.masks import Mask, pairs, rows, valid
+from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_classes, check_logits
 
 
@@ -79,7 +79,7 @@ def mlld(
     for t in temperatures:
         q, p = (jax.nn.softmax(logits / t) * counts[:, None] for logits in (z, v))
         loss += instance * mean(kd(z, v, t=t), counts)
-        loss += batch * jnp.sum(jnp.square(product(q, q) - product(p, p)) * pairs(counts)) / total
+        loss += batch * jnp.sum(jnp.square(product(q, q) - product(p, p)) * pair_mask(counts)) / total
         loss += classes * jnp.sum(jnp.square(product(q.T, q.T) - product(p.T, p.T))) / q.shape[1]
     return loss
 

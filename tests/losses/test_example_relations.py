@@ -1,18 +1,17 @@
+"""Losses on relations between examples: hand-computed numbers and invariances."""
+
 import jax
 import numpy as np
 import pytest
 
 from kd_jax import losses
+from tests.losses.small_arrays import random
 
 # Three points on a line, at 0, 1 and 3: distances 1, 3 and 2, whose mean is 2.
 LINE = np.array([[0.0], [1.0], [3.0]], np.float32)
 # An equilateral triangle, and a right angle at the first example.
 TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]], np.float32)
 CORNER = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
-
-
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def rotation(dim, seed=3):

@@ -1,3 +1,5 @@
+"""Losses on logits: hand-computed numbers, identities and limits."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,21 +10,13 @@ from scipy.special import entr, log_softmax, softmax
 
 from kd_jax import losses
 from kd_jax.config.errors import UserError
+from tests.losses.small_arrays import log, random_logits
 
 kd = jax.jit(losses.kd, static_argnames='average')
 grad_of_kd = jax.jit(jax.value_and_grad(losses.kd))
 cross_entropy = jax.jit(losses.cross_entropy)
-
 STUDENT = np.array([2.0, -1.0, 0.5], np.float32)
 TEACHER = np.array([0.0, 3.0, -2.0], np.float32)
-
-
-def random_logits(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape, scale=3.0).astype(np.float32)
-
-
-def log(*probabilities):
-    return np.log(np.array(probabilities, np.float32))
 
 
 def test_kd_is_the_divergence_from_teacher_to_student_times_t_squared():
@@ -213,3 +207,53 @@ def test_one_hot_targets_are_labels_for_every_stacked_copy():
 def test_targets_over_other_classes_are_refused():
     with pytest.raises(UserError, match='the labels are distributions of shape'):
         losses.cross_entropy(random_logits(4, 3), np.ones((4, 1), np.float32))
+
+
+def test_standardised_kd_ignores_scale_and_shift_of_the_logits():
+    student, teacher = random_logits(4, 5), random_logits(4, 5, seed=1)
+    loss = jax.jit(losses.kd, static_argnames='standardise')
+    once = loss(student, teacher, t=2.0, standardise=True)
+    np.testing.assert_allclose(loss(3 * student + 1, 0.1 * teacher, t=2.0, standardise=True), once, rtol=1e-4)
+    np.testing.assert_allclose(loss(5 * teacher + 2, teacher, t=2.0, standardise=True), 0.0, atol=1e-5)
+
+
+def test_hard_kd_is_cross_entropy_to_the_teachers_choice():
+    student, teacher = random_logits(4, 5), random_logits(4, 5, seed=1)
+    expected = -log_softmax(student, axis=-1)[np.arange(4), teacher.argmax(-1)]
+    np.testing.assert_allclose(losses.hard_kd(student, teacher), expected, rtol=1e-5)
+    # Two of three teachers slightly prefer class 0 and the third is sure of class 1: the mean prefers class 1.
+    teachers = log([0.51, 0.49], [0.51, 0.49], [0.01, 0.99])
+    np.testing.assert_allclose(losses.hard_kd(log(0.25, 0.75), teachers), -np.log(0.75), rtol=1e-5)
+
+
+def test_teacher_free_at_temperature_1_is_label_smoothing():
+    logits, labels, correct, classes = random_logits(5, 4), np.array([0, 1, 2, 3, 1]), 0.9, 4
+    smoothing = (1 - correct) * classes / (classes - 1)
+    smoothed = losses.cross_entropy(logits, labels, label_smoothing=smoothing)
+    entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1 / 3))
+    np.testing.assert_allclose(
+        losses.teacher_free(logits, labels, correct=correct, t=1.0), smoothed - entropy, rtol=1e-4
+    )
+
+
+def test_the_virtual_teacher_is_softened_as_a_teacher_is():
+    # Two classes with correct = 0.8: odds of 4 to 1, which t = 2 softens to 2 to 1.
+    expected = 4 * (2 / 3 * np.log(2 / 3 * 2) + 1 / 3 * np.log(1 / 3 * 2))
+    np.testing.assert_allclose(losses.teacher_free(np.zeros(2, np.float32), 0, correct=0.8, t=2.0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('average', ['probabilities', 'logits', 'losses'])
+def test_shares_that_are_alike_are_the_plain_average_and_one_share_is_one_teacher(average):
+    student, teachers = random_logits(4, 5), random_logits(3, 4, 5, seed=1)
+    plain = losses.kd(student, teachers, t=2.0, average=average)
+    alike = losses.kd(student, teachers, t=2.0, average=average, shares=(7.0, 7.0, 7.0))
+    np.testing.assert_allclose(alike, plain, rtol=1e-4)
+    second = losses.kd(student, teachers, t=2.0, average=average, shares=(0.0, 1.0, 0.0))
+    np.testing.assert_allclose(second, losses.kd(student, teachers[1], t=2.0), rtol=1e-4)
+
+
+def test_shares_by_hand():
+    # (3 * (0.9, 0.1) + (0.5, 0.5)) / 4 = (0.8, 0.2) against (1/2, 1/2).
+    teachers = log([0.9, 0.1], [0.5, 0.5])
+    expected = 0.8 * np.log(1.6) + 0.2 * np.log(0.4)
+    np.testing.assert_allclose(losses.kd(np.zeros(2, np.float32), teachers, shares=(3.0, 1.0)), expected, rtol=1e-4)
