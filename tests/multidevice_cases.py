@@ -162,6 +162,20 @@ def test_under_fsdp_weights_travel_and_each_device_computes_its_own_examples():
     assert 'f32[16,64]' not in compiled
 
 
+def test_each_device_goes_over_its_own_examples_in_parts():
+    terms = {'hard': hard('a', mask='batch.labelled')}
+    alone = prepared_of({'a': NET}, terms, MESHES[1])
+    parts = prepared_of({'a': NET}, terms, MESHES[4], accumulate=2)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6), steps_on(parts), steps_on(alone))
+    state, frozen = jax.eval_shape(lambda: init_state(parts.recipe, parts.context['batch'], 0))
+    arguments = parts.splits.arrays['train'], *parts.order.steps(0, 1)
+    compiled = make_chunk_program(parts).lower(state, parts.recipe.hparams, frozen, *arguments).compile().as_text()
+    # Hidden units of 16 examples in all, of 2 parts of 2 on each of 4 devices.
+    assert 'f32[2,64]' in compiled
+    assert not any(f'f32[{size},64]' in compiled for size in (4, 8, 16))
+    assert 'all-to-all' not in compiled
+
+
 def silent(*_):
     pass
 

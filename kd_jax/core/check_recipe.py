@@ -55,7 +55,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         place = f"{where}, term '{term.name}'"
         check_paths(term.paths(), context, place)
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
-            array = jax.eval_shape(functools.partial(_values_at_the_start, term, recipe), context)
+            array = jax.eval_shape(functools.partial(values_at_the_start, term, recipe), context)
         copies = trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
             raise UserError(f'{place} gives {array.shape}, but for {copies} copies it must give [{copies}, ...].')
@@ -88,7 +88,8 @@ def _check_schedules(network: Network, recipe: Recipe, context: Context, place: 
         ) from error
 
 
-def _values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:
+def values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:
+    """The values of a term's loss, see `loss_values`, with its numbers as they are before the first step."""
     now = numbers_now(term, context, recipe.hparams['terms'][term.name], jnp.zeros(()))
     return loss_values(term, recipe, context, now)
 

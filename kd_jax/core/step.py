@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.core.accumulation import accumulated
 from kd_jax.core.forward import network_numbers, open_context, run_networks
 from kd_jax.core.network import Network
 from kd_jax.core.optimizers import make_transformation
@@ -16,12 +17,17 @@ from kd_jax.core.state import Metrics, State, Tree, all_variables, moving_variab
 from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
 
-def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[State, Metrics]]:
+def make_train_step(
+    recipe: Recipe, total_steps: int, accumulate: int = 1, unroll: bool = False
+) -> Callable[..., tuple[State, Metrics]]:
     """Makes the training step of a recipe: a pure function `step(state, hparams, frozen, batch) -> state, metrics`.
 
     Args:
       recipe: what to train and how.
       total_steps: length of the run; schedules are functions of the share of it that is done.
+      accumulate: the number of parts into which each batch is cut (see `core.accumulation`). Every part has its own
+        random key, so dropout differs from that of the whole batch.
+      unroll: whether the parts follow each other without a loop.
     Returns:
       the step. `hparams` has the structure of `recipe.hparams`. `frozen` maps each frozen network to its variables.
       `batch` maps names to arrays [batch, ...] (see `arrays.batch_names`). `metrics` has (sum, count) for every term,
@@ -33,24 +39,27 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
     def train_step(state: State, hparams: Tree, frozen: Mapping[str, Tree], batch: Mapping[str, jax.Array]):
         progress = state.step / total_steps
         key = jax.random.fold_in(state.key, state.step)
-        numbers = network_numbers(recipe, hparams, progress)
-        constant = all_variables(state, frozen, numbers)
+        constant = all_variables(state, frozen, network_numbers(recipe, hparams, progress))
         live = tuple(n for n in fixed if RECORDED not in batch or n not in recordable(recipe))
-        seen, _ = run_networks(live, constant, open_context(batch, recipe), key, train=True)
 
-        def loss_fn(trainable):
+        def loss_fn(trainable, batch, key, counts=None):
+            seen, _ = run_networks(live, constant, open_context(batch, recipe), key, train=True)
             variables = {**constant, **moving_variables(trainable, state.collections)}
             context, updated = run_networks(moving, variables, seen, key, train=True)
             total, metrics = jnp.zeros(()), {}
             for term in recipe.terms:
                 now = numbers_now(term, context, hparams['terms'][term.name], progress)
                 summed, count = sum_and_count(term, recipe, context, loss_values(term, recipe, context, now))
+                copies = max(1, trained_copies(term, recipe))
+                metrics[term.name] = (summed, count * copies)
+                count = counts[term.name] / copies if counts else count
                 total += now['weight'] * summed / jnp.where(count > 0, count, 1.0)
-                metrics[term.name] = (summed, count * max(1, trained_copies(term, recipe)))
             return total, (metrics, updated)
 
         trainable = {network.name: state.params[network.name] for network in recipe.trained}
-        (total, (metrics, updated)), grads = jax.value_and_grad(loss_fn, has_aux=True)(trainable)
+        whole = jax.value_and_grad(loss_fn, has_aux=True)
+        gradient = accumulated(loss_fn, accumulate, unroll) if accumulate > 1 else whole
+        (total, (metrics, updated)), grads = gradient(trainable, batch, key)
         params, opt_state = dict(state.params), dict(state.opt_state)
         collections = {**state.collections, **updated}
         for network in recipe.trained:
@@ -64,8 +73,7 @@ def make_train_step(recipe: Recipe, total_steps: int) -> Callable[..., tuple[Sta
             collections[name] = optax.incremental_update(source, collections[name], 1.0 - decay)
         one = jnp.ones(())
         metrics |= {'loss': (total, one), 'grad_norm': (optax.tree.norm(grads), one)}
-        state = State(state.step + 1, params, collections, opt_state, state.key)
-        return state, metrics
+        return State(state.step + 1, params, collections, opt_state, state.key), metrics
 
     return train_step
 

@@ -66,9 +66,16 @@ def batch_parts(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
-def check_batch_size(mesh: Mesh, batch_size: int, where: str) -> None:
-    """Raises a UserError if the batch cannot be split evenly over the devices that share it."""
+def check_batch_size(mesh: Mesh, batch_size: int, where: str, accumulate: int = 1) -> None:
+    """Raises a UserError if the devices cannot share each of `accumulate` parts of the batch evenly."""
     parts = batch_parts(mesh)
+    if accumulate > 1 and batch_size % (parts * accumulate):
+        shared = f' that {parts} devices can share' if parts > 1 else ''
+        raise UserError(
+            f'{where}: batch_size is {batch_size}; accumulate={accumulate} cannot cut it into equal parts{shared}: '
+            f'use batch_size={batch_size + -batch_size % (parts * accumulate)}, or an accumulate that divides '
+            f'{batch_size // parts}.'
+        )
     if batch_size % parts:
         near = f'batch_size={batch_size - batch_size % parts} or ' if batch_size > parts else ''
         raise UserError(
@@ -106,6 +113,13 @@ def gather_parameters(tree: Any) -> Any:
     if jax.sharding.get_abstract_mesh().empty:
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec())
+
+
+def split_examples(tree: Any) -> Any:
+    """Splits arrays [examples, ...] over 'data' and 'fsdp', as batches are. Does nothing if no mesh is in context."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec(BATCH_AXES))
 
 
 def replicate_arrays(mesh: Mesh, tree: Any) -> Any:

@@ -13,6 +13,7 @@ from kd_jax import analyses
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import parse_result
+from kd_jax.core.accumulation import check_accumulation
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.forward import network_numbers
@@ -125,14 +126,17 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     mesh = make_mesh(
         check_dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
     )
+    accumulate = config.get('accumulate', 1)
     if config.get('epochs', 0):
         _check_trains(config['epochs'], order, recipe, where)
-        check_batch_size(mesh, batch_size, where)
+        check_batch_size(mesh, batch_size, where, accumulate)
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
     batch = batch_shapes(splits.arrays['train'], batch_size)
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     _check_mixing(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
+    if accumulate > 1:
+        check_accumulation(recipe, context, accumulate, where)
     _check_starts(recipe, context, where)
     evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
     evaluator.check(evaluated, where)

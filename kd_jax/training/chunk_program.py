@@ -68,7 +68,9 @@ def make_chunk_program(
     Returns:
       `(state, hparams, frozen, resident, xs, views) -> state, metrics`; each metric leads with an axis of steps.
     """
-    train_step = make_train_step(prepared.recipe, prepared.total_steps)
+    train_step = make_train_step(
+        prepared.recipe, prepared.total_steps, prepared.config.get('accumulate', 1), prepared.convolves_on_cpu
+    )
     of_state, of_frozen = run_shardings(prepared)
     of_state, of_frozen = stacked_shardings(of_state, size), stacked_shardings(of_frozen, size, shared.frozen)
     whole, split = replicated(prepared.mesh), batch_sharding(prepared.mesh)
