@@ -42,7 +42,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import write_json
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
 from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
-from kd_jax.report.number_format import duration
+from kd_jax.report.number_format import duration, named
 from kd_jax.scale import tpu_chips
 from kd_jax.studies import executors
 from kd_jax.studies.executors.scheduler import Executor
@@ -213,11 +213,20 @@ def execute(
             display.advance(whole)
             if run.id in lines:
                 display.remove_task(lines.pop(run.id))
-            test = '  '.join(f'{name} {m["errors"]:.0f} errors' for name, m in result['last']['test'].items())
-            line = f'[{next(numbers)}/{len(runs)}] {run.id}: {test} on test, {result["seconds"]:.0f} s'
+            line = f'[{next(numbers)}/{len(runs)}] {run.id}: {measured(result)}{result["seconds"]:.0f} s'
             console.print(line, markup=False)
 
         executor(planned, groups, workdir, progress, finished)
+
+
+def measured(result: Mapping[str, Any]) -> str:
+    """What a run measured at its end, by the metric that chooses the best epoch: 'student 146 errors on test, '."""
+    split = 'test' if result['last'].get('test') else 'valid'
+    words = []
+    for name, found in result['last'].get(split, {}).items():
+        metric = result['best_by'][name]
+        words.append(f'{name} {named(metric, found[metric], result["metrics"][name][metric]["unit"])}')
+    return f'{"  ".join(words)} on {split}, ' if words else ''
 
 
 def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> tuple[Progress, TaskID]:

@@ -113,6 +113,8 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
     whole = isinstance(option, int) and not isinstance(option, bool)
     if declared is int and not whole:
         raise UserError(f'{where} is {option!r}, but it must be a whole number.')
+    if declared == (int | None) and option is not None and not whole:
+        raise UserError(f'{where} is {option!r}, but it must be a whole number or None.')
     if declared is bool and not isinstance(option, bool):
         raise UserError(f'{where} is {option!r}, but it must be True or False.')
     if declared is float:

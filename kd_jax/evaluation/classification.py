@@ -1,31 +1,90 @@
-"""Classification metrics, kept as sums that add up exactly over batches and hosts."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Metrics of classifiers: one class for each example, or one for each position."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kd_jax.config.errors import UserError
+from kd_jax.evaluation.metrics import Metric, Metrics, Statistics, counted, total, weighted_sum
+
 ECE_BINS = 15
 
 
-def classification_sums(
-    logits: jax.Array, labels: jax.Array, mask: jax.Array, teacher: jax.Array | None = None
+STATED = {
+    'count': Metric('count', None),
+    'errors': Metric('count', 'lower'),
+    'accuracy': Metric('fraction', 'higher'),
+    'nll': Metric('nats', 'lower'),
+    'ece': Metric('number', 'lower'),
+    'agreement': Metric('fraction', 'higher'),
+    'kl': Metric('nats', 'lower'),
+}
+
+
+def statistics_of_examples(
+    logits: jax.Array, labels: jax.Array, teacher: jax.Array | None = None, *, where: jax.Array
 ) -> dict[str, jax.Array]:
-    """Sums over the unmasked examples; `classification_rates` turns them into metrics.
+    """Sums over examples; `classification_values` turns them into metrics.
 
     Args:
-      logits: [batch, num_classes], or [copies, batch, num_classes]; each copy then counts as separate examples.
+      logits: [batch, num_classes].
       labels: integers, [batch].
-      mask: booleans, [batch]; False leaves an example out.
-      teacher: logits for agreement and KL(teacher || student), of the shape of `logits` or broadcastable to it; None
-        leaves these two metrics out.
+      teacher: logits [batch, num_classes] for agreement and KL(teacher || student); None leaves these two out.
+      where: [batch], False for padding.
     Returns:
       scalars, and three arrays [ECE_BINS] of the calibration histogram.
+    Raises:
+      UserError: the shapes do not fit.
     """
-    labels = jnp.broadcast_to(labels, logits.shape[:-1])
-    weight = jnp.broadcast_to(mask, logits.shape[:-1]).astype(jnp.float32)
+    if logits.ndim != 2:
+        raise UserError(
+            f'the logits have shape {list(logits.shape)}, but [batch, num_classes] is needed; '
+            "metrics='positions' takes several positions for each example"
+        )
+    return _statistics(logits, labels, teacher, None, where)
+
+
+def statistics_of_positions(
+    logits: jax.Array,
+    labels: jax.Array,
+    teacher: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    *,
+    where: jax.Array,
+    ignore: int | None = None,
+) -> dict[str, jax.Array]:
+    """Sums over positions, such as pixels or tokens; every position counts alike.
+
+    Args:
+      logits: [batch, ..., num_classes].
+      labels: integers, [batch, ...].
+      teacher: logits, [batch, ..., num_classes]; None leaves agreement and KL out.
+      mask: [batch, ...], or [batch] for whole examples; positions with values > 0 count. None counts all.
+      where: [batch], False for padding.
+      ignore: positions with this label do not count (255 in many segmentation data sets, -100 for tokens).
+    Returns:
+      as `statistics_of_examples`.
+    Raises:
+      UserError: the shapes do not fit.
+    """
+    if ignore is not None:
+        kept = labels != ignore
+        mask = kept if mask is None else kept & (counted(where, mask, labels.shape) > 0)
+        labels = jnp.where(kept, labels, 0)
+    return _statistics(logits, labels, teacher, mask, where)
+
+
+def _statistics(
+    logits: jax.Array, labels: jax.Array, teacher: jax.Array | None, mask: jax.Array | None, where: jax.Array
+) -> dict[str, jax.Array]:
+    if logits.shape[-1] < 2:
+        raise UserError("logits of one class are always right; for a regressed number set metrics='regression'")
+    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise UserError(
+            f'the labels must be whole numbers of shape {list(logits.shape[:-1])}, not {labels.dtype} '
+            f'{list(labels.shape)}'
+        )
+    weight = counted(where, mask, labels.shape)
     log_q = jax.nn.log_softmax(logits.astype(jnp.float32))
     choice = jnp.argmax(logits, axis=-1)
     confidence = jnp.exp(jnp.max(log_q, axis=-1))
@@ -37,32 +96,41 @@ def classification_sums(
     sums = {
         'count': jnp.sum(weight),
         'errors': jnp.sum(weight * (1.0 - right)),
-        'nll': jnp.sum(jnp.where(weight > 0, nll, 0.0)),
+        'nll': weighted_sum(weight, nll),
         'bin_count': jnp.sum(inside, axes),
         'bin_confidence': jnp.sum(inside * confidence[..., None], axes),
         'bin_right': jnp.sum(inside * right[..., None], axes),
     }
     if teacher is not None:
-        log_p = jnp.broadcast_to(jax.nn.log_softmax(teacher.astype(jnp.float32)), log_q.shape)
-        kl = jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+        if teacher.shape != logits.shape:
+            raise UserError(f'the logits have shape {list(logits.shape)} and the teacher {list(teacher.shape)}')
+        log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
         sums['agreement'] = jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)))
-        sums['kl'] = jnp.sum(jnp.where(weight > 0, kl, 0.0))
+        sums['kl'] = weighted_sum(weight, jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1))
     return sums
 
 
-def classification_rates(sums: Mapping[str, Any], copies: int = 1) -> dict[str, float]:
-    """Metrics from `classification_sums`: count, errors, accuracy, nll (nats), ece; agreement and kl with a teacher.
+def classification_values(statistics: Statistics) -> dict[str, float]:
+    """Metrics: count, errors, accuracy, nll (nats), ece; agreement and kl (nats) with a teacher.
 
     The expected calibration error (ece) is that of Guo et al. (2017), equation 3, with 15 equal bins (open below).
     `errors` and `count` are per copy: for ten stacked networks, `errors` is the mean number of errors of one network.
     """
+    copies = statistics['count'].shape[1]
+    sums = {name: total(array) for name, array in statistics.items()}
     count = max(float(sums['count']), 1.0)
-    gaps = np.abs(np.asarray(sums['bin_confidence'], np.float64) - np.asarray(sums['bin_right'], np.float64))
     out = {
         'count': round(count / copies),
         'errors': float(sums['errors']) / copies,
         'accuracy': 1.0 - float(sums['errors']) / count,
         'nll': float(sums['nll']) / count,
-        'ece': float(gaps.sum()) / count,
+        'ece': float(np.abs(sums['bin_confidence'] - sums['bin_right']).sum()) / count,
     }
     return out | {key: float(sums[key]) / count for key in ('agreement', 'kl') if key in sums}
+
+
+# The fewest errors are the highest accuracy.
+classification = Metrics(statistics_of_examples, classification_values, STATED, 'errors', {'labels': 'batch.label'})
+
+
+positions = Metrics(statistics_of_positions, classification_values, STATED, 'accuracy', {'labels': 'batch.label'})

@@ -1,28 +1,24 @@
 """Exact evaluation: every example counts once, because the last batch is padded and masked."""
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from kd_jax.config.errors import UserError, suggest
-from kd_jax.core.check_recipe import explain_shape_errors
 from kd_jax.core.forward import run_networks
-from kd_jax.core.paths import Context, Path, check_paths, read_path
+from kd_jax.core.paths import Context, Path, read_path
 from kd_jax.core.recipe import Recipe
 from kd_jax.data.batches import evaluation_view, example_bytes, padded_batches
 from kd_jax.data.read_ahead import prefetch, read_batches
 from kd_jax.data.sources import Arrays
 from kd_jax.devices.mesh import batch_parts, batch_sharding, local_rows, make_mesh, place_batch, replicated
-from kd_jax.evaluation.classification import classification_rates, classification_sums
+from kd_jax.evaluation.evaluations import Evaluation, check_evaluation, parse_evaluation
 
 Variables = Mapping[str, Any]
-
-
-EVALUATE_KEYS = ('logits', 'labels', 'teacher')
 
 
 BATCH_SIZE = 1000
@@ -39,82 +35,76 @@ class Evaluator:
 
     Args:
       recipe: the recipe whose networks are evaluated.
-      config: name -> dict(logits=path, labels=path, teacher=path). `labels` defaults to 'batch.label'; `teacher` is
-        optional. If the config is empty, every network that is not frozen and has logits is evaluated under its name.
+      config: name -> evaluation, see `parse_evaluation`. If it is empty, every network that is not frozen is evaluated
+        as a classifier of 'batch.label' under its own name, if it has logits.
       where: place in the config, for messages.
       mesh: the mesh that batches are split over; by default the first device only.
     Raises:
-      UserError: an evaluation has an unknown key or a malformed path.
+      UserError: an evaluation is malformed.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        config: Mapping[str, Mapping[str, str]],
+        config: Mapping[str, Mapping[str, Any]],
         where: str = 'config',
         mesh: Mesh | None = None,
     ):
         self.recipe = recipe
         self.mesh = mesh or make_mesh({}, jax.local_devices()[:1], where)
-        chosen = dict(config) or {
+        chosen: Mapping[str, Mapping[str, Any]] = dict(config) or {
             n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'
         }
         self._chosen = bool(config)
-        self.measured: dict[str, dict[str, Path]] = {}
-        for name, paths in chosen.items():
-            for key in paths:
-                if key not in EVALUATE_KEYS:
-                    raise UserError(f"{where}, evaluate '{name}': there is no {key!r}. {suggest(key, EVALUATE_KEYS)}")
-            paths = {'labels': 'batch.label', **paths}
-            self.measured[name] = {k: Path.parse(p, f"{where}, evaluate '{name}'") for k, p in paths.items()}
+        self.measured: dict[str, Evaluation] = {
+            name: parse_evaluation(name, options, f"{where}, evaluate '{name}'") for name, options in chosen.items()
+        }
+        self.stated: dict[str, dict[str, dict[str, str | None]]] = {}
         whole = replicated(self.mesh)
-        self._sums = jax.jit(self._sums_of_batch, out_shardings=whole)
-        self._sums_of_runs = jax.jit(self._sums_of_batch_of_runs, static_argnames='shared', out_shardings=whole)
+        self._statistics = jax.jit(self._statistics_of_batch, out_shardings=whole)
+        self._statistics_of_runs = jax.jit(self._of_batch_of_runs, static_argnames='shared', out_shardings=whole)
         self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
 
-    def check(self, context: Context, where: str) -> None:
-        """Raises a UserError if an evaluation reads a path that does not exist, or arrays of incompatible shapes.
+    def check(self, context: Context, where: str, examples: int = 1) -> None:
+        """Checks every evaluation, and sets `stated`: evaluation -> metric -> its unit and which way is better.
 
-        If the config names no evaluation, networks without logits (such as connectors) are not evaluated.
+        If the config names no evaluation, a network is not evaluated unless it gives logits of two or more classes and
+        the batch has a label.
+
+        Args:
+          context: shapes of everything that a path can read.
+          where: place in the config, for messages.
+          examples: the number of examples of the largest split.
+        Raises:
+          UserError: as `check_evaluation`.
         """
         if not self._chosen:
-            self.measured = {name: paths for name, paths in self.measured.items() if 'logits' in context[name]}
-        for name, paths in self.measured.items():
-            place = f"{where}, evaluate '{name}'"
-            check_paths(paths.values(), context, place)
-            read = {key: context[path.source][path.name] for key, path in paths.items()}
-            mask = jax.ShapeDtypeStruct(read['labels'].shape, bool)
-            with explain_shape_errors(f'{place}: {", ".join(f"{path} {read[k].shape}" for k, path in paths.items())}'):
-                jax.eval_shape(classification_sums, mask=mask, **read)
+            self.measured = {name: one for name, one in self.measured.items() if _classifies(context, name)}
+        for name, one in self.measured.items():
+            given = check_evaluation(one, self.recipe.networks, context, examples, f"{where}, evaluate '{name}'")
+            self.stated[name] = {metric: dataclasses.asdict(one.metrics.stated[metric]) for metric in given}
 
     def _context(self, variables: Variables, batch: Mapping[str, jax.Array]) -> Context:
         context: Context = {'batch': evaluation_view(batch)}
         with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
             return run_networks(self.recipe.networks, variables, context, jax.random.key(0), train=False)[0]
 
-    def _sums_of_batch(self, variables, batch, mask):
+    def _statistics_of_batch(self, variables, batch, mask):
         context = self._context(variables, batch)
-        return {
-            name: classification_sums(
-                read_path(context, paths['logits']),
-                read_path(context, paths['labels']),
-                mask,
-                read_path(context, paths['teacher']) if 'teacher' in paths else None,
-            )
-            for name, paths in self.measured.items()
-        }
+        return {name: one.statistics(self.recipe.networks, context, mask) for name, one in self.measured.items()}
 
-    def _sums_of_batch_of_runs(self, variables, batch, mask, shared):
+    def _of_batch_of_runs(self, variables, batch, mask, shared):
         axes = {name: None if name in shared else 0 for name in variables}
-        return jax.vmap(self._sums_of_batch, in_axes=(axes, None, None))(variables, batch, mask)
+        return jax.vmap(self._statistics_of_batch, in_axes=(axes, None, None))(variables, batch, mask)
 
     def _read_batch(self, variables, batch, paths):
         context = self._context(variables, batch)
         return [read_path(context, path) for path in paths]
 
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
-        """Returns the metrics of every evaluation over a split; see `classification_rates`."""
-        return self._summaries(self._summed(functools.partial(self._sums, variables), arrays, _batch_size(arrays)))
+        """Returns the metrics of every evaluation over a split: evaluation -> metric -> number."""
+        found = self._collected(functools.partial(self._statistics, variables), arrays, _batch_size(arrays))
+        return self._values(found)
 
     def measure_runs(
         self, variables: Variables, arrays: Arrays, runs: int, shared: frozenset[str]
@@ -125,20 +115,20 @@ class Evaluator:
         that reads only the batch and other shared networks is computed once for all runs.
         """
         batch_size = max(1, min(_batch_size(arrays), STACKED_BATCH_SIZE // runs))
-        total = self._summed(functools.partial(self._sums_of_runs, variables, shared=shared), arrays, batch_size)
-        return [self._summaries(jax.tree.map(lambda x, i=i: x[i], total)) for i in range(runs)]
+        statistics = functools.partial(self._statistics_of_runs, variables, shared=shared)
+        found = self._collected(statistics, arrays, batch_size)
+        return [self._values([jax.tree.map(lambda x, i=i: x[i], batch) for batch in found]) for i in range(runs)]
 
-    def _summed(self, sums: Callable[..., Any], arrays: Arrays, batch_size: int) -> Any:
-        total: Any = None
-        for batch, mask in self._batches(arrays, batch_size):
-            of_batch = jax.tree.map(lambda x: np.asarray(x, np.float64), sums(batch=batch, mask=mask))
-            total = of_batch if total is None else jax.tree.map(np.add, total, of_batch)
-        return total
+    def _collected(self, statistics: Callable[..., Any], arrays: Arrays, batch_size: int) -> list[Any]:
+        if not self.measured:
+            return []
+        return [jax.device_get(statistics(batch=batch, mask=mask)) for batch, mask in self._batches(arrays, batch_size)]
 
-    def _summaries(self, total: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    def _values(self, found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+        """The metrics of a split from the statistics of its batches."""
         return {
-            name: classification_rates(sums, self._copies(self.measured[name]['logits']))
-            for name, sums in total.items()
+            name: one.values(jax.tree.map(lambda *parts: np.stack(parts), *[batch[name] for batch in found]))
+            for name, one in self.measured.items()
         }
 
     def predict(
@@ -166,9 +156,6 @@ class Evaluator:
         for batch, (_, mask) in zip(prefetch(placed), covering, strict=True):
             yield batch, mask
 
-    def _copies(self, path: Path) -> int:
-        return next((max(1, n.copies) for n in self.recipe.networks if n.name == path.source), 1)
-
     def stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
         """Returns the number of axes of stacked networks that come before the axis of examples."""
         if isinstance(path, tuple):
@@ -178,3 +165,9 @@ class Evaluator:
 
 def _batch_size(arrays: Arrays) -> int:
     return max(1, min(BATCH_SIZE, BATCH_BYTES // example_bytes(arrays)))
+
+
+def _classifies(context: Context, name: str) -> bool:
+    """Whether the activations of a network can be evaluated as those of a classifier of the batch's label."""
+    logits = context[name].get('logits')
+    return logits is not None and 'label' in context['batch'] and logits.shape[-1:] > (1,)

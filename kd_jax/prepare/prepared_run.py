@@ -23,7 +23,7 @@ from kd_jax.core.recipe import Recipe
 from kd_jax.data import augment, splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
 from kd_jax.data.example_order import ExampleOrder
-from kd_jax.data.splits import load_splits
+from kd_jax.data.splits import example_count, load_splits
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
@@ -139,10 +139,11 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         check_accumulation(recipe, context, accumulate, where)
     _check_starts(recipe, context, where)
     evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
-    evaluator.check(evaluated, where)
+    evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
         _check_analysis(name, options, evaluated, where)
-    for path in [p['logits'] for p in evaluator.measured.values() if str(p['labels']) == 'batch.label']:
+    for reads in [one.reads for one in evaluator.measured.values() if str(one.reads.get('labels')) == 'batch.label']:
+        path = reads['logits']
         classes = context[path.source][path.name].shape[-1]
         if classes != splits.num_classes and len(known) == len(config['data']):
             raise UserError(

@@ -79,6 +79,12 @@ def unit(text: str, kind: Kind) -> str:
     return f'{text}%' if kind == 'fraction' and text != DASH else text
 
 
+def named(name: str, value: float | None, kind: Kind) -> str:
+    """A number with its name: '146 errors', 'accuracy 98.54%', 'mse 0.0071'."""
+    text = unit(plain(value, kind), kind)
+    return f'{text} {name}' if kind == 'count' else f'{name} {text}'
+
+
 def counted(n: int, thing: str) -> str:
     return f'{n} {thing}' if n == 1 else f'{n} {thing}s'
 

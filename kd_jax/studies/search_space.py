@@ -124,7 +124,7 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
       search: the search.
       prepared: the judged run.
     Raises:
-      UserError: the run has no such split, or does not evaluate such a network.
+      UserError: the run has no such split, evaluation or metric, or the direction is not that of the metric.
     """
     kind, *place = search.objective.split('.')[1:]
     if kind not in ('last', 'best') or len(place) < 2:
@@ -137,6 +137,18 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
     if place[1] not in prepared.evaluator.measured:
         hint = suggest(place[1], prepared.evaluator.measured)
         raise UserError(f"{prepared.where} does not evaluate '{place[1]}', which the objective needs. {hint}")
+    stated = prepared.evaluator.stated[place[1]]
+    if place[2:3] and place[2] not in stated:
+        raise UserError(
+            f"{prepared.where}, evaluate '{place[1]}' does not measure '{place[2]}', which the objective needs. "
+            f'{suggest(place[2], stated)}'
+        )
+    better = {'higher': 'maximize', 'lower': 'minimize'}.get(stated[place[2]]['better'] or '') if place[2:3] else None
+    if better and search.direction != better:
+        raise UserError(
+            f"{prepared.where}: {stated[place[2]]['better']} '{place[2]}' is better, so the search must set "
+            f"direction='{better}'."
+        )
 
 
 def with_trial(

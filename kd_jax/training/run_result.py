@@ -80,11 +80,6 @@ def make_result(
     """
     last = {'step': int(state.step), 'epoch': prepared.total_steps / max(1, prepared.order.steps_per_epoch)}
     last |= measured
-    main = next(iter(prepared.evaluator.measured), None)
-    scored = [row for row in history if row.get('valid')]
-    best = max(scored, key=lambda row: row['valid'][main]['accuracy'], default=None)
-    if best is not None:
-        best = {key: best[key] for key in ('step', 'epoch', 'valid', 'test')}
     return {
         'config': prepared.config,
         **provenance.of_this_process(),
@@ -97,13 +92,30 @@ def make_result(
         'seconds': history[-1]['seconds'] if history else 0.0,
         'grouped': list(grouped),
         'last': last,
-        'best': best,
+        'best': best_row(prepared, history),
+        'best_by': {name: one.best for name, one in prepared.evaluator.measured.items()},
+        'metrics': prepared.evaluator.stated,
         'history': history,
         'analyses': {
             name: _analyse(options, prepared, variables_now(prepared, state, frozen))
             for name, options in prepared.config.get('analyses', {}).items()
         },
     }
+
+
+def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The best of the evaluations on validation examples: step, epoch and metrics.
+
+    The first evaluation of the config judges by its metric `best`; among equals, the earliest is taken. None if nothing
+    was evaluated on validation examples, or the metric was never defined.
+    """
+    judges = list(prepared.evaluator.measured.values())
+    best: Mapping[str, Any] = {}
+    for row in (row for row in history if judges and row.get('valid')):
+        values = [found['valid'][judges[0].name][judges[0].best] if found else None for found in (row, best)]
+        if judges[0].is_better(*values):
+            best = row
+    return {key: best[key] for key in ('step', 'epoch', 'valid', 'test') if key in best} or None
 
 
 def _analyse(options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:

@@ -65,7 +65,9 @@ def test_an_average_of_another_model_is_refused():
 def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_before_training():
     made = recipe_of({'student': NET, 'teacher': {**NET, 'update': 'frozen', 'copies': 3, 'init': 'run:x'}})
     evaluator = Evaluator(made, {'student': {'logits': 'student.logits', 'teacher': 'teacher.logits'}}, 'c')
-    with pytest.raises(UserError, match=r"evaluate 'student': .*student.logits \(4, 3\), teacher.logits \(3, 4, 3\)"):
+    with pytest.raises(
+        UserError, match=r"evaluate 'student' does not fit student.logits \[4, 3\], .*teacher.logits \[3, 4, 3\]"
+    ):
         evaluator.check(check_recipe(made, BATCH), 'c')
 
 

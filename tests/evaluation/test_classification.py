@@ -1,95 +1,106 @@
 import json
 import struct
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 from tensorboardX.proto import event_pb2
 
+from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import flat, json_value, write_json
-from kd_jax.evaluation.classification import classification_rates, classification_sums
+from kd_jax.evaluation import classification, positions
 from kd_jax.training.run_log import RunLog, read_history
-
-sums_of = jax.jit(classification_sums)
 
 
 def log(*probabilities):
     return np.log(np.array(probabilities, np.float32))
 
 
-def ones(n):
-    return np.ones(n, bool)
-
-
-def test_rates_of_three_examples_by_hand():
+def test_metrics_of_three_examples_by_hand():
     logits = log([0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.05, 0.9, 0.05])
-    rates = classification_rates(jax.device_get(sums_of(logits, np.array([0, 1, 1]), ones(3))))
-    assert (rates['count'], rates['errors']) == (3, 1.0)
-    assert rates['accuracy'] == pytest.approx(2 / 3)
-    assert rates['nll'] == pytest.approx(-np.log(0.7 * 0.2 * 0.9) / 3, rel=1e-5)
+    found = classification(logits, np.array([0, 1, 1]))
+    assert (found['count'], found['errors']) == (3, 1.0)
+    assert found['accuracy'] == pytest.approx(2 / 3)
+    assert found['nll'] == pytest.approx(-np.log(0.7 * 0.2 * 0.9) / 3, rel=1e-5)
     # The confidences 0.7 and 0.7 share a bin, and one of the two is right: |1.4 - 1|. The confidence 0.9 is alone in
     # its bin and right: |0.9 - 1|. Their sum is divided by 3 examples.
-    assert rates['ece'] == pytest.approx((0.4 + 0.1) / 3, rel=1e-5)
+    assert found['ece'] == pytest.approx((0.4 + 0.1) / 3, rel=1e-5)
 
 
 def test_over_and_underconfidence_in_different_bins_do_not_cancel():
     # Confidence 0.5 is right (bin 8) and 0.9 is wrong (bin 14): (0.5 + 0.9) / 2. If the two cancelled, it would be 0.2.
-    logits = log([0.5, 0.3, 0.2], [0.9, 0.05, 0.05])
-    rates = classification_rates(jax.device_get(sums_of(logits, np.array([0, 1]), ones(2))))
-    assert rates['ece'] == pytest.approx(0.7, rel=1e-5)
+    found = classification(log([0.5, 0.3, 0.2], [0.9, 0.05, 0.05]), np.array([0, 1]))
+    assert found['ece'] == pytest.approx(0.7, rel=1e-5)
 
 
 def test_full_confidence_falls_in_the_last_bin():
-    logits = np.array([[200.0, 0.0], [0.0, 200.0]], np.float32)
-    sums = jax.device_get(sums_of(logits, np.array([0, 0]), ones(2)))
+    logits = jnp.array([[200.0, 0.0], [0.0, 200.0]])
+    sums = classification.statistics(logits, jnp.array([0, 0]), where=jnp.ones(2, bool))
     np.testing.assert_array_equal(sums['bin_count'], [0.0] * 14 + [2.0])
-    assert classification_rates(sums)['ece'] == pytest.approx(0.5)
+    assert classification(logits, jnp.array([0, 0]))['ece'] == pytest.approx(0.5)
 
 
 def test_agreement_and_divergence_from_a_teacher_by_hand():
     student, teacher = log([0.6, 0.4], [0.5, 0.5], [0.2, 0.8]), log([0.9, 0.1], [0.25, 0.75], [0.2, 0.8])
-    rates = classification_rates(jax.device_get(sums_of(student, np.zeros(3, int), ones(3), teacher)))
+    found = classification(student, np.zeros(3, int), teacher)
     # The second example is a tie, which goes to class 0; the teacher predicts class 1.
-    assert rates['agreement'] == pytest.approx(2 / 3)
+    assert found['agreement'] == pytest.approx(2 / 3)
     first = 0.9 * np.log(0.9 / 0.6) + 0.1 * np.log(0.1 / 0.4)
     second = 0.25 * np.log(0.25 / 0.5) + 0.75 * np.log(0.75 / 0.5)
-    assert rates['kl'] == pytest.approx((first + second) / 3, rel=1e-5)
+    assert found['kl'] == pytest.approx((first + second) / 3, rel=1e-5)
 
 
-def random_example(size, copies=(), seed=0):
-    rng = np.random.default_rng(seed)
-    logits, teacher = (rng.normal(size=(*copies, size, 4), scale=2).astype(np.float32) for _ in range(2))
-    return logits, rng.integers(0, 4, size), ones(size), teacher
+def test_positions_count_alike_and_only_under_the_mask():
+    # Two examples of two positions. Right are positions 0 and 1 of the first and position 0 of the second.
+    logits = jnp.array([[[2.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [2.0, 0.0]]])
+    labels = jnp.array([[0, 1], [0, 1]])
+    assert positions(logits, labels)['accuracy'] == 3 / 4
+    masked = positions(logits, labels, None, jnp.array([[True, False], [True, True]]))
+    assert (masked['count'], masked['accuracy']) == (3, pytest.approx(2 / 3))
+    whole_examples = positions(logits, labels, None, jnp.array([0, 1]))
+    assert (whole_examples['count'], whole_examples['accuracy']) == (2, 1 / 2)
 
 
-def test_sums_over_parts_add_up_to_those_of_the_whole():
-    logits, labels, mask, teacher = random_example(12)
-    whole = sums_of(logits, labels, mask, teacher)
-    halves = [sums_of(logits[s], labels[s], mask[s], teacher[s]) for s in (slice(0, 6), slice(6, 12))]
-    added = jax.tree.map(np.add, *halves)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole, added)
-
-
-def test_masked_examples_count_nowhere():
-    logits, labels, _, teacher = random_example(12)
-    mask = np.arange(12) < 6
-    masked, sliced = (
-        sums_of(logits, labels, mask, teacher),
-        sums_of(logits[:6], labels[:6], ones(6), teacher[:6]),
+@pytest.mark.parametrize('ignore', [255, -100])
+def test_an_ignored_label_counts_like_a_mask(ignore):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(3, 4, 5)).astype(np.float32), rng.integers(0, 5, (3, 4))
+    mask = rng.random((3, 4)) < 0.7
+    marked = np.where(mask, labels, ignore)
+    assert positions(logits, marked, ignore=ignore) == positions(logits, labels, None, mask)
+    both = mask & (np.arange(4) < 2)
+    assert positions(logits, marked, None, np.arange(4) < np.full((3, 1), 2), ignore=ignore) == positions(
+        logits, labels, None, both
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), masked, sliced)
 
 
-def test_stacked_copies_are_pooled_and_errors_are_those_of_one():
-    logits, labels, mask, _ = random_example(12, copies=(3,))
-    rates = classification_rates(jax.device_get(sums_of(logits, labels, mask)), copies=3)
-    wrong = logits.argmax(-1) != labels
-    assert rates['count'] == 12
-    assert rates['errors'] == pytest.approx(wrong.sum() / 3)
-    assert rates['accuracy'] == pytest.approx(1 - wrong.mean())
-    nll = -np.take_along_axis(log_softmax(logits, -1), np.broadcast_to(labels, (3, 12))[..., None], -1).mean()
-    assert rates['nll'] == pytest.approx(nll, rel=1e-5)
+def test_positions_of_flattened_examples_are_the_examples_of_a_classifier():
+    rng = np.random.default_rng(1)
+    logits, teacher = rng.normal(size=(2, 3, 4, 5)).astype(np.float32), rng.normal(size=(2, 3, 4, 5))
+    labels = rng.integers(0, 5, (2, 3, 4))
+    flat = classification(logits.reshape(24, 5), labels.reshape(24), teacher.reshape(24, 5))
+    assert positions(logits, labels, teacher) == pytest.approx(flat, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('family', 'shapes', 'sentence'),
+    [
+        (classification, [(2, 1), (2,)], "logits of one class are always right.*metrics='regression'"),
+        (classification, [(2, 8, 3), (2, 8)], "\\[2, 8, 3\\], but \\[batch, num_classes\\] .*metrics='positions'"),
+        (positions, [(2, 8, 3), (2, 7)], 'whole numbers of shape \\[2, 8\\], not int32 \\[2, 7\\]'),
+        (classification, [(2, 3), (2,), (2, 4)], 'logits have shape \\[2, 3\\] and the teacher \\[2, 4\\]'),
+        (positions, [(2, 8, 3), (2, 8), None, (8, 2)], 'the mask has shape \\[8, 2\\], but the values have \\[2, 8\\]'),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(family, shapes, sentence):
+    logits, labels, *rest = (None if shape is None else jnp.zeros(shape) for shape in shapes)
+    with pytest.raises(UserError, match=sentence):
+        family(logits, labels.astype(jnp.int32), *rest)
+
+
+def test_labels_that_are_no_whole_numbers_are_refused():
+    with pytest.raises(UserError, match='labels must be whole numbers of shape'):
+        classification(jnp.zeros((2, 3)), jnp.zeros(2))
 
 
 def test_numbers_that_json_does_not_know_become_none():

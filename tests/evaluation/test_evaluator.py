@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
+from kd_jax import evaluation as families_of_metrics
 from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.paths import Path
 from kd_jax.core.state import all_variables
+from kd_jax.evaluation import evaluator as evaluator_module
 from kd_jax.evaluation.evaluator import BATCH_SIZE, Evaluator
 from kd_jax.prepare.parse_recipe import parse_recipe
 
@@ -102,19 +104,101 @@ def test_images_of_8_bits_are_seen_between_0_and_1(evaluation):
 
 def test_every_network_that_is_not_frozen_is_evaluated_by_default(evaluation):
     evaluator = Evaluator(evaluation[0].recipe, {})
-    assert {name: str(paths['logits']) for name, paths in evaluator.measured.items()} == {
-        'student': 'student.logits',
-        'stack': 'stack.logits',
+    assert {name: {key: str(path) for key, path in one.reads.items()} for name, one in evaluator.measured.items()} == {
+        name: {'logits': f'{name}.logits', 'labels': 'batch.label'} for name in ('student', 'stack')
     }
-    assert all(str(paths['labels']) == 'batch.label' for paths in evaluator.measured.values())
 
 
 def test_a_wrong_evaluation_is_refused(evaluation):
     parsed = evaluation[0].recipe
-    with pytest.raises(UserError, match=r"c, evaluate 'x': there is no 'logit'. Did you mean 'logits'"):
+    with pytest.raises(
+        UserError, match=r"c, evaluate 'x': there is no 'logit' for metrics 'classification'. Did you mean 'logits'"
+    ):
         Evaluator(parsed, {'x': {'logit': 'student.logits'}}, 'c')
     wrong = Evaluator(parsed, {'x': {'logits': 'student.hidden1'}}, 'c')
     with pytest.raises(
         UserError, match=r"c, evaluate 'x' reads 'student.hidden1', which does not exist. .*student.logits"
     ):
         wrong.check(check_recipe(parsed, arrays(7)), 'c')
+
+
+FAMILIES = {
+    'classes': {'logits': 'student.logits', 'teacher': 'teacher.logits'},
+    'pixels': {'metrics': 'positions', 'logits': 'stack.logits', 'teacher': 'teacher.logits', 'mask': 'batch.mask'},
+    'numbers': {'metrics': 'regression', 'prediction': 'student.logits', 'target': 'batch.target'},
+    'stacked': {
+        'metrics': 'regression', 'prediction': 'stack.logits', 'target': 'batch.target', 'teacher': 'teacher.logits'
+    },
+    'labels': {'metrics': 'multi_label', 'logits': 'stack.logits', 'target': 'batch.present'},
+}  # fmt: skip
+
+
+def data_of_all_families(size):
+    rng = np.random.default_rng(size)
+    targets = {'target': rng.normal(loc=5.0, size=(size, 3)).astype(np.float32), 'mask': rng.random(size) < 0.8}
+    return {**arrays(size), **targets, 'present': rng.integers(0, 2, (size, 3))}
+
+
+@pytest.fixture(scope='module')
+def families(evaluation):
+    return Evaluator(evaluation[0].recipe, FAMILIES), evaluation[1]
+
+
+def test_padding_batches_and_copies_change_no_metric_of_any_family(families, monkeypatch):
+    evaluator, variables = families
+    data = data_of_all_families(23)
+    image = data['image']
+    student, stack, teacher = (logits_of(variables[name], image) for name in ('student', 'stack', 'teacher'))
+    one = {
+        'classes': [families_of_metrics.classification(student, data['label'], teacher)],
+        'pixels': [families_of_metrics.positions(copy, data['label'], teacher, data['mask']) for copy in stack],
+        'numbers': [families_of_metrics.regression(student, data['target'])],
+        'stacked': [families_of_metrics.regression(copy, data['target'], teacher) for copy in stack],
+        'labels': [families_of_metrics.multi_label(copy, data['present']) for copy in stack],
+    }
+    for batch_size in (10, 1000):
+        monkeypatch.setattr(evaluator_module, 'BATCH_SIZE', batch_size)
+        measured = evaluator.measure(variables, data)
+        for name, copies in one.items():
+            for metric in measured[name].keys() - {'ece'}:  # the bins of ece are filled by all copies together
+                mean = np.mean([copy[metric] for copy in copies])
+                assert measured[name][metric] == pytest.approx(mean, rel=1e-4), (name, metric)
+
+
+def test_a_group_of_runs_measures_what_each_run_measures(families):
+    evaluator, variables = families
+    runs = [variables, jax.tree.map(lambda a: -0.5 * a, variables)]
+    runs[1]['teacher'] = variables['teacher']
+    data = data_of_all_families(23)
+    stacked = jax.tree.map(lambda *a: np.stack(a), *[{n: own[n] for n in ('student', 'stack')} for own in runs])
+    together = evaluator.measure_runs(
+        {**stacked, 'teacher': variables['teacher']}, data, len(runs), frozenset({'teacher'})
+    )
+    for own, measured in zip(runs, together, strict=True):
+        for name, metrics in evaluator.measure(own, data).items():
+            assert measured[name] == pytest.approx(metrics, rel=1e-4)
+
+
+def test_what_is_measured_is_stated_with_its_unit_and_direction(families):
+    evaluator, _ = families
+    batch = data_of_all_families(4)
+    evaluator.check(check_recipe(evaluator.recipe, batch), 'c')
+    assert evaluator.stated['numbers'] == {
+        'count': {'unit': 'count', 'better': None},
+        'mse': {'unit': 'number', 'better': 'lower'},
+        'mae': {'unit': 'number', 'better': 'lower'},
+        'r2': {'unit': 'number', 'better': 'higher'},
+    }
+    assert 'teacher_mse' in evaluator.stated['stacked']
+    assert evaluator.stated['labels']['average_precision'] == {'unit': 'fraction', 'better': 'higher'}
+    assert 'agreement' in evaluator.stated['classes']
+
+
+def test_nothing_is_evaluated_by_default_that_is_no_classifier(evaluation):
+    networks = {'one': {**NETWORKS['student'], 'num_classes': 1}, 'several': NETWORKS['student']}
+    parsed = parse_recipe({'networks': networks, 'optimizer': {'learning_rate': 0.1}})
+    for batch, known in ((arrays(4), {'several'}), ({'image': arrays(4)['image']}, set())):
+        evaluator = Evaluator(parsed, {})
+        evaluator.check(check_recipe(parsed, batch), 'c')
+        assert set(evaluator.measured) == known
+    assert evaluator.measure({}, arrays(4)) == {}

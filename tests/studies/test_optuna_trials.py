@@ -219,7 +219,8 @@ def pretended(monkeypatch, tmp_path):
         if run_to_train.directory.name == 'student_trial001-s0':
             return Diverged('no longer finite.')
         t = run_to_train.prepared['terms'].get('soft', {}).get('t', 0.0)
-        return {'seconds': 0.0, 'last': {'test': {}, 'valid': {'student': {'nll': t}}}}
+        stated = {'best_by': {'student': 'nll'}, 'metrics': {'student': {'nll': {'unit': 'nats', 'better': 'lower'}}}}
+        return {'seconds': 0.0, 'last': {'test': {}, 'valid': {'student': {'nll': t}}}, **stated}
 
     monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
     monkeypatch.setattr(command, 'prepare_study', lambda _: {'student_trial000': None})
@@ -272,6 +273,8 @@ def test_an_objective_that_will_not_be_measured_is_refused_before_training():
     for path, said in (
         ('last.valid.student.nll', "here has no split 'valid', which .* set data.valid"),
         ('last.train.studnt.nll', "here does not evaluate 'studnt', .* Did you mean 'student'"),
+        ('last.train.student.mse', "evaluate 'student' does not measure 'mse', which the objective needs. Known: acc"),
+        ('last.train.student.accuracy', "higher 'accuracy' is better, so the search must set direction='maximize'"),
     ):
         with pytest.raises(UserError, match=said):
             check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)
