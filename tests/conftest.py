@@ -9,8 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import compiler
 
-QUICK = ('analyses', 'losses', 'models', 'test_docs', 'test_shared_networks', 'test_forward')
+# Folders and files that are compiled as users compile: their tests compare two different programs bit for bit, or read
+# what a TPU's compiler says.
+OPTIMISED = ('test_replay', 'test_run_groups', 'test_batch_feed', 'scale')
+# XLA's older way to generate code for CPUs: the default one takes two to three times as long to compile.
+OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
+# It computes a stage of a network once for itself and once for what reads it, and rounds the two differently.
+DEFAULT_CODE_GENERATOR = ('test_image_networks',)
 
 
 def _raw(array):
@@ -28,14 +35,48 @@ def assert_bitwise():
     return compare
 
 
+@pytest.fixture(scope='session')
+def quick_options():
+    """Options of the compiler, as `jax.jit` takes them, with which programs compile sooner; newer jaxlibs have none."""
+    try:
+        jax.jit(lambda: 0, compiler_options=dict([OLD_CODE_GENERATOR]))()
+    except jax.errors.JaxRuntimeError:
+        return []
+    return [OLD_CODE_GENERATOR]
+
+
 @pytest.fixture(scope='module', autouse=True)
-def quick_compilation(request):
-    """Where many small programs run once, compiling them is what takes the time."""
-    before = jax.config.read('jax_disable_most_optimizations')
-    quick = not {request.path.stem, request.path.parent.name}.isdisjoint(QUICK)
-    jax.config.update('jax_disable_most_optimizations', before or quick)
-    yield
-    jax.config.update('jax_disable_most_optimizations', before)
+def quick_compilation(request, quick_options):
+    """Compiles without optimisations: most tests run many small programs once, and compiling takes most of the time."""
+    before, get_options = jax.config.read('jax_disable_most_optimizations'), compiler.get_compile_options
+    quick = before or {request.path.stem, request.path.parent.name}.isdisjoint(OPTIMISED)
+    if request.path.stem in DEFAULT_CODE_GENERATOR:
+        quick_options = []
+
+    def get_quick_options(*args, **kwargs):
+        options = get_options(*args, **kwargs)
+        options.env_option_overrides = [*options.env_option_overrides, *quick_options]
+        return options
+
+    with pytest.MonkeyPatch.context() as patch:
+        if quick:
+            patch.setattr(compiler, 'get_compile_options', get_quick_options)
+            # For processes that a test starts: XLA has read these here already.
+            patch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+            flags = [f'--{name}={value}'.lower() for name, value in quick_options]
+            patch.setenv('XLA_FLAGS', ' '.join([os.environ.get('XLA_FLAGS', ''), *flags]).strip())
+        jax.config.update('jax_disable_most_optimizations', quick)
+        yield
+        jax.config.update('jax_disable_most_optimizations', before)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def compiled_once_a_session(tmp_path_factory):
+    """Programs that several tests compile are read back from a directory of this session: the same machine code."""
+    # `main` of experiments/run.py uses the same directory, below the home directory that `settings_as_before` sets.
+    cache = tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 @pytest.fixture(scope='module')

@@ -34,18 +34,6 @@ CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 
 
-@pytest.fixture(autouse=True, scope='module')
-def compiled_once_a_session(tmp_path_factory):
-    cache = str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla')
-    settings = {'jax_compilation_cache_dir': cache, 'jax_persistent_cache_min_compile_time_secs': 0.0}
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
 def planned(grouping):
     """A study with two seeds of a teacher and of two students; the students differ in all their hyperparameters."""
     config, _ = load_config(CONFIG, ['seeds=2'])

@@ -32,14 +32,6 @@ CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 BATCH, SIZE = 25, 300
 
 
-@pytest.fixture(autouse=True, scope='module')
-def compiled_once_a_session(tmp_path_factory):
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
-    yield
-    jax.config.update('jax_compilation_cache_dir', before)
-
-
 def cached(**options):
     return f'cache={options}'
 

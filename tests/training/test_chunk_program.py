@@ -7,6 +7,8 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
+from kd_jax.training.loop import train_run
+from tests.training.test_loop import final_state, prepare_one
 
 
 def prepare(**options):
@@ -52,3 +54,18 @@ def test_a_run_that_cannot_accumulate_is_refused_when_it_is_prepared():
     relation = {'loss': 'similarity_preserving', 'student': 'student.hidden1', 'target': 'student.logits'}
     with pytest.raises(UserError, match="the run, term 'relation': accumulate=2 cuts each batch into 2 parts, but its"):
         prepare(accumulate=2, terms={'relation': relation})
+
+
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+def test_convolutions_on_cpus_train_step_by_step_as_they_would_in_a_loop(tmp_path, monkeypatch):
+    overrides = ["networks.teacher={'model': 'cnn', 'channels': (3,)}", 'epochs=1.0', 'eval_every=1.0']
+    states, seen = [], []
+    for by_step in (True, False):
+        prepared = prepare_one('teacher', *overrides)
+        assert prepared.convolves_on_cpu
+        if not by_step:
+            monkeypatch.setattr(type(prepared), 'convolves_on_cpu', False)
+        train_run(prepared, tmp_path / str(by_step), {}, lambda done, *_: seen.append(done))
+        states.append(final_state(tmp_path / str(by_step))['params'])
+    assert seen == [*range(13), 0, 12]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)

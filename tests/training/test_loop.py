@@ -15,8 +15,7 @@ from kd_jax.core.initial_state import init_state
 from kd_jax.data import read_ahead
 from kd_jax.data.batches import evaluation_view, fetch_batch
 from kd_jax.prepare.prepared_run import count_parameters, prepare_run
-from kd_jax.training import batch_feed, run_result
-from kd_jax.training.batch_feed import next_boundary
+from kd_jax.training import run_result
 from kd_jax.training.chunk_program import make_chunk_program
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.loop import train_run
@@ -30,14 +29,6 @@ pytestmark = [
     # `final_state` does not say what it expects.
     pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
 ]
-
-
-@pytest.fixture(autouse=True, scope='module')
-def compiled_once_a_session(tmp_path_factory):
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.getbasetemp() / '.cache' / 'kd_jax' / 'xla'))
-    yield
-    jax.config.update('jax_compilation_cache_dir', before)
 
 
 def prepare_one(run='teacher', *overrides):
@@ -76,25 +67,6 @@ def assert_ends_like_it(whole, assert_bitwise):
         assert result['last'] == whole[1]['last']
 
     return compare
-
-
-@pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
-@pytest.mark.parametrize('eval_steps', [1, 3, 100, 430, 10_000])
-def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_steps):
-    total = 2 * per_epoch + per_epoch // 2 + 1
-
-    def boundaries(done):
-        while done < total:
-            done = next_boundary(done, total, per_epoch, eval_steps)
-            yield done
-
-    full = list(boundaries(0))
-    assert full == sorted(set(full))
-    assert full[-1] == total
-    assert max(np.diff([0, *full])) <= batch_feed.CHUNK
-    assert set(range(eval_steps, total, eval_steps)) <= set(full)
-    for number, done in enumerate(full):
-        assert list(boundaries(done)) == full[number + 1 :]
 
 
 @pytest.mark.parametrize(('number', 'at'), [(signal.SIGTERM, 6), (signal.SIGINT, 18), (signal.SIGTERM, 24)])
@@ -163,25 +135,6 @@ def test_history_has_a_row_for_every_evaluation_and_the_best_is_chosen_on_valida
     accuracies = [row['valid']['teacher']['accuracy'] for row in rows]
     assert whole[1]['best']['step'] == rows[int(np.argmax(accuracies))]['step']
     assert whole[1]['last']['test'] == rows[-1]['test']
-
-
-def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
-    prepared = prepare_one()
-    batch = fetch_batch(prepared.splits.arrays['train'], np.zeros(25, int))
-    positions, epochs = prepared.order.steps(9, 6)  # these steps cross the end of the first epoch
-    ends = []
-    for resident in (True, False):
-        arrays = prepared.splits.arrays['train']
-        state, frozen = init_state(prepared.recipe, jax.eval_shape(evaluation_view, batch), 0)
-        xs = positions if resident else fetch_batch(arrays, positions)
-        held = jax.device_put(arrays) if resident else None
-        ends.append(make_chunk_program(prepared)(state, prepared.recipe.hparams, frozen, held, xs, epochs))
-    assert_bitwise(ends[1], ends[0])
-
-
-def test_a_run_on_streamed_data_ends_where_one_on_resident_data_ends(tmp_path, assert_ends_like_it):
-    result = train_run(prepare_one('teacher', 'data.resident=False'), tmp_path, {}, silent)
-    assert_ends_like_it(tmp_path, result)
 
 
 def of_image_files(directory):
@@ -285,17 +238,3 @@ def test_no_epochs_and_only_frozen_networks_make_an_analysis(whole, tmp_path):
 def test_parameters_counts_weights_and_biases_of_every_copy():
     prepared = prepare_one('teacher', 'networks.teacher.copies=3')
     assert count_parameters(prepared, prepared.recipe.network('teacher')) == 3 * (784 * 16 + 16 + 16 * 10 + 10)
-
-
-def test_convolutions_on_cpus_train_step_by_step_as_they_would_in_a_loop(tmp_path, monkeypatch):
-    overrides = ["networks.teacher={'model': 'cnn', 'channels': (3,)}", 'epochs=1.0', 'eval_every=1.0']
-    states, seen = [], []
-    for by_step in (True, False):
-        prepared = prepare_one('teacher', *overrides)
-        assert prepared.convolves_on_cpu
-        if not by_step:
-            monkeypatch.setattr(type(prepared), 'convolves_on_cpu', False)
-        train_run(prepared, tmp_path / str(by_step), {}, lambda done, *_: seen.append(done))
-        states.append(final_state(tmp_path / str(by_step))['params'])
-    assert seen == [*range(13), 0, 12]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)

@@ -34,17 +34,6 @@ CONFIG = str(pathlib.Path(__file__).parents[2] / 'tiny_config.py')
 
 
 @pytest.fixture(scope='module')
-def compiled_once(tmp_path_factory):
-    names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
-    before = {name: getattr(jax.config, name) for name in names}
-    jax.config.update(names[0], str(tmp_path_factory.mktemp('xla')))
-    jax.config.update(names[1], 0.3)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
-@pytest.fixture(scope='module')
 def planned():
     quick = ['runs.teacher.epochs=6.0', 'runs.teacher.data.augment.crop=0', 'runs.student.data.augment.crop=0']
     config, _ = load_config(CONFIG, quick)
@@ -57,7 +46,7 @@ def execute(executor, planned, path, runs=None):
 
 
 @pytest.fixture(scope='module')
-def uninterrupted(planned, compiled_once, tmp_path_factory):
+def uninterrupted(planned, tmp_path_factory):
     path = tmp_path_factory.mktemp('uninterrupted')
     execute(executors.in_process(), planned, path)
     return path

@@ -1,0 +1,66 @@
+"""What a compiled program reads chunk after chunk: where chunks end, and that streamed data trains like resident data.
+
+Two different programs are compared bit for bit, so they are compiled as users compile.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from kd_jax.core.initial_state import init_state
+from kd_jax.data.batches import evaluation_view, fetch_batch
+from kd_jax.training import batch_feed
+from kd_jax.training.batch_feed import next_boundary
+from kd_jax.training.chunk_program import make_chunk_program
+from kd_jax.training.loop import train_run
+from kd_jax.training.run_log import read_history
+from tests.training.test_loop import final_state, prepare_one, silent, without_seconds
+
+# `final_state` does not say what it expects.
+pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+
+
+@pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
+@pytest.mark.parametrize('eval_steps', [1, 3, 100, 430, 10_000])
+def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_steps):
+    total = 2 * per_epoch + per_epoch // 2 + 1
+
+    def boundaries(done):
+        while done < total:
+            done = next_boundary(done, total, per_epoch, eval_steps)
+            yield done
+
+    full = list(boundaries(0))
+    assert full == sorted(set(full))
+    assert full[-1] == total
+    assert max(np.diff([0, *full])) <= batch_feed.CHUNK
+    assert set(range(eval_steps, total, eval_steps)) <= set(full)
+    for number, done in enumerate(full):
+        assert list(boundaries(done)) == full[number + 1 :]
+
+
+def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
+    prepared = prepare_one()
+    batch = fetch_batch(prepared.splits.arrays['train'], np.zeros(25, int))
+    positions, epochs = prepared.order.steps(9, 6)  # these steps cross the end of the first epoch
+    ends = []
+    for resident in (True, False):
+        arrays = prepared.splits.arrays['train']
+        state, frozen = init_state(prepared.recipe, jax.eval_shape(evaluation_view, batch), 0)
+        xs = positions if resident else fetch_batch(arrays, positions)
+        held = jax.device_put(arrays) if resident else None
+        ends.append(make_chunk_program(prepared)(state, prepared.recipe.hparams, frozen, held, xs, epochs))
+    assert_bitwise(ends[1], ends[0])
+
+
+def test_a_run_on_streamed_data_ends_where_one_on_resident_data_ends(tmp_path, assert_bitwise):
+    directories = [tmp_path / 'resident', tmp_path / 'streamed']
+    results = [
+        train_run(prepare_one('teacher', f'data.resident={resident}'), directory, {}, silent)
+        for resident, directory in zip((True, False), directories, strict=True)
+    ]
+    assert_bitwise(*map(final_state, directories))
+    for directory, result in zip(directories, results, strict=True):
+        assert without_seconds(result['history']) == without_seconds(results[0]['history'])
+        assert without_seconds(read_history(directory / 'metrics.jsonl')) == without_seconds(result['history'])
+        assert result['last'] == results[0]['last']
