@@ -1,3 +1,5 @@
+"""Connectors between networks."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,22 +10,11 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.prepare.parse_recipe import parse_recipe
+from tests.models.init_and_apply import assert_shapes, made, trained
 
-KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 MAP = RNG.normal(size=(3, 4, 4, 5)).astype(np.float32)
 VECTOR = RNG.normal(size=(3, 5)).astype(np.float32)
-
-
-def made(module, *inputs):
-    variables = module.init({'params': KEY, 'dropout': KEY}, *inputs, train=False)
-    return variables, module.apply(variables, *inputs, train=False)
-
-
-def trained(module, variables, *inputs, seed=1):
-    mutable = [name for name in variables if name != 'params']
-    rngs = {'dropout': jax.random.key(seed)}
-    return module.apply(variables, *inputs, train=True, rngs=rngs, mutable=mutable)
 
 
 @pytest.mark.parametrize(
@@ -46,19 +37,10 @@ def trained(module, variables, *inputs, seed=1):
         (models.classifier(num_classes=9), [MAP], {'logits': (3, 9)}),
         (models.gate(teachers=4), [VECTOR], {'weights': (3, 4)}),
         (models.noise(), [VECTOR], {'logits': (3, 5)}),
-        (models.embedding(dim=6), [MAP], {'embedding': (3, 6)}),
-        (
-            models.memory_bank(dim=6, examples=9, negatives=4),
-            [VECTOR, jnp.arange(3)],
-            {'embedding': (3, 6), 'entry': (3, 6), 'negatives': (3, 4, 6)},
-        ),
     ],
 )
 def test_shapes_are_those_of_the_docstring_in_training_and_after(module, inputs, shapes):
-    variables, out = made(module, *inputs)
-    assert {name: array.shape for name, array in out.items()} == shapes
-    out, _ = trained(module, variables, *inputs)
-    assert {name: array.shape for name, array in out.items()} == shapes
+    assert_shapes(module, inputs, shapes)
 
 
 def test_a_connector_pools_by_means_over_blocks_before_it_regresses():
@@ -68,7 +50,7 @@ def test_a_connector_pools_by_means_over_blocks_before_it_regresses():
     np.testing.assert_allclose(out['features'], blocks @ weights['kernel'] + weights['bias'], atol=1e-5)
 
 
-def test_a_size_is_refused_for_what_is_no_map():
+def test_a_size_is_refused_for_vectors_and_must_be_one_or_two_numbers():
     with pytest.raises(UserError, match=r'only a map .* can be resized, not \[3, 5\]'):
         made(models.connector(channels=7, size=2), VECTOR)
     for size in ((2,), (2, 4, 1), (0, 2), -1):
@@ -82,18 +64,18 @@ def test_the_variance_of_vid_is_one_trained_number_a_channel():
     assert variables['params']['alpha'].shape == (7,)
 
 
-def test_fusion_lets_every_stage_hear_the_deeper_ones_and_no_shallower_one():
+def test_fusion_gives_each_stage_the_deeper_stages_and_no_shallower_one():
     module, stages = models.fusion(channels=(6, 7), width=4), [MAP, MAP[:, ::2, ::2]]
     variables, _ = made(module, *stages)
 
-    def felt(of, by):
+    def depends(of, by):
         gradient = jax.grad(lambda *s: jnp.sum(module.apply(variables, *s, train=False)[of] ** 2), argnums=by)(*stages)
         return bool(jnp.any(gradient != 0))
 
-    assert felt('stage1', 0)
-    assert felt('stage1', 1)
-    assert felt('stage2', 1)
-    assert not felt('stage2', 0)
+    assert depends('stage1', 0)
+    assert depends('stage1', 1)
+    assert depends('stage2', 1)
+    assert not depends('stage2', 0)
 
 
 def test_fusion_needs_the_channels_of_each_stage():
@@ -101,7 +83,7 @@ def test_fusion_needs_the_channels_of_each_stage():
         made(models.fusion(channels=(6, 7)), MAP)
 
 
-def test_what_mgd_hides_changes_from_step_to_step_and_nothing_is_hidden_after_training():
+def test_a_masked_generator_hides_other_places_each_step_and_none_after_training():
     module = models.masked_generator(channels=5, share=0.5)
     variables, after = made(module, MAP)
     first, second = (trained(module, variables, MAP, seed=seed)[0]['features'] for seed in (1, 2))
@@ -112,7 +94,7 @@ def test_what_mgd_hides_changes_from_step_to_step_and_nothing_is_hidden_after_tr
     np.testing.assert_allclose(everything, after['features'], rtol=1e-6)
 
 
-def test_noise_disturbs_its_share_of_the_examples_in_training_alone():
+def test_noise_disturbs_its_share_of_the_examples_only_in_training():
     many = np.ones((4000, 3), np.float32)
     module = models.noise(sd=0.5, share=0.25)
     variables, after = made(module, many)
@@ -121,38 +103,6 @@ def test_noise_disturbs_its_share_of_the_examples_in_training_alone():
     disturbed = np.any(noisy != many, axis=-1)
     np.testing.assert_allclose(disturbed.mean(), 0.25, atol=0.03)
     np.testing.assert_allclose(noisy[disturbed].std(), 0.5, rtol=0.05)
-
-
-def test_the_bank_moves_the_entries_of_the_examples_seen_and_no_other():
-    module, ids = models.memory_bank(dim=4, examples=6, negatives=3, momentum=0.25), jnp.array([4, 1])
-    variables, _ = made(module, VECTOR[:2], ids)
-    before = np.asarray(variables['bank']['embeddings'])
-    np.testing.assert_allclose(np.linalg.norm(before, axis=-1), 1.0, rtol=1e-5)
-    out, updated = trained(module, variables, VECTOR[:2], ids)
-    expected = before.copy()
-    for row, embedding in zip((4, 1), np.asarray(out['embedding']), strict=True):
-        moved = 0.25 * before[row] + 0.75 * embedding
-        expected[row] = moved / np.linalg.norm(moved)
-    np.testing.assert_allclose(updated['bank']['embeddings'], expected, atol=1e-6)
-    np.testing.assert_array_equal(out['entry'], before[[4, 1]])
-
-
-def test_an_example_is_never_its_own_negative_and_all_others_that_were_seen_may_be():
-    module, x = models.memory_bank(dim=8, examples=8, negatives=5), RNG.normal(size=(4, 5)).astype(np.float32)
-    variables, _ = made(module, x, jnp.arange(4))
-    _, seen = trained(module, variables, x, jnp.array([6, 1, 3, 4]))
-    _, seen = trained(module, {**variables, **seen}, x, jnp.array([4, 0, 6, 1]))
-    variables = {**variables, 'bank': {**seen['bank'], 'embeddings': jnp.eye(8)}}
-    drawn = np.zeros((2, 8))
-    for seed in range(20):
-        drawn += np.asarray(trained(module, variables, x[:2], jnp.array([3, 5]), seed=seed)[0]['negatives']).sum(1)
-    np.testing.assert_array_equal(np.flatnonzero(drawn[0]), [0, 1, 4, 5, 6])
-    np.testing.assert_array_equal(np.flatnonzero(drawn[1]), [0, 1, 3, 4, 6])
-
-
-def test_a_bank_smaller_than_its_negatives_is_refused():
-    with pytest.raises(UserError, match='a bank of 4 examples cannot give 4 negatives'):
-        made(models.memory_bank(examples=4, negatives=4), VECTOR, jnp.arange(3))
 
 
 def test_a_hint_trains_the_connector_and_the_student_below_it_and_nothing_else():
@@ -174,3 +124,12 @@ def test_a_hint_trains_the_connector_and_the_student_below_it_and_nothing_else()
     assert moved['student']['dense1']['kernel']
     assert not any(jax.tree.leaves([moved['student'][name] for name in ('dense2', 'head')]))
     assert 'teacher' not in after.params
+
+
+def test_a_gated_average_weighs_each_examples_branches():
+    a, b = RNG.normal(size=(2, 2, 3)).astype(np.float32)
+    weights = np.array([[1.0, 0.0], [0.25, 0.75]], np.float32)
+    out = models.gated_average().apply({}, weights, a, b)['logits']
+    np.testing.assert_allclose(out, [a[0], 0.25 * a[1] + 0.75 * b[1]], rtol=1e-6)
+    with pytest.raises(UserError, match='3 branches, but 2 weights'):
+        models.gated_average().apply({}, weights, a, b, b)
