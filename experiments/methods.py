@@ -66,7 +66,7 @@ def table(studies: Sequence[result_files.Results]) -> str:
     labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
     means = {run: measure_over_seeds(studies[0], run, ACCURACY) for run in labels}
     ordered = sorted(labels, key=lambda run: -found.mean if (found := means[run]) else 0.0)
-    heads = [f'{size(study)} images | over KD' for study in studies]
+    heads = [f'{training_images(study)} images | over KD' for study in studies]
     lines = [
         f'| method | {" | ".join(heads)} | agreement | time | memory |',
         f'|---|{"---|---|" * len(studies)}---|---|---|',
@@ -83,7 +83,7 @@ def table(studies: Sequence[result_files.Results]) -> str:
     return '\n'.join(lines)
 
 
-def size(study: result_files.Results) -> str:
+def training_images(study: result_files.Results) -> str:
     """The number of training images of a study's students, for example '1,000'."""
     return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
 

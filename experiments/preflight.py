@@ -196,20 +196,20 @@ def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
         more = f' and {len(one.part.runs) - 1} like it' if len(one.part.runs) > 1 else ''
         table.add_column(one.part.runs[0] + more, justify='right')
     costs = [one.cost for one in answers if one.cost]
-    table.add_row('HBM', *[size(cost.needed) for cost in costs])
+    table.add_row('HBM', *[bytes_text(cost.needed) for cost in costs])
     for name in dict.fromkeys(name for cost in costs for name in cost.memory):
-        table.add_row(f'  {name}', *[size(cost.memory.get(name)) for cost in costs])
+        table.add_row(f'  {name}', *[bytes_text(cost.memory.get(name)) for cost in costs])
     table.add_row('operations', *[f'{cost.flops:.3g}' for cost in costs])
-    table.add_row('bytes in and out, at least', *[size(cost.moved) for cost in costs])
-    table.add_row('bytes of all operations', *[size(cost.accessed) for cost in costs])
+    table.add_row('bytes in and out, at least', *[bytes_text(cost.moved) for cost in costs])
+    table.add_row('bytes of all operations', *[bytes_text(cost.accessed) for cost in costs])
     for kind in dict.fromkeys(kind for cost in costs for kind in cost.exchanged):
         shown = [cost.exchanged.get(kind, (0, 0.0)) for cost in costs]
-        table.add_row(f'sent by {kind}', *[f'{size(sent)} in {count}' if count else '–' for count, sent in shown])
+        table.add_row(f'sent by {kind}', *[f'{bytes_text(sent)} in {count}' if count else '–' for count, sent in shown])
     for name in ('compute', 'memory', 'interconnect') if topology.chip else ():
-        table.add_row(f'time for {name}, at least', *[duration(cost.bounds.get(name)) for cost in costs])
+        table.add_row(f'time for {name}, at least', *[seconds_text(cost.bounds.get(name)) for cost in costs])
     if topology.chip:
-        table.add_row('a step, at least', *[duration(cost.seconds) for cost in costs])
-        table.add_row('with all bytes from HBM', *[duration(cost.seconds_with_traffic) for cost in costs])
+        table.add_row('a step, at least', *[seconds_text(cost.seconds) for cost in costs])
+        table.add_row('with all bytes from HBM', *[seconds_text(cost.seconds_with_traffic) for cost in costs])
     return table
 
 
@@ -227,7 +227,7 @@ def study_table(totals: Sequence[Mapping[str, Any]], name: str) -> Table:
         cells = [
             row['topology'],
             str(row['chips']),
-            size(row['needed']) + of,
+            bytes_text(row['needed']) + of,
             span(row, 'hours'),
             span(row, 'chip_hours'),
         ]
@@ -244,7 +244,7 @@ def span(row: Mapping[str, Any], name: str) -> str:
     return f'{row[name]:.3g} ({row[f"{name}_with_traffic"]:.3g})' if name in row else '–'
 
 
-def size(number: float | None) -> str:
+def bytes_text(number: float | None) -> str:
     if number is None or math.isinf(number):
         return '–'
     for group, name in ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
@@ -253,7 +253,7 @@ def size(number: float | None) -> str:
     return f'{number:.0f} B'
 
 
-def duration(seconds: float | None) -> str:
+def seconds_text(seconds: float | None) -> str:
     if seconds is None:
         return '–'
     return (

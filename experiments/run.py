@@ -38,7 +38,7 @@ from experiments import command_line
 from kd_jax import report
 from kd_jax.config.config_file import load_config
 from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import write_json
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
 from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
@@ -108,9 +108,7 @@ def exit_code(command: Callable[[], int]) -> int:
         if jax.process_count() == 1:
             raise
         # The other processes have ended. A normal exit of JAX would wait for them, so leave at once.
-        console.print(
-            f'another process ended ({escape(str(error).splitlines()[0])}); run the same command in all again.'
-        )
+        console.print(f'another process ended ({escape(first_line(error))}); run the same command in all again.')
         sys.stdout.flush()
         os._exit(1)
     except KeyboardInterrupt:
@@ -273,7 +271,8 @@ def plan_table(
         left += estimate or 0.0 if result is None else 0.0
         state += '' if estimate is None else f', {estimate:.0f} s'
         needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
-        table.add_row(run.id, f'{size(prepared):,}', f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
+        size = f'{trained_parameters(prepared):,}'
+        table.add_row(run.id, size, f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
     sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
@@ -281,15 +280,16 @@ def plan_table(
     return table
 
 
-def size(prepared: PreparedRun) -> int:
+def trained_parameters(prepared: PreparedRun) -> int:
     """Number of parameters of the trained networks."""
     return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
 
 
 def work(prepared: PreparedRun) -> float:
     """Estimated relative cost of a step: per example, a trained parameter costs three times as much as a frozen one."""
-    frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - size(prepared)
-    return prepared.order.batch_size * (3 * size(prepared) + frozen)
+    trained = trained_parameters(prepared)
+    frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - trained
+    return prepared.order.batch_size * (3 * trained + frozen)
 
 
 def escape(text: str) -> str:

@@ -28,7 +28,7 @@ def norm(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
-def unit(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
+def unit_length(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     """Divides x by its L2 norm along `axis`; a zero vector stays zero, and its gradient is zero."""
     x = scaled(x, axis)
     squared = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
@@ -48,7 +48,7 @@ def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
 def standardised(x: jax.Array) -> jax.Array:
     """Gives x mean 0 and standard deviation 1 (with n, not n - 1) along the last axis; a constant x becomes 0."""
     x = scaled(x, axis=-1)
-    return unit(centred(x, jnp.mean(x, axis=-1, keepdims=True), -1)) * jnp.sqrt(x.shape[-1])
+    return unit_length(centred(x, jnp.mean(x, axis=-1, keepdims=True), -1)) * jnp.sqrt(x.shape[-1])
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:

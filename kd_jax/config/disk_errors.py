@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -33,9 +33,3 @@ def disk_errors(directory: pathlib.Path) -> Iterator[None]:
                 'earlier checkpoints are intact.'
             ) from error
         raise
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 200 characters; the error's type if it has no message."""
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

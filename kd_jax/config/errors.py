@@ -23,3 +23,12 @@ def suggest(name: Any, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f'Did you mean {near[0]!r}? ' if near else ''
     return f'{hint}Known: {", ".join(known) or "none"}.'
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, to be quoted in another message, in at most 300 characters.
+
+    The line has no full stop at its end. An error without a message gives the name of its type.
+    """
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300].rstrip('.')

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.core.activation_shapes import init_variables, network_shapes
 from kd_jax.core.forward import forward, network_numbers
 from kd_jax.core.network import Network
@@ -105,5 +105,4 @@ def explain_shape_errors(message: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip('.')
-        raise UserError(f'{message}: {reason}.') from error
+        raise UserError(f'{message}: {first_line(error)}.') from error

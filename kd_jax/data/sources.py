@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.data.lazy_images import Images
 
 __all__ = ['cifar10', 'cifar100', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
@@ -191,9 +191,9 @@ def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[l
         builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
         return [builder.as_data_source(split=s) for s in splits], builder.info.features['label'].num_classes
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} ({reason}); '
-            f'prepare it once with `tfds build {name} --file_format=array_record` (needs TensorFlow), '
+            f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} '
+            f'({first_line(error)}); prepare it once with '
+            f'`tfds build {name} --file_format=array_record` (needs TensorFlow), '
             'or set data.data_dir to the directory that holds it.'
         ) from error

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,9 +58,9 @@ def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
             'torch.save(model.state_dict(), path), or save a .safetensors file.'
         ) from error
     except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        raise UserError(f'{where}: {path} cannot be read ({_first_line(error)}).') from error
+        raise UserError(f'{where}: {path} cannot be read ({first_line(error)}).') from error
     except Exception as error:  # A damaged pickle can raise anything.
-        raise UserError(f'{where}: {path} is damaged ({type(error).__name__}: {_first_line(error)}).') from error
+        raise UserError(f'{where}: {path} is damaged ({type(error).__name__}: {first_line(error)}).') from error
     if not state:
         keys = ', '.join(STATE_KEYS)
         raise UserError(f'{where}: {path} holds no state_dict, neither at the top level nor under one of {keys}.')
@@ -178,7 +178,3 @@ def _state_dict(value: Any) -> Arrays:
     own = {key: v for key, v in value.items() if isinstance(key, str) and isinstance(v, np.ndarray)}
     nested = [_state_dict(value[key]) for key in STATE_KEYS if isinstance(value.get(key), Mapping)]
     return next(filter(None, nested), own)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

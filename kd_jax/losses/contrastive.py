@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import product, unit, wide
+from kd_jax.arrays.numerics import product, unit_length, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Positive
 from kd_jax.losses.masks import Mask, rows, valid
@@ -32,7 +32,7 @@ def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where
     check_batch(student, target)
     check_alike(student, target)
     counts = valid(student, where)
-    cosines = product(unit(rows(student, where)), unit(rows(target, where))) / t
+    cosines = product(unit_length(rows(student, where)), unit_length(rows(target, where))) / t
     others = (counts[None, :] > 0) | jnp.eye(len(counts), dtype=bool)
 
     def missed(scores):
@@ -73,7 +73,7 @@ def crd(
         raise UserError(
             f'negatives have shape {list(negatives.shape)}, which does not fit embeddings {list(target.shape)}'
         )
-    x, y, others = unit(wide(student)), unit(wide(target)), unit(wide(negatives))
+    x, y, others = unit_length(wide(student)), unit_length(wide(target)), unit_length(wide(negatives))
     partner = jnp.sum(x * y, axis=-1, keepdims=True) / t
     rest = jnp.sum(x[..., None, :] * others, axis=-1) / t
     count = negatives.shape[-2]

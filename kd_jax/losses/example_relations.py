@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.arrays.numerics import mean, product, scaled, unit
+from kd_jax.arrays.numerics import mean, product, scaled, unit_length
 from kd_jax.config.hyperparameters import NonNegative
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_batch
@@ -90,7 +90,7 @@ def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask 
     """
     check_batch(student, target)
     x, y = (scaled(rows(array, where)) for array in (student, target))
-    return mean(jnp.square(unit(product(x, x)) - unit(product(y, y))), pair_mask(valid(student, where)))
+    return mean(jnp.square(unit_length(product(x, x)) - unit_length(product(y, y))), pair_mask(valid(student, where)))
 
 
 def correlation_congruence(
@@ -116,7 +116,7 @@ def correlation_congruence(
     check_batch(student, target)
 
     def kernel(array):
-        x = unit(rows(array, where))
+        x = unit_length(rows(array, where))
         exponent = 2.0 * gamma * product(x, x)
         if not order:
             return jnp.exp(exponent - 2.0 * gamma)
@@ -153,7 +153,7 @@ def pkt(
     both = pair_mask(counts, diagonal=form == 'code')
 
     def log_conditional(array):
-        x = unit(rows(array, where))
+        x = unit_length(rows(array, where))
         # The similarity of opposite vectors is 0: the floor keeps its logarithm finite.
         kernel = jnp.maximum((1.0 + product(x, x)) / 2.0, 1e-7) * both
         total = jnp.sum(kernel, axis=1, keepdims=True)
@@ -187,7 +187,7 @@ def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
 
     def direction(array):
         x = scaled(_centred(rows(array, where), counts))
-        return unit(product(x, x), axis=(0, 1))
+        return unit_length(product(x, x), axis=(0, 1))
 
     return 1.0 - jnp.sum(direction(student) * direction(target))
 

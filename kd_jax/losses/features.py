@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.arrays.numerics import channels, norm, product, scaled, unit, wide
+from kd_jax.arrays.numerics import channels, norm, product, scaled, unit_length, wide
 from kd_jax.config.hyperparameters import NonNegative
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_alike, check_maps, check_space
@@ -30,7 +30,7 @@ def cosine(student: jax.Array, target: jax.Array) -> jax.Array:
       UserError: different shapes.
     """
     check_alike(student, target)
-    return 1.0 - jnp.sum(unit(wide(student)) * unit(wide(target)), axis=-1)
+    return 1.0 - jnp.sum(unit_length(wide(student)) * unit_length(wide(target)), axis=-1)
 
 
 def attention_transfer(student: jax.Array, target: jax.Array, *, power: int = 2, form: Form = 'code') -> jax.Array:
@@ -54,7 +54,7 @@ def attention_transfer(student: jax.Array, target: jax.Array, *, power: int = 2,
 
     def attention(array):
         sizes = jnp.abs(scaled(wide(array), axis=(-3, -2, -1))) ** power
-        return unit(jnp.sum(sizes, axis=-1).reshape(*array.shape[:-3], -1))
+        return unit_length(jnp.sum(sizes, axis=-1).reshape(*array.shape[:-3], -1))
 
     difference = attention(student) - attention(target)
     return jnp.mean(jnp.square(difference), axis=-1) if form == 'code' else norm(difference)
@@ -76,7 +76,7 @@ def nst(student: jax.Array, target: jax.Array, *, kernel: Literal['polynomial', 
       UserError: different heights or widths.
     """
     check_space(student, target)
-    x, y = (unit(channels(array)) for array in (student, target))
+    x, y = (unit_length(channels(array)) for array in (student, target))
 
     def average(a, b):
         k = product(a, b)
@@ -111,7 +111,7 @@ def factor_transfer(student: jax.Array, target: jax.Array, *, form: Form = 'code
     def factor(array):
         x = scaled(wide(array), axis=(-3, -2, -1))
         x = jnp.mean(jnp.square(x), axis=-1) if form == 'code' else x
-        return unit(x.reshape(*array.shape[:-3], -1))
+        return unit_length(x.reshape(*array.shape[:-3], -1))
 
     difference = jnp.abs(factor(student) - factor(target))
     return jnp.mean(difference, axis=-1) if form == 'code' else jnp.sum(difference, axis=-1)

@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import channels, max_pooled, product, scaled, unit
+from kd_jax.arrays.numerics import channels, max_pooled, product, scaled, unit_length
 from kd_jax.config.errors import UserError
 from kd_jax.losses.shape_checks import check_alike, check_maps
 
@@ -59,7 +59,7 @@ def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
 
     def correlations(array):
         x = scaled(channels(array), axis=(-2, -1))
-        return unit(product(x, x))
+        return unit_length(product(x, x))
 
     difference = jnp.square(correlations(student) - correlations(target))
     return jnp.sum(difference, axis=(-2, -1)) / student.shape[-1]
@@ -122,7 +122,7 @@ def _matched(student: jax.Array, target: jax.Array, rank: int) -> tuple[jax.Arra
     values, y = _singular(target, rank)
     # A singular vector's sign is arbitrary. The sign with a positive sum makes the loss a function of the maps alone.
     y = y * jnp.where(jnp.sum(y, axis=-2, keepdims=True) < 0, -1.0, 1.0)
-    values = unit(values)[..., None, :]
+    values = unit_length(values)[..., None, :]
     cosines = jnp.swapaxes(x, -1, -2) @ y
     best = jnp.argmax(jnp.abs(cosines), axis=-2, keepdims=True)
     signs = jnp.sign(jnp.take_along_axis(cosines, best, axis=-2))

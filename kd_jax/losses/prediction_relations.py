@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import centred, mean, product, unit, wide
+from kd_jax.arrays.numerics import centred, mean, product, unit_length, wide
 from kd_jax.config.hyperparameters import NonNegative, Positive
 from kd_jax.losses.logits import kd
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
@@ -38,10 +38,10 @@ def dist(
     check_logits(student, target)
     counts = valid(student, where)
     p, q = (jax.nn.softmax(rows(array, where) / t) for array in (target, student))
-    over_classes = [unit(centred(array, jnp.mean(array, axis=1, keepdims=True), 1)) for array in (p, q)]
+    over_classes = [unit_length(centred(array, jnp.mean(array, axis=1, keepdims=True), 1)) for array in (p, q)]
     p, q, total = p * counts[:, None], q * counts[:, None], jnp.maximum(jnp.sum(counts), 1.0)
     means = [jnp.sum(array, axis=0) / total * counts[:, None] for array in (p, q)]
-    over_examples = [unit(centred(array, mean, 0), axis=0) for array, mean in zip((p, q), means, strict=True)]
+    over_examples = [unit_length(centred(array, mean, 0), axis=0) for array, mean in zip((p, q), means, strict=True)]
     loss = inter * mean(1.0 - jnp.sum(over_classes[0] * over_classes[1], axis=1), counts)
     loss += intra * jnp.mean(1.0 - jnp.sum(over_examples[0] * over_examples[1], axis=0)) * jnp.any(counts > 0)
     return loss * t**2 if form == 'code' else loss

@@ -20,7 +20,7 @@ from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
 
 from kd_jax.arrays.batch_names import RECORDED
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.core.initial_state import init_state
 from kd_jax.data.batches import batch_shapes
 from kd_jax.devices.mesh import batch_sharding, replicated
@@ -78,7 +78,7 @@ def devices(topology: Topology) -> Sequence[Any]:
                 f'--topology={topology.name} needs libtpu, which compiles for TPUs on any Linux machine: '
                 "pip install '.[tpu-preflight]'."
             ) from error
-        raise UserError(f'--topology={topology.name}: libtpu cannot describe it ({_first_line(error)}).') from error
+        raise UserError(f'--topology={topology.name}: libtpu cannot describe it ({first_line(error)}).') from error
     return described.devices
 
 
@@ -173,7 +173,7 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
         except jax.errors.JaxRuntimeError as error:
             if chip is None or 'RESOURCE_EXHAUSTED' not in str(error):
                 raise UserError(
-                    f'{prepared.where} cannot be compiled for {topology.name} ({_first_line(error)}).'
+                    f'{prepared.where} cannot be compiled for {topology.name} ({first_line(error)}).'
                 ) from error
             needed, available = (per_chip * size for size in out_of_memory(str(error)) or (math.nan, math.nan))
             known = not math.isnan(needed)
@@ -235,7 +235,3 @@ def out_of_memory(message: str) -> tuple[float, float] | None:
         return None
     needed, unit, available, other = match.groups()
     return float(needed) * PREFIX[unit], float(available) * PREFIX[other]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip('.') if str(error).strip() else type(error).__name__

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import flat, json_value
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.search_space import Search, distribution
@@ -34,8 +34,7 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
         )
         attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
     except Exception as error:  # raised by SQLAlchemy or by any database driver
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f'--storage={storage} cannot be opened: {reason}') from None
+        raise UserError(f'--storage={storage} cannot be opened: {first_line(error)}.') from None
     space = {path: d for trial in trials for path, d in trial.distributions.items()}
     known = {'space': {path: optuna.distributions.distribution_to_json(d) for path, d in space.items()}}
     known = attributes.get(OWN) or (known if trials else here)

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import tensorstore
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
 
@@ -170,8 +170,9 @@ class ArrayStore:
                 'written': 'free some disk space and run the same command again; it keeps the complete parts',
                 'read': 'delete it and run the same command again',
             }
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-            raise UserError(f'the cache {self.path} could not be {doing} ({reason}); {mend[doing]}.') from error
+            raise UserError(
+                f'the cache {self.path} could not be {doing} ({first_line(error)}); {mend[doing]}.'
+            ) from error
 
 
 def _names(directory: pathlib.Path) -> list[str]:

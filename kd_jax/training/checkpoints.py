@@ -10,7 +10,8 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.disk_errors import disk_errors, first_line
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import first_line
 from kd_jax.core.state import State
 from kd_jax.devices.processes import on_primary, values_of_all_processes
 

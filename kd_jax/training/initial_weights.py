@@ -7,8 +7,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.disk_errors import first_line
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.references import RunDirectory, RunReference, TorchFile, parse_init
 from kd_jax.core.inherited_weights import source_for, without_fresh
 from kd_jax.core.network import Network

@@ -6,8 +6,46 @@ import numpy as np
 import pytest
 
 from kd_jax import losses
-from kd_jax.arrays.numerics import standardised
+from kd_jax.arrays.numerics import log_tail, max_pooled, mean, norm, product, standardised, unit_length, wide
 from tests.losses.small_arrays import random
+
+
+def test_half_precision_becomes_float32_and_other_floats_stay():
+    assert wide(jnp.zeros(2, jnp.bfloat16)).dtype == wide(jnp.zeros(2)).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert wide(jnp.zeros(2, jnp.float64)).dtype == jnp.float64
+
+
+def test_norms_by_hand_and_the_gradient_at_zero():
+    x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(norm(x), [5.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(unit_length(x), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(unit_length(x, axis=0), [[1.0, 1.0], [0.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(lambda x: jnp.sum(norm(x)))(x), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
+    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(unit_length(x)))(x)[1], 0.0)
+
+
+def test_a_mean_takes_the_entries_of_weight_1_and_is_0_without_any():
+    x = jnp.array([1.0, jnp.nan, 5.0])
+    assert mean(x, jnp.array([1.0, 0.0, 1.0])) == 3.0
+    assert mean(x, jnp.zeros(3)) == 0.0
+
+
+def test_a_product_is_that_of_the_rows_of_both():
+    np.testing.assert_array_equal(product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]])), [[11.0, 17.0]])
+
+
+def test_maxima_over_blocks_by_hand():
+    rows = jnp.array([[1.0, 2.0, 3.0], [4.0, 0.0, 5.0], [-7.0, -8.0, -9.0]])[..., None]
+    # Blocks of 2 x 2; the last row and the last column have blocks of their own.
+    np.testing.assert_array_equal(max_pooled(rows, (2, 2))[..., 0], [[4.0, 5.0], [-7.0, -9.0]])
+    np.testing.assert_array_equal(max_pooled(rows, (1, 3))[0, :, 0], [4.0, 2.0, 5.0])
+
+
+def test_the_tail_is_the_probability_of_all_other_classes():
+    log_probs = jnp.log(jnp.array([0.5, 0.125, 0.25, 0.125]))
+    np.testing.assert_allclose(jnp.exp(log_tail(log_probs, jnp.array([0, 2]))), [0.25], rtol=1e-6)
+    assert log_tail(log_probs, jnp.arange(4))[0] == -jnp.inf
 
 
 def test_standardised_logits_have_mean_0_and_deviation_1_and_constants_become_0():

@@ -1,8 +1,6 @@
 """Tests of checkpoints (exact restore, damaged files, a full disk) and of networks loaded from other runs."""
 
-import errno
 import gc
-import os
 import pathlib
 import resource
 import shutil
@@ -13,7 +11,6 @@ import optax
 import pytest
 
 from kd_jax import models
-from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
@@ -179,23 +176,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, a
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_bitwise(restored(saved)[0], state(2))
-
-
-@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_known_by_its_number_and_by_its_text(number):
-    for error in (OSError(number, ''), ValueError(f'INTERNAL: write failed: {os.strerror(number)}')):
-        with pytest.raises(UserError, match='the disk is full'), disk_errors(pathlib.Path('here')):
-            raise error
-
-
-def test_other_errors_of_the_disk_are_told_and_bugs_are_not_hidden():
-    with (
-        pytest.raises(UserError, match=r'could not be written.*Permission'),
-        disk_errors(pathlib.Path('here')),
-    ):
-        raise PermissionError(errno.EACCES, 'Permission denied')
-    with pytest.raises(ZeroDivisionError), disk_errors(pathlib.Path('here')):
-        raise ZeroDivisionError
 
 
 @pytest.fixture

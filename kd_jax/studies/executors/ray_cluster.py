@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.studies.executors.scheduler import (
     POLL_SECONDS,
     Assignment,
@@ -143,8 +143,7 @@ def _connect(address: str) -> None:
     try:
         ray.init(address, log_to_driver=False, ignore_reinit_error=True, logging_level=logging.ERROR)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f'the Ray cluster at {address} cannot be joined: {first}') from None
+        raise UserError(f'the Ray cluster at {address} cannot be joined: {first_line(error)}.') from None
 
 
 def _options(group: Group, where: str) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""JSON files and flat names."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kd_jax.config.json_files import flat, json_value, write_json
+
+
+def test_numbers_that_json_does_not_know_become_none():
+    tree = {
+        1: [np.float32(np.nan), np.inf, 2.5],
+        'b': (np.int64(3), -np.inf),
+        'c': 'nan',
+        'd': {'e': None, 'f': True},
+    }
+    known = {'1': [None, None, 2.5], 'b': [3, None], 'c': 'nan', 'd': {'e': None, 'f': True}}
+    assert json_value(tree) == known
+    assert json.loads(json.dumps(json_value(tree), allow_nan=False)) == known
+
+
+def test_a_json_file_is_written_whole(tmp_path):
+    write_json(tmp_path / 'result.json', {'a': np.float32(1.5), 'b': float('nan')})
+    assert json.loads((tmp_path / 'result.json').read_text()) == {'a': 1.5, 'b': None}
+    assert [path.name for path in tmp_path.iterdir()] == ['result.json']
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part_of_a_new_one(tmp_path):
+    write_json(tmp_path / 'result.json', {'a': 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / 'result.json', {'a': 2, 'b': object()})
+    assert json.loads((tmp_path / 'result.json').read_text()) == {'a': 1}
+    assert [path.name for path in tmp_path.iterdir()] == ['result.json']
+
+
+def test_leaves_are_named_by_their_path():
+    assert flat({'a': {'b': {'c': 1}, 'd': 2}, 'e': 3}) == {'a/b/c': 1, 'a/d': 2, 'e': 3}

@@ -1,0 +1,59 @@
+"""References from one run to another."""
+
+import pathlib
+
+import pytest
+
+from kd_jax.config.references import (
+    ResultReference,
+    RunDirectory,
+    RunReference,
+    TorchFile,
+    leaves,
+    map_leaves,
+    parse_init,
+    parse_reference,
+    runs_referred_to,
+    with_runs_renamed,
+)
+
+CONFIG = {
+    'networks': {'teacher': {'init': 'run:big/net', 'hidden': (8, 8)}, 'other': {'init': 'torch:run:x.pth'}},
+    'optimizer': {'learning_rate': 'result:search.best.lr', 'peers': ['run:small', 'run:big']},
+}
+
+
+@pytest.mark.parametrize(
+    ('text', 'parsed'),
+    [
+        ('run:teacher', RunReference('teacher')),
+        ('run:teacher/net', RunReference('teacher', 'net')),
+        ('torch:a/b.pth', TorchFile('a/b.pth')),
+        ('work/runs/teacher-s0', RunDirectory(pathlib.Path('work/runs/teacher-s0'))),
+    ],
+)
+def test_an_init_is_a_run_a_file_or_a_directory(text, parsed):
+    assert parse_init(text) == parsed
+
+
+def test_a_reference_reads_as_it_was_written_and_other_values_are_none():
+    for text in ('run:teacher', 'run:teacher/net', 'result:search', 'result:search.best.lr'):
+        assert str(parse_reference(text)) == text
+    assert parse_reference('result:a.b.c') == ResultReference('a', ('b', 'c'))
+    assert [parse_reference(value) for value in ('torch:x', 'teacher', 3, None)] == [None] * 4
+
+
+def test_leaves_are_visited_in_order_and_mapped_in_place():
+    assert list(leaves({'a': (1, [2, {'b': 3}]), 'c': 4})) == [1, 2, 3, 4]
+    assert map_leaves(lambda leaf: -leaf, {'a': (1, [2])}) == {'a': (-1, [-2])}
+
+
+def test_the_runs_of_a_config_come_once_each_in_order():
+    assert runs_referred_to(CONFIG) == ('big', 'search', 'small')
+
+
+def test_a_renamed_run_is_renamed_in_every_reference_and_nothing_else_changes():
+    renamed = with_runs_renamed(CONFIG, {'big': 'huge', 'search': 'tuned'})
+    assert renamed['networks']['teacher'] == {'init': 'run:huge/net', 'hidden': (8, 8)}
+    assert renamed['networks']['other'] == CONFIG['networks']['other']
+    assert renamed['optimizer'] == {'learning_rate': 'result:tuned.best.lr', 'peers': ['run:small', 'run:huge']}
