@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from kd_jax.report import figure_style, number_format
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.learning_curves import default_curves, draw_curves
-from kd_jax.report.matrix_figures import matrices, soft_targets
+from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
 from kd_jax.report.result_files import (
     Measure,
     Results,
@@ -59,8 +59,8 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
         'curves': draw_curves,
         'bars': bars,
         'scatter': scatter,
-        'matrices': matrices,
-        'soft_targets': soft_targets,
+        'matrices': draw_matrices,
+        'soft_targets': draw_soft_targets,
     }
     title, caption = entry.get('title', name.replace('_', ' ')), entry.get('caption', '')
     with matplotlib.rc_context(figure_style.RC):

@@ -25,7 +25,7 @@ def _first_seed(results: Results, run: str, path: str) -> Any:
         return None
 
 
-def matrices(entry: dict[str, Any], results: Results) -> Drawn:
+def draw_matrices(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws [C, C] matrices of the lowest seed on one colour scale, logarithmic unless a value is negative."""
     found = {label: _matrix(results, text) for label, text in entry['values'].items()}
     shown = {label: matrix for label, matrix in found.items() if matrix is not None}
@@ -79,7 +79,7 @@ def _matrix_axes(axes: Axes, label: str, classes: int, entry: dict[str, Any]) ->
     axes.set_ylabel(entry.get('ylabel', 'class'))
 
 
-def soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
+def draw_soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one row per image: the image and, for each temperature, the teacher's probabilities on a log scale."""
     path = f'analyses.{entry["analysis"]}'
     analysis = _first_seed(results, entry['run'], path)

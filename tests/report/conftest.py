@@ -1,12 +1,14 @@
 """A study small enough to check by hand: three runs of three seeds; ERRORS holds their errors."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kd_jax.report.build import build_report
+from kd_jax.report.result_files import load_results
 
 ERRORS = {'baseline': (10, 12, 14), 'student': (6, 7, 8), 'teacher': (4, 4, 4)}
 PATH = 'last.test.student.errors'
@@ -91,6 +93,24 @@ def write(directory: Path) -> Path:
 @pytest.fixture
 def study_dir(tmp_path: Path) -> Path:
     return write(tmp_path / 'study')
+
+
+@pytest.fixture
+def loaded(study_dir: Path) -> tuple[Any, Any]:
+    return load_results(study_dir)
+
+
+@pytest.fixture
+def edit_study(study_dir: Path) -> Callable[[Callable[[dict[str, Any]], Any]], None]:
+    """`edit_study(change)` changes the study.json of `study_dir`."""
+
+    def edit(change: Callable[[dict[str, Any]], Any]) -> None:
+        path = study_dir / 'study.json'
+        study = json.loads(path.read_text())
+        change(study)
+        path.write_text(json.dumps(study))
+
+    return edit
 
 
 @pytest.fixture(scope='session')

@@ -3,12 +3,6 @@ import statistics
 import pytest
 
 from kd_jax.report.paper_claims import study_claims
-from kd_jax.report.result_files import load_results
-
-
-@pytest.fixture
-def loaded(study_dir):
-    return load_results(study_dir)
 
 
 def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):

@@ -1,16 +1,6 @@
-import io
+"""The tables of a report."""
 
-import pytest
-from rich.console import Console
-
-from kd_jax.report.result_files import load_results
 from kd_jax.report.tables import study_tables, table_cells, table_legend
-from kd_jax.report.terminal_tables import fitting, print_tables
-
-
-@pytest.fixture
-def loaded(study_dir):
-    return load_results(study_dir)
 
 
 def test_our_number_stands_beside_the_papers_with_the_difference(loaded):
@@ -74,34 +64,10 @@ def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):
     ]
 
 
-def test_the_legend_speaks_of_what_is_there(loaded):
+def test_the_legend_describes_only_what_the_tables_show(loaded):
     study, results = loaded
     assert table_legend(study_tables(study, results)).startswith('Our numbers are the mean ± standard deviation')
     del study['report']
     single = {run: {0: seeds[0]} for run, seeds in results.items()}
     legend = table_legend(study_tables(study, single))
     assert legend == 'Our numbers come from one seed, so they have no standard deviation.'
-
-
-def test_a_table_too_wide_for_the_terminal_is_dealt_out_without_losing_a_column(loaded):
-    [table] = study_tables(*loaded)
-    parts = fitting(table, 50)
-    assert [[column.heading for column in part.columns] for part in parts] == [['errors'], ['accuracy']]
-    assert [part.rows[0].cells[0].ours for part in parts] == ['7.0 ± 1.0', '93.00 ± 1.00']
-
-
-def test_the_terminal_shows_every_number_whole_within_its_width(loaded):
-    stream = io.StringIO()
-    print_tables(*loaded, Console(file=stream, width=60))
-    text = stream.getvalue()
-    assert max(map(len, text.splitlines())) <= 60
-    for cell in ('7.0 ± 1.0', '93.00 ± 1.00', 'not run yet', '+2.0'):
-        assert cell in text
-
-
-def test_markup_in_a_label_is_printed_as_it_is(loaded):
-    study, results = loaded
-    study['report']['tables']['main']['rows']['student']['label'] = '[red]x[/red]'
-    stream = io.StringIO()
-    print_tables(study, results, Console(file=stream, width=100))
-    assert '[red]x[/red]' in stream.getvalue()

@@ -1,0 +1,36 @@
+"""Learning curves and the default choice of them."""
+
+import numpy as np
+
+from kd_jax.report.learning_curves import default_curves, draw_curves
+
+
+def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded):
+    figure, _ = draw_curves({'runs': 'baseline', 'y': 'test.student.errors'}, loaded[1])
+    [axes] = figure.axes
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 12], [2, 12]])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (10, 14)
+
+
+def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
+    result = loaded[1]['student'][0]
+    many = {}
+    for i in range(9):
+        history = [{'epoch': 1.0, 'test': {'student': {'errors': 10 + i}}}]
+        many[f'run{i}'] = {0: result | {'history': history}}
+    figure, _ = draw_curves({'runs': '*', 'y': 'test.student.errors'}, many)
+    assert {text.get_text() for text in figure.axes[0].texts} == {'run0', 'run8', '7 others'}
+
+
+def test_default_curves_show_every_run_that_evaluated_the_network(loaded):
+    [entry] = default_curves(loaded[1]).values()
+    assert entry['y'] == 'test.student.errors'
+    assert entry['runs'] == ['baseline', 'student', 'teacher']
+
+
+def test_a_single_evaluation_at_the_end_makes_no_learning_curve(loaded):
+    for seeds in loaded[1].values():
+        for result in seeds.values():
+            result['history'] = result['history'][-1:]
+    assert default_curves(loaded[1]) == {}

@@ -1,0 +1,16 @@
+"""The report as Markdown."""
+
+import re
+
+
+def test_markdown_shows_every_figure_that_was_drawn_and_says_which_was_not(report_dir):
+    text = (report_dir / 'report.md').read_text()
+    shown = set(re.findall(r'\]\(figures/(.+?)\)', text))
+    assert shown == {path.name for path in (report_dir / 'figures').iterdir()}
+    assert '**nothing** Left out: absent has not been run yet.' in text
+    assert '| distilled | 7.0 ± 1.0 | 5 | +2.0 | 93.00 ± 1.00 | 3 |' in text
+
+
+def test_every_result_file_is_in_the_provenance(report_dir):
+    text = (report_dir / 'report.md').read_text().partition('## Provenance')[2]
+    assert text.count('| abcdef012345 | clean | 2026-01-01 00:00 UTC | 1 min 00 s |') == 9
