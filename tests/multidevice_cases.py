@@ -21,6 +21,7 @@ from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state, stack_states
 from kd_jax.training.loop import train_group, train_run
 from kd_jax.training.stop_signals import Preempted
+from tests.small_recipes import Mixture
 
 MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3
@@ -74,7 +75,10 @@ def soft(student, target, **options):
 
 FAMILIES = {
     'labels alone, with dropout': ({'a': {**NET, 'dropout': 0.3}}, {'hard': hard('a')}),
-    'a frozen teacher': ({'a': WHOLE, 'teacher': FROZEN}, {'hard': hard('a'), 'soft': soft('a', 'teacher.logits')}),
+    'a frozen teacher, and a mixture with it': (
+        {'a': WHOLE, 'teacher': FROZEN, 'mix': {'model': Mixture, 'update': 'shared', 'of': ['a', '~teacher']}},
+        {'hard': hard('a'), 'soft': soft('a', 'teacher.logits'), 'mix': hard('mix')},
+    ),
     'stacked teachers, averaged in three ways': (
         {'a': WHOLE, 'teacher': {**FROZEN, 'copies': 4}},
         {average: soft('a', 'teacher.logits', average=average) for average in ('probabilities', 'logits', 'losses')},

@@ -1,5 +1,8 @@
 """Small recipes of linear and nearly linear networks, and their training, for tests of the step."""
 
+import dataclasses
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -17,6 +20,24 @@ BATCH = {
 LINEAR = {'model': 'mlp', 'hidden': [], 'num_classes': 3}
 SMALL = {'model': 'mlp', 'hidden': [6], 'num_classes': 3}
 TOTAL = 10
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mixture:
+    """A model that is a function of two networks: `share` of the logits of the first, the rest of the second."""
+
+    networks: Any
+    share: float = 0.5
+
+    def init(self, rngs, *inputs, train=False):
+        return tuple(one.module.init(rngs, *one.normalized(inputs), train=False) for one in self.networks)
+
+    def apply(self, variables, *inputs, train=False, rngs=None, mutable=()):
+        a, b = (
+            one.module.apply(own, *one.normalized(inputs), train=train and one.in_training_mode, rngs=rngs, mutable=[])
+            for one, own in zip(self.networks, variables, strict=True)
+        )
+        return {'logits': self.share * a[0]['logits'] + (1.0 - self.share) * b[0]['logits']}, {}
 
 
 def hard(name, **options):

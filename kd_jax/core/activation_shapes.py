@@ -23,13 +23,15 @@ def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> T
       inputs: its inputs, arrays or shapes, [batch, ...]; [copies, batch, ...] where each copy reads its own.
       key: random key of the run.
     Returns:
-      'params' and the other collections of the model; with copies, stacked on a leading axis.
+      'params' and the other collections of the model; with copies, stacked on a leading axis. Of a function of several
+      networks, a tuple with those of each.
     """
     stacked = network.stacked or (False,) * len(inputs)
     zeros = [jnp.zeros(a.shape[1:] if own else a.shape, a.dtype) for a, own in zip(inputs, stacked, strict=True)]
 
     def one(key):
-        return {'params': {}, **network.module.init({'params': key, 'dropout': key}, *zeros, train=False)}
+        made = network.module.init({'params': key, 'dropout': key}, *zeros, train=False)
+        return tuple({'params': {}, **own} for own in made) if network.several else {'params': {}, **made}
 
     key = fold_in_name(key, network.name)
     return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)
@@ -39,18 +41,23 @@ def network_shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
     """The shapes of a network's variables and of its activations, found without computing them."""
     inputs = [context[path.source][path.name] for path in network.inputs]
     shaped = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs)
-    return _shapes(network.module, network.copies, network.stacked, network.normalize, shaped)
+    if network.several:
+        return _shapes(network, shaped)
+    return _known_shapes(network.module, network.copies, network.stacked, network.normalize, shaped)
 
 
 @functools.lru_cache(maxsize=256)
-def _shapes(
+def _known_shapes(
     module: nn.Module,
     copies: int,
     stacked: tuple[bool, ...],
     normalize: Normalize | None,
     inputs: tuple[jax.ShapeDtypeStruct, ...],
 ) -> tuple[Tree, Tree]:
-    network = Network('', module, (), copies=copies, stacked=stacked, normalize=normalize)
+    return _shapes(Network('', module, (), copies=copies, stacked=stacked, normalize=normalize), inputs)
+
+
+def _shapes(network: Network, inputs: tuple[jax.ShapeDtypeStruct, ...]) -> tuple[Tree, Tree]:
     key = jax.random.key(0)
     variables = jax.eval_shape(lambda key: init_variables(network, inputs, key), key)
     return variables, jax.eval_shape(lambda v, x, key: forward(network, v, x, key, False)[0], variables, inputs, key)

@@ -38,19 +38,8 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         with explain_shape_errors(f'{place} does not take {shown_paths(network.inputs, context)}'):
             inputs, context = context, {**context, network.name: network_shapes(network, context)[1]}
         _check_schedules(network, recipe, inputs, place)
-    for network in [network for network in recipe.networks if network.of]:
-        own, source = (network_shapes(n, context)[0] for n in (network, recipe.network(network.of)))
-        if own == source:
-            continue
-        if network.update == 'shared':
-            read = shown_paths(network.inputs, context)
-            raise UserError(
-                f"{where}, network '{network.name}' shares the parameters of '{network.of}', but they do not fit "
-                f'its input {read}.'
-            )
-        raise UserError(
-            f"{where}, network '{network.name}' averages '{network.of}', so it must have the same model and copies."
-        )
+    for network in recipe.networks:
+        _check_shares(network, recipe, context, where)
     for term in recipe.terms:
         place = f"{where}, term '{term.name}'"
         check_paths(term.paths(), context, place)
@@ -62,6 +51,25 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
             jax.eval_shape(lambda c, a, t=term: sum_and_count(t, recipe, c, a), context, array)
     return context
+
+
+def _check_shares(network: Network, recipe: Recipe, context: Context, where: str) -> None:
+    """Refuses a network whose parameters have other shapes than those of the networks that it shares or averages."""
+    if not network.of:
+        return
+    own, *wanted = (network_shapes(n, context)[0] for n in (network, *map(recipe.network, network.of)))
+    for name, found, source in zip(network.of, own if network.several else (own,), wanted, strict=True):
+        if found == source:
+            continue
+        if network.update == 'shared':
+            read = shown_paths(network.inputs, context)
+            raise UserError(
+                f"{where}, network '{network.name}' shares the parameters of '{name}', but they do not fit its input "
+                f'{read}.'
+            )
+        raise UserError(
+            f"{where}, network '{network.name}' averages '{name}', so it must have the same model and copies."
+        )
 
 
 def _check_schedules(network: Network, recipe: Recipe, context: Context, place: str) -> None:

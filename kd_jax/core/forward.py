@@ -1,5 +1,6 @@
 """The forward pass: computes the activations of networks."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
 
     Args:
       network: the network.
-      variables: its 'params' and other collections; with copies, stacked on a leading axis.
+      variables: its 'params' and other collections; with copies, stacked on a leading axis. For a function of several
+        networks, a tuple of the variables of each.
       inputs: the arrays at its input paths.
       key: random key of this pass, for example for dropout.
       train: whether it runs in training mode and updates its collections.
@@ -30,17 +32,17 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
       are stacked on a leading axis. With compute_dtype='bfloat16' parameters and inputs are cast to it, and the results
       are cast back to float32; collections stay float32.
     """
-    mutable = [name for name in variables if name != 'params'] if train else []
+    mutable = [name for name in variables if name != 'params'] if train and not network.several else []
     low = network.compute_dtype != 'float32'
 
     def one(variables, key, *inputs):
         inputs = network.normalized(inputs)
-        params = variables.get('params', {})
         if low:
-            params, inputs = _cast((params, inputs), network.compute_dtype)
-        if network.sharding == 'fsdp':
-            params = gather_parameters(params)
-        variables = {**variables, 'params': params}
+            inputs = _cast(inputs, network.compute_dtype)
+        if network.several:
+            variables = tuple(itertools.starmap(_parameters_to_compute, zip(network.sources, variables, strict=True)))
+        else:
+            variables = _parameters_to_compute(network, variables)
         out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
         out = out if isinstance(out, Mapping) else {'logits': out}
         return _cast((out, updated), 'float32') if low else (out, updated)
@@ -48,6 +50,16 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     if not network.copies:
         return one(variables, key, *inputs)
     return _over_copies(one, network, variables, jax.random.split(key, network.copies), *inputs)
+
+
+def _parameters_to_compute(network: Network, variables: Tree) -> Tree:
+    """A network's variables with its parameters in the precision in which it computes, whole on every device."""
+    params = variables.get('params', {})
+    if network.compute_dtype != 'float32':
+        params = _cast(params, network.compute_dtype)
+    if network.sharding == 'fsdp':
+        params = gather_parameters(params)
+    return {**variables, 'params': params}
 
 
 def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> Any:
@@ -118,11 +130,21 @@ def run_networks(
     updated, numbers = {}, variables.get(NUMBERS, {})
     for network in networks:
         network = network.at(numbers)
-        own = train and network.optimizer is not None
-        inputs, owned = [read_path(context, path) for path in network.inputs], variables[network.owner]
-        owned = jax.lax.stop_gradient(owned) if network.constant else owned
-        out, changed = forward(network, owned, inputs, fold_in_name(key, network.name), own)
+        own = train and network.in_training_mode
+        inputs = [read_path(context, path) for path in network.inputs]
+        out, changed = forward(network, _used(network, variables), inputs, fold_in_name(key, network.name), own)
         context = {**context, network.name: out}
         if own and network.update == 'sgd':
             updated[network.name] = changed
     return context, updated
+
+
+def _used(network: Network, variables: Mapping[str, Tree]) -> Tree:
+    """The variables that a network runs with: its own, or those that it shares, as constants where it says so."""
+    if network.update != 'shared':
+        return variables[network.name]
+    used = [
+        jax.lax.stop_gradient(variables[name]) if constant else variables[name]
+        for name, constant in zip(network.of, network.constant, strict=True)
+    ]
+    return tuple(used) if network.several else used[0]

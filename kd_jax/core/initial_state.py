@@ -38,7 +38,7 @@ def init_state(
         every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
     for network in recipe.networks:
         if network.update == 'ema' and network.name not in (loaded or {}):
-            every[network.name] = jax.tree.map(jnp.copy, every[network.of])
+            every[network.name] = jax.tree.map(jnp.copy, every[network.of[0]])
     frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
     params = {name: tree['params'] for name, tree in every.items()}
     collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}

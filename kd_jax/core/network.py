@@ -53,7 +53,8 @@ class Normalize:
 class Model:
     """What makes a network's module: a function or class, its static options, and how it takes other networks.
 
-    `takes` is 'network' for a function of another network, '' for any other.
+    `takes` is the name of the argument for them: 'network' for a function of another network, 'networks' for a function
+    of several, '' for any other model.
     """
 
     function: Callable[..., Any]
@@ -62,7 +63,7 @@ class Model:
 
     def make(self, sources: Sequence['Network'], numbers: Mapping[str, Any]) -> Any:
         """The module with its numbers, of the networks that it is a function of."""
-        given = {self.takes: sources[0]} if self.takes else {}
+        given = {self.takes: sources[0] if self.takes == 'network' else tuple(sources)} if self.takes else {}
         return self.function(**given, **self.options, **numbers)
 
 
@@ -76,31 +77,31 @@ class Network:
         `apply` (see `models.pretrained`).
       inputs: the paths of its positional arguments.
       update: how its parameters are updated: 'sgd' (by its optimizer), 'ema' (as a moving average of the network `of`),
-        'frozen' (never), or 'shared' (it uses the parameters of the network `of`, in the same mode as that network).
-      of: the network that an 'ema' network averages, or whose parameters a 'shared' network uses.
-      constant: for a 'shared' network, whether its parameters are constants here, so that no gradient reaches them;
-        written as of='~judge'.
+        'frozen' (never), or 'shared' (it uses the parameters of the networks `of`, in the same mode as those networks).
+      of: the network that an 'ema' network averages, or the networks whose parameters a 'shared' network uses.
+      constant: for a 'shared' network and each network of `of`, whether those parameters are constants here, so that no
+        gradient reaches them; written as of='~judge'.
       copies: number of copies, stacked on a leading axis of parameters and activations; 0 for one without that axis.
       init: initial variables: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or the directory of a run.
       fresh: top-level modules that start from random values although `init` has them.
       part: the only top-level modules that are taken from `init`, which may have others; () for all.
       normalize: its own normalisation of images, applied to its first input.
-      optimizer: the optimizer of an 'sgd' network and of the networks that share its parameters.
+      optimizer: the optimizer of an 'sgd' network.
       stacked: for each input, whether it has the same number of copies, so that each copy reads its own.
       compute_dtype: the precision that parameters and inputs are cast to when the network runs. Stored parameters and
         the activations that others read are float32.
       sharding: 'replicated', or 'fsdp', which splits parameters and optimizer state over devices (`core.placement`).
       model: makes the module with other numbers.
       schedules: the schedule of each option of the model that is not constant. Its numbers are leaves of `hparams`.
-      sources: for a 'shared' network, the network whose parameters it uses.
+      sources: for a 'shared' network, the networks of `of`.
     """
 
     name: str
     module: Any
     inputs: tuple[Path, ...]
     update: str = 'sgd'
-    of: str = ''
-    constant: bool = False
+    of: tuple[str, ...] = ()
+    constant: tuple[bool, ...] = ()
     copies: int = 0
     init: str = ''
     fresh: tuple[str, ...] = ()
@@ -115,9 +116,20 @@ class Network:
     sources: tuple['Network', ...] = ()
 
     @property
-    def owner(self) -> str:
-        """The name of the network whose variables it uses."""
-        return self.of if self.update == 'shared' else self.name
+    def several(self) -> bool:
+        """Whether its model is a function of several networks: its variables are a tuple, those of each of them."""
+        return self.model is not None and self.model.takes == 'networks'
+
+    @property
+    def in_training_mode(self) -> bool:
+        """Whether it runs in training mode while a run trains: it, or a network that it uses, has an optimizer."""
+        return self.optimizer is not None or any(source.optimizer is not None for source in self.sources)
+
+    @property
+    def learns(self) -> bool:
+        """Whether a gradient that reaches its activations reaches parameters that are trained."""
+        pairs = zip(self.sources, self.constant, strict=True)
+        return self.optimizer is not None or any(s.optimizer is not None and not constant for s, constant in pairs)
 
     def at(self, numbers: Mapping[str, Mapping[str, Any]]) -> 'Network':
         """The network with the numbers of its model as given, by network and option; they may be traced.

@@ -35,7 +35,7 @@ class Recipe:
     @property
     def owners(self) -> tuple[Network, ...]:
         """The networks that have variables of their own."""
-        return tuple(network for network in self.networks if network.owner == network.name)
+        return tuple(network for network in self.networks if network.update != 'shared')
 
     @property
     def moving(self) -> tuple[Network, ...]:
@@ -52,8 +52,7 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
     """The networks that no gradient passes: they are not trained and read, directly or not, no trained network."""
     inside: set[str] = set()
     for network in recipe.networks:
-        trains = network.optimizer is not None and not network.constant
-        if trains or inside & {path.source for path in network.inputs}:
+        if network.learns or inside & {path.source for path in network.inputs}:
             inside.add(network.name)
     return tuple(network for network in recipe.networks if network.name not in inside)
 
@@ -80,4 +79,4 @@ def recordable(recipe: Recipe) -> tuple[Network, ...]:
 def trained_copies(term: Term, recipe: Recipe) -> int:
     """The number of stacked copies that the term trains; 0 if it trains a network without copies."""
     sources = {path.source for path in term.paths() if not path.stop}
-    return max((n.copies for n in recipe.networks if n.name in sources and n.optimizer and not n.constant), default=0)
+    return max((n.copies for n in recipe.networks if n.name in sources and n.learns), default=0)

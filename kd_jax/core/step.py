@@ -67,9 +67,10 @@ def make_train_step(
             update = _update(network, hparams['optimizers'][name], progress)
             params[name], opt_state[name] = update(grads[name], state.opt_state[name], state.params[name])
         for name, decay in hparams['ema'].items():
-            source = params[recipe.network(name).of]
+            (of,) = recipe.network(name).of
+            source = params[of]
             params[name] = optax.incremental_update(source, params[name], 1.0 - decay)
-            source = collections[recipe.network(name).of]
+            source = collections[of]
             collections[name] = optax.incremental_update(source, collections[name], 1.0 - decay)
         one = jnp.ones(())
         metrics |= {'loss': (total, one), 'grad_norm': (optax.tree.norm(grads), one)}

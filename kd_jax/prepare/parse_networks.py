@@ -16,6 +16,12 @@ from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Model, Netwo
 from kd_jax.core.optimizers import parse_optimizer
 from kd_jax.core.paths import Path
 
+SHARES = {  # the argument of a model for other networks, and what a config must say
+    '': 'not a function of other networks: it has no argument network or networks',
+    'network': "a function of another network: set update='shared' and of='NAME'",
+    'networks': "a function of several networks: set update='shared' and of=['NAME', 'OTHER']",
+}
+
 
 def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
     """Parses a network with parameters of its own.
@@ -51,6 +57,7 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
         raise UserError(f'{where}: copies is {copies!r}, but it must be a whole number, 0 or more.')
     if not isinstance(of, str):
         raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
+    fields['of'] = (of,) if of else ()
     if update == 'ema':
         decay = options.pop('decay', 0.999)
         if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
@@ -69,30 +76,53 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
 def parse_shared_network(
     name: str, config: Mapping[str, Any], networks: Sequence[Network], hparams: dict[str, Any], where: str
 ) -> Network:
-    """Parses a network with update='shared', which uses the parameters of one of the other `networks`.
+    """Parses a network with update='shared', which uses the parameters of other `networks`.
 
     Without a model it is the other network on other inputs. With a model it is a function of the other network, such as
-    an adversarial attack.
+    an adversarial attack, or of several: of=['~student', '~teacher'].
 
     Raises:
-      UserError: the other network does not exist or has no parameters of its own, or an option is not allowed.
+      UserError: another network does not exist or has no parameters of its own, the other networks do not go together,
+        or an option is not allowed.
     """
     options = {key: option for key, option in config.items() if key not in ('update', 'of')}
-    of = str(config.get('of', ''))
-    base = next((network for network in networks if network.owner == of.removeprefix('~')), None)
-    if base is None or base.update == 'shared':
-        hint = suggest(of, [n.name for n in networks if n.update != 'shared'])
-        raise UserError(
-            f"{where} shares the parameters of '{of}', which is no network with parameters of its own. {hint}"
-        )
-    changed: dict[str, Any] = dict(name=name, inputs=_inputs(options, where), update='shared', of=base.name, init='')
+    of = config.get('of', '')
+    several = isinstance(of, list | tuple)
+    names = [str(one) for one in of] if several else [str(of)]
+    sources = tuple(_network_to_share(one, networks, where) for one in names or [''])
+    base = sources[0]
+    changed: dict[str, Any] = dict(
+        name=name, inputs=_inputs(options, where), update='shared', of=tuple(source.name for source in sources),
+        constant=tuple(one.startswith('~') for one in names), sources=sources, optimizer=None,
+        init='', fresh=(), part=(),
+    )  # fmt: skip
+    for key in ('copies', 'compute_dtype'):
+        values = [getattr(source, key) for source in sources]
+        if len(set(values)) > 1:
+            shown = ', '.join(f'{source.name} {value}' for source, value in zip(sources, values, strict=True))
+            raise UserError(f'{where} is a function of networks that must have the same {key}, not {shown}.')
     if 'model' in options:
-        changed |= dict(_parse_model(name, options, hparams, where, base), normalize=None)
+        takes = 'networks' if several else 'network'
+        changed |= dict(_parse_model(name, options, hparams, where, sources, takes), normalize=None)
+    elif several:
+        raise UserError(
+            f'{where} shares the parameters of several networks, so it needs a model that is their function.'
+        )
     elif options:
         raise UserError(f"{where} takes no {', '.join(options)}, because it is '{base.name}' on other inputs.")
     elif base.schedules:
         hparams['networks'][name] = hparams['networks'][base.name]
-    return dataclasses.replace(base, **changed, sources=(base,), constant=of.startswith('~'), fresh=(), part=())
+    return dataclasses.replace(base, **changed)
+
+
+def _network_to_share(name: str, networks: Sequence[Network], where: str) -> Network:
+    able = {network.name: network for network in networks if network.update != 'shared'}
+    if name.removeprefix('~') not in able:
+        raise UserError(
+            f"{where} shares the parameters of '{name}', which is no network with parameters of its own. "
+            f'{suggest(name, able)}'
+        )
+    return able[name.removeprefix('~')]
 
 
 def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
@@ -101,7 +131,12 @@ def _inputs(options: dict[str, Any], where: str) -> tuple[Path, ...]:
 
 
 def _parse_model(
-    name: str, options: dict[str, Any], hparams: dict[str, Any], where: str, base: Network | None = None
+    name: str,
+    options: dict[str, Any],
+    hparams: dict[str, Any],
+    where: str,
+    sources: Sequence[Network] = (),
+    takes: str = '',
 ) -> dict[str, Any]:
     """Makes the model that `options` name, with the other options as its arguments; adds its schedules to `hparams`.
 
@@ -110,25 +145,22 @@ def _parse_model(
       options: the options of the model, and its name under 'model'.
       hparams: gets the numbers of the schedules.
       where: the place in the config, for messages.
-      base: the network that the model is a function of, if it is one.
+      sources: the networks that the model is a function of.
+      takes: the name of the argument for them, see `Model`.
     Returns:
       the fields `module`, `model` and `schedules` of the `Network`.
     """
     called = options.pop('model')
     function = find_by_name(called, models, 'model', where)
-    takes = 'network' if base else ''
     taken = {key: p for key, p in inspect.signature(function).parameters.items() if key not in ('parent', 'name')}
-    if takes and takes not in taken:
-        raise UserError(f'{where}: model {called!r} is not a function of another network; leave the model out.')
+    wanted = next((key for key in SHARES if key in taken), '')
+    if takes != wanted:
+        raise UserError(f'{where}: model {called!r} is {SHARES[wanted]}.')
     known = [key for key in taken if key != takes]
     for key in options:
         if key not in known:
             raise UserError(f'{where}: model {called!r} takes no {key!r}. {suggest(key, known)}')
     missing = [key for key in known if taken[key].default is inspect.Parameter.empty and key not in options]
-    if 'network' in missing:
-        raise UserError(
-            f"{where}: model {called!r} is a function of another network: set update='shared' and of='NAME'."
-        )
     if missing and not any(taken[key].kind is inspect.Parameter.VAR_KEYWORD for key in missing):
         raise UserError(f'{where}: model {called!r} needs {", ".join(missing)}.')
     static, schedules, numbers = {}, {}, {}
@@ -142,7 +174,7 @@ def _parse_model(
     model = Model(function, static, takes)
     at_start = {key: float(value_at(schedules[key], numbers[key], jnp.zeros(()))) for key in schedules}
     try:
-        module = model.make((base,) if base else (), at_start)
+        module = model.make(sources, at_start)
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
     if not (hasattr(module, 'init') and hasattr(module, 'apply')):

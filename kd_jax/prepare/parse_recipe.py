@@ -44,9 +44,11 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
                 hint = suggest(path.source, names)
                 raise UserError(f"{where}, {place} reads '{path}', but there is no network '{path.source}'. {hint}")
     for network in networks:
-        if network.update == 'ema' and network.of not in {n.name for n in networks if n.update == 'sgd'}:
-            hint = suggest(network.of, [n.name for n in networks if n.update == 'sgd'])
-            raise UserError(f"{where}, network '{network.name}' averages '{network.of}', which is not trained. {hint}")
+        if network.update == 'ema' and network.of[0] not in {n.name for n in networks if n.update == 'sgd'}:
+            hint = suggest(network.of[0], [n.name for n in networks if n.update == 'sgd'])
+            raise UserError(
+                f"{where}, network '{network.name}' averages '{network.of[0]}', which is not trained. {hint}"
+            )
     copies = {network.name: network.copies for network in networks}
     networks = [
         dataclasses.replace(n, stacked=tuple(0 < n.copies == copies.get(path.source) for path in n.inputs))

@@ -5,15 +5,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import log_softmax, softmax
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
-from kd_jax.core.forward import run_networks
+from kd_jax.core.forward import network_numbers, run_networks
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.recipe import outside_gradient, recordable
 from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
-from tests.small_recipes import SMALL, assert_close, hard, recipe_of
+from tests.small_recipes import LINEAR, SMALL, Mixture, assert_close, hard, head, recipe_of, start
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -65,6 +66,67 @@ def test_no_gradient_reaches_parameters_that_are_shared_as_constants_but_it_pass
     assert np.any(first[-1].params['judge']['head']['kernel'] != second[-1].params['judge']['head']['kernel'])
     assert_close(first[1].params['a'], second[1].params['a'])
     assert np.any(first[2].params['a']['head']['kernel'] != second[2].params['a']['head']['kernel'])
+
+
+def mixture(*of, **options):
+    return {'model': Mixture, 'update': 'shared', 'of': list(of), **options}
+
+
+@pytest.mark.parametrize('of', [('a', 'b'), ('~a', 'b'), ('a', '~b'), ('a', 't'), ('t', 'a')])
+def test_a_function_of_several_networks_passes_gradients_to_those_without_a_tilde(of):
+    names = [name.removeprefix('~') for name in of]
+    networks = {'a': LINEAR, 'b': LINEAR, 't': {**LINEAR, 'update': 'frozen'}, 'mix': mixture(*of, share=0.25)}
+    recipe = recipe_of(networks, {'hard': hard('mix')})
+    state, frozen = start(recipe, BATCH)
+    after, metrics = jax.jit(make_train_step(recipe, 10))(state, recipe.hparams, frozen, BATCH)
+    params = {**state.params, 't': frozen['t']['params']}
+    (w, c), (v, d) = (head(params[name]) for name in names)
+    logits = 0.25 * (BATCH['image'] @ w + c) + 0.75 * (BATCH['image'] @ v + d)
+    error = (softmax(logits, axis=-1) - np.eye(3)[BATCH['label']]) / 8
+    assert_close(metrics['hard'][0], -np.sum(log_softmax(logits, axis=-1)[np.arange(8), BATCH['label']]))
+    for share, name in zip((0.25, 0.75), of, strict=True):
+        if name in after.params:  # neither frozen nor a constant
+            # The learning rate is a half.
+            moved = params[name]['head']['kernel'] - 0.5 * share * BATCH['image'].T @ error
+            assert_close(after.params[name]['head']['kernel'], moved)
+    for name in {'a', 'b'} - set(of):
+        jax.tree.map(np.testing.assert_array_equal, after.params[name], state.params[name])
+
+
+def test_a_function_of_stacked_networks_is_one_of_each_pair_of_copies():
+    networks = {'a': LINEAR, 'b': LINEAR}
+    stacked = {name: {**options, 'copies': 2} for name, options in networks.items()}
+    together = recipe_of({**stacked, 'mix': mixture('a', '~b')}, {'hard': hard('mix')})
+    alone = recipe_of({**networks, 'mix': mixture('a', '~b')}, {'hard': hard('mix')})
+    state, _ = start(together, BATCH)
+    after, _ = jax.jit(make_train_step(together, 10))(state, together.hparams, {}, BATCH)
+    step = jax.jit(make_train_step(alone, 10))
+    for copy in range(2):
+        own = [jax.tree.map(lambda a, i=copy: a[i], tree) for tree in (state.params, state.opt_state)]
+        single, _ = step(state._replace(params=own[0], opt_state=own[1]), alone.hparams, {}, BATCH)
+        assert_close(single.params, jax.tree.map(lambda a, i=copy: a[i], after.params))
+
+
+def test_a_network_may_read_what_is_a_function_of_itself():
+    # As a rollout does: what the student and the teacher wrote is what the student reads.
+    frozen = {**LINEAR, 'num_classes': 5, 'update': 'frozen'}
+    networks = {'a': {**frozen, 'update': 'sgd', 'input': 'mix.logits'}, 't': frozen, 'mix': mixture('~a', '~t')}
+    recipe = recipe_of(networks, {'hard': hard('a')})
+    assert [network.name for network in recipe.networks].index('mix') < 2
+    assert {network.name for network in outside_gradient(recipe)} == {'t', 'mix'}
+    assert check_recipe(recipe, BATCH)['a']['logits'].shape == (8, 5)
+
+
+def test_the_share_of_a_mixture_may_be_a_schedule():
+    share = {'schedule': 'linear', 'start': 1.0, 'end': 0.0}
+    recipe = recipe_of({'a': LINEAR, 'b': LINEAR, 'mix': mixture('a', 'b', share=share)}, {'hard': hard('mix')})
+    state, frozen = start(recipe, BATCH)
+    for progress, weights in ((0.0, (1.0, 0.0)), (0.25, (0.75, 0.25))):
+        variables = all_variables(state, frozen, network_numbers(recipe, recipe.hparams, progress))
+        seen, _ = run_networks(recipe.networks, variables, {'batch': BATCH}, jax.random.key(0), False)
+        assert_close(
+            seen['mix']['logits'], weights[0] * seen['a']['logits'] + weights[1] * seen['b']['logits'], rtol=1e-4
+        )
 
 
 def test_two_that_share_drop_units_of_their_own():
@@ -134,6 +196,13 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
     assert lost[1] < lost[0]
 
 
+OTHERS = {
+    'stack': {**SMALL, 'copies': 2},
+    'low': {**SMALL, 'compute_dtype': 'bfloat16'},
+    'after': {**SMALL, 'input': 'b.logits'},
+}
+
+
 @pytest.mark.parametrize(
     ('network', 'message'),
     [
@@ -143,7 +212,17 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
             {'update': 'shared', 'of': 'a', 'hidden': [3]},
             r"network 'b' takes no hidden, because it is 'a' on other inputs",
         ),
-        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is not a function of another network"),
+        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
+        (mixture('a', 'c'), r"network 'b' shares the parameters of 'c', which is no network with .* Known: a,"),
+        (mixture('~aa'), r"network 'b' shares the parameters of '~aa', which is no network"),
+        (mixture(), r"network 'b' shares the parameters of '', which is no network"),
+        ({'update': 'shared', 'of': ['a', 'a']}, r"network 'b' shares .* several networks, so it needs a model"),
+        (mixture('a') | {'of': 'a'}, r"is a function of several networks: set .*of=\['NAME', 'OTHER'\]"),
+        (mixture('a') | {'model': 'pgd'}, r"model 'pgd' is a function of another network: set .*of='NAME'"),
+        (mixture('a') | {'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
+        (mixture('a', 'stack'), r"'b' is a function of networks that must have the same copies, not a 0, stack 2"),
+        (mixture('a', 'low'), r'must have the same compute_dtype, not a float32, low bfloat16'),
+        (mixture('a', input='after.logits'), r'networks .* read each other in a circle'),
         ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
@@ -157,7 +236,7 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
 )
 def test_a_mistake_is_one_sentence(network, message):
     with pytest.raises(UserError, match=message):
-        recipe_of({'a': SMALL, 'b': network}, {'hard': hard('a')})
+        recipe_of({'a': SMALL, **OTHERS, 'b': network}, {'hard': hard('a')})
 
 
 def test_inputs_that_the_parameters_do_not_fit_are_told():
