@@ -19,9 +19,10 @@ from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.active_run import RunToTrain
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state, stack_states
-from kd_jax.training.loop import train_group, train_run
+from kd_jax.training.loop import train_group
 from kd_jax.training.stop_signals import Preempted
 from tests.small_recipes import Mixture
+from tests.train_one import train_run
 
 MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3

@@ -53,21 +53,6 @@ def grid(run: Mapping[str, Any], choices: Choices, name: str) -> Runs:
     return _named(run, [list(itertools.chain(*point)) for point in itertools.product(*axes)], name, where)
 
 
-def zip_(run: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], name: str) -> Runs:
-    """Makes one run from the first values of all paths, one from the second values, and so on.
-
-    The arguments are those of `grid`.
-
-    Raises:
-      UserError: as in `grid`, or the lists of values differ in length.
-    """
-    lengths = {path: len(values) for path, values in choices.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ', '.join(f'{length} for {path}' for path, length in lengths.items())
-        raise UserError(f'zip_ {name!r} needs equally many values for all paths, but there are {shown}.')
-    return grid(run, {tuple(choices): list(zip(*choices.values(), strict=True))}, name)
-
-
 def chain(*sweeps: Mapping[str, Any]) -> Runs:
     """Joins the runs of several sweeps.
 

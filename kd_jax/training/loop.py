@@ -12,7 +12,6 @@ import numpy as np
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.errors import UserError
 from kd_jax.devices.processes import values_of_all_processes
-from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.teacher_cache.replay import replay_outputs
 from kd_jax.training import provenance
 from kd_jax.training.active_run import ActiveRun, RunToTrain, begin_runs
@@ -24,31 +23,6 @@ from kd_jax.training.stop_signals import Preempted, stop_signals
 from kd_jax.training.vmap_or_map import choose_vmap_or_map, earlier_choice
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
-
-
-def train_run(
-    prepared: PreparedRun,
-    directory: pathlib.Path,
-    sources: Mapping[str, pathlib.Path],
-    progress: Progress,
-    caches: pathlib.Path | None = None,
-) -> dict[str, Any]:
-    """Trains one run to its end and returns its result; continues from the newest checkpoint in `directory`.
-
-    Args:
-      prepared: the run, from `prepare_run`.
-      directory: the run's directory, for checkpoints, metrics.jsonl and TensorBoard files.
-      sources: run name -> directory, for the runs that networks start from.
-      progress: called with (steps done, total steps, latest losses).
-      caches: where runs share the recorded outputs of the same networks; `directory / 'caches'` if None.
-    Raises:
-      UserError: a term became non-finite, a checkpoint is missing or does not fit, or the disk is full.
-      Preempted: SIGTERM or SIGINT arrived; the state is saved.
-    """
-    (result,) = train_group([RunToTrain(prepared, directory, sources)], progress, caches=caches or directory / 'caches')
-    if isinstance(result, UserError):
-        raise result
-    return result
 
 
 def train_group(
@@ -66,7 +40,7 @@ def train_group(
       caches: where runs share the recorded outputs of the same networks.
     Raises:
       UserError: the disk is full, or a cache holds outputs of something else.
-      Preempted: as `train_run`.
+      Preempted: SIGTERM or SIGINT arrived; the states are saved.
     """
     provenance.of_this_process()
     with contextlib.ExitStack() as opened:

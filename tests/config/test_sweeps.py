@@ -1,11 +1,11 @@
-"""The runs that grid, zip_ and chain make from one run."""
+"""The runs that grid and chain make from one run."""
 
 import copy
 
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.sweeps import chain, grid, zip_
+from kd_jax.config.sweeps import chain, grid
 
 RUN = {
     'epochs': 2,
@@ -32,8 +32,8 @@ def test_the_runs_of_a_grid_share_nothing():
     assert second['terms']['soft']['t'] == RUN['terms']['soft']['t'] == 4.0
 
 
-def test_a_zip_takes_the_values_of_its_paths_together():
-    runs = zip_(RUN, {'epochs': (5, 6), 'terms.soft.t': (1.0, 2.0)}, 'e{epochs}_t{t}')
+def test_a_tuple_of_paths_takes_their_values_together():
+    runs = grid(RUN, {('epochs', 'terms.soft.t'): [(5, 1.0), (6, 2.0)]}, 'e{epochs}_t{t}')
     assert {name: (run['epochs'], run['terms']['soft']['t']) for name, run in runs.items()} == {
         'e5_t1': (5, 1.0), 'e6_t2': (6, 2.0),
     }  # fmt: skip
@@ -60,18 +60,17 @@ def test_a_chain_has_the_runs_of_all_and_no_name_twice():
 
 
 @pytest.mark.parametrize(
-    ('combine', 'choices', 'name', 'said'),
+    ('choices', 'name', 'said'),
     [
-        (grid, {'terms.sfot.t': (1.0,)}, 't{t}', "no 'terms.sfot.t'. Did you mean 'terms.soft.t'? Known: epochs, net"),
-        (grid, {'terms.soft.t.x': (1.0,)}, '{x}', "no 'terms.soft.t.x'. Did you mean 'terms.soft.t'?"),
-        (grid, {'terms.soft.t': ()}, 't{t}', 'terms.soft.t has no values'),
-        (grid, {'terms.soft.t': (1.0, 2.0)}, 't', "gives two runs the name 't'; tell them apart with {t}"),
-        (grid, {'terms.soft.t': (1.0,)}, 't{tt}', "cannot be filled in (tt). Did you mean 't'?"),
-        (grid, {('epochs', 'terms.soft.t'): [(1, 2.0), (3,)]}, '{t}', '(3,) has length 1, but there are 2 paths'),
-        (zip_, {'epochs': (1, 2), 'terms.soft.t': (1.0,)}, '{t}', 'there are 2 for epochs, 1 for terms.soft.t'),
+        ({'terms.sfot.t': (1.0,)}, 't{t}', "no 'terms.sfot.t'. Did you mean 'terms.soft.t'? Known: epochs, net"),
+        ({'terms.soft.t.x': (1.0,)}, '{x}', "no 'terms.soft.t.x'. Did you mean 'terms.soft.t'?"),
+        ({'terms.soft.t': ()}, 't{t}', 'terms.soft.t has no values'),
+        ({'terms.soft.t': (1.0, 2.0)}, 't', "gives two runs the name 't'; tell them apart with {t}"),
+        ({'terms.soft.t': (1.0,)}, 't{tt}', "cannot be filled in (tt). Did you mean 't'?"),
+        ({('epochs', 'terms.soft.t'): [(1, 2.0), (3,)]}, '{t}', '(3,) has length 1, but there are 2 paths'),
     ],
 )
-def test_a_wrong_sweep_is_refused_in_one_sentence(combine, choices, name, said):
+def test_a_wrong_sweep_is_refused_in_one_sentence(choices, name, said):
     with pytest.raises(UserError) as error:
-        combine(RUN, choices, name)
+        grid(RUN, choices, name)
     assert said in str(error.value)

@@ -26,7 +26,7 @@ from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.teacher_cache import array_store, recording
 from kd_jax.teacher_cache.array_store import ArrayStore
 from kd_jax.teacher_cache.replay import replay_outputs
-from kd_jax.training.loop import train_run
+from tests.train_one import train_run
 
 CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 BATCH, SIZE = 25, 300

@@ -18,9 +18,9 @@ from kd_jax.prepare.prepared_run import count_parameters, prepare_run
 from kd_jax.training import run_result
 from kd_jax.training.chunk_program import make_chunk_program
 from kd_jax.training.initial_weights import load_initial_weights
-from kd_jax.training.loop import train_run
 from kd_jax.training.run_log import read_history
 from kd_jax.training.stop_signals import Preempted
+from tests.train_one import train_run
 
 CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 pytestmark = [
