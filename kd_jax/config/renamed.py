@@ -1,4 +1,4 @@
-"""Old names of modules and options, and their new names.
+"""Old names of modules, functions and options, and their new names.
 
 docs/renamed.md shows the same tables. A config with an old name is refused with a sentence that gives the new name.
 """
@@ -8,6 +8,9 @@ import re
 OPTIONS = {
     'jitter': 'augment.crop',
     'pack': 'group_runs',
+}
+FUNCTIONS = {  # that configs may import
+    'zip_': 'grid, with a tuple of paths as a key',
 }
 MODULES = {  # without the leading 'kd_jax.'
     'analyses.alignment': 'analyses.representation_similarity',
@@ -89,8 +92,10 @@ MODULES = {  # without the leading 'kd_jax.'
 
 
 def new_module(message: str) -> str:
-    """A sentence with the new name of the module that an import error names; '' if it names no renamed module."""
+    """A sentence with the new name of the module or function that an import error names; '' if it has no new name."""
     for name in re.findall(r"'(?:kd_jax\.)?([\w.]+)'", message):
+        if name in FUNCTIONS:
+            return f'{name} is now {FUNCTIONS[name]}.'
         if name in MODULES:
             return f'kd_jax.{name} is now {" and ".join(f"kd_jax.{new}" for new in MODULES[name].split(", "))}.'
     return ''

@@ -43,6 +43,14 @@ def test_an_old_import_in_a_config_is_refused_with_the_new_name(line, tmp_path):
         load_config(str(tmp_path / 'old.py'))
 
 
+def test_an_old_function_in_a_config_is_refused_with_the_new_one(tmp_path):
+    (tmp_path / 'old.py').write_text('from kd_jax.config.sweeps import zip_\ndef get_config(variant): return {}\n')
+    for new in renamed.FUNCTIONS.values():
+        assert new in PAGE.read_text().replace('`', '')
+    with pytest.raises(UserError, match='zip_ is now grid, with a tuple of paths as a key'):
+        load_config(str(tmp_path / 'old.py'))
+
+
 def test_an_old_name_of_an_object_is_refused_with_the_new_name():
     from kd_jax import losses
 
