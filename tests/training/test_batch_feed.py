@@ -12,8 +12,8 @@ from kd_jax.data.batches import evaluation_view, fetch_batch
 from kd_jax.training import batch_feed
 from kd_jax.training.batch_feed import next_boundary
 from kd_jax.training.chunk_program import make_chunk_program
-from kd_jax.training.loop import train_run
 from kd_jax.training.run_log import read_history
+from tests.train_one import train_run
 from tests.training.test_loop import final_state, prepare_one, silent, without_seconds
 
 # `final_state` does not say what it expects.
