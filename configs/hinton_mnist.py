@@ -59,7 +59,7 @@ def get_search(variant: str = '') -> dict[str, Any]:
 
 def short_runs() -> dict[str, Any]:
     """Teacher, baseline and students at three temperatures; trains in minutes."""
-    data = dict(source='mnist', valid=5000, examples=4000)
+    data = dict(source='mnist', valid=5000, valid_by='position', examples=4000)
     runs = {
         'teacher': teacher(dict(data, augment=dict(crop=2)), epochs=25),
         'baseline': baseline(data, epochs=15),
@@ -96,7 +96,7 @@ def temperature_by_width() -> dict[str, Any]:
 
     Narrow nets are cheap but converge slowly, so they train for more epochs.
     """
-    data = dict(source='mnist', valid=5000, examples=10_000)
+    data = dict(source='mnist', valid=5000, valid_by='position', examples=10_000)
     hard = dict(baseline(data, epochs=80, optimizer=adam()), eval_every=40)
     soft = dict(distilled(data, t=1.0, epochs=80), eval_every=40)
     lengths = ((30, 80, 40), (300, 40, 20), (800, 12, 4))
@@ -116,7 +116,7 @@ def unseen_classes() -> dict[str, Any]:
         ('no_threes', (3,), dict(exclude=(3,)), 30),
         ('sevens_and_eights', (7, 8), dict(classes=(7, 8)), 60),
     ):
-        runs[name] = distilled(dict(source='mnist', valid=5000, **data), t=20.0, epochs=epochs)
+        runs[name] = distilled(dict(source='mnist', valid=5000, valid_by='position', **data), t=20.0, epochs=epochs)
         runs[name]['eval_every'] = epochs // 6
         runs[name]['analyses'] = {
             'bias': dict(analysis='class_bias', logits='student.logits', labels='batch.label', classes=classes)
@@ -130,7 +130,7 @@ def ensemble() -> dict[str, Any]:
     Labels of speech frames are noisy. On clean MNIST labels an ensemble gains little, so 40% of the training labels are
     replaced by random ones. Each net then makes different errors, and their average is much better than a single net.
     """
-    data = dict(source='mnist', valid=5000, examples=5000, label_noise=0.4)
+    data = dict(source='mnist', valid=5000, valid_by='position', examples=5000, label_noise=0.4)
     common = {'data': data, 'batch_size': 128, 'epochs': 40, 'eval_every': 10, 'optimizer': adam()}
     net = dict(model='mlp', hidden=(100, 100))
     runs = {
@@ -199,7 +199,7 @@ def specialists() -> dict[str, Any]:
 
 def regularisers() -> dict[str, Any]:
     """Section 6: 3% of the images, with hard targets or soft targets of a net trained on all; no early stopping."""
-    few = dict(source='mnist', valid=5000, examples=1800)
+    few = dict(source='mnist', valid=5000, valid_by='position', examples=1800)
     runs = {'few_hard': baseline(few, epochs=150, optimizer=adam())}
     for t in REGULARISER_T:
         runs[f'few_soft_t{t:g}'] = distilled(few, t=t, epochs=150, teacher_run='baseline', teacher_net=student_net())

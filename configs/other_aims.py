@@ -35,7 +35,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 def common(epochs: int, examples: int = 6000) -> dict[str, Any]:
     return {
-        'data': dict(source='mnist', shrink=2, valid=1000, examples=examples),
+        'data': dict(source='mnist', shrink=2, valid=1000, valid_by='position', examples=examples),
         'batch_size': 128,
         'epochs': epochs,
         'eval_every': epochs,

@@ -2,18 +2,21 @@
 
 A batch is a dictionary of arrays that lead with the axis of examples, [batch, ...]. `data.batches.fetch_batch` takes it
 from the arrays of a split. `data.batches.training_view` or `evaluation_view` then turns it into what networks see.
+Only `id` is always there: inputs and targets may have any name, shape and type. These names have a meaning:
 
 - `image`: [batch, height, width, channels] or [batch, height, width]; other shapes are possible where the model and the
   augmentations accept them. It comes from the source (`data.sources`). A source that reads images from files
   (`data.lazy_images`) reads them when the batch is fetched. Both views turn uint8 into float32 in [0, 1], and
   `training_view` also augments the image.
-- `label`: [batch], integers in [0, num_classes). It comes from the source, or from the file together with the image.
+- `label`: [batch], integers in [0, num_classes), if the source gives `num_classes`; otherwise anything. It comes from
+  the source, or from the file together with the image.
   `data.splits` changes it if `subset` is set, or on the training split if `label_noise` is set.
-- `id`: [batch], int32, the number of the example in its source, counted from 0 in the training and in the test arrays.
-  Validation examples keep their numbers among the training arrays. `data.splits.with_ids` adds it.
+- `id`: [batch], int32, the number of the example among the training, validation or test arrays of its source, counted
+  from 0. Validation examples that are held out of the training arrays keep their numbers. `data.splits.with_ids` adds
+  it.
 - any other name: any further array of the source, such as `train_depth` and `test_depth` in an .npz file, which become
-  `depth`. It reaches networks and terms unchanged. `train_*` arrays are in batches of the training and the validation
-  splits, `test_*` arrays in batches of the test split.
+  `depth`. It reaches networks and terms unchanged, but in training crop and flip move it with the image if it is laid
+  out like it (`data.augment.place_moves`).
 - `target`: [batch, num_classes], the distributions over classes that belong to mixed images. `data.augment.augmented`
   adds it, only in training and only with mixup or CutMix. It replaces an array of the source with this name.
 - `recorded`: {network: {activation: array [batch, ...]}}, recorded outputs of frozen networks; with stacked copies

@@ -43,6 +43,11 @@ class Normalize:
 
     def __call__(self, image: jax.Array) -> jax.Array:
         """Normalises images [..., channels]; with a single mean the shape may be any."""
+        if not jnp.issubdtype(image.dtype, jnp.floating):
+            raise ValueError(
+                f'normalize needs floats, but the input has type {image.dtype}; only batch.image of type uint8 is '
+                'scaled to floats'
+            )
         mean, std = (jnp.asarray(numbers, image.dtype) for numbers in (self.mean, self.std))
         if mean.size not in (1, image.shape[-1]):
             raise ValueError(f'normalize has {mean.size} means, but the input has {image.shape[-1]} channels')

@@ -29,7 +29,7 @@ def fetch_batch(arrays: Mapping[str, Any], positions: Any, views: Any = None) ->
     batch = jax.tree.map(lambda array: array[positions], kept)
     for images in arrays.values():
         if isinstance(images, Images):
-            batch |= images.read(batch['id'], views)
+            batch = images.read(batch['id'], views) | batch  # labels in memory may have been changed by the splits
     if RECORDED in arrays:
         seen = 0 if views is None else views[..., None]
         batch[RECORDED] = jax.tree.map(lambda array: array[seen, positions], arrays[RECORDED])
@@ -61,16 +61,18 @@ def batch_shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.Sh
 
 
 def training_view(
-    batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any], num_classes: int
-) -> dict[str, jax.Array]:
+    batch: Mapping[str, jax.Array], key: jax.Array, epoch: jax.Array, options: Mapping[str, Any],
+    num_classes: int | None,
+) -> dict[str, jax.Array]:  # fmt: skip
     """Returns the batch as networks see it in training: images in [0, 1], then augmented by `augment.augmented`."""
     return augment.augmented(evaluation_view(batch), key, epoch, options, num_classes)
 
 
 def evaluation_view(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns the batch as networks see it in evaluation: 8-bit images become floats in [0, 1]."""
-    image = batch['image']
-    return {**batch, 'image': image / jnp.float32(255.0) if image.dtype == jnp.uint8 else image}
+    """Returns the batch as networks see it in evaluation: 8-bit `image` becomes floats in [0, 1], all else is kept."""
+    if 'image' not in batch or batch['image'].dtype != jnp.uint8:
+        return dict(batch)
+    return {**batch, 'image': batch['image'] / jnp.float32(255.0)}
 
 
 def padded_batches(arrays: Arrays, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

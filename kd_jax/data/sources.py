@@ -1,10 +1,11 @@
 """Data sources: functions that return a `Source`. A function's name here is its name in a config's `data.source`."""
 
+import dataclasses
 import functools
 import pathlib
 import zipfile
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,25 @@ __all__ = ['cifar10', 'cifar100', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz',
 Arrays = dict[str, Any]
 
 
-class Source(NamedTuple):
-    """Arrays with a leading axis of examples; `label` holds integers in [0, num_classes).
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Arrays by name, each with a leading axis of examples. A batch carries them under the same names.
 
-    If `image` is an `Images` object, images and labels are read only when a batch needs them.
+    Some names have a meaning: `image` may be uint8, which networks see as floats in [0, 1], and augmentations change
+    it. If `image` is an `Images` object, images are read only when a batch needs them, with their labels unless `label`
+    is in memory. If `num_classes` is given, `label` holds integers in [0, num_classes).
+
+    Attributes:
+      train: training examples.
+      test: test examples.
+      num_classes: number of classes of `label`; None if there are no classes.
+      valid: validation examples of the source's own; None if they are to be held out of `train`.
     """
 
     train: Arrays
     test: Arrays
-    num_classes: int
+    num_classes: int | None = None
+    valid: Arrays | None = None
 
 
 @functools.cache
@@ -60,8 +71,7 @@ def mnist_pairs(
 
     The number of examples differs by at most one between classes, and the draw is fixed. No digit image occurs in two
     splits. Training pairs use the first `sources` MNIST training images, validation pairs the last 10,000 training
-    images, test pairs the test images. The validation pairs are the last `valid` examples of the training arrays, where
-    `splits.load_splits` expects them.
+    images, test pairs the test images.
 
     Args:
       train: number of training pairs.
@@ -87,36 +97,50 @@ def mnist_pairs(
         image = np.concatenate([images[ids] for ids in halves], axis=2)
         return {'image': _shrunk(image, shrink), 'label': label}
 
-    taught = pairs(digits.train, slice(sources), train, 0)
-    held = pairs(digits.train, slice(pool, None), valid, 1)
-    both = {name: np.concatenate([taught[name], held[name]]) for name in taught}
-    return Source(both, pairs(digits.test, slice(None), test, 2), 100)
+    held = pairs(digits.train, slice(pool, None), valid, 1) if valid else None
+    return Source(pairs(digits.train, slice(sources), train, 0), pairs(digits.test, slice(None), test, 2), 100, held)
 
 
-def npz(*, path: str, num_classes: int) -> Source:
-    """Your own images: a .npz file with train_image, train_label, test_image, test_label, and any other `train_*`.
+def npz(*, path: str, num_classes: int | None = None) -> Source:
+    """Your own arrays: a .npz file with train_NAME and test_NAME for each array NAME of a batch, such as train_image.
 
+    If the file has arrays valid_NAME, they are the validation split. A file is read once for all runs.
+
+    Args:
+      path: the file.
+      num_classes: number of classes of `label`; None if there are no classes.
     Raises:
-      UserError: the file is missing, is not a .npz file, or lacks one of the four arrays.
+      UserError: the file is missing, is not a .npz file, has no training or no test arrays, or a split has names that
+        training has not.
     """
     try:
-        with zipfile.ZipFile(path), np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        state = pathlib.Path(path).stat()
+        return _npz(path, state.st_size, state.st_mtime_ns, num_classes)
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({error}).') from error
-    train, test = (
+
+
+@functools.lru_cache(maxsize=4)
+def _npz(path: str, size: int, modified: int, num_classes: int | None) -> Source:
+    """Reads the file; `size` and `modified` tell a new file from the one that was read before."""
+    with zipfile.ZipFile(path), np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    train, test, valid = (
         {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
-        for split in ('train', 'test')
+        for split in ('train', 'test', 'valid')
     )
     for split, found in (('train', train), ('test', test)):
-        if not {'image', 'label'} <= set(found):
+        if not found:
             raise UserError(
-                f'data.path={path!r} needs arrays {split}_image and {split}_label; it has {sorted(arrays)}.'
+                f'data.path={path!r} has no array {split}_NAME, such as {split}_image; it has {sorted(arrays)}.'
             )
+    for split, found in (('train', train), ('test', test), ('valid', valid)):
         sizes = {f'{split}_{name}': len(array) if array.ndim else 'one number' for name, array in found.items()}
         if len(set(sizes.values())) > 1:
             raise UserError(f'data.path={path!r}: arrays of a split must have one length, but the file has {sizes}.')
-    return Source(train, test, num_classes)
+    return Source(train, test, num_classes, valid or None)
 
 
 @functools.cache

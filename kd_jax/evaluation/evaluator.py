@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -170,4 +171,6 @@ def _batch_size(arrays: Arrays) -> int:
 def _classifies(context: Context, name: str) -> bool:
     """Whether the activations of a network can be evaluated as those of a classifier of the batch's label."""
     logits = context[name].get('logits')
-    return logits is not None and 'label' in context['batch'] and logits.shape[-1:] > (1,)
+    label = context['batch'].get('label')
+    classes = label is not None and label.ndim == 1 and jnp.issubdtype(label.dtype, jnp.integer)
+    return classes and logits is not None and logits.shape[-1:] > (1,)

@@ -32,7 +32,8 @@ def logits_function(network: Network, variables: Any) -> Callable[..., jax.Array
 
     def logits(weights: Mapping[str, jax.Array], *inputs: jax.Array) -> jax.Array:
         own = pytorch_weights.from_torch(network.module, weights, shapes)
-        seen = [evaluation_view({'image': array})['image'] for array in inputs]
+        names = [path.name for path in network.inputs]
+        seen = [evaluation_view({name: array})[name] for name, array in zip(names, inputs, strict=True)]
         return forward(network, own, seen, jax.random.key(0), train=False)[0]['logits']
 
     return logits

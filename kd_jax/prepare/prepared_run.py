@@ -20,13 +20,14 @@ from kd_jax.core.forward import network_numbers
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, check_paths, parse_paths
 from kd_jax.core.recipe import Recipe
-from kd_jax.data import augment, splits
+from kd_jax.data import splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
 from kd_jax.data.example_order import ExampleOrder
 from kd_jax.data.splits import example_count, load_splits
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
+from kd_jax.prepare.check_data import check_classes, check_labels_of_terms, check_mixing
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -133,23 +134,21 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
     batch = batch_shapes(splits.arrays['train'], batch_size)
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
-    _check_mixing(recipe, splits, where)
+    check_mixing(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
+    complete = len(known) == len(config.get('data', {}))
+    if complete:
+        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
     _check_starts(recipe, context, where)
     evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
         _check_analysis(name, options, evaluated, where)
     for reads in [one.reads for one in evaluator.measured.values() if str(one.reads.get('labels')) == 'batch.label']:
-        path = reads['logits']
-        classes = context[path.source][path.name].shape[-1]
-        if classes != splits.num_classes and len(known) == len(config['data']):
-            raise UserError(
-                f"{where}: '{path}' has {classes} classes, but the data has {splits.num_classes}; "
-                f'set networks.{path.source}.num_classes={splits.num_classes}.'
-            )
+        if complete:
+            check_classes(reads['logits'], evaluated, splits, where)
     recorded = None
     if config.get('cache'):
         train = splits.arrays['train']
@@ -178,16 +177,6 @@ def _check_starts(recipe: Recipe, context: Context, where: str) -> None:
             raise UserError(
                 f"{where}, network '{network.name}' is frozen but has no weights to load: set init='run:NAME' or "
                 "init='torch:FILE'."
-            )
-
-
-def _check_mixing(recipe: Recipe, splits: splits.Splits, where: str) -> None:
-    """Refuses terms that would teach a mixed image the label of only one of its two images."""
-    for term in recipe.terms if augment.mixes(splits.augment) else ():
-        if any((path.source, path.name) == ('batch', 'label') for path in term.paths()):
-            raise UserError(
-                f"{where}, term '{term.name}' reads 'batch.label', but data.augment mixes the images: read the mixed "
-                "labels 'batch.target' with a loss that takes distributions, such as cross_entropy."
             )
 
 

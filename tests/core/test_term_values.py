@@ -138,6 +138,11 @@ def mean_over_copies(logits):
             {},
             ["network 'a' does not take batch.image [8, 5]: normalize has 3 means, but the input has 5 channels"],
         ),
+        (
+            {'a': {**SMALL, 'input': 'batch.label', 'normalize': {'mean': 0.5, 'std': 0.5}}},
+            {},
+            ['normalize needs floats, but the input has type int32; only batch.image of type uint8 is scaled'],
+        ),
         ({'a': {'model': 'cnn', 'num_classes': 3}}, {}, ["network 'a' does not take batch.image [8, 5]"]),
     ],
 )

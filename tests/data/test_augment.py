@@ -8,7 +8,7 @@ import scipy.stats
 
 from kd_jax.config.errors import UserError
 from kd_jax.data import augment
-from kd_jax.data.augment import parse_augmentations
+from kd_jax.data.augment import parse_augmentations, place_moves
 from kd_jax.data.batches import evaluation_view, training_view
 
 crop = jax.jit(augment.crop, static_argnames='padding')
@@ -185,6 +185,57 @@ def test_half_of_the_images_that_a_crop_moved_right_are_flipped():
 def test_wrong_augmentations_are_refused(options, message):
     with pytest.raises(UserError, match=re.escape(message)):
         parse_augmentations(options, 'c')
+
+
+MAPS = {
+    'image': BATCH['image'],
+    'mask': BATCH['image'].astype(np.int32) % 3,
+    'depth': BATCH['image'][..., None] / np.float32(7),
+    'small': np.zeros((40, 3, 3)),
+    'vector': np.zeros((40, 6)),
+    'id': BATCH['id'],
+}
+
+
+def test_arrays_of_the_height_and_width_of_the_image_move_with_it_unless_moves_names_others():
+    on = {'crop': 2}
+    assert place_moves(on, MAPS, 'c') == {'crop': 2, 'moves': {'mask': 0, 'depth': 0}}
+    assert place_moves({**on, 'moves': ('mask',)}, MAPS, 'c') == {'crop': 2, 'moves': {'mask': 0}}
+    assert place_moves({**on, 'moves': {'mask': 255}}, MAPS, 'c') == {'crop': 2, 'moves': {'mask': 255}}
+    assert place_moves({**on, 'moves': ()}, MAPS, 'c') == on
+    assert parse_augmentations({'flip': False, 'moves': ('mask',)}, 'c') == {}
+
+
+@pytest.mark.parametrize(
+    ('moves', 'message'),
+    [
+        (
+            ('maks',),
+            "c.moves names 'maks', which does not exist; arrays that move with the image are [examples, height, ",
+        ),
+        ('small', "c.moves names 'small', which has shape [40, 3, 3]; arrays"),
+        ({'mask': 0.5}, 'c.moves: mask of type int32 cannot be padded with 0.5.'),
+        ({'mask': 'x'}, "c.moves: mask of type int32 cannot be padded with 'x'."),
+    ],
+)
+def test_wrong_moves_are_refused(moves, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        place_moves({'crop': 2, 'moves': moves}, MAPS, 'c')
+
+
+def test_maps_move_exactly_as_their_image_and_keep_their_type():
+    options = place_moves({'crop': 2, 'flip': True, 'moves': {'mask': 9, 'depth': 0}}, MAPS, 'c')
+    out = jax.jit(functools.partial(training_view, options=options, num_classes=None))(MAPS, jax.random.key(0), 4)
+    for name in ('small', 'vector', 'id'):
+        np.testing.assert_array_equal(out[name], MAPS[name])
+    np.testing.assert_allclose(out['depth'][..., 0] * 7, out['image'] * 255, rtol=1e-6)
+    assert out['mask'].dtype == np.int32
+    # Pixels that are not 0 come from the image itself; what moved in at the borders is 9 in the mask.
+    pixels = np.rint(np.asarray(out['image']) * 255).astype(int)
+    inside = pixels > 0
+    np.testing.assert_array_equal(out['mask'][inside], pixels[inside] % 3)
+    assert set(np.unique(out['mask'][~inside])) == {0, 9}
+    assert np.mean(np.asarray(out['mask']) == 9) > 0.2
 
 
 def test_augmentations_that_are_off_are_left_out():

@@ -42,14 +42,11 @@ def pairs():
     source, digits = sources.mnist_pairs(train=230, valid=120, test=150, sources=3000), sources.mnist()
     assert source.num_classes == 100
     parts = [
-        (source.train, slice(0, 230), digits.train, slice(0, 3000)),
-        (source.train, slice(230, None), digits.train, slice(50_000, None)),
-        (source.test, slice(None), digits.test, slice(None)),
+        (source.train, digits.train, slice(0, 3000)),
+        (source.valid, digits.train, slice(50_000, None)),
+        (source.test, digits.test, slice(None)),
     ]
-    return [
-        ({name: a[part] for name, a in arrays.items()}, {name: a[pool] for name, a in origin.items()})
-        for arrays, part, origin, pool in parts
-    ]
+    return [(arrays, {name: a[pool] for name, a in origin.items()}) for arrays, origin, pool in parts]
 
 
 def test_pairs_are_two_digits_side_by_side_with_both_in_the_label():
@@ -107,13 +104,30 @@ def test_arrays_of_a_file_are_sorted_into_splits(tmp_path):
     assert source.num_classes == 2
 
 
-def test_a_file_without_one_of_the_arrays_is_refused(tmp_path):
-    arrays = good()
-    del arrays['test_label']
+def test_a_file_needs_neither_images_nor_labels_and_may_bring_its_own_validation_split(tmp_path):
+    arrays = {
+        f'{split}_points': np.full((n, 3), n, np.float32) for split, n in (('train', 5), ('valid', 3), ('test', 2))
+    }
     np.savez(tmp_path / 'own.npz', **arrays)
-    with pytest.raises(
-        UserError, match=r"needs arrays test_image and test_label; it has \['test_image', 'train_image'"
-    ):
+    source = sources.npz(path=str(tmp_path / 'own.npz'))
+    assert source.num_classes is None
+    for found, count in ((source.train, 5), (source.valid, 3), (source.test, 2)):
+        np.testing.assert_array_equal(found['points'], np.full((count, 3), count))
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path):
+    path = tmp_path / 'own.npz'
+    np.savez(path, **good())
+    first = sources.npz(path=str(path), num_classes=2)
+    assert sources.npz(path=str(path), num_classes=2) is first
+    np.savez(path, **{**good(), 'train_weight': np.arange(3)})
+    assert 'weight' in sources.npz(path=str(path), num_classes=2).train
+
+
+def test_a_file_without_a_split_is_refused(tmp_path):
+    arrays = {name: array for name, array in good().items() if 'test' not in name}
+    np.savez(tmp_path / 'own.npz', **arrays)
+    with pytest.raises(UserError, match=r"has no array test_NAME, such as test_image; it has \['train_image'"):
         sources.npz(path=str(tmp_path / 'own.npz'), num_classes=2)
 
 

@@ -1,8 +1,13 @@
+import functools
+
+import jax
 import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.data import splits
+from kd_jax.data import sources
+from kd_jax.data.batches import fetch_batch, training_view
+from kd_jax.data.sources import Source
 from kd_jax.data.splits import load_splits
 
 
@@ -30,17 +35,80 @@ def assert_whole(arrays):
     np.testing.assert_array_equal(arrays['image'][:, 1, 0], arrays['label'])
 
 
-def test_validation_is_the_end_of_training_for_every_seed(config):
-    loaded = [load_splits({**config, 'valid': 30, 'examples': 50}, seed).arrays for seed in (0, 1)]
+@pytest.mark.parametrize('by', ['random', 'position'])
+def test_validation_is_the_same_for_every_seed(config, by):
+    loaded = [load_splits({**config, 'valid': 30, 'valid_by': by, 'examples': 50}, seed).arrays for seed in (0, 1)]
     for arrays in loaded:
-        np.testing.assert_array_equal(arrays['valid']['id'], np.arange(70, 100))
+        np.testing.assert_array_equal(arrays['valid']['id'], loaded[0]['valid']['id'])
         assert not set(arrays['train']['id']) & set(arrays['valid']['id'])
-        assert len(set(arrays['train']['id'])) == 50
+        assert (len(set(arrays['train']['id'])), len(set(arrays['valid']['id']))) == (50, 30)
         assert_whole(arrays['train'])
         assert_whole(arrays['valid'])
     assert set(loaded[0]['train']['id']) != set(loaded[1]['train']['id'])
-    again = load_splits({**config, 'valid': 30, 'examples': 50}, 1).arrays
+    again = load_splits({**config, 'valid': 30, 'valid_by': by, 'examples': 50}, 1).arrays
     np.testing.assert_array_equal(loaded[1]['train']['id'], again['train']['id'])
+
+
+def test_random_validation_holds_its_share_of_every_class_and_by_position_the_end(tmp_path):
+    config = {**write(tmp_path / 'sorted.npz', [0] * 40 + [1] * 20 + [2] * 20 + [3] * 20), 'valid': 30}
+    drawn = load_splits(config, 0).arrays
+    np.testing.assert_array_equal(np.bincount(drawn['valid']['label']), [12, 6, 6, 6])
+    np.testing.assert_array_equal(np.bincount(drawn['train']['label']), [28, 14, 14, 14])
+    last = load_splits({**config, 'valid_by': 'position'}, 0).arrays
+    np.testing.assert_array_equal(last['valid']['id'], np.arange(70, 100))
+    assert set(last['train']['label']) == {0, 1, 2}
+
+
+def test_the_runs_of_a_study_share_the_arrays_of_their_splits(config):
+    one, other = (load_splits({**config, 'valid': 30}, seed).arrays for seed in (0, 1))
+    for split in ('train', 'valid'):
+        assert one[split]['image'] is other[split]['image']
+
+
+def own_valid(valid=3):
+    arrays = {count: {'image': np.full((count, 2, 2), count, np.uint8)} for count in (5, 3, 2)}
+    return Source(arrays[5], arrays[2], valid=arrays[3] if valid else None)
+
+
+def test_a_source_may_bring_its_own_validation_split():
+    loaded = load_splits({'source': own_valid}, 0)
+    assert {split: len(a['id']) for split, a in loaded.arrays.items()} == {'train': 5, 'valid': 3, 'test': 2}
+    np.testing.assert_array_equal(loaded.arrays['valid']['image'], np.full((3, 2, 2), 3))
+    assert (
+        len(load_splits({'source': functools.partial(own_valid, 1), 'valid_by': 'random'}, 0).arrays['valid']['id'])
+        == 3
+    )
+    with pytest.raises(UserError, match='valid is 4, but there are 3 validation examples in the source'):
+        load_splits({'source': own_valid_of_any_size, 'valid': 4}, 0)
+    np.testing.assert_array_equal(
+        load_splits({'source': own_valid_of_any_size, 'valid': 2, 'valid_by': 'position'}, 0).arrays['valid']['id'],
+        [1, 2],
+    )
+    assert 'valid' not in load_splits({'source': own_valid_of_any_size, 'valid': 0}, 0).arrays
+
+
+def own_valid_of_any_size():
+    return own_valid()
+
+
+def test_pairs_are_validated_on_their_own_pairs():
+    arrays = load_splits({'source': 'mnist_pairs', 'train': 30, 'test': 5, 'valid': 7}, 0).arrays
+    assert {split: len(a['id']) for split, a in arrays.items()} == {'train': 30, 'valid': 7, 'test': 5}
+    again = sources.mnist_pairs(train=20, test=5, valid=7).valid
+    np.testing.assert_array_equal(arrays['valid']['image'], again['image'])
+
+
+def test_arrays_of_any_name_and_shape_reach_the_batch_without_image_label_or_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {'points': rng.normal(size=(6, 4)), 'target': rng.normal(size=6), 'label': rng.normal(size=(6, 2))}
+    np.savez(tmp_path / 'd.npz', **{f'{split}_{name}': a for split in ('train', 'test') for name, a in arrays.items()})
+    loaded = load_splits({'source': 'npz', 'path': str(tmp_path / 'd.npz'), 'valid': 2}, 0)
+    assert loaded.num_classes is None
+    batch = training_view(
+        fetch_batch(loaded.arrays['train'], np.array([2, 0])), jax.random.key(0), 0, loaded.augment, None
+    )
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(batch[name], array[loaded.arrays['train']['id'][[2, 0]]])
 
 
 def test_everything_is_kept_by_default(config):
@@ -63,12 +131,6 @@ def test_classes_are_left_out_of_training_alone(config, options, left):
     assert set(arrays['train']['label']) == left
     assert set(arrays['valid']['label']) == set(arrays['test']['label']) == {0, 1, 2, 3}
     assert_whole(arrays['train'])
-
-
-def test_a_specialist_has_its_classes_by_position_and_a_dustbin():
-    relabelled = splits.relabel({'label': np.array([0, 3, 1, 2, 3]), 'id': np.arange(5)}, (3, 1))
-    np.testing.assert_array_equal(relabelled['label'], [2, 0, 1, 2, 0])
-    np.testing.assert_array_equal(relabelled['id'], np.arange(5))
 
 
 def test_a_subset_relabels_every_split_and_says_how_it_is_oversampled(config):
@@ -104,6 +166,7 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
         ({'augment': {'cutmx': 1.0}}, "c, data.augment: there is no augmentation 'cutmx'. Did you mean 'cutmix'"),
         ({'valid': 100}, 'c, data.valid is 100, but there are 100 training examples'),
         ({'valid': -1}, 'c, data.valid is -1'),
+        ({'valid_by': 'postion'}, "c, data: there is no valid_by 'postion'. Did you mean 'position'"),
         ({'exclude': (0, 1, 2, 3)}, 'c, data: no training example is left'),
         ({'exclude': (4,)}, r'c, data.exclude: 4 is not a class; classes are the integers in \[0, 4\)'),
         ({'subset': (-1,)}, 'c, data.subset: -1 is not a class'),
@@ -123,17 +186,8 @@ def test_a_negative_label_is_refused(tmp_path):
 
 
 def test_a_source_is_told_what_it_needs():
-    with pytest.raises(UserError, match="c, data: source 'npz' needs path, num_classes"):
+    with pytest.raises(UserError, match="c, data: source 'npz' needs path"):
         load_splits({'source': 'npz'}, 0, 'c')
-
-
-def test_noisy_labels_are_uniform_over_classes_in_their_share_and_leave_the_rest_alone():
-    arrays = {'label': np.zeros(20_000, np.int32)}
-    noisy = splits.noisy(arrays, 0.4, 10, np.random.default_rng(0))['label']
-    # 0.4 * 9 / 10 of the labels change; one standard deviation of that share is 0.0034.
-    assert abs(np.mean(noisy != 0) - 0.36) < 0.015
-    counts = np.bincount(noisy, minlength=10)[1:]
-    assert np.all(np.abs(counts - 800) < 4 * np.sqrt(800))
 
 
 def test_only_training_labels_are_noisy():

@@ -114,7 +114,10 @@ def test_labels_out_of_range_are_refused_with_the_first_of_them(tmp_path, capsys
         ({'train_label': np.eye(5, dtype=int)[np.arange(50) % 5]}, 'training labels are int64 of shape [50, 5]'),
         ({'test_label': np.array(['cat'] * 50)}, 'test labels are <U3 of shape [50], but they must be whole'),
         ({'train_image': np.full((50, 4, 4), np.nan)}, 'some of the training images are NaN or infinite'),
-        ({'test_image': np.zeros((50, 5, 4))}, 'image has shape [4, 4] in training but [5, 4] in testing'),
+        (
+            {'test_image': np.zeros((50, 5, 4))},
+            'image has shape [4, 4] in the training arrays but [5, 4] in the test arrays',
+        ),
         ({'test_label': np.int64(3)}, "'test_label': 'one number'"),
     ],
 )

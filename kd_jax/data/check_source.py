@@ -1,0 +1,144 @@
+"""Checks the arrays of a data source, and whether it has what the options of a run need."""
+
+import functools
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.data.augment import image_size, mixes
+from kd_jax.data.class_labels import check_labels
+from kd_jax.data.lazy_images import Images
+from kd_jax.data.sources import Arrays, Source
+
+LARGE = 16.0  # Images that are scaled to [0, 1], or normalised after that, stay far below.
+
+
+log = logging.getLogger(__name__)
+
+
+def check_source(loaded: Any, place: str) -> None:
+    """Raises a UserError for arrays that would make a run fail later, or train on wrong values."""
+    if not isinstance(loaded, Source):
+        raise UserError(
+            f'{place}: the source returned a {type(loaded).__name__}, but it must return a kd_jax.data.sources.Source.'
+        )
+    classes = loaded.num_classes
+    if classes is not None and not (isinstance(classes, int | np.integer) and classes >= 1):
+        raise UserError(f'{place}.num_classes is {classes!r}, but it must be a whole number, 1 or more.')
+    named = {'training': loaded.train, 'validation': loaded.valid or {}, 'test': loaded.test}
+    for split, arrays in named.items():
+        if len({len(array) for array in arrays.values()}) > 1:
+            sizes = {name: len(array) for name, array in arrays.items()}
+            raise UserError(f'{place}: the {split} arrays must have one length, but they have {sizes}.')
+        for name, array in arrays.items():
+            if name == 'label' and classes is not None:
+                check_labels(arrays, classes, f'{place}, {split} labels')
+            elif not isinstance(array, Images):
+                _check_array(name, array, split, place)
+    for split, arrays in list(named.items())[1:]:
+        for name in (name for name in loaded.train if name in arrays):
+            _check_alike(name, loaded.train[name], arrays[name], split, place)
+
+
+def _check_array(name: str, array: np.ndarray, split: str, place: str) -> None:
+    if array.dtype.kind not in 'buif':
+        raise UserError(f'{place}: the {split} {name}s have type {array.dtype}, but they must be numbers.')
+    if array.dtype.kind == 'f' and not np.isfinite(array).all():
+        raise UserError(f'{place}: some of the {split} {name}s are NaN or infinite.')
+    if name != 'image':
+        return
+    if array.dtype.kind in 'iu' and array.dtype != np.uint8:
+        raise UserError(
+            f'{place}: the {split} images have type {array.dtype}, but they must be uint8, which networks see scaled '
+            "to [0, 1], or floats; integers that are no pixels, such as tokens, must not be called 'image'."
+        )
+    if array.dtype.kind == 'f' and array.size and max(array.max(), -array.min()) > LARGE:
+        _warn(
+            f'{place}: the {split} images are floats up to {np.abs(array).max():g}; only uint8 is scaled to [0, 1], '
+            'so divide them by their largest value if they are pixels.'
+        )
+
+
+@functools.cache
+def _warn(message: str) -> None:  # The data of a study is loaded once for each run.
+    log.warning(message)
+
+
+def _check_alike(name: str, train: Any, other: Any, split: str, place: str) -> None:
+    if isinstance(train, Images) or isinstance(other, Images):
+        return
+    if train.shape[1:] != other.shape[1:]:
+        raise UserError(
+            f'{place}: {name} has shape {list(train.shape[1:])} in the training arrays but {list(other.shape[1:])} in '
+            f'the {split} arrays.'
+        )
+
+
+def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:
+    """Raises a UserError if an option needs labels, classes, images, or images in files that the source has not."""
+    source = config['source']
+    streamed = any(isinstance(array, Images) for array in loaded.train.values())
+    for key in ('classes', 'exclude', 'subset', 'label_noise'):
+        if config.get(key):
+            _check_classes(loaded, source, f'{place}.{key}', streamed)
+    mixing = [key for key in ('mixup', 'cutmix') if key in augmentations]
+    if mixing:
+        _check_classes(loaded, source, f'{place}.augment.{mixing[0]}', streamed=False)
+    if streamed and config.get('resident'):
+        raise UserError(
+            f'{place}: source {source!r} reads images from files and is always streamed; leave resident out.'
+        )
+    if not streamed and 'resized_crop' in augmentations:
+        raise UserError(
+            f'{place}.augment.resized_crop works only for a source that reads images from files, but the images of '
+            f'{source!r} are in memory; use augment.crop instead.'
+        )
+    if not streamed and config.get('workers'):
+        raise UserError(
+            f'{place}.workers is for sources that read images from files, not for {source!r}; leave it out.'
+        )
+    if augmentations:
+        _check_images(loaded.train, augmentations, source, place)
+
+
+def _check_classes(loaded: Source, source: Any, what: str, streamed: bool) -> None:
+    has_labels = 'label' in loaded.train or any(isinstance(array, Images) for array in loaded.train.values())
+    if not has_labels:
+        raise UserError(f"{what} needs classes, but the data of {source!r} has no array 'label'.")
+    if streamed and 'label' not in loaded.train:
+        raise UserError(
+            f'{what} needs the labels of all examples, but source {source!r} reads a label only with its image; leave '
+            f'{what.rpartition(".")[2]} out, or prepare a data set that holds only these examples.'
+        )
+    if loaded.num_classes is None:
+        raise UserError(f'{what} needs the number of classes; {set_num_classes(loaded)}.')
+
+
+def set_num_classes(loaded: Source) -> str:
+    """Ends a message: how the number of classes is given, with the number that the labels suggest."""
+    label = loaded.train.get('label')
+    number = ''
+    if isinstance(label, np.ndarray) and label.dtype.kind in 'iu' and label.ndim == 1 and label.size:
+        number = f'={label.max() + 1}'
+    return f'set data.num_classes{number} (a source of your own gives it in its Source)'
+
+
+def _check_images(arrays: Arrays, augmentations: Mapping[str, Any], source: Any, place: str) -> None:
+    key = next(iter(augmentations))
+    if 'image' not in arrays:
+        raise UserError(f"{place}.augment.{key} changes images, but the data of {source!r} has no array 'image'.")
+    size, shift = image_size(arrays), augmentations.get('crop', 0)
+    shape = list(getattr(arrays['image'], 'shape', ())[1:])
+    if size is None or shift >= min(size):
+        if shift:
+            raise UserError(f'{place} shifts images by up to {shift} pixels, but they are {shape}; reduce the shift.')
+        raise UserError(f'{place}.augment.{key} needs images [height, width, ...], but they are {shape}.')
+    for name in augmentations.get('moves', {}) if mixes(augmentations) or 'resized_crop' in augmentations else ():
+        key = next(key for key in ('mixup', 'cutmix', 'resized_crop') if key in augmentations)
+        raise UserError(
+            f'{place}.augment.{key} changes images, but not {name!r}, which is laid out like them; leave {key} out, or '
+            f'set augment.moves=() if {name!r} is no map of the image.'
+        )

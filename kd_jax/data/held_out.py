@@ -1,0 +1,45 @@
+"""Chooses the examples that are held out for validation or testing."""
+
+import numpy as np
+
+SEED = 0x5EED  # One seed for every run and every seed of a study, so that all of them hold out the same examples.
+
+
+def draw_held_out(count: int, held: int, labels: np.ndarray | None = None) -> np.ndarray:
+    """Draws `held` of `count` examples at random, always the same ones; stratified by class if there are labels.
+
+    Each class gives its share of the held-out examples, rounded so that they add up, and keeps at least one example
+    for training where that is possible.
+
+    Args:
+      count: number of examples.
+      held: how many of them are held out, at most `count`.
+      labels: classes, integers [count]; None if the examples have no classes.
+    Returns:
+      booleans, [count]; True for the examples that are held out.
+    """
+    rng = np.random.default_rng(SEED)
+    order = rng.permutation(count)
+    chosen = np.zeros(count, bool)
+    if labels is None:
+        chosen[order[:held]] = True
+        return chosen
+    classes, sizes = np.unique(labels, return_counts=True)
+    for one, share in zip(classes, shares_of_classes(sizes, held), strict=True):
+        chosen[order[labels[order] == one][:share]] = True
+    return chosen
+
+
+def shares_of_classes(sizes: np.ndarray, held: int) -> np.ndarray:
+    """Returns how many examples of each class are held out, `held` in all, in proportion to the sizes [classes].
+
+    What is left after rounding down goes to the largest remainders first, but takes a whole class only if no other
+    class has an example to spare.
+    """
+    exact = held * sizes / max(1, sizes.sum())
+    shares = np.minimum(np.floor(exact).astype(int), sizes)
+    for most in (np.maximum(sizes - 1, 0), sizes):
+        while (left := held - shares.sum()) > 0 and (shares < most).any():
+            order = np.argsort(shares - exact, kind='stable')
+            shares[order[(shares < most)[order]][:left]] += 1
+    return shares

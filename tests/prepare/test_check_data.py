@@ -1,0 +1,84 @@
+import re
+
+import flax.linen as nn
+import numpy as np
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.data.sources import Source
+from kd_jax.prepare.prepared_run import prepare_run
+
+RNG = np.random.default_rng(0)
+MASK = RNG.integers(0, 3, (20, 8, 8)).astype(np.int32)
+IGNORED = np.where(RNG.random(MASK.shape) < 0.1, 255, MASK)
+ARRAYS = {
+    'image': RNG.integers(0, 256, (20, 8, 8), np.uint8), 'mask': MASK, 'ignored': IGNORED, 'counts': IGNORED != 255,
+    'label': np.arange(20) % 3, 'teacher': RNG.normal(size=(20, 3)),
+}  # fmt: skip
+
+
+class Net(nn.Module):
+    """Logits for each pixel, [batch, height, width, 3], and their mean over the image."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.Conv(3, (3, 3))(x[..., None])
+        return {'logits': x, 'mean': x.mean((1, 2))}
+
+
+def source(num_classes=0):
+    return Source(ARRAYS, ARRAYS, num_classes or None)
+
+
+def prepared(terms, **data):
+    config = {
+        'data': {'source': source, **data}, 'batch_size': 5, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
+        'networks': {'net': {'model': Net}}, 'terms': terms,
+        'evaluate': {'net': {'logits': 'net.mean', 'labels': 'batch.label'}},
+    }  # fmt: skip
+    return prepare_run(config, 0, 'c')
+
+
+def hard(labels, logits='net.logits', **options):
+    return {'hard': {'loss': 'cross_entropy', 'logits': logits, 'labels': labels, **options}}
+
+
+OF_IMAGE = hard('batch.label', 'net.mean')
+
+
+def test_labels_of_a_term_must_be_classes_of_its_logits_where_its_mask_keeps_them():
+    first = np.argwhere(IGNORED == 255)[0][0]
+    message = (
+        f"c, term 'hard': 'batch.ignored' holds 255 (example {first}), which is no class of 'net.logits' with its 3"
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        prepared(hard('batch.ignored'), num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ('terms', 'name'),
+    [
+        (OF_IMAGE, 'batch.label'),
+        ({'soft': {'loss': 'kd', 'student': 'net.mean', 'target': 'batch.teacher'}}, 'batch.teacher'),
+    ],
+)
+def test_a_term_that_reads_what_mixing_does_not_mix_is_refused(terms, name):
+    with pytest.raises(UserError, match=f"reads '{name}', but data.augment mixes the images"):
+        prepared(terms, num_classes=3, augment={'cutmix': 1.0, 'moves': ()})
+
+
+def test_an_evaluation_with_labels_needs_the_number_of_classes():
+    with pytest.raises(
+        UserError, match=r"'net.mean' is evaluated as classes with 'batch.label', but .* set data.num_cl"
+    ):
+        prepared(OF_IMAGE)
+    with pytest.raises(
+        UserError, match=r"'net.mean' has 3 classes, but the data has 4; set networks.net.num_classes=4"
+    ):
+        prepared(OF_IMAGE, num_classes=4)
+
+
+def test_masks_move_with_their_images_in_training():
+    options = {'crop': 2, 'flip': True, 'moves': {'mask': 0, 'ignored': 255, 'counts': 0}}
+    made = prepared(hard('batch.ignored', mask='batch.counts'), num_classes=3, augment=options)
+    assert made.splits.augment == options
