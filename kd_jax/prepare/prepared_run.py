@@ -139,8 +139,6 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     complete = len(known) == len(config.get('data', {}))
-    if complete:
-        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
     _check_starts(recipe, context, where)
     evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
@@ -149,6 +147,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     for reads in [one.reads for one in evaluator.measured.values() if str(one.reads.get('labels')) == 'batch.label']:
         if complete:
             check_classes(reads['logits'], evaluated, splits, where)
+    if complete:
+        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
     recorded = None
     if config.get('cache'):
         train = splits.arrays['train']
