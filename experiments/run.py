@@ -52,6 +52,7 @@ from kd_jax.studies.stale_runs import changed_leaves, forget_runs
 from kd_jax.studies.study import Run, Study, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
+from kd_jax.training.run_result import stated_units
 from kd_jax.training.stop_signals import Preempted
 
 SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
@@ -136,6 +137,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
     report.check_report(about, {run.name for run in planned.runs})
     prepared_runs = prepare_study(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
+    report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
     runs = select_runs(planned, options.only, workdir)
     if options.plan:
         console.print(

@@ -9,6 +9,7 @@ from kd_jax.config.config_file import config_variants, load_config
 from kd_jax.data import placeholder_sources
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
+from kd_jax.training.run_result import stated_units
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
 VARIANTS = [(path, variant) for path in CONFIGS for variant in config_variants(path)]
@@ -19,7 +20,9 @@ def test_every_run_of_a_config_can_start(path, variant):
     config, shown = load_config(f'{path}:{variant}')
     config['runs'] = {name: placeholder_sources.without_data(run) for name, run in config['runs'].items()}
     planned = parse_study(config, path.name)
-    report.check_report({**planned.about, 'report': shown}, {run.name for run in planned.runs})
+    about = {**planned.about, 'report': shown}
+    report.check_report(about, {run.name for run in planned.runs})
     prepared_runs = prepare_study(planned)
+    report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
     assert set(prepared_runs) == set(config['runs'])
     assert all(prepared.total_steps > 0 or prepared.config['epochs'] == 0 for prepared in prepared_runs.values())

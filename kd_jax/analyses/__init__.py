@@ -2,7 +2,7 @@
 
 The name of a function here is its name in a config. Positional parameters are paths in a config and arrive as a dict
 from split to array; keyword-only parameters are options. Every analysis returns nested dicts of Python numbers, strings
-and lists. A number that is undefined is None.
+and lists. A number that is undefined is None. `units.states_units` states the units of the numbers.
 """
 
 from kd_jax.analyses.class_bias import class_bias

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits, checked_classes, labels_of, logits_of
+from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 
+@states_units(
+    offset='nats',
+    errors='count',
+    error_rate='fraction',
+    errors_on_classes='count',
+    count_on_classes='count',
+    accuracy_on_classes='fraction',
+)
 def class_bias(
     logits: Splits,
     labels: Splits,

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits, labels_of, log_softmax, logits_of
+from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 
+@states_units(runner_up_agreement='fraction')
 def class_similarity(
     teacher: Splits, student: Splits, labels: Splits, *, t: float = 4.0, split: str = 'test'
 ) -> dict[str, Any]:

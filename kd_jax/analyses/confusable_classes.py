@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits, log_softmax, logits_of
+from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 PASSES = 100
@@ -13,6 +14,7 @@ PASSES = 100
 STARTS = 10
 
 
+@states_units(coverage='count')
 def confusable_classes(
     logits: Splits,
     *,

@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits, labels_of, log_softmax, logits_of, nll
+from kd_jax.analyses.units import states_units
 
 
+@states_units(
+    count='count',
+    accuracies='fraction',
+    accuracy='fraction',
+    accuracy_sd='fraction',
+    errors='count',
+    nll='nats',
+    gain='fraction',
+)
 def ensemble(logits: Splits, labels: Splits) -> dict[str, Any]:
     """Accuracy of the single models of an ensemble and of their averages.
 

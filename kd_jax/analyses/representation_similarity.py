@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits
+from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 
+@states_units(examples='count')
 def cka(first: Splits, second: Splits, *, split: str = 'test') -> dict[str, Any]:
     """Linear centred kernel alignment of two activations over a whole split.
 

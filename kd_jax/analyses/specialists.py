@@ -9,12 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.analyses.predictions import Splits, checked_classes, labels_of, logits_of
+from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 # exp(-60) is far above the smallest number of float32, so no sum of probabilities becomes 0.
 LOWEST_LOG_PROBABILITY = -60.0
 
 
+@states_units(
+    examples='count',
+    errors='count',
+    accuracy='fraction',
+    relative_accuracy_gain='fraction',
+    relative_error_reduction='fraction',
+    without_specialist='count',
+    generalist='fraction',
+    combined='fraction',
+    specialist='fraction',
+    delta_errors='count',
+    generalist_accuracy='fraction',
+    combined_accuracy='fraction',
+    relative_accuracy_change='fraction',
+)
 def specialists(
     generalist: Splits,
     specialist: Splits,

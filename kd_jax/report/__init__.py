@@ -24,9 +24,18 @@ The paper's numbers have the unit of the value path: an accuracy of 58.9% is 0.5
 
 from kd_jax.report.build import build_report
 from kd_jax.report.check_report import check_report
+from kd_jax.report.check_values import check_values
 from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.result_files import load_results
 from kd_jax.report.tables import study_tables
 from kd_jax.report.terminal_tables import print_tables
 
-__all__ = ['build_report', 'check_report', 'load_results', 'print_tables', 'study_claims', 'study_tables']
+__all__ = [
+    'build_report',
+    'check_report',
+    'check_values',
+    'load_results',
+    'print_tables',
+    'study_claims',
+    'study_tables',
+]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.report import number_format
 from kd_jax.report.result_files import split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -62,12 +61,6 @@ def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> 
         _known_keys(row, ('label', 'run', 'columns', 'paper'), place)
         _known_keys(row.get('columns') or {}, table['columns'], f"{place}, 'columns'")
         _known_keys(row.get('paper') or {}, table['columns'], f"{place}, 'paper'")
-        for column, paper in (row.get('paper') or {}).items():
-            is_fraction = number_format.kind_of(table['columns'][column]) == 'fraction'
-            if is_fraction and paper is not None and abs(paper) > 1:
-                raise UserError(
-                    f"report: {place}: the paper's {column} must be a fraction: {paper / 100}, not {paper}."
-                )
 
 
 def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) -> None:

@@ -63,7 +63,7 @@ def canvas(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def value_axis(axes: Axes, which: str, kind: number_format.Kind, values: Sequence[float], log: bool = False) -> None:
+def value_axis(axes: Axes, which: str, unit: number_format.Unit, values: Sequence[float], log: bool = False) -> None:
     """Sets the scale and the tick labels of the axis ('x' or 'y') that shows `values`."""
     axis = axes.xaxis if which == 'x' else axes.yaxis
     low, high = min(values), max(values)
@@ -74,10 +74,10 @@ def value_axis(axes: Axes, which: str, kind: number_format.Kind, values: Sequenc
         axis.set_major_locator(LogLocator(10, steps, numticks=12) if ratio > 2 else MaxNLocator(5))
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_major_locator(MaxNLocator(6, integer=kind == 'count' and high - low >= 3))
-    scale = 100 if kind == 'fraction' else 1
-    unit = '%' if kind == 'fraction' else ''
-    axis.set_major_formatter(FuncFormatter(lambda tick, _: f'{scale * tick:,.6g}{unit}'.replace('-', '−')))
+        axis.set_major_locator(MaxNLocator(6, integer=unit == 'count' and high - low >= 3))
+    scale = 100 if unit == 'fraction' else 1
+    sign = '%' if unit == 'fraction' else ''
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: f'{scale * tick:,.6g}{sign}'.replace('-', '−')))
 
 
 def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:

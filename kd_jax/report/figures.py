@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from kd_jax.report.result_files import (
     value_at_path,
     why_missing,
 )
+from kd_jax.report.stated_units import stated_in
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
 
@@ -77,7 +78,8 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
     if not groups:
         return None, gaps
     figure, axes = figure_style.canvas()
-    kind, log_x, log_y = number_format.kind_of(entry['y']), bool(entry.get('log_x')), bool(entry.get('log_y'))
+    unit = stated_in(results, *((run, entry['y']) for run in matching_runs(results, entry['runs'])))['unit']
+    log_x, log_y = bool(entry.get('log_x')), bool(entry.get('log_y'))
     ends, reach = [], []
     for (name, points), colour in zip(groups.items(), _colours(len(groups)), strict=True):
         x, y, sd = (np.array(column) for column in zip(*sorted(points), strict=True))
@@ -92,7 +94,7 @@ def lines(entry: dict[str, Any], results: Results) -> Drawn:
     places = [x for points in groups.values() for x, _, _ in points]
     figure_style.ticks_at(axes, places, log_x and min(places) > 0)
     log_y = log_y and min(reach) > 0
-    figure_style.value_axis(axes, 'y', kind, reach, log_y)
+    figure_style.value_axis(axes, 'y', unit, reach, log_y)
     figure_style.label_ends(axes, [end for end in ends if end[1]])
     axes.set_xlabel(entry.get('xlabel', _last(entry['x'])))
     axes.set_ylabel(entry.get('ylabel', _last(entry['y'])))
@@ -124,6 +126,11 @@ def _measures(values: dict[str, str], results: Results) -> tuple[dict[str, Measu
     return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
 
 
+def _stated(entry: dict[str, Any], results: Results) -> Mapping[str, Any]:
+    """What is stated about the numbers of an entry's 'values': their unit, and which way is better."""
+    return stated_in(results, *map(split_reference, entry['values'].values()))
+
+
 def _group(result: dict[str, Any], by: str | None) -> Any:
     try:
         value = value_at_path(result, by) if by else ''
@@ -151,12 +158,12 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     measures, gaps = _measures(entry['values'], results)
     if not measures:
         return None, gaps
-    kind = number_format.kind_of(next(iter(entry['values'].values())))
+    unit = _stated(entry, results)['unit']
     means = [m.mean for m in measures.values()]
     sds = [m.sd or 0.0 for m in measures.values()]
     figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(measures))
     places = np.arange(len(measures))[::-1]
-    dots = kind == 'fraction' and min(means) > 0.5
+    dots = unit == 'fraction' and min(means) > 0.5
     spread = sds if any(sds) else None
     if dots:
         axes.errorbar(means, places, fmt='o', xerr=spread, color=PALETTE[0], ecolor=INK, markersize=7)
@@ -169,9 +176,9 @@ def bars(entry: dict[str, Any], results: Results) -> Drawn:
     axes.spines['left'].set_visible(False)
     low, high = (min(m - s for m, s in zip(means, sds, strict=True)), max(np.add(means, sds)))
     _room(axes, low if dots else min(low, 0.0), high if dots else max(high, 0.0))
-    figure_style.value_axis(axes, 'x', kind, axes.get_xlim())
+    figure_style.value_axis(axes, 'x', unit, axes.get_xlim())
     for place, value, sd in zip(places, measures.values(), sds, strict=True):
-        text, end = number_format.unit(number_format.measured(value, kind), kind), (max(value.mean + sd, 0), place)
+        text, end = number_format.with_unit(number_format.measured(value, unit), unit), (max(value.mean + sd, 0), place)
         axes.annotate(text, end, (6, 0), textcoords='offset points', va='center', fontsize=9.5)
     default = _last(next(iter(entry['values'].values())))
     axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars are horizontal
@@ -184,7 +191,8 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
     if not measures:
         return None, gaps
     costs = {label: entry['x'][label] for label in measures}
-    kind = number_format.kind_of(next(iter(entry['values'].values())))
+    stated = _stated(entry, results)
+    unit, sign = stated['unit'], 1 if stated.get('better') == 'lower' else -1
     figure, axes = figure_style.canvas(height=1.25 * figure_style.HEIGHT)
     of = entry.get('groups') or {}
     groups = list(dict.fromkeys(of.get(label, '') for label in measures))
@@ -194,10 +202,11 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
         axes.errorbar(
             x, y, sd if any(sd) else None, fmt='o', color=colour, elinewidth=0.8, capsize=0, alpha=0.85, label=group
         )
-    front = [label for label in sorted(costs, key=lambda label: costs[label]) if _unbeaten(label, costs, measures)]
+    losses = {label: sign * found.mean for label, found in measures.items()}
+    front = [label for label in sorted(costs, key=lambda label: costs[label]) if _unbeaten(label, costs, losses)]
     axes.plot([costs[n] for n in front], [measures[n].mean for n in front], color=MUTED, linewidth=0.8, zorder=1)
     figure_style.value_axis(axes, 'x', 'number', list(costs.values()), bool(entry.get('log_x')))
-    figure_style.value_axis(axes, 'y', kind, [found.mean for found in measures.values()])
+    figure_style.value_axis(axes, 'y', unit, [found.mean for found in measures.values()])
     named = dict.fromkeys([*front, *entry.get('named', ())])
     figure_style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])
     if len(groups) > 1:
@@ -208,10 +217,10 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
     return figure, gaps
 
 
-def _unbeaten(label: str, costs: dict[str, float], measures: dict[str, Measure]) -> bool:
-    """Whether no other run is at least as good at no higher cost and better in one of the two."""
-    own = (costs[label], -measures[label].mean)
-    others = [(costs[other], -measures[other].mean) for other in measures if other != label]
+def _unbeaten(label: str, costs: dict[str, float], losses: dict[str, float]) -> bool:
+    """Whether no other run is at least as good at no higher cost and better in one of the two; lower is better."""
+    own = (costs[label], losses[label])
+    others = [(costs[other], losses[other]) for other in losses if other != label]
     return not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in others)
 
 

@@ -27,7 +27,7 @@ def html_page(report: Report) -> str:
     environment.filters['png'] = _data_url
     environment.filters['duration'] = number_format.duration
     environment.filters['tree'] = tree_state
-    environment.filters['heading'] = lambda column: number_format.heading(column.heading, column.kind)
+    environment.filters['heading'] = lambda column: number_format.heading(column.heading, column.unit)
     css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
     return environment.get_template('page.html.j2').render(
         report=report, css=css, DASH=number_format.DASH, NOT_RUN=NOT_RUN, legend=table_legend(report.tables)

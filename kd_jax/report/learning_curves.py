@@ -1,15 +1,15 @@
 """Draws learning curves: a metric after each evaluation, as the mean over seeds and a band from lowest to highest."""
 
-import itertools
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kd_jax.report import figure_style, number_format
+from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
 from kd_jax.report.result_files import Results, judged_split, matching_runs, number
+from kd_jax.report.stated_units import stated_in
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
 
@@ -18,12 +18,16 @@ FEW = 7  # the largest number of runs that a figure can name
 
 
 def default_curves(results: Results) -> dict[str, dict[str, Any]]:
-    """Returns one figure per network that was evaluated more than once, on validation examples if there are any."""
+    """Returns one figure per evaluation that was made more than once, on validation examples if there are any.
+
+    It shows the metric that chooses the best epoch.
+    """
     entries: dict[str, dict[str, Any]] = {}
     for run, seeds in results.items():
         result = next(iter(seeds.values()))
         for network in judged_split(result)[1]:
-            for split, metric in itertools.product(('valid', 'test'), ('errors', 'nll')):
+            metric = result['best_by'][network]
+            for split in ('valid', 'test'):
                 y = f'{split}.{network}.{metric}'
                 curve = _curve(results, run, y)
                 if curve and len(curve[0]) > 1:
@@ -51,10 +55,10 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
         return None, ' '.join(gaps) or f'no run that matches {entry["runs"]} has been run yet.'
     figure, axes = figure_style.canvas()
     ends = _few(axes, found) if len(found) <= FEW else _many(axes, found)
-    kind = number_format.kind_of(entry['y'])
+    unit = stated_in(results, *((run, entry['y']) for run in found))['unit']
     values = np.concatenate([np.concatenate(curve[1:]) for curve in found.values()])
-    log = kind != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
-    figure_style.value_axis(axes, 'y', kind, values.tolist(), log)
+    log = unit != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
+    figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

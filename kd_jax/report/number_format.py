@@ -1,36 +1,29 @@
 """Formats numbers; all rules for digits, signs, percentages and durations are here."""
 
 import math
-from typing import Literal
 
 from kd_jax.report.result_files import Measure
 
 DASH = '–'
 
 
-Kind = Literal['count', 'fraction', 'seconds', 'number']
+Unit = str  # 'count', 'fraction' (written in percent), 'seconds', 'nats', 'number'; or the name of any other unit
 
 
-def kind_of(path: str) -> Kind:
-    """Returns the kind of a number from the last name in its path: 'errors' is a count, 'accuracy' a fraction."""
-    name = next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
-    if any(word in name for word in ('accuracy', 'agreement', 'share', 'fraction', 'rate')):
-        return 'fraction'
-    if 'error' in name or name in ('count', 'steps'):
-        return 'count'
-    return 'seconds' if name == 'seconds' else 'number'
+PLAIN = ('count', 'nats', 'number', 'seconds')  # units that a heading does not name
 
 
-def heading(text: str, kind: Kind) -> str:
+def heading(text: str, unit: Unit) -> str:
     """Returns a column's heading, with the unit if the numbers need one."""
-    return f'{text} (%)' if kind == 'fraction' and '%' not in text else text
+    sign = '%' if unit == 'fraction' else '' if unit in PLAIN else unit
+    return f'{text} ({sign})' if sign not in text else text
 
 
-def decimals(value: float, kind: Kind, n: int = 1) -> int:
+def decimals(value: float, unit: Unit, n: int = 1) -> int:
     """Returns the number of decimals for a number that is the mean of n seeds."""
-    if kind == 'fraction':
+    if unit == 'fraction':
         return 2
-    if kind in ('count', 'seconds'):
+    if unit in ('count', 'seconds'):
         return 0 if n == 1 and float(value).is_integer() else 1
     if n == 1 and float(value).is_integer():
         return 0
@@ -40,49 +33,51 @@ def decimals(value: float, kind: Kind, n: int = 1) -> int:
     return 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
 
 
-def plain(value: float | None, kind: Kind, digits: int | None = None) -> str:
+def plain(value: float | None, unit: Unit, digits: int | None = None) -> str:
     """Formats a number; fractions in percent, without the percent sign: 0.9854 -> '98.54'."""
     if value is None:
         return DASH
-    digits = decimals(value, kind) if digits is None else digits
-    scaled = 100 * value if kind == 'fraction' else value
+    digits = decimals(value, unit) if digits is None else digits
+    scaled = 100 * value if unit == 'fraction' else value
     text = f'{scaled:,.{digits}f}'
     return text.replace('-', '−') if float(text.replace(',', '')) else text.lstrip('-')
 
 
-def measured(value: Measure | None, kind: Kind, digits: int | None = None) -> str:
+def measured(value: Measure | None, unit: Unit, digits: int | None = None) -> str:
     """Formats a measure: '74.3 ± 2.1' for several seeds, '74' for one."""
     if value is None:
         return DASH
-    digits = decimals(value.mean, kind, value.n) if digits is None else digits
-    text = plain(value.mean, kind, digits)
-    return text if value.sd is None else f'{text} ± {plain(value.sd, kind, digits)}'
+    digits = decimals(value.mean, unit, value.n) if digits is None else digits
+    text = plain(value.mean, unit, digits)
+    return text if value.sd is None else f'{text} ± {plain(value.sd, unit, digits)}'
 
 
-def quoted(value: float | None, kind: Kind) -> str:
+def quoted(value: float | None, unit: Unit) -> str:
     """Formats a paper's number with the digits that the paper gives: 0.589 -> '58.9'."""
     if value is None:
         return DASH
-    return f'{100 * value if kind == "fraction" else value:,.8g}'.replace('-', '−')
+    return f'{100 * value if unit == "fraction" else value:,.8g}'.replace('-', '−')
 
 
-def signed(value: float | None, kind: Kind, digits: int | None = None) -> str:
+def signed(value: float | None, unit: Unit, digits: int | None = None) -> str:
     """Formats a difference with its sign: '+7.3', '−72'; a difference of fractions is in percentage points."""
     if value is None:
         return DASH
-    text = plain(value, kind, digits)
+    text = plain(value, unit, digits)
     return text if text.startswith('−') or not text.strip('0.') else f'+{text}'
 
 
-def unit(text: str, kind: Kind) -> str:
+def with_unit(text: str, unit: Unit) -> str:
     """Appends the unit to `text`, for numbers in sentences and figures."""
-    return f'{text}%' if kind == 'fraction' and text != DASH else text
+    if text == DASH or unit in PLAIN:
+        return text
+    return f'{text}%' if unit == 'fraction' else f'{text} {unit}'
 
 
-def named(name: str, value: float | None, kind: Kind) -> str:
+def named(name: str, value: float | None, unit: Unit) -> str:
     """A number with its name: '146 errors', 'accuracy 98.54%', 'mse 0.0071'."""
-    text = unit(plain(value, kind), kind)
-    return f'{text} {name}' if kind == 'count' else f'{name} {text}'
+    text = with_unit(plain(value, unit), unit)
+    return f'{text} {name}' if unit == 'count' else f'{name} {text}'
 
 
 def counted(n: int, thing: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from kd_jax.report import number_format
 from kd_jax.report.result_files import Measure, Results, measure_over_seeds, split_reference, why_missing
+from kd_jax.report.stated_units import stated_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
     ]
     gaps = _gaps(entry, ('value', 'low', 'high'), parts, results)
     if gaps or value is None or low is None or high is None:
-        return _open(name, entry, gaps)
+        return _open(name, entry, gaps, results)
     by_seed = {
         seed: (value.by_seed[seed] - low.by_seed[seed]) / (high.by_seed[seed] - low.by_seed[seed])
         for seed in _common(value, low, high)
@@ -49,8 +50,8 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
     }
     seedwise = Measure(by_seed) if by_seed else None
     of_means = (value.mean - low.mean) / (high.mean - low.mean) if high.mean != low.mean else None
-    kind = number_format.kind_of(split_reference(entry['value'])[1])
-    names = _named(entry, {'value': value, 'low': low, 'high': high}, kind)
+    unit = stated_in(results, split_reference(entry['value']))['unit']
+    names = _named(entry, {'value': value, 'low': low, 'high': high}, unit)
     if of_means is None:
         words = f'{names[1]} and {names[2]} are equal, so the gain is zero and a share of it is undefined.'
     else:
@@ -63,17 +64,17 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
     gaps = _gaps(entry, ('value', 'low'), parts, results)
     if gaps or value is None or low is None:
-        return _open(name, entry, gaps)
+        return _open(name, entry, gaps, results)
     seedwise = value.over(low)
     of_means = value.mean - low.mean
-    kind = number_format.kind_of(split_reference(entry['value'])[1])
+    unit = stated_in(results, split_reference(entry['value']))['unit']
     shown = seedwise.mean if seedwise else of_means
-    digits = number_format.decimals(shown, kind, seedwise.n if seedwise else max(value.n, low.n))
-    words = number_format.signed(shown, kind, digits)
+    digits = number_format.decimals(shown, unit, seedwise.n if seedwise else max(value.n, low.n))
+    words = number_format.signed(shown, unit, digits)
     if seedwise and seedwise.sd is not None:
-        words += f' ± {number_format.plain(seedwise.sd, kind, digits)}'
-    words += f' {_what(entry, kind)}'
-    names = _named(entry, {'value': value, 'low': low}, kind)
+        words += f' ± {number_format.plain(seedwise.sd, unit, digits)}'
+    words += f' {_what(entry, unit)}'
+    names = _named(entry, {'value': value, 'low': low}, unit)
     words += f' from {names[1]} to {names[0]}'
     if not seedwise:
         words += ', the difference of the means (the two runs have no seed in common)'
@@ -82,7 +83,7 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     elif seedwise.sd:
         size = abs(seedwise.mean) / seedwise.sd
         words += f', seed by seed over {number_format.seeds(seedwise.n)}: {size:.1f} standard deviations'
-    return _claim(name, entry, of_means, seedwise, f'{words}.', kind)
+    return _claim(name, entry, of_means, seedwise, f'{words}.', unit)
 
 
 def _claim(
@@ -91,30 +92,30 @@ def _claim(
     of_means: float | None,
     seedwise: Measure | None,
     words: str,
-    kind: number_format.Kind,
+    unit: number_format.Unit,
 ) -> Claim:
     paper = entry.get('paper')
-    sentence = words + _papers(entry, paper, kind)
+    sentence = words + _papers(entry, paper, unit)
     return Claim(name, entry.get('title', name), of_means, seedwise, paper, sentence)
 
 
-def _papers(entry: dict[str, Any], paper: float | None, kind: number_format.Kind) -> str:
+def _papers(entry: dict[str, Any], paper: float | None, unit: number_format.Unit) -> str:
     if paper is None:
         return ''
     if entry['kind'] == 'share':
         return f' The paper reports {number_format.quoted(paper, "fraction")}%.'
     sign = '+' if paper > 0 else ''
-    return f' The paper reports {sign}{number_format.quoted(paper, kind)}.'
+    return f' The paper reports {sign}{number_format.quoted(paper, unit)}.'
 
 
-def _what(entry: dict[str, Any], kind: number_format.Kind) -> str:
+def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
     name = split_reference(entry['value'])[1].rpartition('.')[2]
-    return f'points of {name}' if kind == 'fraction' else name
+    return f'points of {name}' if unit == 'fraction' else name
 
 
-def _open(name: str, entry: dict[str, Any], gaps: list[str]) -> Claim:
-    kind: number_format.Kind = number_format.kind_of(split_reference(entry['value'])[1])
-    return _claim(name, entry, None, None, f'Open: {" ".join(gaps)}', kind)
+def _open(name: str, entry: dict[str, Any], gaps: list[str], results: Results) -> Claim:
+    unit = stated_in(results, split_reference(entry['value']))['unit']
+    return _claim(name, entry, None, None, f'Open: {" ".join(gaps)}', unit)
 
 
 def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | None], results: Results) -> list[str]:
@@ -126,11 +127,11 @@ def _common(*measures: Measure) -> list[int]:
     return sorted(set.intersection(*(set(m.by_seed) for m in measures)))
 
 
-def _named(entry: dict[str, Any], parts: dict[str, Measure], kind: number_format.Kind) -> list[str]:
+def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit) -> list[str]:
     """Returns 'run (number)' for each part; 'run:path (number)' if two parts are of one run."""
     runs = [split_reference(entry[key])[0] for key in parts]
     names = runs if len(set(runs)) == len(runs) else [entry[key] for key in parts]
-    numbers = [number_format.unit(number_format.measured(part, kind), kind) for part in parts.values()]
+    numbers = [number_format.with_unit(number_format.measured(part, unit), unit) for part in parts.values()]
     return [f'{name} ({text})' for name, text in zip(names, numbers, strict=True)]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_jax.config.errors import UserError
+from kd_jax.report.stated_units import with_stated_units
 
 Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
 
@@ -64,7 +65,7 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
             raise UserError(
                 f'{path} repeats run {result["run"]!r}, seed {result["seed"]}; remove one of the two files.'
             )
-        seeds[result['seed']] = result
+        seeds[result['seed']] = with_stated_units(result)
     return study, {run: dict(sorted(seeds.items())) for run, seeds in results.items()}
 
 

@@ -5,17 +5,18 @@ from typing import Any
 
 from kd_jax.report import number_format
 from kd_jax.report.result_files import Measure, Results, judged_split, measure_over_seeds, why_missing
+from kd_jax.report.stated_units import stated_in
 
 NOT_RUN = 'not run yet'
 
 
-METRICS = ('errors', 'accuracy', 'nll', 'ece', 'agreement', 'kl')
+ROUNDED = ('count', 'fraction', 'seconds')  # units whose numbers have their own number of decimals
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
     heading: str
-    kind: number_format.Kind
+    unit: number_format.Unit
     paper: bool  # whether any row has a number from the paper in this column
 
 
@@ -25,19 +26,19 @@ class Cell:
 
     measure: Measure | None
     paper: float | None
-    kind: number_format.Kind
+    unit: number_format.Unit
     seeds: int  # number of seeds of the row; a cell that has fewer says so
     digits: int | None = None  # decimals that the whole column uses; None if each number has its own
 
     @property
     def ours(self) -> str:
-        text = number_format.measured(self.measure, self.kind, self.digits)
+        text = number_format.measured(self.measure, self.unit, self.digits)
         fewer = self.measure is not None and self.measure.n < self.seeds
         return f'{text} ({number_format.seeds(self.measure.n)})' if fewer and self.measure else text
 
     @property
     def quoted(self) -> str:
-        return number_format.quoted(self.paper, self.kind)
+        return number_format.quoted(self.paper, self.unit)
 
     @property
     def difference(self) -> str:
@@ -45,8 +46,8 @@ class Cell:
             return number_format.DASH
         digits = self.digits
         if digits is None:
-            digits = number_format.decimals(self.measure.mean, self.kind, self.measure.n)
-        return number_format.signed(self.measure.mean - self.paper, self.kind, digits)
+            digits = number_format.decimals(self.measure.mean, self.unit, self.measure.n)
+        return number_format.signed(self.measure.mean - self.paper, self.unit, digits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +76,16 @@ def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
 
 def _every_run(results: Results) -> dict[str, Any]:
     rows: dict[str, Any] = {}
-    seen: set[str] = set()
+    columns: dict[str, str] = {}
     for run, seeds in results.items():
-        split, networks = judged_split(next(iter(seeds.values())))
+        result = next(iter(seeds.values()))
+        split, networks = judged_split(result)
         for network, metrics in networks.items():
-            paths = {metric: f'last.{split}.{network}.{metric}' for metric in METRICS if metric in metrics}
-            seen.update(paths)
+            judging = [name for name, stated in result['metrics'][network].items() if stated['better']]
+            paths = {metric: f'last.{split}.{network}.{metric}' for metric in judging if metric in metrics}
+            columns = {**columns, **{metric: path for metric, path in paths.items() if metric not in columns}}
             label = run if len(networks) == 1 else f'{run}: {network}'
             rows[label] = {'run': run, 'label': label, 'columns': paths}
-    columns = {metric: f'last.test.student.{metric}' for metric in METRICS if metric in seen}
     for row in rows.values():
         row['columns'] = {metric: row['columns'].get(metric) for metric in columns}
     text = 'Metrics after the last step.'
@@ -94,25 +96,32 @@ def _table(name: str, table: dict[str, Any], results: Results) -> Table:
     columns = tuple(
         Column(
             heading,
-            number_format.kind_of(path),
+            _unit(table, heading, results),
             any((row.get('paper') or {}).get(heading) is not None for row in table['rows'].values()),
         )
-        for heading, path in table['columns'].items()
+        for heading in table['columns']
     )
-    rows = _aligned([_row(key, row, table['columns'], results) for key, row in table['rows'].items()])
+    rows = _aligned([_row(key, row, table['columns'], columns, results) for key, row in table['rows'].items()])
     notes = _notes(table, rows, results)
     return Table(name, table.get('title', name), table.get('text', ''), columns, rows, notes)
 
 
-def _row(key: str, row: dict[str, Any], columns: dict[str, str], results: Results) -> Row:
+def _unit(table: dict[str, Any], heading: str, results: Results) -> number_format.Unit:
+    """The unit of a column: of the default path where a run states it, else of a row's own path."""
+    rows = {row.get('run', key): (row.get('columns') or {}).get(heading) for key, row in table['rows'].items()}
+    default = [(run, table['columns'][heading]) for run in (*rows, *results)]
+    return stated_in(results, *default, *((run, path) for run, path in rows.items() if path))['unit']
+
+
+def _row(key: str, row: dict[str, Any], paths: dict[str, str], columns: tuple[Column, ...], results: Results) -> Row:
     run = row.get('run', key)
     seeds = len(results.get(run, {}))
     cells = []
-    for heading, default in columns.items():
-        path = (row.get('columns') or {}).get(heading, default)
+    for column in columns:
+        path = (row.get('columns') or {}).get(column.heading, paths[column.heading])
         found = measure_over_seeds(results, run, path) if path else None
-        paper = (row.get('paper') or {}).get(heading)
-        cells.append(Cell(found, paper, number_format.kind_of(default), seeds))
+        paper = (row.get('paper') or {}).get(column.heading)
+        cells.append(Cell(found, paper, column.unit, seeds))
     return Row(row.get('label', key), run, seeds, tuple(cells))
 
 
@@ -120,7 +129,7 @@ def _aligned(rows: list[Row]) -> tuple[Row, ...]:
     """Gives all plain numbers of a column the same number of decimals."""
     columns = []
     for cells in zip(*(row.cells for row in rows), strict=True):
-        means = [cell.measure.mean for cell in cells if cell.measure and cell.kind == 'number']
+        means = [cell.measure.mean for cell in cells if cell.measure and cell.unit not in ROUNDED]
         digits = max((number_format.decimals(mean, 'number') for mean in means), default=None)
         if digits is not None and max(map(abs, means)) >= 0.001:
             digits = min(digits, 4)
@@ -145,7 +154,7 @@ def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Returns headings and rows as strings. A column with numbers from a paper becomes three columns."""
     headings = ['']
     for column in table.columns:
-        headings.append(number_format.heading(column.heading, column.kind))
+        headings.append(number_format.heading(column.heading, column.unit))
         headings += ['paper', 'difference'] if column.paper else []
     rows = []
     for row in table.rows:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from kd_jax import analyses
+from kd_jax.analyses.units import units_of
 from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
@@ -94,10 +95,21 @@ def make_result(
         'last': last,
         'best': best_row(prepared, history),
         'best_by': {name: one.best for name, one in prepared.evaluator.measured.items()},
-        'metrics': prepared.evaluator.stated,
+        **stated_units(prepared),
         'history': history,
         'analyses': {
             name: _analyse(options, prepared, variables_now(prepared, state, frozen))
+            for name, options in prepared.config.get('analyses', {}).items()
+        },
+    }
+
+
+def stated_units(prepared: PreparedRun) -> dict[str, Any]:
+    """What a result states about its numbers: the units and directions of metrics, and the units of analyses."""
+    return {
+        'metrics': prepared.evaluator.stated,
+        'analysis_units': {
+            name: dict(units_of(find_by_name(options['analysis'], analyses, 'analysis', prepared.where)))
             for name, options in prepared.config.get('analyses', {}).items()
         },
     }

@@ -52,6 +52,14 @@ REPORT: dict[str, Any] = {
 }
 
 
+STATED = {
+    'count': {'unit': 'count', 'better': None},
+    'errors': {'unit': 'count', 'better': 'lower'},
+    'accuracy': {'unit': 'fraction', 'better': 'higher'},
+    'nll': {'unit': 'nats', 'better': 'lower'},
+}
+
+
 def result(run: str, seed: int, errors: int) -> dict[str, Any]:
     test = {'student': {'count': 100, 'errors': errors, 'accuracy': 1 - errors / 100, 'nll': None}}
     dark = {'id': 3, 'label': 1, 'image': [[0, 255], [255, 0]], 'teacher': [[0.1, 0.9], [0.4, 0.6]]}
@@ -66,6 +74,9 @@ def result(run: str, seed: int, errors: int) -> dict[str, Any]:
         'seconds': 60.0,
         'last': {'test': test},
         'best': None,
+        'best_by': {'student': 'errors'},
+        'metrics': {'student': STATED},
+        'analysis_units': {'matrix': {}, 'dark': {}},
         'history': [{'epoch': float(epoch), 'test': test} for epoch in (1, 2)],
         'analyses': {
             'matrix': [[1.0, 0.0], [0.01, None]],

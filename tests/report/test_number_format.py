@@ -1,22 +1,5 @@
-import pytest
-
 from kd_jax.report import number_format
 from kd_jax.report.result_files import Measure
-
-
-@pytest.mark.parametrize(
-    ('path', 'kind'),
-    [
-        ('last.test.student.errors', 'count'),
-        ('analyses.bias.after.accuracy', 'fraction'),
-        ('last.test.student.agreement', 'fraction'),
-        ('analyses.accuracies.accuracy.3', 'fraction'),
-        ('last.test.student.nll', 'number'),
-        ('seconds', 'seconds'),
-    ],
-)
-def test_the_last_name_of_a_path_tells_what_the_number_is(path, kind):
-    assert number_format.kind_of(path) == kind
 
 
 def test_counts_have_one_decimal_over_seeds_and_none_alone():
@@ -27,6 +10,15 @@ def test_counts_have_one_decimal_over_seeds_and_none_alone():
 def test_fractions_are_percentages_with_two_decimals():
     assert number_format.measured(Measure({0: 0.98, 1: 0.99}), 'fraction') == '98.50 ± 0.71'  # sd = 1 / sqrt(2) points
     assert number_format.heading('accuracy', 'fraction') == 'accuracy (%)'
+
+
+def test_a_unit_of_its_own_is_named_and_an_ordinary_one_is_not():
+    assert number_format.heading('depth error', 'metres') == 'depth error (metres)'
+    assert [number_format.heading('x', unit) for unit in ('count', 'nats', 'number', 'seconds')] == ['x'] * 4
+    assert number_format.named('errors', 146.0, 'count') == '146 errors'
+    assert number_format.named('accuracy', 0.98541, 'fraction') == 'accuracy 98.54%'
+    assert number_format.named('rmse', 0.25, 'metres') == 'rmse 0.250 metres'
+    assert number_format.named('mse', None, 'number') == 'mse –'
 
 
 def test_a_papers_number_keeps_the_digits_the_paper_gave():

@@ -42,12 +42,27 @@ def test_a_path_that_no_row_has_is_noted_with_the_nearest(loaded):
 def test_without_a_report_section_every_evaluated_network_has_a_row(loaded):
     study, results = loaded
     results['student'][0]['last']['test'] = {'student': {'errors': 6}, 'teacher': {'errors': 4}}
+    results['student'][0]['metrics'] = dict.fromkeys(
+        ('student', 'teacher'), results['student'][0]['metrics']['student']
+    )
     del study['report']
     [table] = study_tables(study, results)
     headings, rows = table_cells(table)
     assert [row[0] for row in rows] == ['baseline', 'student: student', 'student: teacher', 'teacher']
     assert headings[1] == 'errors'
     assert rows[2][1] == '4 (1 seed)'
+
+
+def test_without_a_report_section_a_table_has_the_metrics_that_there_are(loaded):
+    study, results = loaded
+    del study['report']
+    for result in results['teacher'].values():
+        result['last'] = {'valid': {'depth': {'count': 9, 'rmse': 0.25, 'hits': 0.5}}}
+        stated = {'rmse': {'unit': 'metres', 'better': 'lower'}, 'hits': {'unit': 'fraction', 'better': 'higher'}}
+        result['metrics'] = {'depth': {'count': {'unit': 'count', 'better': None}, **stated}}
+    headings, rows = table_cells(study_tables(study, {'teacher': results['teacher']})[0])
+    assert headings == ['', 'rmse (metres)', 'hits (%)', 'seeds']
+    assert rows == [['teacher', '0.250 ± 0.000', '50.00 ± 0.00', '3']]
 
 
 def test_plain_numbers_of_a_column_have_equally_many_digits(loaded):

@@ -1,0 +1,77 @@
+"""Checks, before training, that the runs of a study will measure what its report section shows."""
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.report.result_files import split_reference
+from kd_jax.report.stated_units import stated_at
+
+Stated = Mapping[str, Mapping[str, Any]]
+
+
+Places = list[tuple[str, str]]  # (run, value path)
+
+
+def check_values(study: dict[str, Any], stated: Stated) -> None:
+    """Checks the value paths of metrics and analyses, and that the paper's fractions are fractions.
+
+    Args:
+      study: content of study.json, checked by `check_report`.
+      stated: run -> what its result will state: `metrics` and `analysis_units`.
+    Raises:
+      UserError: the first number that no run measures, with a suggestion; or a fraction above 1.
+    """
+    report = study.get('report') or {}
+    for where, places in _shown(report, stated):
+        if places and not any(stated_at(stated[run], path) for run, path in places):
+            run, path = places[0]
+            raise UserError(
+                f"report: {where}: run '{run}' measures no {path!r}. {suggest(path, _paths(stated[run], path))}"
+            )
+    for name, table in (report.get('tables') or {}).items():
+        for key, row in table['rows'].items():
+            for heading, paper in (row.get('paper') or {}).items():
+                path = (row.get('columns') or {}).get(heading) or table['columns'][heading]
+                is_fraction = (stated_at(stated[row.get('run', key)], path) or {}).get('unit') == 'fraction'
+                if is_fraction and paper is not None and abs(paper) > 1:
+                    raise UserError(
+                        f"report: table {name!r}, row {key!r}: the paper's {heading} must be a fraction: "
+                        f'{paper / 100}, not {paper}.'
+                    )
+
+
+def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Places]]:
+    """Each number that the report shows: where, and the runs and paths of which one must exist."""
+    for name, claim in (report.get('claims') or {}).items():
+        for key in ('value', 'low', 'high'):
+            if key in claim:
+                yield f'claim {name!r}, {key!r}', [split_reference(claim[key])]
+    for name, figure in (report.get('figures') or {}).items():
+        where = f'figure {name!r}'
+        for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
+            yield f'{where}, {label!r}', [split_reference(value)]
+        if 'y' in figure:
+            patterns = figure['runs']
+            patterns = [patterns] if isinstance(patterns, str) else patterns
+            runs = [run for pattern in patterns for run in fnmatch.filter(stated, pattern)]
+            yield f"{where}, 'y'", [(run, figure['y']) for run in runs]
+    for name, table in (report.get('tables') or {}).items():
+        shared: dict[str, Places] = {heading: [] for heading in table['columns']}
+        for key, row in table['rows'].items():
+            own = row.get('columns') or {}
+            for heading, path in {**table['columns'], **own}.items():
+                if heading not in own:
+                    shared[heading].append((row.get('run', key), path))
+                elif path:
+                    yield f'table {name!r}, row {key!r}, {heading!r}', [(row.get('run', key), path)]
+        yield from ((f'table {name!r}, column {heading!r}', places) for heading, places in shared.items())
+
+
+def _paths(result: Mapping[str, Any], like: str) -> list[str]:
+    """The paths of metrics and analyses that a result has, on the splits that a path of metrics names."""
+    if like.startswith('analyses.'):
+        return [f'analyses.{name}' for name in result['analysis_units']]
+    prefix = like.rsplit('.', 2)[0]
+    return [f'{prefix}.{name}.{metric}' for name, metrics in result['metrics'].items() for metric in metrics]

@@ -1,0 +1,63 @@
+import copy
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.report.check_values import check_values
+from tests.report.conftest import PATH, REPORT, STATED
+
+RUN = {'metrics': {'student': STATED}, 'analysis_units': {'matrix': {}, 'dark': {}}}
+RUNS = dict.fromkeys(('student', 'baseline', 'teacher', 'absent'), RUN)
+
+
+def changed(path, value):
+    report = copy.deepcopy(REPORT)
+    *way, last = path
+    place = report
+    for key in way:
+        place = place[key]
+    place[last] = value
+    return {'name': 'small', 'report': report}
+
+
+def test_a_report_of_what_is_measured_passes_and_so_does_none():
+    check_values({'name': 'small', 'report': REPORT}, RUNS)
+    check_values({'name': 'small'}, RUNS)
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'message'),
+    [
+        (
+            ('claims', 'kept', 'low'),
+            'baseline:last.test.student.error',
+            "claim 'kept', 'low': run 'baseline' measures no 'last.test.student.error'. "
+            "Did you mean 'last.test.student.errors'?",
+        ),
+        (('claims', 'gain', 'value'), 'student:last.valid.studnt.nll', "Did you mean 'last.valid.student.nll'?"),
+        (('figures', 'bars', 'values', 'ours'), 'student:analyses.matrx.a', "Did you mean 'analyses.matrix'?"),
+        (('figures', 'sweep', 'y'), 'last.test.student.mse', "figure 'sweep', 'y': run 'student' measures no"),
+        (('tables', 'main', 'columns', 'errors'), 'last.test.student.mse', "table 'main', column 'errors': run"),
+        (
+            ('tables', 'main', 'rows', 'student', 'columns'),
+            {'errors': 'best.valid.student.mse'},
+            "row 'student', 'errors': run 'student' measures no 'best.valid.student.mse'",
+        ),
+        (
+            ('tables', 'main', 'rows', 'student', 'paper'),
+            {'accuracy': 58.9},
+            "row 'student': the paper's accuracy must be a fraction: 0.589, not 58.9",
+        ),
+    ],
+)
+def test_a_number_that_no_run_measures_is_refused(path, value, message):
+    with pytest.raises(UserError) as error:
+        check_values(changed(path, value), RUNS)
+    assert message in str(error.value)
+
+
+def test_a_column_needs_only_one_run_that_measures_it():
+    report = {'name': 'small', 'report': {'tables': {'t': {'columns': {'e': PATH}, 'rows': {'teacher': {}, 'a': {}}}}}}
+    check_values(report, {'teacher': {**RUN, 'metrics': {}}, 'a': RUN})
+    with pytest.raises(UserError, match="column 'e'"):
+        check_values(report, {'teacher': {**RUN, 'metrics': {}}, 'a': {**RUN, 'metrics': {}}})
