@@ -75,6 +75,18 @@ def test_points_that_no_other_point_beats_are_joined_and_named():
     assert note == 'gone has not been run yet.'
 
 
+def test_of_a_metric_that_should_be_low_the_lowest_points_are_joined():
+    stated = {'metrics': {'depth': {'mse': {'unit': 'number', 'better': 'lower'}}}}
+    numbers = {'cheap': 0.6, 'best': 0.2, 'worse': 0.7}
+    results = {
+        run: {0: {**stated, 'last': {'test': {'depth': {'mse': mse}}}, 'seconds': 1.0}} for run, mse in numbers.items()
+    }
+    values = {run: f'{run}:last.test.depth.mse' for run in numbers}
+    figure, _ = scatter({'values': values, 'x': {'cheap': 1.0, 'worse': 2.0, 'best': 3.0}}, results)
+    front = next(line for line in figure.axes[0].lines if line.get_linestyle() == '-')
+    np.testing.assert_allclose(front.get_xydata(), [[1, 0.6], [3, 0.2]])
+
+
 def test_each_figure_is_one_png_and_a_stale_one_goes(loaded, tmp_path):
     out = tmp_path / 'figures'
     out.mkdir()

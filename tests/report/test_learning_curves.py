@@ -34,3 +34,11 @@ def test_a_single_evaluation_at_the_end_makes_no_learning_curve(loaded):
         for result in seeds.values():
             result['history'] = result['history'][-1:]
     assert default_curves(loaded[1]) == {}
+
+
+def test_default_curves_show_the_metric_that_chooses_the_best_epoch(loaded):
+    for seeds in loaded[1].values():
+        for result in seeds.values():
+            result['best_by'] = {'student': 'accuracy'}
+    [entry] = default_curves(loaded[1]).values()
+    assert entry['y'] == 'test.student.accuracy'
