@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.data.held_out import draw_held_out
+from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
 
-__all__ = ['cifar10', 'cifar100', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
+__all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 
 Arrays = dict[str, Any]
 
@@ -144,17 +146,59 @@ def _npz(path: str, size: int, modified: int, num_classes: int | None) -> Source
 
 
 @functools.cache
+def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0) -> Source:
+    """Your own images in files: a folder for each class, such as path/train/cats/1.jpg; read image by image.
+
+    The classes are numbered in the order of their names in path/train. path/test holds the test images, and path/valid
+    or path/val the validation images if there are any. Without path/train, the class folders are in path itself. Any
+    format that Pillow reads will do.
+
+    Args:
+      path: the folder.
+      size: height and width of the images that networks get, in pixels.
+      resize: in evaluation, the shorter side is scaled to this length before the central square of `size` is cut out.
+      test: number of images that are held out as the test split if there is no path/test; always the same ones, from
+        each class its share.
+    Raises:
+      UserError: as for `image_folder.find_splits`; the folder has no test split and `test` is 0, or has one and `test`
+        is not 0; not 1 <= size <= resize.
+    """
+    _check_sizes(size, resize)
+    found, classes = find_splits(path)
+    train = found['train']
+    if 'test' in found and test:
+        raise UserError(f'data.test is {test}, but {path!r} has a folder test/; leave data.test out.')
+    if 'test' not in found:
+        if not 0 < test < len(train):
+            raise UserError(
+                f'data.path={path!r} has no folder test/ beside train/: make one, or set data.test to the number of '
+                f'the {len(train)} images that are held out as the test split (it is {test}).'
+            )
+        held = draw_held_out(len(train), test, train.labels)
+        found |= {'train': train.take(~held), 'test': train.take(held)}
+    arrays = {
+        split: {
+            'image': Images(files, f'{path}, split {split!r}', len(classes), size, resize),
+            'label': files.labels,
+        }
+        for split, files in found.items()
+    }
+    return Source(arrays['train'], arrays['test'], len(classes), arrays.get('valid'))
+
+
+@functools.cache
 def cifar10(*, data_dir: str | None = None) -> Source:
     """CIFAR-10 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 10); see `tfds`."""
-    return tfds(name='cifar10', data_dir=data_dir)
+    return tfds.__wrapped__(name='cifar10', data_dir=data_dir)
 
 
 @functools.cache
 def cifar100(*, data_dir: str | None = None) -> Source:
     """CIFAR-100 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 100); see `tfds`."""
-    return tfds(name='cifar100', data_dir=data_dir)
+    return tfds.__wrapped__(name='cifar100', data_dir=data_dir)
 
 
+@functools.cache
 def tfds(*, name: str, data_dir: str | None = None) -> Source:
     """A prepared TFDS data set of images and labels, read into memory without TensorFlow.
 
@@ -197,14 +241,18 @@ def tfds_images(
     Raises:
       UserError: as for `tfds`; or not 1 <= size <= resize.
     """
-    if not 1 <= size <= resize:
-        raise UserError(f'data.size is {size} and data.resize is {resize}, but they must satisfy 1 <= size <= resize.')
+    _check_sizes(size, resize)
     found, num_classes = _prepared(name, data_dir, ('train', test))
     train, held = (
         {'image': Images(examples, f'{name}, split {split!r}', num_classes, size, resize)}
         for split, examples in zip(('train', test), found, strict=True)
     )
     return Source(train, held, num_classes)
+
+
+def _check_sizes(size: int, resize: int) -> None:
+    if not 1 <= size <= resize:
+        raise UserError(f'data.size is {size} and data.resize is {resize}, but they must satisfy 1 <= size <= resize.')
 
 
 def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], int]:

@@ -1,0 +1,97 @@
+"""A folder of image files, one folder for each class: its files, classes and splits."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kd_jax.config.errors import UserError, suggest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageFiles(Sequence[Any]):
+    """The files of a split with their classes; a file is read and decoded when it is indexed.
+
+    Attributes:
+      files: paths of the files.
+      labels: their classes, [files].
+    """
+
+    files: Sequence[str]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: Any) -> Any:
+        """Returns the image [height, width, 3] uint8 and the label of a file.
+
+        Raises:
+          OSError: the file is missing, damaged, or has more than 8 bits for each channel.
+        """
+        from PIL import Image
+
+        path = self.files[number]
+        try:
+            with Image.open(path) as image:
+                if image.mode[0] in 'IF':
+                    raise OSError(f'its pixels have more than 8 bits (mode {image.mode})')
+                return {'image': np.asarray(image.convert('RGB')), 'label': self.labels[number]}
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(f'{path}: {error}') from error
+
+    def take(self, chosen: np.ndarray) -> 'ImageFiles':
+        """Returns the files where `chosen`, booleans [files], is True."""
+        return ImageFiles([self.files[i] for i in np.flatnonzero(chosen).tolist()], self.labels[chosen])
+
+
+def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
+    """Finds the image files of every split of a folder, and the classes, sorted by name.
+
+    The splits are the subfolders train/, test/ and valid/ (or val/), with one folder for each class in each of them.
+    Without train/ the class folders are those of the folder itself, and all files are of the split 'train'.
+
+    Raises:
+      UserError: there is no such folder, a split or a class has no image, or a split has a class that train has not.
+    """
+    root = pathlib.Path(path).expanduser()
+    if not root.is_dir():
+        raise UserError(f'data.path={path!r} is not a folder.')
+    roots = {'train': root}
+    if (root / 'train').is_dir():
+        names = {'train': 'train', 'test': 'test', 'val': 'valid', 'valid': 'valid'}
+        roots = {split: root / name for name, split in names.items() if (root / name).is_dir()}
+    classes = [folder.name for folder in _folders(roots['train'])]
+    splits = {}
+    for split, folder in roots.items():
+        for name in (one.name for one in _folders(folder) if one.name not in classes):
+            raise UserError(
+                f'data.path={path!r}: {folder.name}/ has the class {name!r}, which train/ has not. '
+                f'{suggest(name, classes)}'
+            )
+        files = {name: _images(folder / name) for name in classes}
+        empty = [name for name, own in files.items() if not own]
+        if not any(files.values()) or (split == 'train' and empty):
+            where = folder / empty[0] if classes else folder
+            raise UserError(
+                f'data.path={path!r}: {where} holds no images; each class is a folder of image files such as '
+                f'{roots["train"]}/cats/1.jpg.'
+            )
+        labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files.values()])
+        splits[split] = ImageFiles([file for own in files.values() for file in own], labels)
+    return splits, classes
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith('.'))
+
+
+def _images(folder: pathlib.Path) -> list[str]:
+    """The image files of a class in all of its folders, sorted; files that Pillow has no format for are left out."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    found = (one for one in folder.rglob('*') if one.suffix.lower() in known and not one.name.startswith('.'))
+    return sorted(str(one) for one in found if one.is_file())

@@ -1,0 +1,101 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kd_jax.config.errors import UserError
+from kd_jax.data.batches import fetch_batch
+from kd_jax.data.splits import load_splits
+
+
+def write(root, files):
+    """Writes images of one grey level each: {path: level}."""
+    for path, level in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 16, 3), level, np.uint8)).save(root / path)
+
+
+def of_class(folder, count, level, suffix='png'):
+    return {f'{folder}/{i:02d}.{suffix}': level + i for i in range(count)}
+
+
+def folder(root, **options):
+    return {'source': 'image_folder', 'path': str(root), 'size': 8, 'resize': 8, **options}
+
+
+@pytest.fixture
+def splits_on_disk(tmp_path):
+    write(tmp_path, of_class('train/cats', 6, 10, 'png') | of_class('train/ants', 4, 50, 'bmp'))
+    write(tmp_path, of_class('test/cats', 2, 100) | {'test/ants/deeper/1.gif': 120, 'val/ants/1.tif': 200})
+    (tmp_path / 'train/cats/notes.txt').write_text('no image')
+    (tmp_path / 'train/.hidden').mkdir()
+    return tmp_path
+
+
+def test_a_folder_is_read_file_by_file_with_classes_sorted_by_name(splits_on_disk):
+    loaded = load_splits(folder(splits_on_disk), 0)
+    assert (loaded.num_classes, loaded.resident) == (2, False)
+    for split, levels, labels in (
+        ('train', [50, 51, 52, 53, *range(10, 16)], [0] * 4 + [1] * 6),
+        ('test', [120, 100, 101], [0, 1, 1]),
+        ('valid', [200], [0]),
+    ):
+        batch = fetch_batch(loaded.arrays[split], np.arange(len(levels)))
+        np.testing.assert_array_equal(batch['label'], labels)
+        assert batch['image'].shape == (len(levels), 8, 8, 3)
+        np.testing.assert_array_equal(batch['image'][:, 3, 4, 0], levels)
+
+
+def test_labels_are_known_at_once_so_that_classes_can_be_chosen_relabelled_and_held_out(splits_on_disk, tmp_path):
+    some = load_splits(folder(splits_on_disk, classes=(1,), augment={'resized_crop': 0.5}), 0).arrays['train']
+    np.testing.assert_array_equal(fetch_batch(some, np.arange(6), 3)['image'][:, 0, 0, 0], range(10, 16))
+    specialist = load_splits(folder(splits_on_disk, subset=(1,)), 0).arrays['train']
+    np.testing.assert_array_equal(fetch_batch(specialist, np.array([0, 9]))['label'], [1, 0])
+    write(tmp_path / 'flat', of_class('a', 20, 0) | of_class('b', 10, 100))
+    arrays = load_splits(folder(tmp_path / 'flat', test=6, valid=8), 0).arrays
+    sizes = {split: np.bincount(own['label']).tolist() for split, own in arrays.items()}
+    assert sizes == {'test': [4, 2], 'valid': [5, 3], 'train': [11, 5]}  # 16 and 8 are left for 8: 5.3 and 2.7
+    levels = [fetch_batch(own, np.arange(len(own['id'])))['image'][:, 0, 0, 0] for own in arrays.values()]
+    np.testing.assert_array_equal(np.sort(np.concatenate(levels)), [*range(20), *range(100, 110)])
+
+
+@pytest.mark.parametrize(
+    ('change', 'options', 'message'),
+    [
+        (lambda root: (root / 'train/bees').mkdir(), {}, 'train/bees holds no images; each class is a folder of image'),
+        (
+            lambda root: write(root, {'test/cat/1.png': 0}),
+            {},
+            "test/ has the class 'cat', which train/ has not. Did you",
+        ),
+        (lambda root: None, {'test': 3}, 'data.test is 3, but'),
+        (
+            lambda root: (root / 'test').rename(root / 'tests'),
+            {},
+            'has no folder test/ beside train/: make one, or set',
+        ),
+        (lambda root: None, {'size': 9}, 'data.size is 9 and data.resize is 8'),
+        (lambda root: None, {'path': '/no/such'}, "data.path='/no/such' is not a folder."),
+    ],
+)
+def test_a_folder_that_is_not_laid_out_so_is_refused(splits_on_disk, change, options, message):
+    change(splits_on_disk)
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_splits(folder(splits_on_disk, **options), 0)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match=f'{tmp_path} holds no images; each class is a folder of image files'):
+        load_splits(folder(tmp_path), 0)
+
+
+def test_a_file_that_cannot_be_read_is_named(splits_on_disk):
+    whole = splits_on_disk / 'train/cats/00.png'
+    (splits_on_disk / 'train/cats/03.png').write_bytes(whole.read_bytes()[:45])
+    (splits_on_disk / 'train/cats/04.png').write_text('no image')
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(splits_on_disk / 'train/cats/05.png')
+    arrays = load_splits(folder(splits_on_disk), 0).arrays['train']
+    for number, name, reason in ((7, '03', ''), (8, '04', 'cannot identify'), (9, '05', 'its pixels have more than 8')):
+        with pytest.raises(UserError, match=rf'example {number} cannot be read \(.*cats/{name}.png: .*{reason}'):
+            fetch_batch(arrays, np.array([number]))
