@@ -58,16 +58,7 @@ def confusable_classes(
     """
     generalist = logits_of(logits, split, 'confusable_classes: logits')
     num_classes = generalist.shape[-1]
-    if not 1 <= clusters <= num_classes:
-        raise UserError(
-            f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the number of classes.'
-        )
-    if not 1 <= size < num_classes:
-        raise UserError(
-            f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, fewer than all classes.'
-        )
-    if t <= 0:
-        raise UserError(f'confusable_classes: t is {t:g}, but must be greater than 0.')
+    _check_options(clusters, size, t, num_classes)
     columns = _columns(np.exp(log_softmax(generalist / t)), scale)
     rng = np.random.default_rng(seed)
     results = [online_k_means(columns, clusters, rng) for _ in range(STARTS)]
@@ -80,6 +71,19 @@ def confusable_classes(
         'assignment': assignment.tolist(),
         'coverage': np.bincount(covering).tolist(),
     }
+
+
+def _check_options(clusters: int, size: int, t: float, num_classes: int) -> None:
+    if not 1 <= clusters <= num_classes:
+        raise UserError(
+            f'confusable_classes: clusters is {clusters}, but must lie in 1..{num_classes}, the number of classes.'
+        )
+    if not 1 <= size < num_classes:
+        raise UserError(
+            f'confusable_classes: size is {size}, but must lie in 1..{num_classes - 1}, fewer than all classes.'
+        )
+    if t <= 0:
+        raise UserError(f'confusable_classes: t is {t:g}, but must be greater than 0.')
 
 
 def online_k_means(points: np.ndarray, clusters: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

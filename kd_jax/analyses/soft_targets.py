@@ -48,19 +48,13 @@ def soft_targets(
     """
     teacher = logits_of(logits, split, 'soft_targets: logits')
     true = labels_of(labels, split, 'soft_targets: labels', teacher)
-    pictures = split_of(images, split, 'soft_targets: images')
-    if pictures.ndim not in (3, 4) or len(pictures) != len(teacher) or (pictures.ndim == 4 and pictures.shape[-1] != 1):
-        raise UserError(
-            f'soft_targets: images of split {split!r} have shape {pictures.shape}, but '
-            f'must be [{len(teacher)}, height, width], or the same with one channel.'
-        )
+    pictures = _grey_images(images, split, len(teacher))
     checked_classes([label, *resembling], teacher.shape[-1], 'soft_targets: label and resembling')
     if min([t, *temperatures]) <= 0:
         raise UserError('soft_targets: every temperature must be greater than 0.')
     right = np.flatnonzero((true == label) & (teacher.argmax(axis=-1) == label))
     if not right.size:
         raise UserError(f'soft_targets: the teacher classifies no image of class {label} in split {split!r} correctly.')
-    ranking = np.exp(log_softmax(teacher / t))
     predictions = np.stack([np.exp(log_softmax(teacher / each)) for each in temperatures], axis=1)
     return {
         'temperatures': [float(each) for each in temperatures],
@@ -72,9 +66,19 @@ def soft_targets(
                 'teacher': predictions[i].tolist(),
                 'why': why,
             }
-            for i, why in _choose(ranking, right, label, resembling, examples_each)
+            for i, why in _choose(np.exp(log_softmax(teacher / t)), right, label, resembling, examples_each)
         ],
     }
+
+
+def _grey_images(images: Splits, split: str, count: int) -> np.ndarray:
+    pictures = split_of(images, split, 'soft_targets: images')
+    if pictures.ndim not in (3, 4) or len(pictures) != count or (pictures.ndim == 4 and pictures.shape[-1] != 1):
+        raise UserError(
+            f'soft_targets: images of split {split!r} have shape {pictures.shape}, but '
+            f'must be [{count}, height, width], or the same with one channel.'
+        )
+    return pictures
 
 
 def _choose(

@@ -78,8 +78,8 @@ def _hardware(hardware: dict[str, Any]) -> str:
     """Describes hardware, for example 'AMD EPYC, 2 cores, 8 tpu devices (TPU v5e)'."""
     backend, kind, devices = (hardware.get(key) for key in ('backend', 'kind', 'devices'))
     words = [str(hardware.get('processor') or '')]
-    words += [number_format.counted(hardware['cores'], 'core') if hardware.get('cores') else '']
-    words += [number_format.counted(devices, f'{backend} device') if backend and devices else backend or '']
+    words += [number_format.with_plural(hardware['cores'], 'core') if hardware.get('cores') else '']
+    words += [number_format.with_plural(devices, f'{backend} device') if backend and devices else backend or '']
     named = f' ({kind})' if kind and kind != backend else ''
     return ', '.join(word for word in words if word) + named
 

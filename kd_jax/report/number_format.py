@@ -80,12 +80,12 @@ def named(name: str, value: float | None, unit: Unit) -> str:
     return f'{text} {name}' if unit == 'count' else f'{name} {text}'
 
 
-def counted(n: int, thing: str) -> str:
+def with_plural(n: int, thing: str) -> str:
     return f'{n} {thing}' if n == 1 else f'{n} {thing}s'
 
 
 def seeds(n: int) -> str:
-    return counted(n, 'seed')
+    return with_plural(n, 'seed')
 
 
 def duration(seconds: float | None) -> str:

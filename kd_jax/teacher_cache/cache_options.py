@@ -73,6 +73,26 @@ def plan_cache(
         a new view.
     """
     place = f'{where}, cache'
+    chosen = _checked_options(options, place)
+    if augment.mixes(augmentation):
+        raise UserError(
+            f'{place}: mixed images depend on their neighbours in the batch; leave out data.augment.mixup and cutmix.'
+        )
+    if not order.views:
+        raise UserError(
+            f'{place}: with a new view of each image in every epoch nothing would be replayed; set data.views to the '
+            'number of views of each image to record.'
+        )
+    outputs = _outputs(recipe, context, order.batch_size, place)
+    seed = order.seed if augmentation else None
+    what = Recording(
+        recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype']
+    )
+    return TeacherCache(what, chosen['path'], chosen['read'])
+
+
+def _checked_options(options: Any, place: str) -> dict[str, Any]:
+    """Returns the value of every option of `OPTIONS`."""
     if options is not True and not isinstance(options, Mapping):
         raise UserError(
             f"{place} is {options!r}, but it must be True, False or a dictionary such as dict(dtype='bfloat16')."
@@ -90,22 +110,8 @@ def plan_cache(
             f"{place}.path is {chosen['path']!r}, but it must be a directory or a URL such as 'gs://bucket/name'."
         )
     if chosen['path']:
-        ArrayStore(chosen['path'])
-    if augment.mixes(augmentation):
-        raise UserError(
-            f'{place}: mixed images depend on their neighbours in the batch; leave out data.augment.mixup and cutmix.'
-        )
-    if not order.views:
-        raise UserError(
-            f'{place}: with a new view of each image in every epoch nothing would be replayed; set data.views to the '
-            'number of views of each image to record.'
-        )
-    outputs = _outputs(recipe, context, order.batch_size, place)
-    seed = order.seed if augmentation else None
-    what = Recording(
-        recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype']
-    )
-    return TeacherCache(what, chosen['path'], chosen['read'])
+        ArrayStore(chosen['path'])  # refuses a path that cannot be opened
+    return chosen
 
 
 def _outputs(recipe: Recipe, context: Context, batch_size: int, place: str) -> dict[Path, jax.ShapeDtypeStruct]:

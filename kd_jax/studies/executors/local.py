@@ -66,10 +66,8 @@ def processes(workers: int) -> Executor:
     ) -> None:
         free = shares(_cores(), workers)
         count = {group[0].id: _shares_for(group, free, study.where) for group in groups}
-        assignment = {
-            group[0].id: assignment
-            for group, assignment in zip(groups, make_assignments(study, groups, workdir), strict=True)
-        }
+        assigned = make_assignments(study, groups, workdir)
+        assignment = {group[0].id: own for group, own in zip(groups, assigned, strict=True)}
         live: dict[Connection, tuple[Group, SpawnProcess, list[set[int]]]] = {}
         told: set[Connection] = set()
 

@@ -1,0 +1,118 @@
+"""The layout of the code: a test file for every module, short files and functions, one name for one thing.
+
+The lists hold what is still to be mended: take out what is done, and add nothing.
+"""
+
+import ast
+import collections
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = {
+    folder: sorted(path for path in (ROOT / folder).rglob('*.py'))
+    for folder in ('kd_jax', 'experiments', 'configs', 'benchmarks', 'tests')
+}
+MODULES = [path for path in FILES['kd_jax'] if path.name != '__init__.py']
+
+# Modules without a test file of their own.
+UNTESTED = {
+    'core/activation_shapes',
+    'core/inherited_weights',
+    'core/initial_state',
+    'core/network',
+    'core/paths',
+    'core/placement',
+    'core/recipe',
+    'core/state',
+    'core/term',
+    'data/example_order',
+    'data/placeholder_sources',
+    'evaluation/metrics',
+    'prepare/parse_terms',
+    'prepare/prepared_run',
+    'prepare/program_identity',
+    'prepare/run_options',
+    'studies/execute',
+    'studies/executors/local',
+    'studies/executors/ray_cluster',
+    'studies/finished_runs',
+    'studies/prepare_study',
+    'studies/search_space',
+    'studies/stale_runs',
+    'studies/workdir',
+    'teacher_cache/array_store',
+    'teacher_cache/cache_options',
+    'teacher_cache/recording',
+    'training/active_run',
+    'training/initial_weights',
+    'training/provenance',
+    'training/stacked_runs',
+    'training/stop_signals',
+}
+# Files with more than 300 lines.
+LONG_FILES = {
+    'tests/core/test_step.py',
+    'tests/losses/test_every_loss.py',
+    'tests/studies/test_study.py',
+    'tests/teacher_cache/test_replay.py',
+}
+# Functions with more than 60 lines.
+LONG_FUNCTIONS = {
+    'kd_jax/data/splits.py: load_splits',
+    'kd_jax/prepare/prepared_run.py: prepare_run',
+}
+# Names that two modules share, and why. Users write registered names in configs; each kind has a registry of its own.
+SHARED_NAMES = {
+    'cifar10': 'a source, and its placeholder without data, which preflight puts in its place',
+    'cifar100': 'a source, and its placeholder without data, which preflight puts in its place',
+    'imagenet2012': 'a source, and its placeholder without data, which preflight puts in its place',
+    'cka': 'a loss, and the analysis of the same quantity',
+    'cosine': 'a schedule, and a loss',
+}
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def tree_of(path):
+    return ast.parse(path.read_text('utf-8'))
+
+
+def test_every_module_has_its_test_file():
+    missing = set()
+    for path in MODULES:
+        own = path.relative_to(ROOT / 'kd_jax')
+        if not (ROOT / 'tests' / own.parent / f'test_{own.name}').exists():
+            missing.add(str(own.with_suffix('')))
+    assert missing <= UNTESTED
+
+
+def test_no_file_has_more_than_300_lines():
+    paths = [path for paths in FILES.values() for path in paths]
+    long = {name_of(path) for path in paths if len(path.read_text('utf-8').splitlines()) > 300}
+    assert long <= LONG_FILES
+
+
+def test_no_function_has_more_than_60_lines():
+    long = {
+        f'{name_of(path)}: {node.name}'
+        for path in (*FILES['kd_jax'], *FILES['experiments'])
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60
+    }
+    assert long <= LONG_FUNCTIONS
+
+
+def test_no_module_is_called_utils():
+    assert [name_of(path) for paths in FILES.values() for path in paths if 'utils' in path.stem] == []
+
+
+def test_no_two_modules_share_a_public_name():
+    places = collections.defaultdict(list)
+    for path in MODULES:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith('_'):
+                places[node.name].append(name_of(path))
+    shared = {name for name, found in places.items() if len(found) > 1}
+    assert {name: places[name] for name in shared - set(SHARED_NAMES)} == {}
