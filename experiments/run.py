@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 from jax.errors import JaxRuntimeError
-from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,17 +31,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
 
 from experiments import command_line
+from experiments.plan_table import plan_table
 from kd_jax import report
 from kd_jax.config.config_file import load_config
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import write_json
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
-from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
-from kd_jax.report.number_format import duration, named
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.report.number_format import named
 from kd_jax.scale import tpu_chips
 from kd_jax.studies import executors
 from kd_jax.studies.executors.scheduler import Executor
@@ -245,53 +244,6 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
     whole = display.add_task('study', total=runs, rate='', losses='')
     display.advance(whole, 0)  # rich measures the speed from its first sample
     return display, whole
-
-
-def plan_table(
-    runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
-) -> Table:
-    """A table of the runs: parameters, steps, group, state, dependencies and, once a run has been timed, the time left.
-
-    In the column 'group', '1: 3' means group 1, which has 3 runs.
-    """
-    whole = [
-        Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
-        for name in ('run', 'parameters', 'steps', 'group', 'state')
-    ]
-    needed = Column('starts from', overflow='fold')
-    table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    together = [group for group in groups if len(group) > 1]
-    grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
-    costs = {run.id: prepared_runs[run.name].total_steps * work(prepared_runs[run.name]) for run in runs}
-    timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
-    pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
-    left = 0.0
-    for run in runs:
-        prepared, result = prepared_runs[run.name], workdir.result(run.id)
-        state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
-        estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
-        left += estimate or 0.0 if result is None else 0.0
-        state += '' if estimate is None else f', {estimate:.0f} s'
-        needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
-        size = f'{trained_parameters(prepared):,}'
-        table.add_row(run.id, size, f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
-    todo = sum(workdir.result(run.id) is None for run in runs)
-    table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
-    sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
-    table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
-    return table
-
-
-def trained_parameters(prepared: PreparedRun) -> int:
-    """Number of parameters of the trained networks."""
-    return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
-
-
-def work(prepared: PreparedRun) -> float:
-    """Estimated relative cost of a step: per example, a trained parameter costs three times as much as a frozen one."""
-    trained = trained_parameters(prepared)
-    frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - trained
-    return prepared.order.batch_size * (3 * trained + frozen)
 
 
 def escape(text: str) -> str:

@@ -74,7 +74,7 @@ def _kept(term: Term, arrays: Mapping[str, Any], labels: np.ndarray) -> Any:
     return (mask > 0).reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
 
 
-def check_classes(logits: Path, context: Context, splits: Splits, where: str) -> None:
+def check_evaluated_classes(logits: Path, context: Context, splits: Splits, where: str) -> None:
     """Refuses an evaluation of logits with 'batch.label' if the number of classes is not known, or is another one.
 
     Labels that are not one class for each example have no number of classes.

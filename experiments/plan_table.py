@@ -1,0 +1,58 @@
+"""The table of `--plan`: the runs of a study, their sizes and states, and the time that is left."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Column, Table
+
+from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
+from kd_jax.report.number_format import duration
+from kd_jax.studies.study import Run
+from kd_jax.studies.workdir import Workdir
+
+
+def plan_table(
+    runs: Sequence[Run], groups: Sequence[tuple[Run, ...]], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
+) -> Table:
+    """A table of the runs: parameters, steps, group, state, dependencies and, once a run has been timed, the time left.
+
+    In the column 'group', '1: 3' means group 1, which has 3 runs.
+    """
+    whole = [
+        Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
+        for name in ('run', 'parameters', 'steps', 'group', 'state')
+    ]
+    needed = Column('starts from', overflow='fold')
+    table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    together = [group for group in groups if len(group) > 1]
+    grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
+    costs = {run.id: prepared_runs[run.name].total_steps * work(prepared_runs[run.name]) for run in runs}
+    timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
+    pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
+    left = 0.0
+    for run in runs:
+        prepared, result = prepared_runs[run.name], workdir.result(run.id)
+        state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
+        estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
+        left += estimate or 0.0 if result is None else 0.0
+        state += '' if estimate is None else f', {estimate:.0f} s'
+        needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
+        size = f'{trained_parameters(prepared):,}'
+        table.add_row(run.id, size, f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
+    todo = sum(workdir.result(run.id) is None for run in runs)
+    table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
+    sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
+    table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
+    return table
+
+
+def trained_parameters(prepared: PreparedRun) -> int:
+    """Number of parameters of the trained networks."""
+    return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
+
+
+def work(prepared: PreparedRun) -> float:
+    """Estimated relative cost of a step: per example, a trained parameter costs three times as much as a frozen one."""
+    trained = trained_parameters(prepared)
+    frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - trained
+    return prepared.order.batch_size * (3 * trained + frozen)
