@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import jax
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import BEST, LAST
 from kd_jax.data.batches import batch_shapes
 from kd_jax.interop.stablehlo import write_stablehlo
 from kd_jax.prepare.prepared_run import prepare_run
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--workdir', type=pathlib.Path, required=True, help='work directory of the study')
     parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
     parser.add_argument('--network', default='', help='network of that run (default: its only trained network)')
+    parser.add_argument(
+        '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
+    )
     parser.add_argument('--out', type=pathlib.Path, required=True, help='output directory')
     args = parser.parse_args(argv)
     try:
@@ -52,8 +56,9 @@ def exported(args: argparse.Namespace) -> str:
         raise UserError(f'{args.workdir} has no finished run {args.run!r}. {suggest(args.run, finished)}')
     config = {key: value for key, value in result['config'].items() if key != 'mesh'}
     prepared = prepare_run(config, result['seed'], f"run '{args.run}'")
-    network = exportable_network(prepared, args.network)
-    variables = load_trained(prepared, network, workdir.directory(args.run))
+    step = (result[args.checkpoint] or result[LAST])['step']
+    network = exportable_network(prepared, args.network, step)
+    variables = load_trained(prepared, network, workdir.directory(args.run), args.checkpoint)
     inputs = write_stablehlo(network, variables, batch_shapes(prepared.splits.arrays['train'], 1), args.out)
     count = sum(a.size for a in jax.tree.leaves(variables['params']))
     return USE.format(out=args.out, count=count, inputs=inputs)

@@ -36,7 +36,6 @@ UNTESTED = {
     'studies/executors/local',
     'studies/executors/ray_cluster',
     'studies/finished_runs',
-    'studies/prepare_study',
     'studies/search_space',
     'studies/stale_runs',
     'studies/workdir',

@@ -1,10 +1,19 @@
-"""Parses references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE', or the directory of a run."""
+"""Parses references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE', or the directory of a run.
+
+'run:NAME@best/NETWORK' and 'DIRECTORY@best' mean the checkpoint of the run's best evaluation on validation. Without
+'@best' they mean its last checkpoint.
+"""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from kd_jax.config.errors import UserError, suggest
+
 RUN, RESULT, TORCH = 'run:', 'result:', 'torch:'
+
+
+LAST, BEST = 'last', 'best'
 
 
 class RunReference(NamedTuple):
@@ -12,9 +21,11 @@ class RunReference(NamedTuple):
 
     run: str
     network: str = ''
+    checkpoint: str = LAST
 
     def __str__(self) -> str:
-        return f'{RUN}{self.run}{"/" if self.network else ""}{self.network}'
+        at = '' if self.checkpoint == LAST else f'@{self.checkpoint}'
+        return f'{RUN}{self.run}{at}{"/" if self.network else ""}{self.network}'
 
 
 class ResultReference(NamedTuple):
@@ -37,16 +48,42 @@ class RunDirectory(NamedTuple):
     """The directory of a run of this study or of another study."""
 
     directory: pathlib.Path
+    checkpoint: str = LAST
 
 
 def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
-    """Parses the `init` of a network, which must not be empty."""
+    """Parses the `init` of a network, which must not be empty.
+
+    Raises:
+      UserError: there is no checkpoint of the name after '@'.
+    """
     if init.startswith(RUN):
-        run, _, network = init.removeprefix(RUN).partition('/')
-        return RunReference(run, network)
+        return _parse_run(init)
     if init.startswith(TORCH):
         return TorchFile(init.removeprefix(TORCH))
-    return RunDirectory(pathlib.Path(init))
+    directory, at, checkpoint = init.rpartition('@')
+    known = at and checkpoint in (LAST, BEST)  # another '@' belongs to the path
+    return RunDirectory(pathlib.Path(directory), checkpoint) if known else RunDirectory(pathlib.Path(init))
+
+
+def parse_checkpoint(name: str) -> tuple[str, str]:
+    """Parses 'NAME' or 'NAME@CHECKPOINT'; returns the name, and 'last' or 'best'.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    name, _, checkpoint = name.partition('@')
+    if checkpoint not in ('', LAST, BEST):
+        raise UserError(
+            f"'{name}@{checkpoint}': a run has no checkpoint {checkpoint!r}. {suggest(checkpoint, (LAST, BEST))}"
+        )
+    return name, checkpoint or LAST
+
+
+def _parse_run(reference: str) -> RunReference:
+    run, _, network = reference.removeprefix(RUN).partition('/')
+    run, checkpoint = parse_checkpoint(run)
+    return RunReference(run, network, checkpoint)
 
 
 def parse_result(value: Any) -> ResultReference | None:
@@ -59,10 +96,7 @@ def parse_result(value: Any) -> ResultReference | None:
 
 def parse_reference(value: Any) -> RunReference | ResultReference | None:
     """Parses a value of a config as a reference to another run; returns None if it is any other value."""
-    if isinstance(value, str) and value.startswith(RUN):
-        run, _, network = value.removeprefix(RUN).partition('/')
-        return RunReference(run, network)
-    return parse_result(value)
+    return _parse_run(value) if isinstance(value, str) and value.startswith(RUN) else parse_result(value)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -6,14 +6,15 @@ from typing import Any
 import jax
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import LAST
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.training.initial_weights import load_from_checkpoint
 
 
-def exportable_network(prepared: PreparedRun, name: str) -> Network:
-    """The trained network of that name, or the only one for '', with its numbers at the end.
+def exportable_network(prepared: PreparedRun, name: str, step: int) -> Network:
+    """The trained network of that name, or the only one for '', with its numbers as they are after `step` steps.
 
     Raises:
       UserError: there is no such network, it has copies, or it reads the output of another network.
@@ -30,12 +31,13 @@ def exportable_network(prepared: PreparedRun, name: str) -> Network:
         raise UserError(
             f"{prepared.where}, network '{name}' {reason}; only a single network that reads the batch can be exported."
         )
-    at_the_end = prepared.numbers_after(prepared.total_steps)
-    return network.at(jax.tree.map(float, at_the_end))
+    return network.at(jax.tree.map(float, prepared.numbers_after(step)))
 
 
-def load_trained(prepared: PreparedRun, network: Network, directory: pathlib.Path) -> dict[str, Any]:
-    """Loads the network's variables from the newest checkpoint of its run."""
+def load_trained(
+    prepared: PreparedRun, network: Network, directory: pathlib.Path, checkpoint: str = LAST
+) -> dict[str, Any]:
+    """Loads the network's variables from the last or the best checkpoint of its run."""
     shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
     where = f"{prepared.where}, network '{network.name}'"
-    return jax.device_get(load_from_checkpoint(network, directory, network.name, shapes, where))
+    return jax.device_get(load_from_checkpoint(network, directory, network.name, shapes, where, checkpoint))

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.references import RunReference, parse_init
+from kd_jax.config.errors import UserError
+from kd_jax.config.references import BEST, RunReference, parse_init
 from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run, variable_shapes
 from kd_jax.studies.study import Run, Study
+from kd_jax.training.best_evaluation import validates
 from kd_jax.training.initial_weights import load_from_files
 
 
@@ -38,6 +40,11 @@ def _check_init(network: Network, prepared: PreparedRun, ready: Mapping[str, Pre
         load_from_files(network, origin, own, where)
         return
     source = ready[origin.run]
+    if origin.checkpoint == BEST and not validates(source):
+        raise UserError(
+            f"{where} starts from the best checkpoint of run '{origin.run}', which is not evaluated on validation: set "
+            f"runs.{origin.run}.data.valid, or leave out '@best' to take the last checkpoint."
+        )
     there = {n.name: variable_shapes(source, n) for n in source.recipe.moving}
     source_for(network, origin.network, there, own, where, f"run '{origin.run}'")
 

@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.config.errors import Diverged, UserError
+from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import Metrics, State
 from kd_jax.devices.processes import is_primary
 from kd_jax.prepare.prepared_run import PreparedRun
-from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.best_evaluation import best_row, validates
+from kd_jax.training.checkpoints import DIRECTORIES, Checkpoints
 from kd_jax.training.chunk_program import compile_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.run_log import RunLog
@@ -45,9 +49,11 @@ class ActiveRun:
       position: what a checkpoint stores beside the state: the step, the seconds, the sums of the losses, and how the
         run was grouped.
       frozen: variables of the frozen networks.
-      checkpoints: the run's checkpoints.
+      checkpoints: the run's checkpoints; training continues from the newest.
+      best: the checkpoints of the best evaluations on validation, of variables alone; None without validation.
       writer: the run's log; it is opened after the checkpoint is restored.
       measured: split -> metrics of the latest evaluation.
+      unsaved_best: the step and the variables of the best evaluation, until they are saved.
       error: the error that stopped the run, or None.
       since: the clock time at which the run would have started if it had trained without a break.
       share: the number of runs that share the wall time.
@@ -58,8 +64,10 @@ class ActiveRun:
     position: dict[str, Any]
     frozen: dict[str, Any]
     checkpoints: Checkpoints
+    best: Checkpoints | None = None
     writer: RunLog = dataclasses.field(init=False)
     measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    unsaved_best: tuple[int, Mapping[str, Any]] | None = None
     error: UserError | None = None
     since: float = 0.0
     share: int = 1
@@ -94,15 +102,31 @@ class ActiveRun:
             self.position['sums'] = {name: _added(sums.get(name, (0.0, 0.0)), pair) for name, pair in chunk.items()}
 
     def evaluate(self, done: int, measured: Mapping[str, Any]) -> None:
-        """Writes a row of the history and resets the running losses."""
+        """Writes a row of the history and resets the running losses; `state` must be that of step `done`."""
         epoch, seconds = done / self.prepared.order.steps_per_epoch, self.seconds
         row = {'step': done, 'epoch': epoch, 'seconds': seconds, 'terms': self.losses}
         self.writer.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
         self.position['sums'], self.measured = {}, measured
+        best = best_row(self.prepared, self.writer.history)
+        if best is not None and best['step'] == done:
+            self.unsaved_best = done, {'params': self.state.params, 'collections': self.state.collections}
 
     def save(self, done: int) -> None:
+        """Saves the best variables if they are new, and then the state.
+
+        A run that was killed between the two continues from an earlier state, drops the best and reaches it again.
+        """
+        if self.best is not None and self.unsaved_best is not None:
+            self.best.save_variables(*self.unsaved_best)
+        self.unsaved_best = None
         self.position |= {'step': done, 'seconds': self.seconds}
         self.checkpoints.save(self.state, self.position)
+
+    def keep_unsaved_best(self) -> None:
+        """Copies the best variables, because the next chunk program overwrites those of the state."""
+        if self.unsaved_best is not None:
+            step, variables = self.unsaved_best
+            self.unsaved_best = step, jax.tree.map(jnp.copy, variables)
 
     def outcome(self) -> dict[str, Any] | UserError:
         """The result of a finished run, or the error that stopped it."""
@@ -143,16 +167,21 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
         prepared = dataclasses.replace(run_to_train.prepared, evaluator=runs_to_train[0].prepared.evaluator)
         try:
             state, frozen = fresh(run_to_train)
-            checkpoints = Checkpoints(run_to_train.directory / 'checkpoints')
+            checkpoints = Checkpoints(run_to_train.directory / DIRECTORIES[LAST])
             opened.callback(checkpoints.close)
-            begun.append(
-                ActiveRun(run_to_train._replace(prepared=prepared), *_restored(checkpoints, state), frozen, checkpoints)
-            )
+            state, position = _restored(checkpoints, state)
+            active = ActiveRun(run_to_train._replace(prepared=prepared), state, position, frozen, checkpoints)
+            if validates(prepared):
+                active.best = Checkpoints(run_to_train.directory / DIRECTORIES[BEST])
+                opened.callback(active.best.close)
+            begun.append(active)
         except UserError as error:
             begun.append(error)
     active_runs = [active for active in begun if isinstance(active, ActiveRun)]
     _level(active_runs, lambda run_to_train: fresh(run_to_train)[0])
     for active in active_runs:
+        if active.best is not None:
+            active.best.drop_after(active.step)
         active.writer = RunLog(active.run_to_train.directory, active.step, is_primary())
         opened.callback(active.writer.close)
     return begun

@@ -4,7 +4,7 @@ import functools
 import logging
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,10 +12,14 @@ from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import first_line
+from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import State
 from kd_jax.devices.processes import on_primary, values_of_all_processes
 
 KEEP = 2
+
+
+DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}
 
 
 log = logging.getLogger(__name__)
@@ -43,11 +47,19 @@ class Checkpoints:
         Raises:
           UserError: the disk is full or cannot be written; earlier checkpoints are not changed.
         """
-        step = int(state.step)
+        self._save(int(state.step), {'state': state._asdict(), 'data': dict(position)})
+
+    def save_variables(self, step: int, variables: Mapping[str, Any]) -> None:
+        """Saves `params` and `collections` alone: a network can start from them, but no run can continue from them.
+
+        Raises:
+          UserError: as `save`.
+        """
+        self._save(step, {'state': dict(variables)})
+
+    def _save(self, step: int, tree: Mapping[str, Any]) -> None:
         with disk_errors(self.directory):
-            self._checkpointer.save_checkpointables(
-                step, {'state': state._asdict(), 'data': dict(position)}, overwrite=True
-            )
+            self._checkpointer.save_checkpointables(step, tree, overwrite=True)
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
         """The newest readable state and position, or None; a damaged checkpoint is skipped with a warning."""
@@ -83,10 +95,11 @@ class Checkpoints:
 
     def drop_after(self, step: int) -> None:
         """Removes the checkpoints after `step`, the newest first."""
-        with disk_errors(self.directory):
-            for later in reversed([own for own in self.steps() if own > step]):
-                shutil.rmtree(self.directory / str(later))
-        self._checkpointer.reload()
+        later = [own for own in self.steps() if own > step]
+        if later:
+            with disk_errors(self.directory):
+                on_primary(functools.partial(_remove, [self.directory / str(own) for own in reversed(later)]))
+            self._checkpointer.reload()
 
     def latest(self) -> int | None:
         """The step of the newest checkpoint, or None."""
@@ -96,6 +109,11 @@ class Checkpoints:
         """Stops the threads of Orbax; they raise the errors of earlier saves again."""
         with disk_errors(self.directory):
             self._checkpointer.close()
+
+
+def _remove(paths: Sequence[pathlib.Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path)
 
 
 def _set_aside(path: pathlib.Path, aside: pathlib.Path) -> None:

@@ -8,14 +8,14 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.references import RunDirectory, RunReference, TorchFile, parse_init
+from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
 from kd_jax.core.inherited_weights import source_for, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
-from kd_jax.training.checkpoints import abstract_array
+from kd_jax.training.checkpoints import DIRECTORIES, abstract_array
 
 
 def load_initial_weights(
@@ -38,7 +38,7 @@ def load_initial_weights(
         if not network.init and not isinstance(network.module, Pretrained):
             continue
         origin = parse_init(network.init) if network.init else None
-        place = (sources[origin.run], origin.network) if isinstance(origin, RunReference) else (network.init, '')
+        place = (sources[origin.run], *origin[1:]) if isinstance(origin, RunReference) else (network.init,)
         if (network.name, *place) not in known:
             known[network.name, *place] = _initial_weights(prepared, network, origin, sources)
         loaded[network.name] = known[network.name, *place]
@@ -56,7 +56,7 @@ def _initial_weights(
         return network.module.variables
     shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
     if isinstance(origin, RunReference):
-        return load_from_checkpoint(network, sources[origin.run], origin.network, shapes, where)
+        return load_from_checkpoint(network, sources[origin.run], origin.network, shapes, where, origin.checkpoint)
     return load_from_files(network, origin, shapes, where)
 
 
@@ -68,13 +68,13 @@ def load_from_files(network: Network, origin: TorchFile | RunDirectory, shapes: 
     """
     if isinstance(origin, TorchFile):
         return load_pytorch_weights(network, origin.file, shapes, where)
-    return load_from_checkpoint(network, origin.directory, '', shapes, where)
+    return load_from_checkpoint(network, origin.directory, '', shapes, where, origin.checkpoint)
 
 
 def load_from_checkpoint(
-    network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str
+    network: Network, directory: pathlib.Path, source: str, shapes: Any, where: str, checkpoint: str = LAST
 ) -> dict[str, Any]:
-    """Loads a network's variables from the newest checkpoint of another run.
+    """Loads a network's variables from a checkpoint of another run.
 
     Args:
       network: the network; its `fresh` modules are left out.
@@ -82,16 +82,23 @@ def load_from_checkpoint(
       source: the network's name in the other run; '' for its only trained network.
       shapes: the variables of the network's model, arrays or shapes; the loaded variables get their shardings.
       where: the place in the config, for messages.
+      checkpoint: 'last', or 'best' for that of the best evaluation on validation.
     Raises:
       UserError: there is no readable checkpoint, it has no such network, or names or shapes of parameters differ.
     """
-    if not (directory / 'checkpoints').is_dir():
+    saved = directory / DIRECTORIES[checkpoint]
+    if not (directory / DIRECTORIES[LAST]).is_dir():
         raise UserError(
             f"{where}: {directory} holds no checkpoints to start from; set init='run:NAME' for a run of this study, or "
             'init to the directory of a run.'
         )
+    if not saved.is_dir():
+        raise UserError(
+            f'{where}: {directory} holds no best checkpoint, because the run was not evaluated on validation; take the '
+            'last checkpoint.'
+        )
     try:
-        with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
+        with ocp.training.Checkpointer(saved.absolute()) as checkpointer:
             latest = max((c.step for c in checkpointer.checkpoints), default=None)
             if latest is None:
                 raise UserError(f'{where}: {directory} holds no checkpoint to start from; train that run first.')

@@ -129,9 +129,9 @@ def _loop(
                 for active, measured in zip(active_runs, _measured(active_runs, by, splits), strict=True):
                     if active.error is None:
                         active.evaluate(done, measured)
-            for active in running if saving else ():
-                active.save(done)
-                saved = time.monotonic()
+            for active in running:
+                active.save(done) if saving else active.keep_unsaved_best()
+            saved = time.monotonic() if saving else saved
             if number:
                 others = f' and {len(running) - 1} more of its group' if len(running) > 1 else ''
                 where = f'{running[0].prepared.where}{others}'

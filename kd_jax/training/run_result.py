@@ -13,6 +13,7 @@ from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.training import provenance
+from kd_jax.training.best_evaluation import best_row
 from kd_jax.training.stacked_runs import first_equal, shared_networks, stack_trees
 
 SPLITS = ('train', 'valid', 'test')
@@ -113,21 +114,6 @@ def stated_units(prepared: PreparedRun) -> dict[str, Any]:
             for name, options in prepared.config.get('analyses', {}).items()
         },
     }
-
-
-def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The best of the evaluations on validation examples: step, epoch and metrics.
-
-    The first evaluation of the config judges by its metric `best`; among equals, the earliest is taken. None if nothing
-    was evaluated on validation examples, or the metric was never defined.
-    """
-    judges = list(prepared.evaluator.measured.values())
-    best: Mapping[str, Any] = {}
-    for row in (row for row in history if judges and row.get('valid')):
-        values = [found['valid'][judges[0].name][judges[0].best] if found else None for found in (row, best)]
-        if judges[0].is_better(*values):
-            best = row
-    return {key: best[key] for key in ('step', 'epoch', 'valid', 'test') if key in best} or None
 
 
 def _analyse(options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:

@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.config.references import (
     ResultReference,
     RunDirectory,
@@ -57,3 +58,34 @@ def test_a_renamed_run_is_renamed_in_every_reference_and_nothing_else_changes():
     assert renamed['networks']['teacher'] == {'init': 'run:huge/net', 'hidden': (8, 8)}
     assert renamed['networks']['other'] == CONFIG['networks']['other']
     assert renamed['optimizer'] == {'learning_rate': 'result:tuned.best.lr', 'peers': ['run:small', 'run:huge']}
+
+
+@pytest.mark.parametrize(
+    ('text', 'parsed'),
+    [
+        ('run:teacher@best', RunReference('teacher', '', 'best')),
+        ('run:teacher@best/net', RunReference('teacher', 'net', 'best')),
+        ('runs/x/teacher-s0@best', RunDirectory(pathlib.Path('runs/x/teacher-s0'), 'best')),
+        ('me@home/teacher-s0', RunDirectory(pathlib.Path('me@home/teacher-s0'), 'last')),
+        ('torch:a@best.pt', TorchFile('a@best.pt')),
+    ],
+)
+def test_a_run_or_a_directory_may_name_its_best_checkpoint(text, parsed):
+    assert parse_init(text) == parsed
+    if isinstance(parsed, RunReference):
+        assert parse_reference(text) == parsed
+        assert str(parsed) == text
+
+
+def test_the_last_checkpoint_may_be_named_too():
+    assert parse_init('run:teacher@last') == parse_init('run:teacher')
+
+
+def test_an_unknown_checkpoint_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match=r"'teacher@bst': a run has no checkpoint 'bst'. Did you mean 'best'\?"):
+        parse_init('run:teacher@bst/net')
+
+
+def test_a_run_is_found_and_renamed_whatever_its_checkpoint():
+    assert runs_referred_to({'init': 'run:x@best/net'}) == ('x',)
+    assert with_runs_renamed({'init': 'run:x@best/net'}, {'x': 'z'}) == {'init': 'run:z@best/net'}

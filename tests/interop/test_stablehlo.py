@@ -104,6 +104,7 @@ def test_the_program_of_a_network_with_batch_norm_uses_its_averages():
     [
         ('--network=studnt', "no trained network 'studnt'. Did you mean 'student'"),
         ('--run=onyl-s0', "no finished run 'onyl-s0'. Did you mean 'only-s0'"),
+        ('--checkpoint=best', 'only-s0 holds no best checkpoint, because the run was not evaluated on validation'),
     ],
 )
 def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, workdir, tmp_path, capsys):
@@ -125,4 +126,4 @@ def test_networks_that_are_not_one_on_its_own_are_refused(name, message, workdir
     others = {'pair': {**STUDENT, 'copies': 2}, 'next': {'model': 'mlp', 'input': 'student.features', 'num_classes': 2}}
     made = prepare_run({**config, 'networks': {**config['networks'], **others}}, 0, 'here')
     with pytest.raises(UserError, match=message):
-        exportable_network(made, name)
+        exportable_network(made, name, 0)

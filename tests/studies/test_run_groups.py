@@ -60,8 +60,8 @@ def execute(plan, path, progress=lambda *_: None, runs=None):
     return workdir
 
 
-def final_state(workdir, run_id):
-    directory = workdir.directory(run_id) / 'checkpoints'
+def final_state(workdir, run_id, checkpoints='checkpoints'):
+    directory = workdir.directory(run_id) / checkpoints
     with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
         newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
         return checkpointer.load_checkpointables(newest)['state']
@@ -74,7 +74,8 @@ def assert_same_runs(got, wanted, runs, rtol=0.0, atol=0.0):
         histories = [without_seconds(workdir.result(run.id)['history']) for workdir in (got, wanted)]
         lasts = [workdir.result(run.id)['last'] for workdir in (got, wanted)]
         assert without_seconds(read_history(got.directory(run.id) / 'metrics.jsonl')) == histories[0]
-        for one, other in (states, histories, lasts):
+        bests = [final_state(workdir, run.id, 'best') for workdir in (got, wanted)]
+        for one, other in (states, histories, lasts, bests):
             jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), one, other)
 
 

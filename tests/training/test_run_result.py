@@ -1,18 +1,15 @@
-"""Evaluation of runs whose networks have numbers that are schedules, alone and in groups; the best evaluation."""
-
-from types import SimpleNamespace
+"""Evaluation of runs whose networks have numbers that are schedules, alone and in groups."""
 
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
-from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.finished_runs import exportable_network
 from kd_jax.studies.run_groups import partition_runs
 from kd_jax.training.chunk_program import make_initial_state
-from kd_jax.training.run_result import best_row, measure_run, measure_runs
+from kd_jax.training.run_result import measure_run, measure_runs
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (12, 2, 2), np.uint8), np.arange(12, dtype=np.int32) % 2
@@ -71,46 +68,4 @@ def test_an_evaluation_has_the_number_of_its_step(prepared_runs):
 
 def test_export_has_the_number_of_the_end(prepared_runs):
     assert prepared_runs[1].total_steps == 6
-    assert exportable_network(prepared_runs[1], 'student').module.scale == 6.0
-
-
-def prepared_with(**evaluate):
-    measured = {name: parse_evaluation(name, config, 'here') for name, config in evaluate.items()}
-    return SimpleNamespace(evaluator=SimpleNamespace(measured=measured))
-
-
-def history_of(metric, *values):
-    rows = [{'step': step, 'epoch': float(step), 'valid': {'main': {metric: v}}} for step, v in enumerate(values, 1)]
-    return [{**row, 'test': {'main': {metric: 0}}, 'seconds': 1.0} for row in rows]
-
-
-NUMBERS = {'metrics': 'regression', 'prediction': 'student.logits', 'target': 'batch.target'}
-
-
-@pytest.mark.parametrize(
-    ('config', 'metric', 'values', 'best'),
-    [
-        ({'logits': 'student.logits'}, 'errors', (3, 1, 2, 1), 2),  # the earlier of two equals
-        ({'logits': 'student.logits', 'best': 'accuracy'}, 'accuracy', (0.5, 0.9, 0.9), 2),
-        (NUMBERS, 'mse', (0.5, 0.9, 0.4), 3),
-        ({**NUMBERS, 'best': 'r2'}, 'r2', (0.5, 0.9, 0.4), 2),
-        (NUMBERS, 'mse', (None, float('nan'), 7.0), 3),
-    ],
-)
-def test_the_best_evaluation_is_chosen_by_the_named_metric_in_its_direction(config, metric, values, best):
-    row = best_row(prepared_with(main=config, other={'logits': 'other.logits'}), history_of(metric, *values))
-    assert row['step'] == best
-    assert row.keys() == {'step', 'epoch', 'valid', 'test'}
-
-
-def test_without_a_validation_split_or_an_evaluation_there_is_no_best():
-    history = history_of('errors', 1, 2)
-    assert best_row(prepared_with(), history) is None
-    assert best_row(prepared_with(main={'logits': 'student.logits'}), []) is None
-    without = [{key: row[key] for key in ('step', 'epoch', 'test')} for row in history]
-    assert best_row(prepared_with(main={'logits': 'student.logits'}), without) is None
-
-
-def test_without_a_test_split_there_is_still_a_best():
-    history = [{'step': 1, 'epoch': 1.0, 'valid': {'main': {'errors': 2}}}]
-    assert best_row(prepared_with(main={'logits': 'student.logits'}), history) == history[0]
+    assert exportable_network(prepared_runs[1], 'student', 6).module.scale == 6.0

@@ -1,0 +1,26 @@
+"""Which evaluation of a run is its best on validation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd_jax.prepare.prepared_run import PreparedRun
+
+
+def validates(prepared: PreparedRun) -> bool:
+    """Whether a run is evaluated on validation while it trains, so that one evaluation is the best."""
+    return 'valid' in prepared.splits.arrays and bool(prepared.evaluator.measured) and prepared.total_steps > 0
+
+
+def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The best of the evaluations on validation examples: step, epoch and metrics.
+
+    The first evaluation of the config judges by its metric `best`; among equals, the earliest is taken. None if nothing
+    was evaluated on validation examples, or the metric was never defined.
+    """
+    judges = list(prepared.evaluator.measured.values())
+    best: Mapping[str, Any] = {}
+    for row in (row for row in history if judges and row.get('valid')):
+        values = [found['valid'][judges[0].name][judges[0].best] if found else None for found in (row, best)]
+        if judges[0].is_better(*values):
+            best = row
+    return {key: best[key] for key in ('step', 'epoch', 'valid', 'test') if key in best} or None
