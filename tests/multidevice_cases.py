@@ -89,7 +89,7 @@ FAMILIES = {
         {'hard_a': hard('a'), 'hard_b': hard('b'), 'a': soft('a', '~b.logits'), 'b': soft('b', '~a.logits')},
     ),
     'the average of itself, and few labels': (
-        {'a': NET, 'mean': {**NET, 'update': 'ema', 'of': 'a', 'decay': 0.8}},
+        {'a': NET, 'mean': {**NET, 'update': 'follow', 'rule': 'ema', 'of': 'a', 'decay': 0.8}},
         {'hard': hard('a', mask='batch.labelled'), 'soft': soft('a', 'mean.logits')},
     ),
     'trained copies, clipped each by itself': (

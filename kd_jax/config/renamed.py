@@ -1,4 +1,4 @@
-"""Old names of modules, functions and options, and their new names.
+"""Old names of modules, functions, options and their values, and the new names.
 
 docs/renamed.md shows the same tables. A config with an old name is refused with a sentence that gives the new name.
 """
@@ -11,6 +11,9 @@ OPTIONS = {
 }
 FUNCTIONS = {  # that configs may import
     'zip_': 'grid, with a tuple of paths as a key',
+}
+VALUES = {  # option -> old value -> what to write
+    'update': {'ema': "update='follow', rule='ema'"},
 }
 MODULES = {  # without the leading 'kd_jax.'
     'analyses.alignment': 'analyses.representation_similarity',
@@ -89,6 +92,12 @@ MODULES = {  # without the leading 'kd_jax.'
     'workdir': 'studies.workdir',
     'executors': 'studies.executors',
 }
+
+
+def new_value(option: str, value: object) -> str:
+    """A sentence with what to write for an old value of an option, '' if it is none."""
+    new = VALUES.get(option, {}).get(value) if isinstance(value, str) else None
+    return f'It is now {new}.' if new else ''
 
 
 def new_module(message: str) -> str:

@@ -54,10 +54,13 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
 
 
 def _check_shares(network: Network, recipe: Recipe, context: Context, where: str) -> None:
-    """Refuses a network whose parameters have other shapes than those of the networks that it shares or averages."""
+    """Refuses a network whose parameters have other shapes than those of the networks that it shares or follows."""
     if not network.of:
         return
     own, *wanted = (network_shapes(n, context)[0] for n in (network, *map(recipe.network, network.of)))
+    averages = network.follow is not None and network.follow.rule == 'average'
+    if averages:
+        wanted = [jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), wanted[0])]
     for name, found, source in zip(network.of, own if network.several else (own,), wanted, strict=True):
         if found == source:
             continue
@@ -67,9 +70,8 @@ def _check_shares(network: Network, recipe: Recipe, context: Context, where: str
                 f"{where}, network '{network.name}' shares the parameters of '{name}', but they do not fit its input "
                 f'{read}.'
             )
-        raise UserError(
-            f"{where}, network '{network.name}' averages '{name}', so it must have the same model and copies."
-        )
+        alike = 'model' if averages else 'model and copies'
+        raise UserError(f"{where}, network '{network.name}' follows '{name}', so it must have the same {alike}.")
 
 
 def _check_schedules(network: Network, recipe: Recipe, context: Context, place: str) -> None:

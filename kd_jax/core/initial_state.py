@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.follow import start_values
 from kd_jax.core.forward import network_numbers
 from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.recipe import Recipe
@@ -36,9 +37,10 @@ def init_state(
     every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in owners})(key)
     for name, tree in (loaded or {}).items():
         every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
-    for network in recipe.networks:
-        if network.update == 'ema' and network.name not in (loaded or {}):
-            every[network.name] = jax.tree.map(jnp.copy, every[network.of[0]])
+    for network in recipe.following:
+        assert network.follow is not None
+        name, (of,), known = network.name, network.of, loaded or {}
+        every[name], every[of] = start_values(network.follow, every[of], every[name], name in known, of in known)
     frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
     params = {name: tree['params'] for name, tree in every.items()}
     collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from kd_jax.config import hyperparameters
 from kd_jax.config.errors import UserError
+from kd_jax.core.follow import Follow
 from kd_jax.core.optimizers import Optimizer
 from kd_jax.core.paths import Path
 
-UPDATES = ('sgd', 'ema', 'frozen', 'shared')
+UPDATES = ('sgd', 'follow', 'frozen', 'shared')
 
 
 SHARDINGS = ('replicated', 'fsdp')
@@ -81,9 +82,9 @@ class Network:
       module: its model, with the numbers that it has at the start: a linen module, or an adapter with its `init` and
         `apply` (see `models.pretrained`).
       inputs: the paths of its positional arguments.
-      update: how its parameters are updated: 'sgd' (by its optimizer), 'ema' (as a moving average of the network `of`),
+      update: how its parameters are updated: 'sgd' (by its optimizer), 'follow' (by a rule, after the network `of`),
         'frozen' (never), or 'shared' (it uses the parameters of the networks `of`, in the same mode as those networks).
-      of: the network that an 'ema' network averages, or the networks whose parameters a 'shared' network uses.
+      of: the network that a 'follow' network follows, or the networks whose parameters a 'shared' network uses.
       constant: for a 'shared' network and each network of `of`, whether those parameters are constants here, so that no
         gradient reaches them; written as of='~judge'.
       copies: number of copies, stacked on a leading axis of parameters and activations; 0 for one without that axis.
@@ -92,6 +93,7 @@ class Network:
       part: the only top-level modules that are taken from `init`, which may have others; () for all.
       normalize: its own normalisation of images, applied to its first input.
       optimizer: the optimizer of an 'sgd' network.
+      follow: the rule of a 'follow' network.
       stacked: for each input, whether it has the same number of copies, so that each copy reads its own.
       compute_dtype: the precision that parameters and inputs are cast to when the network runs. Stored parameters and
         the activations that others read are float32.
@@ -113,6 +115,7 @@ class Network:
     part: tuple[str, ...] = ()
     normalize: Normalize | None = None
     optimizer: Optimizer | None = None
+    follow: Follow | None = None
     stacked: tuple[bool, ...] = ()
     compute_dtype: str = 'float32'
     sharding: str = 'replicated'

@@ -15,8 +15,8 @@ class Recipe:
     Attributes:
       networks: in order of dependency.
       terms: the weighted losses, which are added up.
-      hparams: every number that may change without a new compilation: 'optimizers' and 'ema' by network, 'terms' by
-        term.
+      hparams: every number that may change without a new compilation: 'optimizers', 'follow' and 'networks' by
+        network, 'terms' by term.
     """
 
     networks: tuple[Network, ...]
@@ -41,6 +41,11 @@ class Recipe:
     def moving(self) -> tuple[Network, ...]:
         """The networks whose variables are in the state, and so in checkpoints."""
         return tuple(network for network in self.owners if network.update != 'frozen')
+
+    @property
+    def following(self) -> tuple[Network, ...]:
+        """Networks that follow others by a rule."""
+        return tuple(network for network in self.networks if network.update == 'follow')
 
     @property
     def frozen(self) -> tuple[Network, ...]:

@@ -9,6 +9,7 @@ import optax
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.core.accumulation import accumulated
+from kd_jax.core.follow import follow
 from kd_jax.core.forward import network_numbers, open_context, run_networks
 from kd_jax.core.network import Network
 from kd_jax.core.optimizers import make_transformation
@@ -66,12 +67,13 @@ def make_train_step(
             name = network.name
             update = _update(network, hparams['optimizers'][name], progress)
             params[name], opt_state[name] = update(grads[name], state.opt_state[name], state.params[name])
-        for name, decay in hparams['ema'].items():
-            (of,) = recipe.network(name).of
-            source = params[of]
-            params[name] = optax.incremental_update(source, params[name], 1.0 - decay)
-            source = collections[of]
-            collections[name] = optax.incremental_update(source, collections[name], 1.0 - decay)
+        for network in recipe.following:
+            assert network.follow is not None
+            name, (of,), numbers = network.name, network.of, hparams['follow'][network.name]
+            for trees in (params, collections):
+                trees[name], trees[of] = follow(
+                    network.follow, trees[of], trees[name], numbers, progress, state.step + 1
+                )
         one = jnp.ones(())
         metrics |= {'loss': (total, one), 'grad_norm': (optax.tree.norm(grads), one)}
         return State(state.step + 1, params, collections, opt_state, state.key), metrics

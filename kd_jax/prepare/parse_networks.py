@@ -8,10 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from kd_jax import models
-from kd_jax.config import hyperparameters
+from kd_jax.config import hyperparameters, renamed
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import parse_number, value_at
 from kd_jax.config.import_by_name import find_by_name
+from kd_jax.core.follow import parse_follow
 from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Model, Network, Normalize
 from kd_jax.core.optimizers import parse_optimizer
 from kd_jax.core.paths import Path
@@ -30,7 +31,7 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
       name: the name of the network.
       config: its options: those of `Network`, and the options of its model.
       default: config of the optimizer that a trained network without an optimizer gets.
-      hparams: the numbers of the network are added here, under 'optimizers' and 'ema'.
+      hparams: the numbers of the network are added here, under 'optimizers', 'follow' and 'networks'.
       where: the place in the config, for messages.
     Raises:
       UserError: the model or the optimizer is missing, or an option is unknown, of the wrong type or out of range.
@@ -48,7 +49,8 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
         fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')
     if update not in UPDATES:
-        raise UserError(f'{where}: there is no update {update!r}. {suggest(update, UPDATES)}')
+        new = renamed.new_value('update', update)
+        raise UserError(f'{where}: there is no update {update!r}. {new or suggest(update, UPDATES)}')
     for key, choices in (('sharding', SHARDINGS), ('compute_dtype', COMPUTE_DTYPES)):
         if fields.get(key, choices[0]) not in choices:
             raise UserError(f'{where}: there is no {key} {fields[key]!r}. {suggest(str(fields[key]), choices)}')
@@ -58,11 +60,8 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
     if not isinstance(of, str):
         raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
     fields['of'] = (of,) if of else ()
-    if update == 'ema':
-        decay = options.pop('decay', 0.999)
-        if isinstance(decay, Mapping) or not hyperparameters.is_number(decay):
-            raise UserError(f'{where}.decay is {decay!r}; it must be a number between 0 and 1.')
-        hparams['ema'][name] = parse_number(decay, hyperparameters.Fraction, f'{where}.decay')[1]
+    if update == 'follow':
+        fields['follow'], hparams['follow'][name] = parse_follow(options, where)
     optimizer = None
     if update == 'sgd':
         choice = options.pop('optimizer', default)

@@ -24,7 +24,7 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
     """
     networks: list[Network] = []
     terms: list[Term] = []
-    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'networks': {}, 'ema': {}}
+    hparams: dict[str, Any] = {'optimizers': {}, 'terms': {}, 'networks': {}, 'follow': {}}
     described = config.get('networks', {})
     for name in sorted(described, key=lambda name: described[name].get('update') == 'shared'):
         options, place = described[name], f"{where}, network '{name}'"
@@ -44,11 +44,7 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
                 hint = suggest(path.source, names)
                 raise UserError(f"{where}, {place} reads '{path}', but there is no network '{path.source}'. {hint}")
     for network in networks:
-        if network.update == 'ema' and network.of[0] not in {n.name for n in networks if n.update == 'sgd'}:
-            hint = suggest(network.of[0], [n.name for n in networks if n.update == 'sgd'])
-            raise UserError(
-                f"{where}, network '{network.name}' averages '{network.of[0]}', which is not trained. {hint}"
-            )
+        _check_follows(network, {n.name: n for n in networks if n.update == 'sgd'}, where)
     copies = {network.name: network.copies for network in networks}
     networks = [
         dataclasses.replace(n, stacked=tuple(0 < n.copies == copies.get(path.source) for path in n.inputs))
@@ -58,3 +54,16 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
     reads = {network.name: {path.source for path in network.inputs} for network in networks}
     ordered = in_dependency_order(reads, f'{where}: networks {{}} read each other in a circle.')
     return Recipe(tuple(by_name[name] for name in ordered), tuple(terms), hparams)
+
+
+def _check_follows(network: Network, trained: Mapping[str, Network], where: str) -> None:
+    """Refuses a network that follows one that is not trained, or an average of copies that are not there."""
+    if network.follow is None:
+        return
+    of, place = next(iter(network.of), ''), f"{where}, network '{network.name}'"
+    if of not in trained:
+        raise UserError(f"{place} follows '{of}', which is not a trained network. {suggest(of, trained)}")
+    if network.follow.rule == 'average' and network.copies:
+        raise UserError(f"{place} is the average of the copies of '{of}', so it is one network; leave copies out.")
+    if network.follow.rule == 'average' and not trained[of].copies:
+        raise UserError(f"{place} is the average of the copies of '{of}', which has none; set its copies.")

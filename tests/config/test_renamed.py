@@ -29,6 +29,16 @@ def test_an_old_option_gets_its_new_name_where_that_is_known(old, new):
     assert f'| `{old}` | `{new}` |' in PAGE.read_text()
 
 
+@pytest.mark.parametrize(
+    ('option', 'old'), [(option, old) for option in renamed.VALUES for old in renamed.VALUES[option]]
+)
+def test_an_old_value_gets_what_to_write_now(option, old):
+    new = renamed.VALUES[option][old]
+    assert renamed.new_value(option, old) == f'It is now {new}.'
+    assert renamed.new_value(option, 'other') == renamed.new_value('other', old) == ''
+    assert f"| `{option}='{old}'` | `{new}` |" in PAGE.read_text()
+
+
 def test_an_old_study_is_refused_with_the_new_name():
     with pytest.raises(UserError, match=r"there is no option 'pack'\. It is called 'group_runs' now\."):
         parse_study({'name': 'old', 'runs': {'a': {}}, 'pack': False}, 'old.py')

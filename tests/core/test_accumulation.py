@@ -46,7 +46,7 @@ def test_parts_of_which_masks_keep_very_different_shares_add_up_to_the_whole_bat
 def test_copies_averages_peers_and_recorded_teachers_learn_from_parts_as_from_the_whole():
     networks = {
         'student': {**SMALL, 'copies': 2},
-        'mean': {**SMALL, 'copies': 2, 'update': 'ema', 'of': 'student', 'decay': 0.5},
+        'mean': {**SMALL, 'copies': 2, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.5},
         'peer': LINEAR,
         'teacher': {**TEACHER, 'copies': 3},
     }

@@ -56,9 +56,12 @@ def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_nam
 
 
 def test_an_average_of_another_model_is_refused():
-    with pytest.raises(UserError, match="network 'mean' averages 'student', so it must have the same model"):
+    with pytest.raises(UserError, match="network 'mean' follows 'student', so it must have the same model"):
         check_recipe(
-            recipe_of({'student': NET, 'mean': {**NET, 'hidden': (6,), 'update': 'ema', 'of': 'student'}}), BATCH
+            recipe_of(
+                {'student': NET, 'mean': {**NET, 'hidden': (6,), 'update': 'follow', 'rule': 'ema', 'of': 'student'}}
+            ),
+            BATCH,
         )
 
 

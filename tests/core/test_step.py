@@ -73,7 +73,7 @@ def test_a_frozen_network_passes_gradients_on_and_is_no_part_of_the_state():
 def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
     networks = {
         'student': SMALL,
-        'mean': {**SMALL, 'update': 'ema', 'of': 'student'},
+        'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student'},
         'teacher': {**SMALL, 'update': 'frozen'},
         'reader': {**LINEAR, 'update': 'frozen', 'input': 'teacher.hidden1'},
         'judge': {**LINEAR, 'update': 'frozen', 'input': 'student.hidden1'},
@@ -83,7 +83,7 @@ def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
 
 
 def test_an_averaged_network_follows_the_closed_form():
-    networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'ema', 'of': 'student', 'decay': 0.8}}
+    networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.8}}
     terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
     recipe = recipe_of(networks, terms)
     states, _ = train(recipe, count=3, begin=init_state(recipe, BATCH, seed=0))
@@ -237,7 +237,7 @@ class Normalised(nn.Module):
 def test_batch_statistics_are_written_back_and_averaged():
     networks = {
         'student': {'model': Normalised},
-        'mean': {'model': Normalised, 'update': 'ema', 'of': 'student', 'decay': 0.5},
+        'mean': {'model': Normalised, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.5},
     }
     recipe = recipe_of(networks, {'hard': hard('student')})
     (_, state), _ = train(recipe, begin=init_state(recipe, BATCH, seed=0))

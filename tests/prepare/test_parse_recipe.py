@@ -136,17 +136,66 @@ def test_any_callable_is_a_loss_or_a_model():
             'needs a learning_rate',
         ),
         (
-            {'network_mean': {'model': 'mlp', 'update': 'ema', 'of': 'studnt'}},
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'ema', 'of': 'studnt'}},
             "c, network 'mean'",
             "mean 'student'",
         ),
         (
-            {'network_mean': {'model': 'mlp', 'update': 'ema', 'of': 'teacher'}},
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'ema', 'of': 'teacher'}},
             "c, network 'mean'",
-            'not trained',
+            "follows 'teacher', which is not a trained network",
         ),
         (
-            {'network_mean': {'model': 'mlp', 'update': 'ema', 'of': 'student', 'decay': 1.1}},
+            {'network_mean': {'model': 'mlp', 'update': 'ema', 'of': 'student'}},
+            "c, network 'mean'",
+            "there is no update 'ema'. It is now update='follow', rule='ema'.",
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'of': 'student'}},
+            "c, network 'mean'",
+            'but has no rule. Known: average, copy, ema',
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'avg', 'of': 'student'}},
+            "c, network 'mean'",
+            "there is no rule 'avg'. ",
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'copy', 'of': 'student', 'decay': 0.9}},
+            "c, network 'mean'",
+            "rule 'copy' takes no decay; it is an option of rule 'ema'",
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'copy', 'of': 'student', 'every': 0}},
+            "c, network 'mean'.every",
+            'is 0, but it must be a whole number of steps',
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'average', 'of': 'student'}},
+            "c, network 'mean'",
+            "is the average of the copies of 'student', which has none; set its copies",
+        ),
+        (
+            {
+                'network_mean': {
+                    'model': 'mlp',
+                    'update': 'follow',
+                    'rule': 'average',
+                    'of': 'student',
+                    'broadcast': 1,
+                    'copies': 2,
+                }
+            },
+            "c, network 'mean'.broadcast",
+            'is 1, but it must be True or False',
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'average', 'of': 'student', 'copies': 2}},
+            "c, network 'mean'",
+            'so it is one network; leave copies out',
+        ),
+        (
+            {'network_mean': {'model': 'mlp', 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 1.1}},
             "c, network 'mean'.decay",
             'must lie between 0 and 1',
         ),
@@ -154,13 +203,14 @@ def test_any_callable_is_a_loss_or_a_model():
             {
                 'network_mean': {
                     'model': 'mlp',
-                    'update': 'ema',
+                    'update': 'follow',
+                    'rule': 'ema',
                     'of': 'student',
                     'decay': {'schedule': 'linear'},
                 }
             },
             "c, network 'mean'.decay",
-            'must be a number between 0 and 1',
+            "schedule 'linear' needs start, end",
         ),
         ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier,'),
         ({'term_soft': {'loss': 'kdd'}}, "c, term 'soft'", "no loss 'kdd'. Did you mean 'kd'"),
