@@ -41,9 +41,18 @@ def plan_table(
         table.add_row(run.id, size, f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
+    table.caption += f'; best epoch by {judges}' if (judges := _judges(runs, prepared_runs)) else ''
     sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
     table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
     return table
+
+
+def _judges(runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun]) -> str:
+    """The metrics that choose the best epochs: 'student.errors, teacher.errors'; '' without validation examples."""
+    with_valid = [prepared_runs[run.name] for run in runs if 'valid' in prepared_runs[run.name].splits.arrays]
+    judges = [next(iter(prepared.evaluator.measured.values()), None) for prepared in with_valid]
+    names = list(dict.fromkeys(f'{judge.name}.{judge.best}' for judge in judges if judge))
+    return ', '.join(names) if len(names) < 4 else f'{", ".join(names[:3])} and {len(names) - 3} more'
 
 
 def trained_parameters(prepared: PreparedRun) -> int:

@@ -27,7 +27,6 @@ UNTESTED = {
     'core/term',
     'data/example_order',
     'data/placeholder_sources',
-    'evaluation/metrics',
     'prepare/parse_terms',
     'prepare/prepared_run',
     'prepare/program_identity',

@@ -1,17 +1,18 @@
 """Checks that what the terms and evaluations of a run read from its data can be what they take it for."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from kd_jax import evaluation
 from kd_jax.config.errors import UserError
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
-from kd_jax.core.term import Term
 from kd_jax.data import augment
 from kd_jax.data.splits import Splits
+from kd_jax.evaluation.evaluations import Evaluation
 
 MIXED = ('image', 'target', 'id')  # the arrays of a batch that mixing leaves right
 
@@ -28,7 +29,7 @@ def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
 
 
 def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str, Any], where: str) -> None:
-    """Refuses labels in the data that are no class of the logits that a term compares with them.
+    """Refuses labels of training examples that are no class of the logits that a term compares with them.
 
     Args:
       recipe: the recipe.
@@ -44,17 +45,48 @@ def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str,
         found = _in_data(labels, arrays)
         if found is None or found.dtype.kind not in 'iu' or isinstance(logits, tuple) or logits == labels:
             continue
-        kept, shape = _kept(term, arrays, found), context[logits.source][logits.name].shape
+        kept, shape = _kept(term.mask, arrays, found), context[logits.source][logits.name].shape
         if kept is None or not shape:
             continue
-        wrong = np.argwhere(((found < 0) | (found >= shape[-1])) & kept)
-        if len(wrong):
-            first = wrong[0].tolist()
+        if wrong := _no_class(found, shape[-1], kept):
             raise UserError(
-                f"{where}, term '{term.name}': '{labels}' holds {found[tuple(first)]} (example {first[0]}), which is "
-                f"no class of '{logits}' with its {shape[-1]} classes; leave such labels out with the mask of the "
-                'term, the path of an array that is 0 there.'
+                f"{where}, term '{term.name}': '{labels}' holds {wrong}, which is no class of '{logits}' with its "
+                f'{shape[-1]} classes; leave such labels out with the mask of the term, the path of an array that is 0 '
+                'there.'
             )
+
+
+def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, splits: Splits, where: str) -> None:
+    """Refuses evaluations whose labels, in any split, are no class of the logits that they are compared with.
+
+    Raises:
+      UserError: a label that neither a mask nor the option `ignore` leaves out is negative, or not smaller than the
+        number of classes.
+    """
+    for one in evaluations:
+        if one.metrics not in (evaluation.classification, evaluation.positions):
+            continue
+        logits, labels = one.reads['logits'], one.reads['labels']
+        if str(labels) == 'batch.label':
+            _check_number_of_classes(logits, context, splits, where)
+        classes = context[logits.source][logits.name].shape[-1]
+        for split, arrays in splits.arrays.items():
+            found = _in_data(labels, arrays)
+            kept = None if found is None else _kept(one.reads.get('mask'), arrays, found)
+            if found is None or kept is None:
+                continue
+            if wrong := _no_class(found, classes, kept & (found != one.early.get('ignore'))):
+                raise UserError(
+                    f"{where}, evaluate '{one.name}': '{labels}' of split '{split}' holds {wrong}, which is no class "
+                    f"of '{logits}' with its {classes} classes; metrics='positions' leaves labels out with "
+                    'ignore=NUMBER or mask=PATH.'
+                )
+
+
+def _no_class(labels: np.ndarray, classes: int, kept: Any) -> str:
+    """The first label that is kept but is no class, with its example; '' if there is none."""
+    wrong = np.argwhere(((labels < 0) | (labels >= classes)) & kept)
+    return f'{labels[tuple(wrong[0].tolist())]} (example {wrong[0][0]})' if len(wrong) else ''
 
 
 def _in_data(path: Path | tuple[Path, ...] | None, arrays: Mapping[str, Any]) -> np.ndarray | None:
@@ -64,17 +96,17 @@ def _in_data(path: Path | tuple[Path, ...] | None, arrays: Mapping[str, Any]) ->
     return found if isinstance(found, np.ndarray) else None
 
 
-def _kept(term: Term, arrays: Mapping[str, Any], labels: np.ndarray) -> Any:
-    """Whether the mask of a term keeps each label; None if that is not known before training."""
-    if term.mask is None:
+def _kept(path: Path | None, arrays: Mapping[str, Any], labels: np.ndarray) -> Any:
+    """Whether the mask at a path keeps each label; None if that is not known before training."""
+    if path is None:
         return True
-    mask = _in_data(term.mask, arrays)
+    mask = _in_data(path, arrays)
     if mask is None or mask.shape != labels.shape[: mask.ndim]:
         return None
     return (mask > 0).reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
 
 
-def check_evaluated_classes(logits: Path, context: Context, splits: Splits, where: str) -> None:
+def _check_number_of_classes(logits: Path, context: Context, splits: Splits, where: str) -> None:
     """Refuses an evaluation of logits with 'batch.label' if the number of classes is not known, or is another one.
 
     Labels that are not one class for each example have no number of classes.

@@ -27,7 +27,11 @@ from kd_jax.data.splits import example_count, load_splits
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
-from kd_jax.prepare.check_data import check_evaluated_classes, check_labels_of_terms, check_mixing
+from kd_jax.prepare.check_data import (
+    check_evaluated_labels,
+    check_labels_of_terms,
+    check_mixing,
+)
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -144,11 +148,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
         _check_analysis(name, options, evaluated, where)
-    for reads in [one.reads for one in evaluator.measured.values() if str(one.reads.get('labels')) == 'batch.label']:
-        if complete:
-            check_evaluated_classes(reads['logits'], evaluated, splits, where)
     if complete:
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
+        check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
     recorded = None
     if config.get('cache'):
         train = splits.arrays['train']

@@ -13,7 +13,7 @@ def markdown_page(report: Report) -> str:
     """Returns the report as Markdown; its images are the files in `figures/`."""
     blocks = [f'# {escape_text(report.title)}', report.text]
     blocks += [_section(table) for table in report.tables]
-    blocks += [f'*{escape_text(table_legend(report.tables))}*']
+    blocks += [f'*{escape_text(legend)}*'] if (legend := table_legend(report.tables)) else []
     if report.claims:
         lines = [f'- **{escape_text(claim.title)}**: {escape_text(claim.sentence)}' for claim in report.claims]
         blocks += ['## Claims', '\n'.join(lines)]
@@ -41,7 +41,7 @@ def markdown_page(report: Report) -> str:
 
 def _section(table: Table) -> str:
     headings, rows = table_cells(table)
-    blocks = [f'## {escape_text(table.title)}', table.text, _rows(headings, rows, {0})]
+    blocks = [f'## {escape_text(table.title)}', table.text, _rows(headings, rows, {0}) if table.columns else '']
     return '\n\n'.join([*filter(None, blocks), *(f'*{escape_text(note)}*' for note in table.notes)])
 
 

@@ -10,6 +10,9 @@ from kd_jax.report.stated_units import stated_in
 NOT_RUN = 'not run yet'
 
 
+NOTHING = 'Nothing was evaluated. A run names what to evaluate in `evaluate`.'
+
+
 ROUNDED = ('count', 'fraction', 'seconds')  # units whose numbers have their own number of decimals
 
 
@@ -88,6 +91,8 @@ def _every_run(results: Results) -> dict[str, Any]:
             rows[label] = {'run': run, 'label': label, 'columns': paths}
     for row in rows.values():
         row['columns'] = {metric: row['columns'].get(metric) for metric in columns}
+    if results and not columns:
+        return {'runs': {'title': 'Every run', 'text': NOTHING, 'columns': {}, 'rows': {}}}
     text = 'Metrics after the last step.'
     return {'runs': {'title': 'Every run', 'text': text, 'columns': columns, 'rows': rows}}
 

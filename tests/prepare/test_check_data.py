@@ -30,11 +30,11 @@ def source(num_classes=0):
     return Source(ARRAYS, ARRAYS, num_classes or None)
 
 
-def prepared(terms, **data):
+def prepared(terms, evaluate=None, **data):
     config = {
         'data': {'source': source, **data}, 'batch_size': 5, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
         'networks': {'net': {'model': Net}}, 'terms': terms,
-        'evaluate': {'net': {'logits': 'net.mean', 'labels': 'batch.label'}},
+        'evaluate': {'net': evaluate or {'logits': 'net.mean', 'labels': 'batch.label'}},
     }  # fmt: skip
     return prepare_run(config, 0, 'c')
 
@@ -53,6 +53,14 @@ def test_labels_of_a_term_must_be_classes_of_its_logits_where_its_mask_keeps_the
     )
     with pytest.raises(UserError, match=re.escape(message)):
         prepared(hard('batch.ignored'), num_classes=3)
+
+
+def test_labels_of_an_evaluation_must_be_classes_of_its_logits_where_they_count():
+    pixels = {'metrics': 'positions', 'logits': 'net.logits', 'labels': 'batch.ignored'}
+    with pytest.raises(UserError, match=r"c, evaluate 'net': 'batch.ignored' of split 'train' holds 255 .*ignore=NUM"):
+        prepared(OF_IMAGE, pixels, num_classes=3)
+    prepared(OF_IMAGE, {**pixels, 'ignore': 255}, num_classes=3)
+    prepared(OF_IMAGE, {**pixels, 'mask': 'batch.counts'}, num_classes=3)
 
 
 @pytest.mark.parametrize(
