@@ -1,6 +1,6 @@
 """The table of `--plan`: the runs of a study, their sizes and states, and the time that is left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Column, Table
@@ -16,7 +16,8 @@ def plan_table(
 ) -> Table:
     """A table of the runs: parameters, steps, group, state, dependencies and, once a run has been timed, the time left.
 
-    In the column 'group', '1: 3' means group 1, which has 3 runs.
+    In the column 'group', '1: 3' means group 1, which has 3 runs. '?' means that the model of the run is known only
+    after a transform.
     """
     whole = [
         Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
@@ -26,42 +27,44 @@ def plan_table(
     table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     together = [group for group in groups if len(group) > 1]
     grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
-    costs = {run.id: prepared_runs[run.name].total_steps * work(prepared_runs[run.name]) for run in runs}
+    known = {run.id: prepared_runs[run.name] for run in runs if run.name in prepared_runs}
+    costs = {run.id: known[run.id].total_steps * work(known[run.id]) if run.id in known else 0 for run in runs}
     timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
     pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
     left = 0.0
     for run in runs:
-        prepared, result = prepared_runs[run.name], workdir.result(run.id)
+        prepared, result = known.get(run.id), workdir.result(run.id)
         state = 'finished' if result else 'begun' if (workdir.directory(run.id) / 'checkpoints').exists() else 'to do'
         estimate = result['seconds'] if result else None if pace is None else pace * costs[run.id]
         left += estimate or 0.0 if result is None else 0.0
         state += '' if estimate is None else f', {estimate:.0f} s'
         needs = ', '.join(run.needs) if len(run.needs) < 3 else f'{run.needs[0]} and {len(run.needs) - 1} more'
-        size = f'{trained_parameters(prepared):,}'
-        table.add_row(run.id, size, f'{prepared.total_steps:,}', grouped.get(run.id, ''), state, needs)
+        numbers = (f'{moving_parameters(prepared):,}', f'{prepared.total_steps:,}') if prepared else ('?', '?')
+        table.add_row(run.id, *numbers, grouped.get(run.id, ''), state, needs)
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
-    table.caption += f'; best epoch by {judges}' if (judges := _judges(runs, prepared_runs)) else ''
-    sizes = [made.what.size for made in (prepared_runs[run.name].cache for run in runs) if made]
+    table.caption += f'; best epoch by {judges}' if (judges := _judges(known.values())) else ''
+    sizes = [made.what.size for made in (prepared.cache for prepared in known.values()) if made]
     table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
     return table
 
 
-def _judges(runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun]) -> str:
+def _judges(prepared_runs: Iterable[PreparedRun]) -> str:
     """The metrics that choose the best epochs: 'student.errors, teacher.errors'; '' without validation examples."""
-    with_valid = [prepared_runs[run.name] for run in runs if 'valid' in prepared_runs[run.name].splits.arrays]
+    with_valid = [prepared for prepared in prepared_runs if 'valid' in prepared.splits.arrays]
     judges = [next(iter(prepared.evaluator.measured.values()), None) for prepared in with_valid]
     names = list(dict.fromkeys(f'{judge.name}.{judge.best}' for judge in judges if judge))
     return ', '.join(names) if len(names) < 4 else f'{", ".join(names[:3])} and {len(names) - 3} more'
 
 
-def trained_parameters(prepared: PreparedRun) -> int:
-    """Number of parameters of the trained networks."""
-    return sum(count_parameters(prepared, network) for network in prepared.recipe.trained)
+def moving_parameters(prepared: PreparedRun) -> int:
+    """Number of parameters of the networks that the run trains, or that its transform makes."""
+    made = prepared.recipe.moving if 'transform' in prepared.config else prepared.recipe.trained
+    return sum(count_parameters(prepared, network) for network in made)
 
 
 def work(prepared: PreparedRun) -> float:
     """Estimated relative cost of a step: per example, a trained parameter costs three times as much as a frozen one."""
-    trained = trained_parameters(prepared)
+    trained = moving_parameters(prepared)
     frozen = sum(count_parameters(prepared, network) for network in prepared.recipe.networks) - trained
     return prepared.order.batch_size * (3 * trained + frozen)

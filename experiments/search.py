@@ -53,7 +53,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, _ = load_config(options.config, overrides)
     wanted = parse_search(load_search(options.config), config, options.config)
     with_it, judged = with_trial(config, wanted, 0, first_values(wanted), options.config)
-    check_objective(wanted, prepare_study(parse_study(with_it, options.config))[judged])
+    prepared_runs = prepare_study(parse_study(with_it, options.config))
+    if judged in prepared_runs:
+        check_objective(wanted, prepared_runs[judged])
     if options.trials < 1:
         raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')

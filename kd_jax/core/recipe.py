@@ -30,7 +30,7 @@ class Recipe:
     @property
     def trained(self) -> tuple[Network, ...]:
         """The networks that have an optimizer of their own."""
-        return tuple(network for network in self.networks if network.update == 'sgd')
+        return tuple(network for network in self.networks if network.update == 'sgd' and network.optimizer is not None)
 
     @property
     def owners(self) -> tuple[Network, ...]:

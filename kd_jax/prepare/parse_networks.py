@@ -23,8 +23,13 @@ SHARES = {  # the argument of a model for other networks, and what a config must
     'networks': "a function of several networks: set update='shared' and of=['NAME', 'OTHER']",
 }
 
+# The options of a network that say how its run uses it. The others say what it is; `like` takes those over.
+USE_KEYS = ('compute_dtype', 'decay', 'fresh', 'init', 'like', 'of', 'optimizer', 'part', 'sharding', 'update')
 
-def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str) -> Network:
+
+def parse_network(
+    name: str, config: Mapping[str, Any], default: Any, hparams: dict[str, Any], where: str, trains: bool = True
+) -> Network:
     """Parses a network with parameters of its own.
 
     Args:
@@ -33,6 +38,7 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
       default: config of the optimizer that a trained network without an optimizer gets.
       hparams: the numbers of the network are added here, under 'optimizers', 'follow' and 'networks'.
       where: the place in the config, for messages.
+      trains: whether the run trains; if not, no network has an optimizer.
     Raises:
       UserError: the model or the optimizer is missing, or an option is unknown, of the wrong type or out of range.
     """
@@ -63,7 +69,7 @@ def parse_network(name: str, config: Mapping[str, Any], default: Any, hparams: d
     if update == 'follow':
         fields['follow'], hparams['follow'][name] = parse_follow(options, where)
     optimizer = None
-    if update == 'sgd':
+    if update == 'sgd' and trains:
         choice = options.pop('optimizer', default)
         if not choice:
             raise UserError(f"{where} is trained but has no optimizer: set the network's optimizer or the run's.")

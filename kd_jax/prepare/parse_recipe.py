@@ -32,7 +32,9 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
             networks.append(parse_shared_network(name, options, networks, hparams, place))
         else:
             options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
-            networks.append(parse_network(name, options, config.get('optimizer'), hparams, place))
+            networks.append(
+                parse_network(name, options, config.get('optimizer'), hparams, place, 'transform' not in config)
+            )
     for name, options in unknown_results_as_ones(config.get('terms', {})).items():
         terms.append(parse_term(name, options, hparams, f"{where}, term '{name}'"))
     names = {network.name for network in networks} | {'batch'}

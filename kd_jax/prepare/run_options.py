@@ -9,8 +9,11 @@ from kd_jax.config.references import parse_result
 
 RUN_KEYS = (
     'accumulate', 'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs',
-    'eval_every', 'evaluate', 'mesh', 'networks', 'optimizer', 'resources', 'terms',
+    'eval_every', 'evaluate', 'mesh', 'networks', 'optimizer', 'resources', 'terms', 'transform',
 )  # fmt: skip
+
+
+TRANSFORM_RUN_KEYS = ('analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'transform')
 
 
 RESOURCES = ('cpu', 'gpu', 'tpu')
@@ -38,6 +41,11 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
     for key in config:
         if key not in RUN_KEYS:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, RUN_KEYS)}')
+        if 'transform' in config and key not in TRANSFORM_RUN_KEYS:
+            raise UserError(
+                f'{where} has a transform, so it trains nothing; leave {key} out, or train in a run that starts from '
+                'this one.'
+            )
     for key in SECTIONS:
         for name, options in check_dictionary(config.get(key, {}), f'{where}.{key}').items():
             check_dictionary(options, f'{where}.{key}.{name}')

@@ -1,4 +1,4 @@
-"""Trains one group of runs in this process and writes the results."""
+"""Executes one group of runs in this process, trainings or transforms, and writes the results."""
 
 import contextlib
 import functools
@@ -13,6 +13,7 @@ from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.prepare_study import prepare_run_of_study
 from kd_jax.studies.run_groups import partition_runs
 from kd_jax.studies.study import Progress, Run, Study
+from kd_jax.studies.transform_run import complete_config, run_transform
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.active_run import RunToTrain
 from kd_jax.training.loop import train_group
@@ -43,6 +44,9 @@ def execute_group(
         for run in group:
             held.enter_context(workdir.alone(run.id))
         outcomes: dict[str, Any] = {run.id: workdir.result(run.id) for run in group}
+        for run in (run for run in group if outcomes[run.id] is None and 'transform' in run.config):
+            outcome = run_transform(study, run, workdir)
+            outcomes[run.id] = outcome if isinstance(outcome, UserError) else _write(study, run, outcome, workdir)
         waiting = [run for run in group if outcomes[run.id] is None]
         runs_to_train: list[RunToTrain] = []
         for run in waiting:
@@ -60,7 +64,8 @@ def execute_group(
 
 def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun]) -> RunToTrain:
     directory = workdir.directory(run.id)
-    prepared = share_equal_data(prepare_run_of_study(study, run, workdir.resolve(run.config, run.seed)), others)
+    config = complete_config(study, run, workdir)
+    prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
     on_primary(functools.partial(write_json, directory / 'config.json', run.config))
     return RunToTrain(prepared, directory, sources)

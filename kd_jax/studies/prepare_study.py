@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.errors import UserError
-from kd_jax.config.references import BEST, RunReference, parse_init
+from kd_jax.config.references import RunReference, parse_init
 from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run, variable_shapes
+from kd_jax.studies.complete_configs import complete_configs
 from kd_jax.studies.study import Run, Study
-from kd_jax.training.best_evaluation import validates
+from kd_jax.training.best_evaluation import check_has_best
 from kd_jax.training.initial_weights import load_from_files
 
 
@@ -20,12 +20,15 @@ def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None =
       study: the study.
       devices: gives the devices of a run that is not trained in this process.
     Returns:
-      run name -> prepared run.
+      run name -> prepared run, without the runs whose models are known only after a transform (see `complete_configs`).
     Raises:
       UserError: something in the config of a run is wrong.
     """
-    first = [run for run in study.runs if run.seed == study.runs[0].seed]
-    ready = {run.name: prepare_run_of_study(study, run, run.config, devices(run) if devices else None) for run in first}
+
+    def prepare(run: Run, config: Mapping[str, Any]) -> PreparedRun:
+        return prepare_run_of_study(study, run, config, devices(run) if devices else None)
+
+    ready = complete_configs(study, prepare)
     for prepared in ready.values():
         for network in prepared.recipe.networks:
             if network.init:
@@ -38,15 +41,11 @@ def _check_init(network: Network, prepared: PreparedRun, ready: Mapping[str, Pre
     origin = parse_init(network.init)
     if not isinstance(origin, RunReference):
         load_from_files(network, origin, own, where)
-        return
-    source = ready[origin.run]
-    if origin.checkpoint == BEST and not validates(source):
-        raise UserError(
-            f"{where} starts from the best checkpoint of run '{origin.run}', which is not evaluated on validation: set "
-            f"runs.{origin.run}.data.valid, or leave out '@best' to take the last checkpoint."
-        )
-    there = {n.name: variable_shapes(source, n) for n in source.recipe.moving}
-    source_for(network, origin.network, there, own, where, f"run '{origin.run}'")
+    elif origin.run in ready:
+        source = ready[origin.run]
+        check_has_best(origin, source, where)
+        there = {n.name: variable_shapes(source, n) for n in source.recipe.moving}
+        source_for(network, origin.network, there, own, where, f"run '{origin.run}'")
 
 
 def prepare_run_of_study(

@@ -99,7 +99,8 @@ def plan_groups(
     Args:
       runs: the runs to train.
       grouping: the option `group_runs` of the study's config.
-      prepared_runs: run name -> prepared run, for the runs that are already prepared.
+      prepared_runs: run name -> prepared run, for the runs that are already prepared. A transform is a group of its
+        own, and so is a run that takes over a model (`like`) and is not prepared.
       workers: how many groups are trained at once, None for any number; with 'auto', there are enough groups for all
         workers.
     """
@@ -111,9 +112,9 @@ def plan_groups(
     def level(name: str) -> int:
         return 1 + max((level(needed) for needed in wanted[name] if needed in wanted), default=0)
 
-    structures = {run.name: program_identity(run.config, f"run '{run.name}'") for run in runs}
+    structures = {run.name: _structure(run, (prepared_runs or {}).get(run.name)) for run in runs}
     together = []
-    for places in group_equal([(level(run.name), structures[run.name]) for run in runs]):
+    for places in group_equal([(level(run.name), structures[run.name] or run.id) for run in runs]):
         prepared = (prepared_runs or {}).get(runs[places[0]].name)
         most, parts = group_limit(prepared) if prepared else MAX_RUNS, workers if grouping == 'auto' and workers else 1
         together += [tuple(runs[i] for i in part) for part in divide_evenly(places, most, parts)]
@@ -130,6 +131,14 @@ def plan_groups(
     return list(ordered.values())
 
 
+def _structure(run: Run, prepared: PreparedRun | None) -> dict[str, Any] | None:
+    """The program identity of a run; None for a run that is trained in no group or whose model is not known yet."""
+    config = run.config if prepared is None else prepared.config
+    if 'transform' in config or any('like' in options for options in config['networks'].values()):
+        return None
+    return program_identity(config, f"run '{run.name}'")
+
+
 def needed_ids(group: Sequence[Run]) -> set[str]:
     """The ids of the runs that a group starts from."""
-    return {f'{name}-s{run.seed}' for run in group for name in run.needs}
+    return {needed for run in group for needed in run.needed_ids}

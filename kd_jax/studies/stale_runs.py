@@ -20,7 +20,7 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
     wanted = {run.id for run in runs}
     for run in reversed(study.runs):
         if run.id in wanted:
-            wanted |= {f'{name}-s{run.seed}' for name in run.needs}
+            wanted |= set(run.needed_ids)
     for run in (run for run in study.runs if run.id in wanted):
         path = workdir.directory(run.id) / 'config.json'
         if not path.exists():
@@ -49,7 +49,7 @@ def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
     """
     gone = set(ids)
     for run in study.runs:
-        if gone & {f'{name}-s{run.seed}' for name in run.needs}:
+        if gone & set(run.needed_ids):
             gone.add(run.id)
     for run in reversed(study.runs):
         directory = workdir.directory(run.id)

@@ -16,13 +16,13 @@ STUDY_KEYS = ('name', 'group_runs', 'runs', 'seeds', 'text', 'title')
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training of one config with one seed.
+    """One training of one config with one seed, or one transform of networks of other runs.
 
     Attributes:
       name: its name in the study.
       seed: its seed.
       config: its config.
-      needs: names of the runs that it starts from or whose results it reads, at the same seed.
+      needs: names of the runs that it starts from or whose results it reads.
     """
 
     name: str
@@ -33,6 +33,12 @@ class Run:
     @property
     def id(self) -> str:
         return f'{self.name}-s{self.seed}'
+
+    @property
+    def needed_ids(self) -> tuple[str, ...]:
+        """The ids of the runs that it needs: those of its own seed, or of the seeds that its transform names."""
+        seeds = self.config.get('transform', {}).get('seeds', (self.seed,))
+        return tuple(f'{name}-s{seed}' for name in self.needs for seed in seeds)
 
 
 Progress = Callable[[Sequence[Run], int, int, Mapping[str, float]], None]
@@ -70,6 +76,11 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     for name, run in named.items():
         if not isinstance(run, Mapping):
             raise UserError(f"{where}: run '{name}' is {run!r}, but it must be a dictionary.")
+        if not isinstance(run.get('transform', {}), Mapping):
+            raise UserError(
+                f"{where}: run '{name}': transform is {run['transform']!r}, but it must be a dictionary, such as "
+                "dict(name='average_weights', of=['run:NAME/NETWORK'])."
+            )
     wanted = {name: runs_referred_to(run) for name, run in named.items()}
     for name, others in wanted.items():
         for other in others:
@@ -82,8 +93,37 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
         raise UserError(f'{where}: seeds is {seeds!r}, but it must be the number of seeds, 1 or more.')
     check_grouping(config.get('group_runs', 'auto'), where)
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
-    runs = tuple(Run(name, seed, named[name], wanted[name]) for seed in range(seeds) for name in ordered)
-    return Study(runs, {key: value for key, value in config.items() if key != 'runs'}, where)
+    configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
+    runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]
+    return Study(_after_needed(runs), {key: value for key, value in config.items() if key != 'runs'}, where)
+
+
+def _with_seeds(run: Mapping[str, Any], seeds: int, where: str) -> Mapping[str, Any]:
+    """Replaces seeds='all' in a transform by the seeds of the study."""
+    transform = run.get('transform', {})
+    if 'seeds' not in transform:
+        return run
+    asked = tuple(range(seeds)) if transform['seeds'] == 'all' else transform['seeds']
+    if not (isinstance(asked, list | tuple) and asked and set(asked) <= set(range(seeds))):
+        raise UserError(
+            f"{where}: transform.seeds is {asked!r}, but it must be 'all' or a list of seeds of the study, which are 0 "
+            f'to {seeds - 1}.'
+        )
+    return {**run, 'transform': {**transform, 'seeds': list(asked)}}
+
+
+def _after_needed(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Moves each run behind the runs that it needs."""
+    by_id, ordered = {run.id: run for run in runs}, dict[str, Run]()
+
+    def add(run: Run) -> None:
+        for needed in run.needed_ids if run.id not in ordered else ():
+            add(by_id[needed])
+        ordered.setdefault(run.id, run)
+
+    for run in runs:
+        add(run)
+    return tuple(ordered.values())
 
 
 def check_grouping(grouping: Any, where: str) -> None:
@@ -102,8 +142,7 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run
     chosen: dict[str, Run] = {}
 
     def add(run: Run) -> None:
-        for name in run.needs:
-            needed = by_id[f'{name}-s{run.seed}']
+        for needed in map(by_id.__getitem__, run.needed_ids):
             if workdir.result(needed.id) is None:
                 add(needed)
         chosen[run.id] = run

@@ -3,12 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kd_jax.config.errors import UserError
+from kd_jax.config.references import BEST, RunReference
 from kd_jax.prepare.prepared_run import PreparedRun
 
 
 def validates(prepared: PreparedRun) -> bool:
     """Whether a run is evaluated on validation while it trains, so that one evaluation is the best."""
     return 'valid' in prepared.splits.arrays and bool(prepared.evaluator.measured) and prepared.total_steps > 0
+
+
+def check_has_best(reference: RunReference, source: PreparedRun, where: str) -> None:
+    """Raises a UserError if the reference means the best checkpoint of a run that is not evaluated on validation."""
+    if reference.checkpoint == BEST and not validates(source):
+        raise UserError(
+            f"{where} starts from the best checkpoint of run '{reference.run}', which is not evaluated on validation: "
+            f"set runs.{reference.run}.data.valid, or leave out '@best' to take the last checkpoint."
+        )
 
 
 def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

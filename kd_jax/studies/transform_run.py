@@ -1,0 +1,73 @@
+"""Executes a run with a transform: loads networks of finished runs, makes a new one, saves and evaluates it."""
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import write_json
+from kd_jax.devices.processes import on_primary
+from kd_jax.prepare.inherited_models import with_inherited_models
+from kd_jax.prepare.parse_transform import check_fits, network_of_run, parse_transform, with_network
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.studies.finished_runs import load_trained
+from kd_jax.studies.prepare_study import prepare_run_of_study
+from kd_jax.studies.study import Run, Study
+from kd_jax.studies.workdir import Workdir
+from kd_jax.training.given_weights import finish_with_weights
+from kd_jax.transforms.network_weights import NetworkWeights
+
+
+def complete_config(study: Study, run: Run, workdir: Workdir) -> Mapping[str, Any]:
+    """A run's config with everything that it takes over from the results of the runs that it needs.
+
+    Raises:
+      UserError: a result lacks a value or a network that the config names.
+    """
+    config = workdir.resolve(run.config, run.seed)
+    return with_inherited_models(
+        config, lambda name: _finished(workdir, f'{name}-s{run.seed}')['config'], f"{study.where}: run '{run.name}'"
+    )
+
+
+def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | UserError:
+    """Executes a run with a transform; returns its result, or the error that stopped it.
+
+    The run has no state between its start and its end: if it is stopped, it starts anew.
+    """
+    began = time.monotonic()
+    directory, where = workdir.directory(run.id), f"{study.where}: run '{run.name}'"
+    on_primary(functools.partial(write_json, directory / 'config.json', run.config))
+    try:
+        config = complete_config(study, run, workdir)
+        transform = parse_transform(config, where)
+        networks = [
+            _load(workdir, f'{reference.run}-s{seed}', reference, transform.where)
+            for reference in transform.of
+            for seed in transform.seeds or (run.seed,)
+        ]
+        made = transform.apply(networks)
+        prepared = prepare_run_of_study(study, run, with_network(config, made.name, made.options, where))
+        check_fits(prepared, made, transform.where)
+        sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
+        return finish_with_weights(prepared, directory, sources, {made.name: made.variables}, began)
+    except UserError as error:
+        return error
+
+
+def _load(workdir: Workdir, run_id: str, reference: Any, where: str) -> NetworkWeights:
+    result = _finished(workdir, run_id)
+    config = {key: value for key, value in result['config'].items() if key != 'mesh'}
+    prepared = prepare_run(config, result['seed'], f"run '{run_id}'")
+
+    def load(name: str) -> Any:
+        return load_trained(prepared, prepared.recipe.network(name), workdir.directory(run_id))
+
+    return network_of_run(prepared, reference, where, load)
+
+
+def _finished(workdir: Workdir, run_id: str) -> dict[str, Any]:
+    result = workdir.result(run_id)
+    assert result is not None, f'{run_id} is needed, but it is not finished'
+    return result
