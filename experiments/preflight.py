@@ -25,12 +25,13 @@ from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import write_json
 from kd_jax.data import placeholder_sources
-from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
 from kd_jax.scale import preflight, tpu_chips
 from kd_jax.scale.preflight import step_identity
 from kd_jax.scale.step_cost import Cost, verdict
 from kd_jax.scale.tpu_chips import Topology, parse_topology
-from kd_jax.studies.study import Study, parse_study
+from kd_jax.studies.complete_configs import complete_configs
+from kd_jax.studies.study import Run, Study, parse_study
 
 console = Console(highlight=False)
 SHORT_VERDICTS = ('fits', 'compiles')  # other verdicts are sentences, too long for a table cell
@@ -114,19 +115,30 @@ def distinct(planned: Study, glob: str) -> list[Part]:
     Raises:
       UserError: no run matches, or the config of a run is wrong.
     """
-    seeds = len({run.seed for run in planned.runs})
-    chosen = [r for r in planned.runs if r.seed == planned.runs[0].seed and fnmatch.fnmatch(r.name, glob)]
+    seeds, least = len({run.seed for run in planned.runs}), min(run.seed for run in planned.runs)
+    chosen = [r for r in planned.runs if r.seed == least and fnmatch.fnmatch(r.name, glob)]
     if not chosen:
         raise UserError(f'--run={glob} matches no run. {suggest(glob, {run.name for run in planned.runs})}')
+    wanted = {run.name for run in chosen}
+    for run in reversed(planned.runs):
+        wanted |= set(run.needs) if run.name in wanted else set()
+
+    def prepare(run: Run, config: Mapping[str, Any]) -> PreparedRun:
+        where = f"{planned.where}: run '{run.name}'"
+        return prepare_run({**placeholder_sources.without_data(config), 'mesh': {}}, run.seed, where, jax.devices()[:1])
+
+    runs = tuple(run for run in planned.runs if run.name in wanted)
+    ready = complete_configs(dataclasses.replace(planned, runs=runs), prepare)
     parts: dict[str, Part] = {}
     for run in chosen:
-        where = f"{planned.where}: run '{run.name}'"
-        prepared = prepare_run(
-            {**placeholder_sources.without_data(run.config), 'mesh': {}}, run.seed, where, jax.devices()[:1]
-        )
+        if run.name not in ready:
+            console.print(f"run '{run.name}' is left out: its model is known only after a transform.")
+            continue
+        prepared = ready[run.name]
         if prepared.total_steps:
-            key = f'{run.config.get("mesh")} {step_identity(prepared)}'
-            before = parts.get(key, Part((), run.config, where))
+            config = {**prepared.config, 'mesh': run.config.get('mesh', {})}
+            key = f'{config["mesh"]} {step_identity(prepared)}'
+            before = parts.get(key, Part((), config, prepared.where))
             steps = before.steps + prepared.total_steps * seeds
             parts[key] = dataclasses.replace(before, runs=(*before.runs, run.name), steps=steps)
     return list(parts.values())

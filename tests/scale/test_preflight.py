@@ -17,6 +17,7 @@ from kd_jax.scale.preflight import step_identity
 from kd_jax.scale.step_cost import verdict
 from kd_jax.scale.tpu_chips import GIB, parse_topology
 from kd_jax.studies.study import parse_study
+from tests import soup
 
 TINY = pathlib.Path(__file__).parents[1] / 'tiny_config.py'
 # ResNet-34 and ResNet-18 take more than two minutes of compilation per slice, too long for a test.
@@ -237,3 +238,13 @@ def test_without_libtpu_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'libtpu', None)
     with pytest.raises(UserError, match=r"pip install '\.\[tpu-preflight\]'"):
         preflight.devices(parse_topology('v5e:2x2'))
+
+
+def test_runs_that_take_over_a_model_are_compiled_and_transforms_are_not(capsys):
+    study = soup.get_config().to_dict()
+    data, own = study['runs']['soup']['data'], 'tests.own_transforms:strongest_units'
+    study['runs']['unknown'] = {'transform': {'name': own, 'of': 'run:base'}, 'data': data}
+    (part,) = command.distinct(parse_study(study, 'soup'), '*')
+    assert sorted(part.runs) == ['base', 'fast', 'slow', 'student']
+    assert part.config['networks']['student']['hidden'] == (16,)
+    assert "run 'unknown' is left out: its model is known only after a transform" in capsys.readouterr().out

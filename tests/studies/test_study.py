@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import types
 
 import pytest
 
@@ -92,8 +93,9 @@ def test_groups_fit_what_a_run_allows_and_leave_no_worker_idle(monkeypatch):
     assert list(map(len, plan_groups(planned.runs, 'auto', workers=4))) == [2, 1, 1, 2]
     assert list(map(len, plan_groups(planned.runs, 'auto', workers=None))) == [1] * 6
     assert list(map(len, plan_groups(planned.runs, 'vmap', workers=None))) == [6]
-    monkeypatch.setattr(run_groups, 'group_limit', lambda prepared: prepared)
-    assert list(map(len, plan_groups(planned.runs, 'auto', {'a': 3}))) == [3, 3]
+    monkeypatch.setattr(run_groups, 'group_limit', lambda prepared: prepared.most)
+    prepared = types.SimpleNamespace(config=LEARNS, most=3)
+    assert list(map(len, plan_groups(planned.runs, 'auto', {'a': prepared}))) == [3, 3]
 
 
 def test_a_run_waits_only_for_what_is_not_finished():
