@@ -107,13 +107,14 @@ def parse_transform(config: Mapping[str, Any], where: str) -> Transform:
 
 
 def network_of_run(
-    prepared: PreparedRun, reference: RunReference, where: str, variables: Callable[[str], Any] | None = None
+    prepared: PreparedRun, reference: RunReference, step: int, where: str, variables: Callable[[str], Any] | None = None
 ) -> NetworkWeights:
-    """A network of another run as a transform reads it; numbers that are schedules are those at the end of that run.
+    """A network of another run as a transform reads it. Options that are schedules get their values after `step` steps.
 
     Args:
       prepared: the other run.
       reference: the network.
+      step: the step of the checkpoint that the reference means.
       where: the place in the config, for messages.
       variables: network name -> its variables; their shapes if None.
     Raises:
@@ -127,8 +128,7 @@ def network_of_run(
             f'{suggest(name, saved)}'
         )
     options = model_options(prepared.config['networks'][name])
-    at_the_end = prepared.numbers_after(prepared.total_steps).get(name, {})
-    options |= {key: float(number) for key, number in at_the_end.items()}
+    options |= {key: float(number) for key, number in prepared.numbers_after(step).get(name, {}).items()}
     own = variables(name) if variables else variable_shapes(prepared, saved[name])
     return NetworkWeights(name, f'{prepared.where}, network {name!r}', own, options)
 

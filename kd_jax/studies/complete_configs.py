@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
+from kd_jax.config.references import RunReference
 from kd_jax.prepare.inherited_models import like_of, model_options, network_in, with_inherited_models
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.parse_transform import check_fits, network_of_run, parse_transform, with_network
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import check_options
 from kd_jax.studies.study import Run, Study
+from kd_jax.training.best_evaluation import check_has_best
+from kd_jax.transforms.network_weights import NetworkWeights
 
 
 def complete_configs(study: Study, prepare: Callable[[Run, Mapping[str, Any]], PreparedRun]) -> dict[str, PreparedRun]:
@@ -66,7 +69,7 @@ def _transformed(
     transform = parse_transform(config, where)
     made = None
     if known and all(reference.run in ready for reference in transform.of):
-        networks = [network_of_run(ready[reference.run], reference, transform.where) for reference in transform.of]
+        networks = [_shapes_of(ready[reference.run], reference, transform.where) for reference in transform.of]
         made = transform.shapes([network for network in networks for _ in transform.seeds or (0,)])
     if made is None:
         before = configs[transform.of[0].run]
@@ -76,3 +79,8 @@ def _transformed(
     prepared = prepare(run, complete)
     check_fits(prepared, made, transform.where)
     return complete, prepared
+
+
+def _shapes_of(source: PreparedRun, reference: RunReference, where: str) -> NetworkWeights:
+    check_has_best(reference, source, where)
+    return network_of_run(source, reference, source.total_steps, where)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import write_json
+from kd_jax.config.references import BEST, RunReference
 from kd_jax.devices.processes import on_primary
 from kd_jax.prepare.inherited_models import with_inherited_models
 from kd_jax.prepare.parse_transform import check_fits, network_of_run, parse_transform, with_network
@@ -56,15 +57,17 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
         return error
 
 
-def _load(workdir: Workdir, run_id: str, reference: Any, where: str) -> NetworkWeights:
+def _load(workdir: Workdir, run_id: str, reference: RunReference, where: str) -> NetworkWeights:
     result = _finished(workdir, run_id)
     config = {key: value for key, value in result['config'].items() if key != 'mesh'}
     prepared = prepare_run(config, result['seed'], f"run '{run_id}'")
 
     def load(name: str) -> Any:
-        return load_trained(prepared, prepared.recipe.network(name), workdir.directory(run_id))
+        network = prepared.recipe.network(name)
+        return load_trained(prepared, network, workdir.directory(run_id), reference.checkpoint)
 
-    return network_of_run(prepared, reference, where, load)
+    step = result['best']['step'] if reference.checkpoint == BEST else result['steps']
+    return network_of_run(prepared, reference, step, where, load)
 
 
 def _finished(workdir: Workdir, run_id: str) -> dict[str, Any]:

@@ -99,6 +99,14 @@ def test_unlike_networks_are_refused_before_training():
         prepare_study(study({'wide': wide, 'new': soup}))
 
 
+def test_the_best_checkpoint_is_there_only_with_validation():
+    assert hidden(prepare_study(study({'new': own('first_units', 'run:base@best', keep=3)}))['new']) == (3,)
+    unjudged = get_config().runs.base.to_dict()
+    unjudged['data'] = {**unjudged['data'], 'valid': 0}
+    with pytest.raises(UserError, match=r"set runs.unjudged.data.valid, or leave out '@best'"):
+        prepare_study(study({'unjudged': unjudged, 'new': own('strongest_units', 'run:unjudged@best')}))
+
+
 def test_a_frozen_network_has_no_weights_to_transform():
     run = taught('run:base')
     run['networks']['teacher'] = {'like': 'run:base', 'init': 'run:base', 'update': 'frozen'}
