@@ -5,7 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.references import RunReference, parse_reference
-from kd_jax.prepare.parse_networks import USE_KEYS
+from kd_jax.prepare.parse_networks import FOLLOW_KEYS, USE_KEYS
 from kd_jax.prepare.run_options import check_dictionary
 
 WITHOUT_WEIGHTS = ('frozen', 'shared')
@@ -53,7 +53,8 @@ def like_of(network: Mapping[str, Any], where: str) -> RunReference | None:
 
 def model_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a network that say what it is: its model, the model's options, inputs, copies, normalisation."""
-    return {key: option for key, option in options.items() if key not in USE_KEYS}
+    left_out = (*USE_KEYS, *FOLLOW_KEYS) if options.get('update') == 'follow' else USE_KEYS
+    return {key: option for key, option in options.items() if key not in left_out}
 
 
 def network_in(config: Mapping[str, Any], reference: RunReference, where: str) -> str:

@@ -8,8 +8,9 @@ from kd_jax.prepare.inherited_models import with_inherited_models
 OTHER = {
     'networks': {
         'student': {
-            'model': 'mlp', 'hidden': (16,), 'copies': 3, 'normalize': {'mean': 0.1, 'std': 0.3}, 'update': 'ema',
-            'of': 'peer', 'decay': 0.9, 'init': 'run:x', 'fresh': 'head', 'optimizer': {'name': 'adam'},
+            'model': 'mlp', 'hidden': (16,), 'copies': 3, 'normalize': {'mean': 0.1, 'std': 0.3}, 'update': 'follow',
+            'of': 'peer', 'rule': 'ema', 'decay': 0.9, 'every': 2, 'broadcast': True,
+            'init': 'run:x', 'fresh': 'head', 'optimizer': {'name': 'adam'},
             'sharding': 'fsdp', 'compute_dtype': 'bfloat16',
         },
         'teacher': {'model': 'cnn', 'update': 'frozen'},
