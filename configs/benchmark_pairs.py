@@ -30,10 +30,10 @@ TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 KNOWLEDGE = ('response', 'feature', 'relation')
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE, COSTS = ROOT / 'docs' / 'methods.md', ROOT / 'benchmarks' / 'results' / 'methods.json'
-# These methods do not aim at accuracy on these images. They are runs of configs/other_aims.py.
+# These methods do not aim at accuracy on these images. They are runs of configs/other_aims.py, or not measured yet.
 ELSEWHERE = {
     'robust (ARD)': 'robust_ard', 'robust (RSLAD)': 'robust_rslad', 'cross-modal': 'points_unlabelled',
-    'data-free (DAFL)': 'data_free',
+    'data-free (DAFL)': 'data_free', 'multi-label KD': 'multi_label',
 }  # fmt: skip
 # Methods that bring their own students; SimKD is measured by the classifier that it takes from the teacher.
 STUDENTS = {'codistillation': 'cohort', 'KDCL': 'group'}

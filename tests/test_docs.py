@@ -30,6 +30,7 @@ BATCH = {
     'image': RNG.normal(size=(6, 8, 8)).astype(np.float32),
     'label': np.arange(6, dtype=np.int32),
     'id': np.arange(6, dtype=np.int32) * 7,
+    'answers': RNG.integers(2, size=(6, 10)),
 }
 
 

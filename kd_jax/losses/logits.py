@@ -9,12 +9,14 @@ import optax
 from kd_jax.arrays.numerics import standardised, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Fraction, Positive
-from kd_jax.losses.shape_checks import check_alike, check_classes
+from kd_jax.losses.shape_checks import check_alike, check_class_weights, check_classes, check_several_classes
 
 Average = Literal['probabilities', 'logits', 'losses']
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Fraction = 0.0) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, *, label_smoothing: Fraction = 0.0, class_weights: tuple[float, ...] = ()
+) -> jax.Array:
     """Cross-entropy to labels, with optional label smoothing.
 
     Szegedy et al. (2016), section 7: the target is (1 - label_smoothing) * one_hot + label_smoothing / num_classes.
@@ -24,12 +26,21 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: Frac
       labels: integers in [0, num_classes), broadcast against the leading axes of `logits`; or distributions over the
         classes, floats [..., num_classes].
       label_smoothing: share of the uniform distribution in the target.
+      class_weights: one weight for each class, which multiplies the part of the target that lies on the class. The
+        term's mean stays that over the number of examples, so that each example counts alike in any batch. PyTorch
+        divides by the sum of the examples' weights instead; for that, give these weights as the mask of the term. ()
+        weights all classes with 1.
     Returns:
       nats per example, [...].
     Raises:
-      UserError: the labels are distributions over another number of classes.
+      UserError: there is one class only, the labels are distributions over another number of classes, or the number of
+        class weights is not that of the classes.
     """
+    check_several_classes(logits)
+    check_class_weights(logits, class_weights)
     log_q = _softened(logits, 1.0)
+    if class_weights:
+        log_q = log_q * jnp.array(class_weights, log_q.dtype)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         if labels.shape[-1:] != logits.shape[-1:]:
             raise UserError(

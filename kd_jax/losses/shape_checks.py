@@ -1,5 +1,7 @@
 """Shape checks that several losses use."""
 
+import math
+
 import jax
 
 from kd_jax.config.errors import UserError
@@ -16,9 +18,31 @@ def check_batch(student: jax.Array, target: jax.Array, least: int = 2) -> None:
 
 
 def check_classes(student: jax.Array, target: jax.Array) -> None:
-    """Raises a UserError if the numbers of classes differ."""
+    """Raises a UserError if the numbers of classes differ, or there is only one."""
+    check_several_classes(student)
     if student.shape[-1] != target.shape[-1]:
         raise UserError(f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}')
+
+
+def check_several_classes(logits: jax.Array) -> None:
+    """Raises a UserError if the logits [..., num_classes] are those of a single class."""
+    if logits.shape[-1:] == (1,):
+        raise UserError(
+            'the softmax of a single output is always 1, so the loss and its gradient are always 0; use mse for a '
+            'number, or bce and bce_kd for yes or no'
+        )
+
+
+def check_class_weights(logits: jax.Array, class_weights: tuple[float, ...]) -> None:
+    """Raises a UserError unless there is one weight for each class of [..., num_classes], or none at all."""
+    if not class_weights:
+        return
+    numbers = all(isinstance(weight, int | float) and math.isfinite(weight) for weight in class_weights)
+    if not numbers or len(class_weights) != logits.shape[-1] or min(class_weights) < 0 or sum(class_weights) <= 0:
+        raise UserError(
+            f'class_weights is {class_weights}, but needs one number for each of the {logits.shape[-1]} classes, at '
+            'least 0 and not all 0'
+        )
 
 
 def check_logits(student: jax.Array, target: jax.Array) -> None:

@@ -25,9 +25,9 @@ BATCH = 6
 SHAPES = {
     'vector': (5,), 'wide': (7,), 'logits': (4,), 'map': (4, 4, 3), 'thick': (4, 4, 5), 'deep': (2, 2, 4),
     'labels': (), 'positive': (4, 4, 3), 'log_probs': (3,), 'classes': (2,), 'temperature': (), 'teachers': (4,),
-    'weights': (3,), 'negatives': (3, 5), 'score': (),
+    'weights': (3,), 'negatives': (3, 5), 'score': (), 'answers': (4,),
 }  # fmt: skip
-INTEGERS, NEVER_SCALED = ('labels', 'classes'), ('positive', 'temperature', 'weights')
+INTEGERS, NEVER_SCALED = ('labels', 'classes', 'answers'), ('positive', 'temperature', 'weights')
 
 
 class Case(NamedTuple):
@@ -53,6 +53,10 @@ CASES = {
     'activation_boundaries': Case(('map', 'map')),
     'attention_transfer': Case(('map', 'thick'), zero=SAME),
     'attention_transfer paper': Case(('map', 'thick'), {'form': 'paper'}, zero=SAME),
+    'bce': Case(('logits', 'answers'), {'class_weights': (1.0, 2.0, 0.0, 0.5)}),
+    'bce sum': Case(('logits', 'answers'), {'over_labels': 'sum'}),
+    'bce_kd': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'bce_kd teachers': Case(('logits', 'teachers')),
     'cka': Case(PAIR, zero=SAME),
     'class_imbalance': Case(('logits',)),
     'class_wise': Case(('logits', 'logits', 'labels')),
@@ -64,6 +68,7 @@ CASES = {
     'cosine': Case(('vector', 'vector'), zero=SAME),
     'crd': Case(('vector', 'vector', 'negatives'), {'examples': 9, 'form': 'paper'}),
     'cross_entropy': Case(('logits', 'labels'), {'label_smoothing': 0.1}),
+    'cross_entropy weighted': Case(('logits', 'labels'), {'class_weights': (1.0, 2.0, 0.0, 0.5)}),
     'deceive': Case(('score',)),
     'dist': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
     'dkd': Case(('logits', 'logits', 'labels'), zero=(0, 0, 2)),
@@ -122,6 +127,8 @@ def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
         shape = (3, batch, *SHAPES[kind]) if kind == 'teachers' else (batch, *SHAPES[kind])
         if kind == 'labels':
             made.append(rng.integers(SHAPES['logits'][0], size=shape).astype(np.int32))
+        elif kind == 'answers':
+            made.append(rng.integers(2, size=shape).astype(np.int32))
         elif kind == 'classes':
             made.append(np.argsort(rng.normal(size=(batch, *SHAPES['logits'])))[:, : shape[-1]].astype(np.int32))
         else:

@@ -10,6 +10,8 @@ from scipy.special import entr, log_softmax, softmax
 
 from kd_jax import losses
 from kd_jax.config.errors import UserError
+from kd_jax.core.term_values import loss_values, sum_and_count
+from kd_jax.prepare.parse_recipe import parse_recipe
 from tests.losses.small_arrays import log, random_logits
 
 kd = jax.jit(losses.kd, static_argnames='average')
@@ -257,3 +259,30 @@ def test_shares_by_hand():
     teachers = log([0.9, 0.1], [0.5, 0.5])
     expected = 0.8 * np.log(1.6) + 0.2 * np.log(0.4)
     np.testing.assert_allclose(losses.kd(np.zeros(2, np.float32), teachers, shares=(3.0, 1.0)), expected, rtol=1e-4)
+
+
+def test_class_weights_multiply_each_class_of_the_target():
+    logits, labels, weights = random_logits(5, 3), np.array([0, 2, 1, 2, 0]), (0.5, 2.0, 3.0)
+    plain = losses.cross_entropy(logits, labels)
+    weighted = losses.cross_entropy(logits, labels, class_weights=weights)
+    np.testing.assert_allclose(weighted, np.array(weights)[labels] * plain, rtol=1e-6)
+    # PyTorch's smoothed and weighted loss of one example: -(1 - e) w_y ln q_y - e / C sum_c w_c ln q_c.
+    log_q = log_softmax(logits, axis=-1)
+    smooth = -0.9 * np.array(weights)[labels] * log_q[np.arange(5), labels] - 0.1 / 3 * log_q @ np.array(weights)
+    found = losses.cross_entropy(logits, labels, label_smoothing=0.1, class_weights=weights)
+    np.testing.assert_allclose(found, smooth, rtol=1e-5)
+    one_hot = np.eye(3, dtype=np.float32)[labels]
+    np.testing.assert_allclose(losses.cross_entropy(logits, one_hot, class_weights=weights), weighted, rtol=1e-5)
+
+
+def test_the_weights_of_examples_as_a_mask_give_the_weighted_mean_of_pytorch():
+    logits, labels, weights = random_logits(5, 3), np.array([0, 2, 1, 2, 0]), np.array([0.5, 2.0, 3.0], np.float32)
+    networks, terms = {'net': {'model': 'mlp', 'num_classes': 3}}, {'hard': {
+        'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label', 'mask': 'batch.weight',
+    }}  # fmt: skip
+    recipe = parse_recipe({'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.1}})
+    context = {'net': {'logits': logits}, 'batch': {'label': labels, 'weight': weights[labels]}}
+    term = recipe.terms[0]
+    each = loss_values(term, recipe, context, {'label_smoothing': 0.0, 'weight': 1.0})
+    total, count = sum_and_count(term, recipe, context, each)
+    np.testing.assert_allclose(total / count, np.sum(weights[labels] * each) / np.sum(weights[labels]), rtol=1e-6)

@@ -6,6 +6,7 @@ import pytest
 from kd_jax import losses
 from kd_jax.config.errors import UserError
 
+ONE_OUTPUT = (('kd', 2), ('cross_entropy', 2), ('hard_kd', 2), ('dkd', 3), ('dist', 2))
 OPTIONS = {'kd': {'shares': (1.0, 1.0, 1.0)}, 'crd': {'examples': 9}}
 
 
@@ -29,8 +30,21 @@ OPTIONS = {'kd': {'shares': (1.0, 1.0, 1.0)}, 'crd': {'examples': 9}}
         ('gated_kd', [(2, 3), (2, 2, 3), (2, 3)], 'there are 2 teachers, but 3 weights'),
         ('crd', [(2, 3), (2, 3), (2, 4)], r'negatives have shape \[2, 4\]'),
         ('info_nce', [(2, 3), (2, 4)], 'put a connector between them'),
+        ('bce', [(2, 3), (2, 4)], r'the logits have shape \[2, 3\], but the target \[2, 4\]'),
+        ('bce', [(3,), (2, 3)], r'the logits have shape \[3\], but the target \[2, 3\]'),
+        ('bce_kd', [(2, 3), (2, 4)], r"but the teacher's logits \[2, 4\]"),
+        *[(loss, [(5, 1), (5, 1), (5,)][:n], 'the softmax of a single output is always 1') for loss, n in ONE_OUTPUT],
     ],
 )
 def test_shapes_that_do_not_fit_together_are_refused_in_one_sentence(loss, shapes, message):
     with pytest.raises(UserError, match=message):
         getattr(losses, loss)(*[np.zeros(shape, np.float32) for shape in shapes], **OPTIONS.get(loss, {}))
+
+
+@pytest.mark.parametrize(
+    'weights', [(1.0, 1.0), (1.0, -1.0, 1.0), (0.0, 0.0, 0.0), (1.0, float('nan'), 1.0), (1, 'a', 1)]
+)
+@pytest.mark.parametrize('loss', ['cross_entropy', 'bce', 'bce_kd'])
+def test_class_weights_must_be_one_number_for_each_class(loss, weights):
+    with pytest.raises(UserError, match='needs one number for each of the 3 classes, at least 0 and not all 0'):
+        getattr(losses, loss)(np.zeros((2, 3)), np.zeros((2, 3)), class_weights=weights)
