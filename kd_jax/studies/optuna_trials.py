@@ -30,7 +30,7 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
     here, direction = _identity(search, config, workdir, where), optuna.study.StudyDirection[search.direction.upper()]
     try:
         there = optuna.create_study(
-            storage=storage, study_name=config['name'], direction=direction, load_if_exists=True
+            storage=open_storage(storage), study_name=config['name'], direction=direction, load_if_exists=True
         )
         attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
     except Exception as error:  # raised by SQLAlchemy or by any database driver
@@ -64,6 +64,14 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
         )
     there.set_user_attr(OWN, here)
     return there
+
+
+def open_storage(url: str) -> Any:
+    """Optuna's database at `url`. Each query opens a connection and closes it: none stays open while a trial trains."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
+
+    return RDBStorage(url, engine_kwargs={'poolclass': NullPool})
 
 
 def _identity(search: Search, config: Mapping[str, Any], workdir: Workdir, where: str) -> dict[str, Any]:

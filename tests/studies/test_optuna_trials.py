@@ -1,6 +1,8 @@
 """Tests of hyperparameter search: the runs of a trial, refused searches, and searches that are killed or shared."""
 
+import os
 import pathlib
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ from kd_jax.config.config_file import config_variants, load_config, load_search
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies import execute
-from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, tell_optuna
+from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, open_storage, tell_optuna
 from kd_jax.studies.search_space import Search, check_objective, distribution, parse_search, with_trial
 from kd_jax.studies.study import parse_study
 from kd_jax.studies.workdir import Workdir
@@ -138,7 +140,7 @@ def test_another_search_in_the_same_storage_is_refused_and_left_as_it_is(options
 
 def test_a_study_that_others_have_filled_is_refused_by_what_its_trials_searched(workdir):
     there = optuna.create_study(
-        storage=f'sqlite:///{workdir.path / "search.db"}', study_name='chain', direction='maximize'
+        storage=open_storage(f'sqlite:///{workdir.path / "search.db"}'), study_name='chain', direction='maximize'
     )
     there.ask({'width': optuna.distributions.IntDistribution(1, 9)})
     with pytest.raises(UserError, match=f'{T}, width differ; {T} is absent there'):
@@ -150,6 +152,16 @@ def test_storage_that_does_not_open_is_one_sentence(workdir):
         with pytest.raises(UserError, match=f'--storage={storage} cannot be opened: ') as error:
             join(*parsed(), workdir, storage)
         assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_no_connection_to_the_database_stays_open_between_queries(workdir):
+    wanted, own = parsed()
+    joined = join(wanted, own, workdir)
+    with next_trial(joined, wanted, 1, workdir, 'here'):
+        opened = {os.path.realpath(file) for file in pathlib.Path('/proc/self/fd').iterdir()}
+        assert any(name.endswith('.lock') for name in opened)
+        assert str(workdir.path.resolve() / 'search.db') not in opened
 
 
 def test_workers_of_one_storage_share_a_work_directory(workdir, tmp_path_factory):
@@ -236,7 +248,7 @@ def test_a_teacher_is_trained_once_a_trial_that_diverges_fails_and_the_others_go
     assert command.main([CONFIG, '--trials=2', f'--workdir={tmp_path}']) == 0
     assert command.main([CONFIG, '--trials=4', f'--workdir={tmp_path}']) == 0
     assert pretended == ['teacher-s0', *(f'student_trial{number:03d}-s0' for number in range(4))]
-    told = optuna.load_study(storage=f'sqlite:///{tmp_path / "search.db"}', study_name='tiny').trials
+    told = optuna.load_study(storage=open_storage(f'sqlite:///{tmp_path / "search.db"}'), study_name='tiny').trials
     assert [trial.value for trial in told] == [
         None if number == 1 else trial.params['runs.student.terms.soft.t'] for number, trial in enumerate(told)
     ]
