@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich import box
 from rich.table import Column, Table
 
+from kd_jax.evaluation.evaluations import judge_of
 from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
 from kd_jax.report.number_format import duration
 from kd_jax.studies.study import Run
@@ -52,7 +53,7 @@ def plan_table(
 def _judges(prepared_runs: Iterable[PreparedRun]) -> str:
     """The metrics that choose the best epochs: 'student.errors, teacher.errors'; '' without validation examples."""
     with_valid = [prepared for prepared in prepared_runs if 'valid' in prepared.splits.arrays]
-    judges = [next(iter(prepared.evaluator.measured.values()), None) for prepared in with_valid]
+    judges = [judge_of(prepared.evaluator.measured.values()) for prepared in with_valid]
     names = list(dict.fromkeys(f'{judge.name}.{judge.best}' for judge in judges if judge))
     return ', '.join(names) if len(names) < 4 else f'{", ".join(names[:3])} and {len(names) - 3} more'
 

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,7 +34,8 @@ class Evaluation:
       reads: for each parameter of the family that is given, the path of its array.
       early: options of the family's `statistics`.
       late: options of the family's `values`.
-      best: the metric that chooses the best epoch.
+      best: the metric by which it is judged.
+      chooses: whether the config sets `best`, so that this evaluation chooses the best epoch of its run.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Evaluation:
     early: Mapping[str, Any]
     late: Mapping[str, Any]
     best: str
+    chooses: bool = False
 
     def statistics(self, networks: Sequence[Network], context: Context, where: jax.Array) -> Mapping[str, jax.Array]:
         """The statistics of a batch, with an axis of copies in front (of size 1 without copies).
@@ -123,7 +125,14 @@ def parse_evaluation(name: str, config: Mapping[str, Any], where: str) -> Evalua
         {key: option for key, option in given.items() if key in early},
         {key: option for key, option in given.items() if key in late},
         best,
+        'best' in config,
     )
+
+
+def judge_of(evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """The evaluation that chooses the best epoch: the one that sets `best`, else the first; None if there is none."""
+    known = list(evaluations)
+    return next((one for one in known if one.chooses), known[0] if known else None)
 
 
 def check_evaluation(

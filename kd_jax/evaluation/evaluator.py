@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from kd_jax.config.errors import UserError
 from kd_jax.core.forward import run_networks
 from kd_jax.core.paths import Context, Path, read_path
 from kd_jax.core.recipe import Recipe
@@ -41,7 +42,7 @@ class Evaluator:
       where: place in the config, for messages.
       mesh: the mesh that batches are split over; by default the first device only.
     Raises:
-      UserError: an evaluation is malformed.
+      UserError: an evaluation is malformed, or two of them set `best`.
     """
 
     def __init__(
@@ -60,6 +61,12 @@ class Evaluator:
         self.measured: dict[str, Evaluation] = {
             name: parse_evaluation(name, options, f"{where}, evaluate '{name}'") for name, options in chosen.items()
         }
+        choosing = [name for name, one in self.measured.items() if one.chooses]
+        if len(choosing) > 1:
+            raise UserError(
+                f"{where}, evaluate: '{choosing[0]}' and '{choosing[1]}' both set best, but one evaluation chooses the "
+                'best epoch; leave best out of the others.'
+            )
         self.stated: dict[str, dict[str, dict[str, str | None]]] = {}
         whole = replicated(self.mesh)
         self._statistics = jax.jit(self._statistics_of_batch, out_shardings=whole)

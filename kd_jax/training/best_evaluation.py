@@ -5,6 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import BEST, RunReference
+from kd_jax.evaluation.evaluations import judge_of
 from kd_jax.prepare.prepared_run import PreparedRun
 
 
@@ -25,13 +26,14 @@ def check_has_best(reference: RunReference, source: PreparedRun, where: str) -> 
 def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The best of the evaluations on validation examples: step, epoch and metrics.
 
-    The first evaluation of the config judges by its metric `best`; among equals, the earliest is taken. None if nothing
+    `judge_of` says which evaluation judges, by its metric `best`. Among equals, the earliest is taken. None if nothing
     was evaluated on validation examples, or the metric was never defined.
     """
-    judges = list(prepared.evaluator.measured.values())
+    judge = judge_of(prepared.evaluator.measured.values())
+    if judge is None:
+        return None
     best: Mapping[str, Any] = {}
-    for row in (row for row in history if judges and row.get('valid')):
-        values = [found['valid'][judges[0].name][judges[0].best] if found else None for found in (row, best)]
-        if judges[0].is_better(*values):
+    for row in (row for row in history if row.get('valid')):
+        if judge.is_better(*[found['valid'][judge.name][judge.best] if found else None for found in (row, best)]):
             best = row
     return {key: best[key] for key in ('step', 'epoch', 'valid', 'test') if key in best} or None

@@ -4,7 +4,7 @@ import pytest
 
 from kd_jax.config.errors import UserError
 from kd_jax.evaluation import evaluations
-from kd_jax.evaluation.evaluations import check_evaluation, parse_evaluation
+from kd_jax.evaluation.evaluations import check_evaluation, judge_of, parse_evaluation
 from kd_jax.evaluation.metrics import Metric, Metrics
 
 CONTEXT = {
@@ -104,3 +104,11 @@ def test_the_direction_of_the_metric_says_what_is_better(best, order):
     assert one.is_better(0.1, float('nan'))
     assert not one.is_better(float('nan'), None)
     assert not one.is_better(None, 0.1)
+
+
+def test_the_evaluation_that_sets_best_chooses_the_best_epoch_or_else_the_first():
+    plain = [parse_evaluation(name, {'logits': 'student.logits'}, 'c') for name in ('a', 'b')]
+    assert judge_of([]) is None
+    assert judge_of(plain).name == 'a'
+    chosen = parse_evaluation('c', {'logits': 'student.logits', 'best': 'nll'}, 'c')
+    assert judge_of([*plain, chosen]).name == 'c'

@@ -122,6 +122,11 @@ def test_a_wrong_evaluation_is_refused(evaluation):
         wrong.check(check_recipe(parsed, arrays(7)), 'c')
 
 
+def test_two_evaluations_cannot_both_choose_the_best_epoch(evaluation):
+    with pytest.raises(UserError, match="c, evaluate: 'x' and 'y' both set best, but one evaluation chooses"):
+        Evaluator(evaluation[0].recipe, dict.fromkeys('xy', {'logits': 'student.logits', 'best': 'nll'}), 'c')
+
+
 FAMILIES = {
     'classes': {'logits': 'student.logits', 'teacher': 'teacher.logits'},
     'pixels': {'metrics': 'positions', 'logits': 'stack.logits', 'teacher': 'teacher.logits', 'mask': 'batch.mask'},
