@@ -124,7 +124,7 @@ def test_a_wrong_evaluation_is_refused(evaluation):
 
 def test_two_evaluations_cannot_both_choose_the_best_epoch(evaluation):
     with pytest.raises(UserError, match="c, evaluate: 'x' and 'y' both set best, but one evaluation chooses"):
-        Evaluator(evaluation[0].recipe, dict.fromkeys('xy', {'logits': 'student.logits', 'best': 'nll'}), 'c')
+        Evaluator(evaluation[0].recipe, {name: {'logits': 'student.logits', 'best': 'nll'} for name in 'xy'}, 'c')
 
 
 FAMILIES = {
