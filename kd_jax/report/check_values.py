@@ -19,13 +19,14 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
 
     Args:
       study: content of study.json, checked by `check_report`.
-      stated: run -> what its result will state: `metrics` and `analysis_units`.
+      stated: run -> what its result will state: `metrics` and `analysis_units`. Numbers of other runs are not checked.
     Raises:
       UserError: the first number that no run measures, with a suggestion; or a fraction above 1.
     """
     report = study.get('report') or {}
     for where, places in _shown(report, stated):
-        if places and not any(stated_at(stated[run], path) for run, path in places):
+        known = places and all(run in stated for run, _ in places)
+        if known and not any(stated_at(stated[run], path) for run, path in places):
             run, path = places[0]
             raise UserError(
                 f"report: {where}: run '{run}' measures no {path!r}. {suggest(path, _paths(stated[run], path))}"
@@ -34,7 +35,7 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
         for key, row in table['rows'].items():
             for heading, paper in (row.get('paper') or {}).items():
                 path = (row.get('columns') or {}).get(heading) or table['columns'][heading]
-                is_fraction = (stated_at(stated[row.get('run', key)], path) or {}).get('unit') == 'fraction'
+                is_fraction = (stated_at(stated.get(row.get('run', key), {}), path) or {}).get('unit') == 'fraction'
                 if is_fraction and paper is not None and abs(paper) > 1:
                     raise UserError(
                         f"report: table {name!r}, row {key!r}: the paper's {heading} must be a fraction: "

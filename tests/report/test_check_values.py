@@ -61,3 +61,7 @@ def test_a_column_needs_only_one_run_that_measures_it():
     check_values(report, {'teacher': {**RUN, 'metrics': {}}, 'a': RUN})
     with pytest.raises(UserError, match="column 'e'"):
         check_values(report, {'teacher': {**RUN, 'metrics': {}}, 'a': {**RUN, 'metrics': {}}})
+
+
+def test_a_run_whose_metrics_are_not_known_yet_is_not_checked():
+    check_values(changed(('claims', 'kept', 'low'), 'baseline:last.test.other.mse'), {'student': RUN, 'teacher': RUN})
