@@ -20,6 +20,22 @@ OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
 DEFAULT_CODE_GENERATOR = ('test_image_networks',)
 
 
+# Files that take longest begin first, so that with several processes none is left with a long one at the end.
+LONGEST = (
+    'test_run_groups', 'test_multidevice', 'test_preflight', 'test_processes', 'test_every_loss', 'test_replay',
+    'test_docs', 'test_workers', 'test_run', 'test_responses', 'test_loop', 'test_connectors', 'test_batch_feed',
+)  # fmt: skip
+
+
+def pytest_configure(config):
+    if hasattr(config.option, 'loadscopereorder'):
+        config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 def _raw(array):
     return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
 
