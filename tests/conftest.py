@@ -13,7 +13,7 @@ from jax._src import compiler
 
 # Folders and files that are compiled as users compile: their tests compare two different programs bit for bit, or read
 # what a TPU's compiler says.
-OPTIMISED = ('test_replay', 'test_run_groups', 'test_batch_feed', 'scale')
+OPTIMISED = ('test_replay', 'test_stacked_runs', 'test_batch_feed', 'scale')
 # XLA's older way to generate code for CPUs: the default one takes two to three times as long to compile.
 OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
 # It computes a stage of a network once for itself and once for what reads it, and rounds the two differently.
@@ -22,8 +22,9 @@ DEFAULT_CODE_GENERATOR = ('test_image_networks',)
 
 # Files that take longest begin first, so that with several processes none is left with a long one at the end.
 LONGEST = (
-    'test_run_groups', 'test_multidevice', 'test_preflight', 'test_processes', 'test_every_loss', 'test_replay',
-    'test_docs', 'test_workers', 'test_run', 'test_responses', 'test_loop', 'test_connectors', 'test_batch_feed',
+    'test_preflight', 'test_multidevice', 'test_processes', 'test_every_loss', 'test_docs', 'test_replay',
+    'test_stacked_runs', 'test_run_groups', 'test_workers', 'test_run', 'test_responses', 'test_loop',
+    'test_connectors', 'test_batch_feed', 'test_recording',
 )  # fmt: skip
 
 

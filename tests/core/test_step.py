@@ -1,3 +1,5 @@
+"""The training step: gradients, copies, schedules, dropout, batch statistics and precision."""
+
 import flax.linen as nn
 import jax
 import jax.extend
@@ -150,24 +152,6 @@ def test_an_ensemble_of_teachers_weighs_as_much_as_one():
     (_, single), _ = train(one, begin=(state, frozen))
     (_, ensemble), _ = train(many, begin=(state, repeated))
     assert_close(single.params, ensemble.params, atol=1e-6)
-
-
-def test_initial_parameters_come_from_names_and_differ_between_copies():
-    networks = {'first': {**LINEAR, 'copies': 2}, 'frozen': {**LINEAR, 'update': 'frozen'}, 'last': LINEAR}
-    state, frozen = init_state(recipe_of(networks, {}), BATCH, seed=0)
-    given = {'frozen': {'params': {'head': {'kernel': np.ones((5, 3)), 'bias': np.zeros(3)}}}}
-    alone, loaded = init_state(
-        recipe_of({name: networks[name] for name in ('last', 'frozen')}, {}), BATCH, seed=0, loaded=given
-    )
-    assert_close(state.params['last'], alone.params['last'], rtol=0, atol=0)
-    kernels = state.params['first']['head']['kernel']
-    for other in (
-        kernels[1],
-        state.params['last']['head']['kernel'],
-        frozen['frozen']['params']['head']['kernel'],
-    ):
-        assert np.all(kernels[0] != other)
-    assert_close(loaded, given)
 
 
 def test_numbers_change_without_compiling_anew():

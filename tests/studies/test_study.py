@@ -1,8 +1,5 @@
-"""Tests of studies: the order of runs, and how runs are selected, resolved, forgotten and executed."""
+"""Tests of studies: the order of runs, and how runs are selected, resolved and executed."""
 
-import json
-import pathlib
-import shutil
 import types
 
 import pytest
@@ -12,50 +9,9 @@ from kd_jax.studies import execute, run_groups
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs
 from kd_jax.studies.study import parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
-
-
-def trained(**networks):
-    """The config of a run; only the runs that it starts from matter here."""
-    start = {'model': 'mlp', 'update': 'frozen'}
-    return {'networks': {name: {**start, 'init': init} for name, init in networks.items()}}
-
-
-RUNS = {
-    'student': trained(teacher='run:assistant', other='run:peer/student'),
-    'assistant': trained(teacher='run:teacher'),
-    'peer': trained(),
-    'teacher': trained(),
-}
-
-
-def parsed(runs=RUNS, **options):
-    return parse_study({'name': 'chain', 'runs': runs, **options}, 'here')
-
-
-def ids(runs):
-    return [run.id for run in runs]
-
-
-@pytest.fixture
-def workdir(tmp_path):
-    (tmp_path / 'results').mkdir()
-    return Workdir(tmp_path)
-
-
-def finish(workdir, *run_ids, **result):
-    for run_id in run_ids:
-        workdir.result_path(run_id).write_text(json.dumps(result))
-
-
-def begin(workdir, planned):
-    """Writes a config and a checkpoint of every run of the study into the work directory."""
-    for run in planned.runs:
-        (workdir.directory(run.id) / 'checkpoints' / '7').mkdir(parents=True)
-        (workdir.directory(run.id) / 'config.json').write_text(json.dumps(run.config))
-
+from tests.small_studies import finish, ids, parsed, trained
 
 LEARNS = {'networks': {'net': {'model': 'mlp'}}, 'optimizer': {'learning_rate': 0.1}}
 
@@ -216,65 +172,6 @@ def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     assert [[run.name for run in group] for group in plan_groups(planned.runs, 'auto')] == [['first'], ['student']]
     numbers = prepare_study(planned)['student'].recipe.hparams['terms']['soft']
     assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
-
-
-def test_only_leaves_that_differ_are_differences(workdir):
-    before = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 4), 'copies': 2}}}})
-    begin(workdir, before)
-    assert changed_leaves(before, workdir, before.runs) == {}
-    after = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 5)}}, 'epochs': 1}})
-    assert changed_leaves(after, workdir, after.runs) == {
-        'a-s0': [
-            "epochs: 'absent' -> 1",
-            "networks.n.copies: 2 -> 'absent'",
-            'networks.n.hidden: [3, 4] -> [3, 5]',
-        ]
-    }
-
-
-def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
-    begin(workdir, parsed())
-    finish(workdir, 'teacher-s0')
-    after = parsed(RUNS | {'teacher': {'epochs': 2}, 'peer': {'epochs': 2}})
-    assistant = select_runs(after, ['assistant'], workdir)
-    assert list(changed_leaves(after, workdir, assistant)) == ['teacher-s0']
-
-
-def test_a_run_that_is_forgotten_takes_with_it_what_depends_on_it_at_its_seed(workdir):
-    planned = parsed(seeds=2)
-    begin(workdir, planned)
-    finish(workdir, *ids(planned.runs))
-    forget_runs(planned, workdir, ['teacher-s0'])
-    left = [run.id for run in planned.runs if workdir.result(run.id) is not None]
-    assert sorted(left) == ['assistant-s1', 'peer-s0', 'peer-s1', 'student-s1', 'teacher-s1']
-    for run in planned.runs:
-        assert (workdir.directory(run.id) / 'checkpoints').exists() == (run.id in left)
-        assert (workdir.directory(run.id) / 'config.json').exists() == (run.id in left)
-
-
-@pytest.mark.parametrize('survived', range(9))
-def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, workdir, monkeypatch):
-    before, after = parsed(), parsed(RUNS | {'teacher': {'epochs': 2}})
-    begin(workdir, before)
-    finish(workdir, *ids(before.runs))
-    deleted = []
-    unlink, rmtree = pathlib.Path.unlink, shutil.rmtree
-
-    def until_killed(delete):
-        def deleting(path, *args, **kwargs):
-            if len(deleted) == survived:
-                raise KeyboardInterrupt
-            deleted.append(path)
-            delete(path, *args, **kwargs)
-
-        return deleting
-
-    monkeypatch.setattr(pathlib.Path, 'unlink', until_killed(unlink))
-    monkeypatch.setattr(shutil, 'rmtree', until_killed(rmtree))
-    with pytest.raises(KeyboardInterrupt):
-        forget_runs(after, workdir, ['teacher-s0'])
-    monkeypatch.undo()
-    assert list(changed_leaves(after, workdir, after.runs)) == ['teacher-s0']
 
 
 def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):

@@ -1,0 +1,69 @@
+"""Runs whose config has changed since they were trained, and forgetting them."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.study import select_runs
+from tests.small_studies import RUNS, begin, finish, ids, parsed
+
+
+def test_only_leaves_that_differ_are_differences(workdir):
+    before = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 4), 'copies': 2}}}})
+    begin(workdir, before)
+    assert changed_leaves(before, workdir, before.runs) == {}
+    after = parsed({'a': {'batch_size': 8, 'networks': {'n': {'hidden': (3, 5)}}, 'epochs': 1}})
+    assert changed_leaves(after, workdir, after.runs) == {
+        'a-s0': [
+            "epochs: 'absent' -> 1",
+            "networks.n.copies: 2 -> 'absent'",
+            'networks.n.hidden: [3, 4] -> [3, 5]',
+        ]
+    }
+
+
+def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
+    begin(workdir, parsed())
+    finish(workdir, 'teacher-s0')
+    after = parsed(RUNS | {'teacher': {'epochs': 2}, 'peer': {'epochs': 2}})
+    assistant = select_runs(after, ['assistant'], workdir)
+    assert list(changed_leaves(after, workdir, assistant)) == ['teacher-s0']
+
+
+def test_a_run_that_is_forgotten_takes_with_it_what_depends_on_it_at_its_seed(workdir):
+    planned = parsed(seeds=2)
+    begin(workdir, planned)
+    finish(workdir, *ids(planned.runs))
+    forget_runs(planned, workdir, ['teacher-s0'])
+    left = [run.id for run in planned.runs if workdir.result(run.id) is not None]
+    assert sorted(left) == ['assistant-s1', 'peer-s0', 'peer-s1', 'student-s1', 'teacher-s1']
+    for run in planned.runs:
+        assert (workdir.directory(run.id) / 'checkpoints').exists() == (run.id in left)
+        assert (workdir.directory(run.id) / 'config.json').exists() == (run.id in left)
+
+
+@pytest.mark.parametrize('survived', range(9))
+def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, workdir, monkeypatch):
+    before, after = parsed(), parsed(RUNS | {'teacher': {'epochs': 2}})
+    begin(workdir, before)
+    finish(workdir, *ids(before.runs))
+    deleted = []
+    unlink, rmtree = pathlib.Path.unlink, shutil.rmtree
+
+    def until_killed(delete):
+        def deleting(path, *args, **kwargs):
+            if len(deleted) == survived:
+                raise KeyboardInterrupt
+            deleted.append(path)
+            delete(path, *args, **kwargs)
+
+        return deleting
+
+    monkeypatch.setattr(pathlib.Path, 'unlink', until_killed(unlink))
+    monkeypatch.setattr(shutil, 'rmtree', until_killed(rmtree))
+    with pytest.raises(KeyboardInterrupt):
+        forget_runs(after, workdir, ['teacher-s0'])
+    monkeypatch.undo()
+    assert list(changed_leaves(after, workdir, after.runs)) == ['teacher-s0']

@@ -1,0 +1,58 @@
+"""What a run says of its cache, and a cache that does not match the run."""
+
+import pytest
+
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
+from kd_jax.prepare.prepared_run import prepare_run
+from tests.small_caches import CONFIG, cached, replay, student
+from tests.teacher_cache.test_replay import cut
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'seed', 'differs'),
+    [
+        ((), 1, r'parameters\.teacher differs;'),
+        (('data.examples=275',), 0, r'data\.\w+ differs;'),
+        (('data.augment.crop=1',), 0, r'augmentation\.crop differs \(2 in the cache, 1 in this run\);'),
+        (('data.views=1',), 0, r'views differs \(2 in the cache, 1 in this run\);'),
+        (('batch_size=30',), 0, r'batch_size differs \(25 in the cache, 30 in this run\);'),
+    ],
+)
+def test_a_stale_or_foreign_cache_is_refused_by_what_differs(overrides, seed, differs, tmp_path):
+    path = cached(path=str(tmp_path / 'shared'))
+    replay(student('data.views=2', path), tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    with pytest.raises(UserError, match=f"run 'student': the cache .*shared does not fit this run: {differs}"):
+        replay(student('data.views=2', path, *overrides), tmp_path, seed=seed)
+    assert {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()} == before
+
+
+def test_targets_of_another_temperature_are_refused(tmp_path):
+    path = cached(path=str(tmp_path / 'shared'))
+    replay(cut(3, 2.0, path), tmp_path)
+    with pytest.raises(UserError, match=r'networks\.top\.t differs \(2\.0 in the cache, 4\.0 in this run\)'):
+        replay(cut(3, 4.0, path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'told'),
+    [
+        (('cache=True',), r'cache: with a new view of each image .* set data\.views'),
+        (('cache=3', 'data.views=1'), 'cache is 3, but it must be True, False or a dictionary'),
+        (('cache={"dtpye": "float16"}', 'data.views=1'), "cache: there is no option 'dtpye'. Did you mean 'dtype'"),
+        (('cache={"dtype": "int8"}', 'data.views=1'), "cache: there is no dtype 'int8'"),
+        (('cache={"read": "tape"}', 'data.views=1'), "cache: there is no read 'tape'"),
+        (('cache={"path": "ftp://there/x"}', 'data.views=1'), 'the cache ftp://there/x could not be opened'),
+        (('cache=True', 'data.views=-1'), 'data.views is -1'),
+    ],
+)
+def test_mistakes_are_told_before_training(overrides, told):
+    with pytest.raises(UserError, match=told):
+        student(*overrides)
+
+
+def test_a_run_without_frozen_networks_has_nothing_to_record():
+    config, _ = load_config(CONFIG, ['runs.teacher.cache=True', 'runs.teacher.data.views=1'])
+    with pytest.raises(UserError, match='nothing reads the output of a frozen network'):
+        prepare_run(config['runs']['teacher'], 0, "run 'teacher'")
