@@ -38,7 +38,8 @@ class Splits:
     """The splits of a run and how they are used.
 
     Attributes:
-      arrays: arrays by split name ('train', 'valid', 'test'); `id` is the number of an example in its source.
+      arrays: arrays by split name: 'train', and 'valid' and 'test' if they have examples; `id` is the number of an
+        example in its source.
       num_classes: labels are integers in [0, num_classes); None if the source has no classes.
       subset: the classes of a specialist; () for all classes.
       oversampling: how much more often training draws an example of the subset than another example. This is
@@ -75,7 +76,8 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     augmentations = augment.place_moves(augmentations, loaded.train, f'{place}.augment')
     check_needs(config, loaded, augmentations, place)
     train, valid = _divided(loaded, config.get('valid'), config.get('valid_by', 'random'), place)
-    arrays = {'train': train, 'test': with_ids(loaded.test), **({'valid': valid} if valid else {})}
+    test = with_ids(loaded.test) if loaded.test and example_count(loaded.test) else None
+    arrays = {'train': train, **({'test': test} if test else {}), **({'valid': valid} if valid else {})}
     arrays = {split: _replaced(own, workers=config.get('workers', 0)) for split, own in arrays.items()}
     arrays['train'] = _replaced(arrays['train'], area=augmentations.get('resized_crop', 0.0), seed=seed)
     arrays['train'] = _chosen(arrays['train'], config, loaded.num_classes, seed, place)

@@ -87,6 +87,12 @@ def test_a_source_may_bring_its_own_validation_split():
     assert 'valid' not in load_splits({'source': own_valid_of_any_size, 'valid': 0}, 0).arrays
 
 
+@pytest.mark.parametrize('test', [{}, {'x': np.zeros((0, 2))}])
+def test_a_source_without_test_examples_has_no_test_split(test):
+    loaded = load_splits({'source': lambda: Source({'x': np.zeros((5, 2))}, test), 'valid': 2}, 0)
+    assert set(loaded.arrays) == {'train', 'valid'}
+
+
 def own_valid_of_any_size():
     return own_valid()
 

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from kd_jax.data.sources import Source
+from kd_jax.models.pretrained import Pretrained
+from kd_jax.prepare.prepared_run import prepare_run
+from tests.train_one import train_run
+
+MAP = np.array([[2.0], [-1.0], [0.5]], np.float32)
+
+
+def linear_numbers():
+    """Inputs and targets of a linear map under names of their own: no image, no label, no classes."""
+    rng = np.random.default_rng(0)
+    points = [rng.normal(size=(count, 3)).astype(np.float32) for count in (80, 40)]
+    train, test = ({'points': x, 'value': x @ MAP} for x in points)
+    return Source(train, test)
+
+
+def teacher():
+    return Pretrained(lambda arrays, x: x @ arrays['map'], {'map': MAP})
+
+
+def regression(**options):
+    return {
+        'data': {'source': linear_numbers, 'valid': 16}, 'batch_size': 16, 'epochs': 20, 'eval_every': 20,
+        'optimizer': {'name': 'adam', 'learning_rate': 0.1},
+        'networks': {
+            'teacher': {'model': teacher, 'input': 'batch.points', 'update': 'frozen'},
+            'student': {'model': 'mlp', 'hidden': (), 'num_classes': 1, 'input': 'batch.points'},
+        },
+        'terms': {'soft': {'loss': 'mse', 'student': 'student.logits', 'target': 'teacher.logits'}},
+        **options,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize('cache', [False, True])
+def test_a_run_learns_numbers_from_batches_without_image_and_label(cache, tmp_path):
+    measured = {'student': {'metrics': 'regression', 'prediction': 'student.logits', 'target': 'batch.value'}}
+    prepared = prepare_run(regression(evaluate=measured, cache=cache), 0, 'c')
+    result = train_run(prepared, tmp_path, {}, lambda *_: None)
+    assert result['examples'] == {'train': 64, 'valid': 16, 'test': 40}
+    assert result['last']['test']['student']['mse'] < 1e-2 < 1e-1 * np.var(linear_numbers().test['value'])
+
+
+def test_without_labels_nothing_is_evaluated_unless_the_config_names_it():
+    assert prepare_run(regression(), 0, 'c').evaluator.measured == {}
