@@ -30,7 +30,11 @@ def plan_table(
     grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
     known = {run.id: prepared_runs[run.name] for run in runs if run.name in prepared_runs}
     costs = {run.id: known[run.id].total_steps * work(known[run.id]) if run.id in known else 0 for run in runs}
-    timed = [(costs[run.id], r['seconds']) for run in runs if (r := workdir.result(run.id)) is not None]
+    timed = [
+        (result['steps'] * work(known[run.id]) if run.id in known else 0, result['seconds'])
+        for run in runs
+        if (result := workdir.result(run.id)) is not None
+    ]
     pace = sum(seconds for _, seconds in timed) / sum(cost for cost, _ in timed) if any(c for c, _ in timed) else None
     left = 0.0
     for run in runs:

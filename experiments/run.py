@@ -213,6 +213,8 @@ def execute(
             if run.id in lines:
                 display.remove_task(lines.pop(run.id))
             line = f'[{next(numbers)}/{len(runs)}] {run.id}: {measured(result)}{result["seconds"]:.0f} s'
+            if stopped := result.get('stopped'):
+                line += f', stopped at epoch {stopped["epoch"]:.4g}: {stopped["reason"]}'
             console.print(line, markup=False)
 
         executor(planned, groups, workdir, progress, finished)

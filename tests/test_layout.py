@@ -41,7 +41,6 @@ UNTESTED = {
     'teacher_cache/array_store',
     'teacher_cache/cache_options',
     'teacher_cache/recording',
-    'training/active_run',
     'training/initial_weights',
     'training/provenance',
     'training/stacked_runs',

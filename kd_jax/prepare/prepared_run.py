@@ -88,6 +88,11 @@ class PreparedRun:
         return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
 
     @property
+    def validates(self) -> bool:
+        """Whether the run is evaluated on validation examples while it trains, so that one evaluation is the best."""
+        return 'valid' in self.splits.arrays and bool(self.evaluator.measured) and self.total_steps > 0
+
+    @property
     def eval_steps(self) -> int:
         """The number of steps from one evaluation to the next."""
         return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
@@ -114,15 +119,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     """
     check_options(config, where)
     recipe = parse_recipe(config, where)
-    for network in recipe.networks:
-        place = f"{where}, network '{network.name}'"
-        if not isinstance(network.init, str):
-            raise UserError(
-                f"{place}: init is {network.init!r}, but it must be 'run:NAME', 'torch:FILE' or the directory of a run."
-            )
-        brought = isinstance(network.module, Pretrained)
-        if brought and network.copies:
-            raise UserError(f'{place}: copies of a model that brings its own weights would all be equal; set copies=0.')
+    _check_init(recipe, where)
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
     splits = load_splits(known, seed, where)
     batch_size = config.get('batch_size', 128)
@@ -155,7 +152,25 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if config.get('cache'):
         train = splits.arrays['train']
         recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
-    return PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
+    prepared = PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
+    if config.get('patience') and complete and not prepared.validates:
+        raise UserError(
+            f'{where}: patience={config["patience"]} stops a run that no longer gets better on validation, but the run '
+            'is not evaluated on validation: set data.valid.'
+        )
+    return prepared
+
+
+def _check_init(recipe: Recipe, where: str) -> None:
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
+        if not isinstance(network.init, str):
+            raise UserError(
+                f"{place}: init is {network.init!r}, but it must be 'run:NAME', 'torch:FILE' or the directory of a run."
+            )
+        brought = isinstance(network.module, Pretrained)
+        if brought and network.copies:
+            raise UserError(f'{place}: copies of a model that brings its own weights would all be equal; set copies=0.')
 
 
 def _check_trains(epochs: float, order: ExampleOrder, recipe: Recipe, where: str) -> None:

@@ -9,7 +9,7 @@ from kd_jax.config.references import parse_result
 
 RUN_KEYS = (
     'accumulate', 'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs',
-    'eval_every', 'evaluate', 'mesh', 'networks', 'optimizer', 'resources', 'terms', 'transform',
+    'eval_every', 'evaluate', 'mesh', 'networks', 'optimizer', 'patience', 'resources', 'terms', 'transform',
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 
 NUMBERS = {  # type and least value; `MOST` has the largest values
     'accumulate': (int, 1), 'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0),
-    'checkpoint_seconds': (float, 0), 'data.examples': (int, 0), 'data.label_noise': (float, 0),
+    'checkpoint_seconds': (float, 0), 'patience': (int, 1), 'data.examples': (int, 0), 'data.label_noise': (float, 0),
     'data.valid': (int, 0), 'data.views': (int, 0), 'data.workers': (int, 0),
     'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
 }  # fmt: skip

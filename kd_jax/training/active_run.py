@@ -16,13 +16,13 @@ from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import Metrics, State
 from kd_jax.devices.processes import is_primary
 from kd_jax.prepare.prepared_run import PreparedRun
-from kd_jax.training.best_evaluation import best_row, validates
+from kd_jax.training.best_evaluation import best_row, patience_ended
 from kd_jax.training.checkpoints import DIRECTORIES, Checkpoints
 from kd_jax.training.chunk_program import compile_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.run_log import RunLog
-from kd_jax.training.run_result import make_result
-from kd_jax.training.stacked_runs import float32_hparams
+from kd_jax.training.run_result import make_result, measure_run
+from kd_jax.training.stacked_runs import float32_hparams, group_equal
 
 
 class RunToTrain(NamedTuple):
@@ -46,8 +46,8 @@ class ActiveRun:
     Attributes:
       run_to_train: the prepared run and where it trains.
       state: the training state at the latest evaluation or checkpoint.
-      position: what a checkpoint stores beside the state: the step, the seconds, the sums of the losses, and how the
-        run was grouped.
+      position: what a checkpoint stores beside the state: the step, the seconds, the sums of the losses, how the run
+        was grouped, and where and why it stopped early.
       frozen: variables of the frozen networks.
       checkpoints: the run's checkpoints; training continues from the newest.
       best: the checkpoints of the best evaluations on validation, of variables alone; None without validation.
@@ -82,6 +82,11 @@ class ActiveRun:
         return self.position['step']
 
     @property
+    def ended(self) -> bool:
+        """Whether the run failed or stopped early; the others of its group continue."""
+        return self.error is not None or self.position['stopped'] is not None
+
+    @property
     def seconds(self) -> float:
         """Wall time in the training loop, in seconds; each run of a group counts an equal share."""
         return (time.monotonic() - self.since) / self.share
@@ -92,6 +97,7 @@ class ActiveRun:
         return {name: summed / max(count, 1.0) for name, (summed, count) in self.position['sums'].items()}
 
     def start_clock(self, share: int) -> None:
+        """Starts the clock at the seconds of `position`; `share` runs share the wall time."""
         self.since, self.share = time.monotonic() - share * self.position['seconds'], share
 
     def add(self, chunk: Metrics, first: int) -> None:
@@ -110,6 +116,13 @@ class ActiveRun:
         best = best_row(self.prepared, self.writer.history)
         if best is not None and best['step'] == done:
             self.unsaved_best = done, {'params': self.state.params, 'collections': self.state.collections}
+
+    def stop_early(self, done: int) -> None:
+        """Ends the run, and saves it, if its patience has ended with the evaluation at step `done`."""
+        if reason := patience_ended(self.prepared, self.writer.history):
+            self.position['stopped'] = {key: self.writer.history[-1][key] for key in ('step', 'epoch')}
+            self.position['stopped']['reason'] = reason
+            self.save(done)
 
     def save(self, done: int) -> None:
         """Saves the best variables if they are new, and then the state.
@@ -132,9 +145,12 @@ class ActiveRun:
         """The result of a finished run, or the error that stopped it."""
         if self.error is not None:
             return self.error
-        grouped, history = self.position['grouped'], self.writer.history
+        history = self.writer.history
         try:
-            return make_result(self.prepared, self.state, self.frozen, self.measured, grouped, history)
+            if self.position['stopped']:
+                own = measure_run(self.prepared, self.state, self.frozen, ('train',))
+                self.measured = own | {split: history[-1][split] for split in ('valid', 'test') if split in history[-1]}
+            return make_result(self.prepared, self.state, self.frozen, self.measured, self.position, history)
         except UserError as error:
             return error
 
@@ -171,7 +187,7 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
             opened.callback(checkpoints.close)
             state, position = _restored(checkpoints, state)
             active = ActiveRun(run_to_train._replace(prepared=prepared), state, position, frozen, checkpoints)
-            if validates(prepared):
+            if prepared.validates:
                 active.best = Checkpoints(run_to_train.directory / DIRECTORIES[BEST])
                 opened.callback(active.best.close)
             begun.append(active)
@@ -189,16 +205,21 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
 
 def _restored(checkpoints: Checkpoints, state: State) -> tuple[State, dict[str, Any]]:
     state, position = checkpoints.restore(state) or (state, {})
-    return state, {'step': 0, 'seconds': 0.0, 'sums': {}, 'grouped': [], **position}
+    return state, first_position() | position
+
+
+def first_position() -> dict[str, Any]:
+    """The position of a run before its first step."""
+    return {'step': 0, 'seconds': 0.0, 'sums': {}, 'grouped': [], 'stopped': None}
 
 
 def _level(active_runs: Sequence[ActiveRun], fresh: Callable[[RunToTrain], State]) -> None:
     """Takes a group back to the latest step that all its runs have saved, if it was killed while it was saving.
 
-    The group then continues as the same chunk program.
+    The group then continues as the same chunk program. Runs that stopped early stay where they are.
     """
-    least = min((active.step for active in active_runs), default=0)
-    ahead = [active for active in active_runs if active.step > least]
+    least = min((active.step for active in active_runs if not active.ended), default=0)
+    ahead = [active for active in active_runs if active.step > least and not active.ended]
     for active in ahead:
         was_of_this_group = active.position['grouped'] and active.position['grouped'][-1]['runs'] == len(active_runs)
         if not was_of_this_group or [0, *active.checkpoints.steps()][-2] != least:
@@ -229,3 +250,24 @@ def _not_finite(chunk: Metrics, first: int, active: ActiveRun) -> Diverged | Non
         f'{step / active.prepared.order.steps_per_epoch:.2f}); lower the learning rate, warm it up or set '
         f'optimizer.clip=1.0. {last}'
     )
+
+
+def at_equal_steps(active_runs: Sequence[ActiveRun]) -> list[list[ActiveRun]]:
+    """Groups the runs that have not ended by their step.
+
+    Each group also gets the runs that stopped early as a part of its chunk program, so that this stays the same program
+    when it is resumed. What it computes for these runs is not used.
+    """
+    going = [active for active in active_runs if not active.ended]
+    together = []
+    for places in group_equal([active.step for active in going]):
+        members = {id(going[i]) for i in places}
+        program = going[places[0]].position['grouped'][-1:]
+        stopped = {id(a) for a in active_runs if program and a.ended and a.position['grouped'][-1:] == program}
+        together.append([active for active in active_runs if id(active) in members | stopped])
+    return together
+
+
+def step_of_group(active_runs: Sequence[ActiveRun]) -> int:
+    """The step from which the runs of a group that have not ended train on."""
+    return next(active.step for active in active_runs if not active.ended)

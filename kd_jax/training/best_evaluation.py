@@ -1,4 +1,4 @@
-"""Which evaluation of a run is its best on validation."""
+"""Which evaluation of a run is its best on validation, and whether the run has waited too long for a better one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +9,9 @@ from kd_jax.evaluation.evaluations import judge_of
 from kd_jax.prepare.prepared_run import PreparedRun
 
 
-def validates(prepared: PreparedRun) -> bool:
-    """Whether a run is evaluated on validation while it trains, so that one evaluation is the best."""
-    return 'valid' in prepared.splits.arrays and bool(prepared.evaluator.measured) and prepared.total_steps > 0
-
-
 def check_has_best(reference: RunReference, source: PreparedRun, where: str) -> None:
     """Raises a UserError if the reference means the best checkpoint of a run that is not evaluated on validation."""
-    if reference.checkpoint == BEST and not validates(source):
+    if reference.checkpoint == BEST and not source.validates:
         raise UserError(
             f"{where} starts from the best checkpoint of run '{reference.run}', which is not evaluated on validation: "
             f"set runs.{reference.run}.data.valid, or leave out '@best' to take the last checkpoint."
@@ -37,3 +32,17 @@ def best_row(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> dic
         if judge.is_better(*[found['valid'][judge.name][judge.best] if found else None for found in (row, best)]):
             best = row
     return {key: best[key] for key in ('step', 'epoch', 'valid', 'test') if key in best} or None
+
+
+def patience_ended(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) -> str:
+    """Why a run with the option `patience` stops after the last row of its history; '' if it goes on.
+
+    It stops after that many evaluations on validation examples without a better one.
+    """
+    best = best_row(prepared, history)
+    since = best['step'] if best else 0
+    later = sum(bool(row.get('valid')) and row['step'] > since for row in history)
+    if not prepared.config.get('patience') or later < prepared.config['patience']:
+        return ''
+    judge = next(iter(prepared.evaluator.measured.values()))
+    return f"no better {judge.best} of '{judge.name}' on validation in {later} evaluations since step {since}"

@@ -9,6 +9,7 @@ from typing import Any
 from kd_jax.devices.processes import is_primary
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.training import provenance
+from kd_jax.training.active_run import first_position
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import make_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
@@ -44,7 +45,8 @@ def finish_with_weights(
         log = RunLog(directory, -1, is_primary())
         opened.callback(log.close)
         seconds = time.monotonic() - began
-        checkpoints.save(state, {'step': 0, 'seconds': seconds, 'sums': {}, 'grouped': []})
+        position = first_position() | {'seconds': seconds}
+        checkpoints.save(state, position)
         row = {'step': 0, 'epoch': 0.0, 'seconds': seconds, 'terms': {}}
         log.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
-        return make_result(prepared, state, frozen, measured, (), log.history)
+        return make_result(prepared, state, frozen, measured, position, log.history)

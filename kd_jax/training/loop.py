@@ -14,11 +14,11 @@ from kd_jax.config.errors import UserError
 from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.replay import replay_outputs
 from kd_jax.training import provenance
-from kd_jax.training.active_run import ActiveRun, RunToTrain, begin_runs
+from kd_jax.training.active_run import ActiveRun, RunToTrain, at_equal_steps, begin_runs, step_of_group
 from kd_jax.training.batch_feed import make_feed
 from kd_jax.training.chunk_program import make_chunk_program, make_unstack, stack_states
 from kd_jax.training.run_result import SPLITS, measure_runs
-from kd_jax.training.stacked_runs import first_equal, group_equal, unstack_tree
+from kd_jax.training.stacked_runs import first_equal, unstack_tree
 from kd_jax.training.stop_signals import Preempted, stop_signals
 from kd_jax.training.vmap_or_map import choose_vmap_or_map, earlier_choice
 
@@ -30,8 +30,8 @@ def train_group(
 ) -> list[dict[str, Any] | UserError]:
     """Trains a group of runs to their ends; returns for each run its result, or the error that stopped it.
 
-    A run that cannot start or becomes non-finite is stopped, and the others continue. Runs that resume from different
-    steps are trained as separate chunk programs, one after another.
+    A run that cannot start, becomes non-finite or stops early (option `patience`) ends, and the others continue. Runs
+    that resume from different steps are trained as separate chunk programs, one after another.
 
     Args:
       runs_to_train: the runs; they must fit into one program, see `run_groups.partition_runs`.
@@ -47,8 +47,8 @@ def train_group(
         with stop_signals() as stop:
             begun = begin_runs(runs_to_train, opened)
             active_runs = [active for active in begun if isinstance(active, ActiveRun)]
-            for places in group_equal([active.step for active in active_runs]):
-                _loop([active_runs[i] for i in places], grouping, caches, stop, progress)
+            for together in at_equal_steps(active_runs):
+                _loop(together, grouping, caches, stop, progress)
         return [active.outcome() if isinstance(active, ActiveRun) else active for active in begun]
 
 
@@ -83,32 +83,30 @@ def _training_splits(
 def _loop(
     active_runs: Sequence[ActiveRun], grouping: Any, caches: pathlib.Path, stop: Sequence[int], progress: Progress
 ) -> None:
-    """Trains one run or a group of runs to the end; all runs must be at the same step."""
+    """Trains one run or a group of runs to the end; all runs that have not ended must be at the same step."""
     prepared_runs, size = [active.prepared for active in active_runs], len(active_runs)
-    prepared, done, total = prepared_runs[0], active_runs[0].step, prepared_runs[0].total_steps
+    prepared, done, total = prepared_runs[0], step_of_group(active_runs), prepared_runs[0].total_steps
     progress(done, total, {})
     if done == total:
-        for active, measured in zip(
-            active_runs, _measured(active_runs, earlier_choice(active_runs), SPLITS), strict=True
-        ):
+        for active, measured in _measured(active_runs, earlier_choice(active_runs), SPLITS):
             active.measured = measured
         return
-    for active in active_runs:
-        active.start_clock(size)
+    running, saved = _not_ended(active_runs), time.monotonic()
+    for active in running:
+        active.start_clock(len(running))
     read = make_feed(
         prepared_runs, [active.frozen for active in active_runs], _training_splits(active_runs, caches, stop)
     )
     by = choose_vmap_or_map(active_runs, read, grouping)
     run_chunk, unstack = make_chunk_program(prepared, by, size, read.shared), make_unstack(prepared, size)
     states = stack_states(prepared_runs, [active.state for active in active_runs])
-    running, saved = list(active_runs), time.monotonic()
     with read.chunks(done, prepared.eval_steps) as chunks:
         for end, xs, views in chunks:
             states, measured = run_chunk(states, *read.arguments(xs, views))
             for active, own in zip(active_runs, unstack_tree(jax.device_get(measured), size), strict=True):
-                if active.error is None:
+                if not active.ended:
                     active.add(own, done)
-            done, running = end, [active for active in running if active.error is None]
+            done, running = end, _not_ended(active_runs)
             if not running:
                 return
             progress(done, total, _means([active.losses for active in running]))
@@ -123,12 +121,11 @@ def _loop(
             )
             if evaluating or saving:
                 for active, state in zip(active_runs, unstack(states), strict=True):
-                    active.state = state
+                    active.state = active.state if active.ended else state
             if evaluating:
-                splits = SPLITS if done == total else ('valid', 'test')
-                for active, measured in zip(active_runs, _measured(active_runs, by, splits), strict=True):
-                    if active.error is None:
-                        active.evaluate(done, measured)
+                running = _evaluate(active_runs, by, done, done == total)
+                if not running:
+                    return
             for active in running:
                 active.save(done) if saving else active.keep_unsaved_best()
             saved = time.monotonic() if saving else saved
@@ -138,11 +135,35 @@ def _loop(
                 raise Preempted(f'{where} stopped at step {done} of {total}; run the same command to continue.', number)
 
 
-def _measured(active_runs: Sequence[ActiveRun], by: str, splits: tuple[str, ...]) -> Sequence[Mapping[str, Any]]:
-    prepared_runs, states, frozen = zip(
-        *[(active.prepared, active.state, active.frozen) for active in active_runs], strict=True
-    )
-    return measure_runs(prepared_runs, states, frozen, splits, by)
+def _evaluate(active_runs: Sequence[ActiveRun], by: str, done: int, at_end: bool) -> list[ActiveRun]:
+    """Evaluates the runs that have not ended, and ends those whose patience has ended; returns the others."""
+    before = _not_ended(active_runs)
+    for active, measured in _measured(active_runs, by, SPLITS if at_end else ('valid', 'test')):
+        active.evaluate(done, measured)
+        if not at_end:
+            active.stop_early(done)
+    running = _not_ended(active_runs)
+    for active in running if len(running) < len(before) else ():
+        active.position['seconds'] = active.seconds
+        active.start_clock(len(running))
+    return running
+
+
+def _measured(
+    active_runs: Sequence[ActiveRun], by: str, splits: tuple[str, ...]
+) -> list[tuple[ActiveRun, Mapping[str, Any]]]:
+    """Measures the runs of a group that have not ended; returns pairs of a run and its metrics.
+
+    With 'vmap' all runs are measured together, so that the program stays the same when some have ended.
+    """
+    together = active_runs if by == 'vmap' else _not_ended(active_runs)
+    prepared_runs, states, frozen = zip(*[(a.prepared, a.state, a.frozen) for a in together], strict=True)
+    measured = measure_runs(prepared_runs, states, frozen, splits, by)
+    return [(active, own) for active, own in zip(together, measured, strict=True) if not active.ended]
+
+
+def _not_ended(active_runs: Sequence[ActiveRun]) -> list[ActiveRun]:
+    return [active for active in active_runs if not active.ended]
 
 
 def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:

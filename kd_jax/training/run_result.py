@@ -66,7 +66,7 @@ def make_result(
     state: State,
     frozen,
     measured: Mapping[str, Any],
-    grouped: Sequence[Mapping[str, Any]],
+    position: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The result of a finished run, a JSON value.
@@ -76,23 +76,25 @@ def make_result(
       state: the training state at the end.
       frozen: variables of the frozen networks.
       measured: split -> metrics at the end, from `measure_run`.
-      grouped: how the run was grouped: the first step, 'vmap' or 'map', and the number of runs; empty for a run that
-        was trained alone.
+      position: what the run's checkpoint stores. `grouped` says how the run was grouped: the first step, 'vmap' or
+        'map', and the number of runs; it is empty for a run that was trained alone. `stopped` says at which step and
+        why the run stopped early; it is None for other runs.
       history: the rows of all evaluations.
     """
-    last = {'step': int(state.step), 'epoch': prepared.total_steps / max(1, prepared.order.steps_per_epoch)}
-    last |= measured
+    steps = int(state.step)
+    last = {'step': steps, 'epoch': steps / max(1, prepared.order.steps_per_epoch), **measured}
     return {
         'config': prepared.config,
         **provenance.of_this_process(),
         'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
-        'steps': prepared.total_steps,
+        'steps': steps,
         'epochs': prepared.config.get('epochs', 0),
         'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
         'oversampling': prepared.splits.oversampling,
         'seconds': history[-1]['seconds'] if history else 0.0,
-        'grouped': list(grouped),
+        'grouped': list(position['grouped']),
+        'stopped': position['stopped'],
         'last': last,
         'best': best_row(prepared, history),
         'best_by': {name: one.best for name, one in prepared.evaluator.measured.items()},

@@ -10,7 +10,7 @@ import jax
 
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.program_identity import program_identity
-from kd_jax.training.active_run import ActiveRun
+from kd_jax.training.active_run import ActiveRun, step_of_group
 from kd_jax.training.batch_feed import BatchFeed
 from kd_jax.training.chunk_program import make_chunk_program, stack_states
 from kd_jax.training.run_result import measure_runs
@@ -44,7 +44,7 @@ def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, groupi
       read: their batch feed.
       grouping: 'vmap' or 'map', or another value to choose here.
     """
-    prepared, size, done = active_runs[0].prepared, len(active_runs), active_runs[0].step
+    prepared, size, done = active_runs[0].prepared, len(active_runs), step_of_group(active_runs)
     if size == 1:
         by = ALONE
     elif grouping in BATCHINGS:
@@ -90,7 +90,8 @@ def _trial(active_runs: Sequence[ActiveRun], read: BatchFeed, by: str) -> Trial:
     prepared_runs, states, frozen = zip(
         *[(active.prepared, active.state, active.frozen) for active in active_runs], strict=True
     )
-    prepared, done, left = prepared_runs[0], active_runs[0].step, prepared_runs[0].total_steps - active_runs[0].step
+    prepared, done = prepared_runs[0], step_of_group(active_runs)
+    left = prepared.total_steps - done
     run_chunk: Any = make_chunk_program(prepared, by, len(prepared_runs), read.shared)
     arguments = read.arguments(*read.positions(done, TRIAL))
     compiled = run_chunk.lower(stack_states(prepared_runs, states), *arguments).compile()

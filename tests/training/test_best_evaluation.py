@@ -12,7 +12,7 @@ from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.prepare.prepared_run import prepare_run
-from kd_jax.training.best_evaluation import best_row, validates
+from kd_jax.training.best_evaluation import best_row, patience_ended
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.stop_signals import Preempted
 from tests.train_one import train_run
@@ -116,7 +116,7 @@ def test_a_kill_between_the_best_and_the_last_checkpoint_changes_nothing(
 def test_without_a_validation_split_there_is_no_best_checkpoint(tmp_path):
     data = {'source': 'mnist', 'examples': 50, 'valid': 0}
     prepared = prepare_one(data=data, epochs=0.5)
-    assert not validates(prepared)
+    assert not prepared.validates
     assert train_run(prepared, tmp_path, {}, silent)['best'] is None
     assert not (tmp_path / 'best').exists()
     frozen = {'model': 'mlp', 'hidden': (16,), 'update': 'frozen', 'init': f'{tmp_path}@best'}
@@ -165,3 +165,12 @@ def test_without_a_validation_split_or_an_evaluation_there_is_no_best():
 def test_without_a_test_split_there_is_still_a_best():
     history = [{'step': 1, 'epoch': 1.0, 'valid': {'main': {'errors': 2}}}]
     assert best_row(prepared_with(main={'logits': 'student.logits'}), history) == history[0]
+
+
+def test_patience_counts_the_evaluations_after_the_best():
+    prepared = prepared_with(main={'logits': 'student.logits'})
+    prepared.config = {'patience': 2}
+    reasons = [patience_ended(prepared, history_of('errors', *(5, 3, 4, 3, 2)[:count])) for count in range(1, 6)]
+    assert reasons == ['', '', '', "no better errors of 'main' on validation in 2 evaluations since step 2", '']
+    prepared.config = {}
+    assert patience_ended(prepared, history_of('errors', 1, *[2] * 50)) == ''
