@@ -19,7 +19,7 @@ from kd_jax.core.term import Term
 from kd_jax.devices.mesh import split_examples
 
 
-def accumulated(
+def value_and_gradient(
     loss_fn: Callable[..., tuple[jax.Array, tuple[Metrics, Tree]]], parts: int, unroll: bool
 ) -> Callable[..., tuple[Any, Tree]]:
     """Makes a function that returns what `jax.value_and_grad(loss_fn, has_aux=True)` returns, computed part by part.
@@ -37,6 +37,8 @@ def accumulated(
       each part is folded into its key.
     """
     gradient_of_part = jax.value_and_grad(loss_fn, has_aux=True)
+    if parts == 1:
+        return gradient_of_part
 
     def divided(array: jax.Array) -> jax.Array:
         # Part i has the examples i, i + parts, ...: so all devices that share the batch share each part.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax.arrays.batch_names import RECORDED
-from kd_jax.core.accumulation import accumulated
+from kd_jax.core.accumulation import value_and_gradient
 from kd_jax.core.follow import follow
 from kd_jax.core.forward import network_numbers, open_context, run_networks
 from kd_jax.core.network import Network
@@ -58,8 +58,7 @@ def make_train_step(
             return total, (metrics, updated)
 
         trainable = {network.name: state.params[network.name] for network in recipe.trained}
-        whole = jax.value_and_grad(loss_fn, has_aux=True)
-        gradient = accumulated(loss_fn, accumulate, unroll) if accumulate > 1 else whole
+        gradient = value_and_gradient(loss_fn, accumulate, unroll)
         (total, (metrics, updated)), grads = gradient(trainable, batch, key)
         params, opt_state = dict(state.params), dict(state.opt_state)
         collections = {**state.collections, **updated}
