@@ -244,6 +244,21 @@ def test_predictions_on_eight_devices_are_in_order_and_complete():
     assert_close(read[1], read[0])
 
 
+def test_metrics_that_are_no_means_are_those_of_one_device():
+    networks = {'a': NET, 'b': {**NET, 'copies': 2}}
+    evaluate = {
+        'numbers': {'metrics': 'regression', 'prediction': 'b.logits', 'target': 'a.logits'},
+        'labels': {'metrics': 'multi_label', 'logits': 'b.logits', 'target': 'a.logits'},
+    }
+    measured = []
+    for mesh in (MESHES[1], MESHES[8]):
+        prepared = prepared_of(networks, {'a': hard('a'), 'b': hard('b')}, mesh, evaluate=evaluate)
+        variables = all_variables(*make_initial_state(prepared, {}), {})
+        measured.append(prepared.evaluator.measure(variables, prepared.splits.arrays['test']))
+    assert measured[0]['labels']['count'] == 37
+    assert_close(measured[1], measured[0])
+
+
 def test_a_group_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path):
     def prepared(number, mesh):
         optimizer = {'learning_rate': 0.05 * (1 + number), 'momentum': 0.9}
