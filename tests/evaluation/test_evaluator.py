@@ -134,6 +134,7 @@ FAMILIES = {
     'stacked': {
         'metrics': 'regression', 'prediction': 'stack.logits', 'target': 'batch.target', 'teacher': 'teacher.logits'
     },
+    'paired': {'metrics': 'regression', 'prediction': 'stack.logits', 'target': 'stack.logits'},
     'labels': {'metrics': 'multi_label', 'logits': 'stack.logits', 'target': 'batch.present'},
 }  # fmt: skip
 
@@ -159,6 +160,7 @@ def test_padding_batches_and_copies_change_no_metric_of_any_family(families, mon
         'pixels': [families_of_metrics.positions(copy, data['label'], teacher, data['mask']) for copy in stack],
         'numbers': [families_of_metrics.regression(student, data['target'])],
         'stacked': [families_of_metrics.regression(copy, data['target'], teacher) for copy in stack],
+        'paired': [families_of_metrics.regression(copy, copy) for copy in stack],
         'labels': [families_of_metrics.multi_label(copy, data['present']) for copy in stack],
     }
     for batch_size in (10, 1000):
