@@ -1,13 +1,8 @@
-import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
-from kd_jax.core.forward import run_networks
-from kd_jax.core.initial_state import init_state
-from kd_jax.core.state import all_variables
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.prepare.parse_recipe import parse_recipe
 
@@ -20,39 +15,10 @@ def recipe_of(networks, terms=None):
     return parse_recipe({'networks': networks, 'terms': terms or {}, 'optimizer': SGD})
 
 
-def test_a_fresh_module_keeps_its_random_start_and_the_others_take_the_loaded_one():
-    made = recipe_of({'student': {**NET, 'init': 'run:teacher', 'fresh': 'head'}})
-    random, _ = init_state(made, BATCH, seed=0)
-    loaded = {'params': {'dense1': jax.tree.map(lambda a: a + 1.0, random.params['student']['dense1'])}}
-    state, _ = init_state(made, BATCH, seed=0, loaded={'student': loaded})
-    jax.tree.map(np.testing.assert_array_equal, state.params['student']['head'], random.params['student']['head'])
-    jax.tree.map(np.testing.assert_array_equal, state.params['student']['dense1'], loaded['params']['dense1'])
-
-
-def test_each_copy_reads_its_own_copy_of_a_stacked_network():
-    made = recipe_of({'body': {**NET, 'copies': 2}, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
-    state, frozen = init_state(made, BATCH, seed=0)
-    key = jax.random.key(0)
-    variables = all_variables(state, frozen, {})
-    context, _ = run_networks(made.networks, variables, {'batch': BATCH}, key, train=False)
-    module = made.network('head').module
-    for copy in range(2):
-        own = jax.tree.map(lambda a, copy=copy: a[copy], variables['head'])
-        alone = module.apply(own, context['body']['hidden1'][copy])['logits']
-        np.testing.assert_allclose(context['head']['logits'][copy], alone, rtol=1e-6)
-
-
 def test_copies_share_the_input_of_a_single_network():
     made = recipe_of({'body': NET, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
     context = check_recipe(made, BATCH)
     assert context['head']['logits'].shape == (2, 4, 3)
-
-
-def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_name_from_the_same():
-    first, _ = init_state(recipe_of({'a': NET, 'b': NET}), BATCH, seed=0)
-    other, _ = init_state(recipe_of({'z': NET, 'a': NET}), BATCH, seed=0)
-    jax.tree.map(np.testing.assert_array_equal, first.params['a'], other.params['a'])
-    assert not np.array_equal(first.params['a']['head']['kernel'], first.params['b']['head']['kernel'])
 
 
 def test_an_average_of_another_model_is_refused():

@@ -2,14 +2,15 @@
 
 import flax.linen as nn
 import jax
+import jax.extend
 import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
+from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
-from kd_jax.core.forward import network_numbers, run_networks
+from kd_jax.core.forward import forward, network_numbers, run_networks
 from kd_jax.core.initial_state import init_state
-from kd_jax.core.recipe import recordable
 from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
 from kd_jax.models.mlp import MLP
@@ -133,12 +134,6 @@ def test_the_initial_state_has_the_numbers_of_the_start():
         np.testing.assert_allclose(state.params['a']['head']['bias'], wanted)
 
 
-def test_outputs_that_change_with_a_schedule_are_not_recorded():
-    frozen = {**SMALL, 'update': 'frozen'}
-    networks = {'a': SMALL, 't': frozen, 'u': {**frozen, 'dropout': RISING}, 'v': {**frozen, 'input': 'u.logits'}}
-    assert {network.name for network in recordable(recipe_of(networks, {'hard': hard('a')}))} == {'t'}
-
-
 def test_low_precision_takes_numbers_too():
     constant, scheduled = (
         recipe_of({'a': {**SMALL, 'dropout': dropout, 'compute_dtype': 'bfloat16'}}, {'hard': hard('a')})
@@ -162,3 +157,38 @@ def test_low_precision_takes_numbers_too():
 def test_a_number_that_the_model_must_know_is_no_schedule(network, message):
     with pytest.raises(UserError, match=message):
         check_recipe(recipe_of({'a': network}, {'hard': hard('a')}), BATCH)
+
+
+def test_copies_convolve_at_once_but_on_cpus_one_after_another_and_each_as_it_would_alone():
+    cnn = {'model': 'cnn', 'channels': [2], 'num_classes': 3, 'dropout': 0.5}
+    recipe = recipe_of({'own': {**cnn, 'copies': 3}}, {'hard': hard('own')})
+    images = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    network, key = recipe.network('own'), jax.random.key(1)
+    variables = init_variables(network, (images,), key)
+
+    def logits(variables):
+        return forward(network, variables, (images,), key, train=True)[0]['logits']
+
+    alone = [
+        network.module.apply(jax.tree.map(lambda a, i=i: a[i], variables), images, train=True, rngs={'dropout': own})
+        for i, own in enumerate(jax.random.split(key, 3))
+    ]
+    assert_close(jax.jit(logits)(variables), np.stack([out['logits'] for out in alone]))
+    traced = jax.jit(logits).trace(variables)
+    convolutions = [
+        traced.lower(lowering_platforms=(p,)).as_text().count('stablehlo.convolution') for p in ('tpu', 'cpu')
+    ]
+    assert convolutions == [1, 3]
+
+
+def test_each_copy_reads_its_own_copy_of_a_stacked_network():
+    made = recipe_of({'body': {**SMALL, 'copies': 2}, 'head': {**SMALL, 'input': 'body.hidden1', 'copies': 2}}, {})
+    state, frozen = init_state(made, BATCH, seed=0)
+    key = jax.random.key(0)
+    variables = all_variables(state, frozen, {})
+    context, _ = run_networks(made.networks, variables, {'batch': BATCH}, key, train=False)
+    module = made.network('head').module
+    for copy in range(2):
+        own = jax.tree.map(lambda a, copy=copy: a[copy], variables['head'])
+        alone = module.apply(own, context['body']['hidden1'][copy])['logits']
+        np.testing.assert_allclose(context['head']['logits'][copy], alone, rtol=1e-6)

@@ -1,14 +1,10 @@
-"""The state before the first step."""
+"""Initial variables: random ones by the names of networks, and loaded ones in their place."""
 
+import jax
 import numpy as np
 
 from kd_jax.core.initial_state import init_state
-from tests.small_recipes import (
-    BATCH,
-    LINEAR,
-    assert_close,
-    recipe_of,
-)
+from tests.small_recipes import BATCH, LINEAR, SMALL, assert_close, recipe_of
 
 
 def test_initial_parameters_come_from_names_and_differ_between_copies():
@@ -27,3 +23,19 @@ def test_initial_parameters_come_from_names_and_differ_between_copies():
     ):
         assert np.all(kernels[0] != other)
     assert_close(loaded, given)
+
+
+def test_a_fresh_module_keeps_its_random_start_and_the_others_take_the_loaded_one():
+    made = recipe_of({'student': {**SMALL, 'init': 'run:teacher', 'fresh': 'head'}}, {})
+    random, _ = init_state(made, BATCH, seed=0)
+    loaded = {'params': {'dense1': jax.tree.map(lambda a: a + 1.0, random.params['student']['dense1'])}}
+    state, _ = init_state(made, BATCH, seed=0, loaded={'student': loaded})
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['head'], random.params['student']['head'])
+    jax.tree.map(np.testing.assert_array_equal, state.params['student']['dense1'], loaded['params']['dense1'])
+
+
+def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_name_from_the_same():
+    first, _ = init_state(recipe_of({'a': SMALL, 'b': SMALL}, {}), BATCH, seed=0)
+    other, _ = init_state(recipe_of({'z': SMALL, 'a': SMALL}, {}), BATCH, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, first.params['a'], other.params['a'])
+    assert not np.array_equal(first.params['a']['head']['kernel'], first.params['b']['head']['kernel'])

@@ -11,7 +11,6 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.forward import network_numbers, run_networks
 from kd_jax.core.initial_state import init_state
-from kd_jax.core.recipe import outside_gradient, recordable
 from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
 from tests.small_recipes import LINEAR, SMALL, Mixture, assert_close, hard, head, recipe_of, start
@@ -107,16 +106,6 @@ def test_a_function_of_stacked_networks_is_one_of_each_pair_of_copies():
         assert_close(single.params, jax.tree.map(lambda a, i=copy: a[i], after.params))
 
 
-def test_a_network_may_read_what_is_a_function_of_itself():
-    # As a rollout does: what the student and the teacher wrote is what the student reads.
-    frozen = {**LINEAR, 'num_classes': 5, 'update': 'frozen'}
-    networks = {'a': {**frozen, 'update': 'sgd', 'input': 'mix.logits'}, 't': frozen, 'mix': mixture('~a', '~t')}
-    recipe = recipe_of(networks, {'hard': hard('a')})
-    assert [network.name for network in recipe.networks].index('mix') < 2
-    assert {network.name for network in outside_gradient(recipe)} == {'t', 'mix'}
-    assert check_recipe(recipe, BATCH)['a']['logits'].shape == (8, 5)
-
-
 def test_the_share_of_a_mixture_may_be_a_schedule():
     share = {'schedule': 'linear', 'start': 1.0, 'end': 0.0}
     recipe = recipe_of({'a': LINEAR, 'b': LINEAR, 'mix': mixture('a', 'b', share=share)}, {'hard': hard('mix')})
@@ -157,19 +146,6 @@ def test_copies_are_shared_copy_by_copy_and_summed_over():
     together = trained({'a': stacked}, {'hard': hard('a', weight=2.0)}, BOTH)
     apart = trained({'a': stacked, 'b': again}, {'hard': hard('a'), 'again': hard('b')})
     assert_close(apart[-1].params, together[-1].params)
-
-
-def test_a_frozen_network_that_reads_what_changes_is_not_recorded():
-    networks = {
-        'a': SMALL,
-        'attack': {'model': 'pgd', 'update': 'shared', 'of': '~a', 'input': ['batch.image', 'batch.label']},
-        'teacher': {**SMALL, 'update': 'frozen'},
-        'on_attack': {**SMALL, 'update': 'frozen', 'input': 'attack.image'},
-        'after': {**SMALL, 'update': 'frozen', 'input': 'on_attack.logits'},
-    }
-    recipe = recipe_of(networks, {'hard': hard('a')})
-    assert {network.name for network in recordable(recipe)} == {'teacher'}
-    assert {network.name for network in outside_gradient(recipe)} == {'attack', 'teacher', 'on_attack', 'after'}
 
 
 def test_a_student_trained_on_attacks_is_harder_to_attack():

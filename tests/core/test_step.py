@@ -4,15 +4,9 @@ import flax.linen as nn
 import jax
 import jax.extend
 import numpy as np
-import pytest
 from scipy.special import log_softmax, softmax
 
-from kd_jax.config.errors import UserError
-from kd_jax.core.activation_shapes import init_variables
-from kd_jax.core.forward import forward, run_networks
 from kd_jax.core.initial_state import init_state
-from kd_jax.core.recipe import outside_gradient
-from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
 from kd_jax.prepare.parse_recipe import parse_recipe
 from tests.small_recipes import (
@@ -72,18 +66,6 @@ def test_a_frozen_network_passes_gradients_on_and_is_no_part_of_the_state():
         assert moved == moves
 
 
-def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
-    networks = {
-        'student': SMALL,
-        'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student'},
-        'teacher': {**SMALL, 'update': 'frozen'},
-        'reader': {**LINEAR, 'update': 'frozen', 'input': 'teacher.hidden1'},
-        'judge': {**LINEAR, 'update': 'frozen', 'input': 'student.hidden1'},
-    }
-    fixed = outside_gradient(recipe_of(networks, {}))
-    assert {network.name for network in fixed} == {'mean', 'teacher', 'reader'}
-
-
 def test_an_averaged_network_follows_the_closed_form():
     networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.8}}
     terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
@@ -118,28 +100,6 @@ def test_each_stacked_copy_learns_exactly_as_it_would_alone():
         assert_close(own.params, jax.tree.map(lambda a, i=copy: a[i], states[3].params))
         sums = {name: sums[name] + single[name][0] for name in sums}
     assert_close({name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)})
-
-
-def test_copies_convolve_at_once_but_on_cpus_one_after_another_and_each_as_it_would_alone():
-    cnn = {'model': 'cnn', 'channels': [2], 'num_classes': 3, 'dropout': 0.5}
-    recipe = recipe_of({'own': {**cnn, 'copies': 3}}, {'hard': hard('own')})
-    images = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
-    network, key = recipe.network('own'), jax.random.key(1)
-    variables = init_variables(network, (images,), key)
-
-    def logits(variables):
-        return forward(network, variables, (images,), key, train=True)[0]['logits']
-
-    alone = [
-        network.module.apply(jax.tree.map(lambda a, i=i: a[i], variables), images, train=True, rngs={'dropout': own})
-        for i, own in enumerate(jax.random.split(key, 3))
-    ]
-    assert_close(jax.jit(logits)(variables), np.stack([out['logits'] for out in alone]))
-    traced = jax.jit(logits).trace(variables)
-    convolutions = [
-        traced.lower(lowering_platforms=(p,)).as_text().count('stablehlo.convolution') for p in ('tpu', 'cpu')
-    ]
-    assert convolutions == [1, 3]
 
 
 def test_an_ensemble_of_teachers_weighs_as_much_as_one():
@@ -231,27 +191,6 @@ def test_batch_statistics_are_written_back_and_averaged():
     assert_close(state.collections['mean']['batch_stats']['BatchNorm_0'], half, atol=1e-6)
 
 
-def test_each_network_sees_images_normalized_its_own_way():
-    rgb = {**BATCH, 'image': BATCH['image'][:, :3]}
-    own = {'normalize': {'mean': (0.5, 0.25, 0.0), 'std': (0.5, 0.25, 2.0)}}
-    networks = {
-        'student': LINEAR,
-        'teacher': {**LINEAR, **own, 'update': 'frozen'},
-        'single': {**LINEAR, 'normalize': {'mean': 0.5, 'std': 2.0}, 'copies': 2},
-    }
-    recipe = recipe_of(networks, {'soft': soft('student', 'teacher.logits')})
-    state, frozen = start(recipe, rgb)
-    variables, key = all_variables(state, frozen, {}), jax.random.key(0)
-    context, _ = run_networks(recipe.networks, variables, {'batch': rgb}, key, train=True)
-    for name, image in (
-        ('student', rgb['image']),
-        ('teacher', (rgb['image'] - [0.5, 0.25, 0.0]) / [0.5, 0.25, 2.0]),
-        ('single', (rgb['image'] - 0.5) / 2.0),
-    ):
-        kernel, bias = head(variables[name]['params'])
-        assert_close(context[name]['logits'], image @ kernel + bias[..., None, :], rtol=1e-4, atol=1e-5)
-
-
 def dot_dtypes(jaxpr):
     """Returns the dtypes of the operands of every matrix product in a jaxpr and in its inner jaxprs."""
     found = set()
@@ -283,11 +222,3 @@ def test_in_bfloat16_only_networks_compute_and_everything_kept_is_float32():
     for name in terms:
         np.testing.assert_allclose(metrics[name][0], expected[name][0], rtol=0.02)
     assert_close(got.collections, wanted.collections, rtol=0.01, atol=1e-3)
-
-
-def test_a_network_may_compute_in_another_precision_than_the_run():
-    networks = {'student': {**SMALL, 'compute_dtype': 'float32'}, 'teacher': {**SMALL, 'update': 'frozen'}}
-    recipe = parse_recipe({'networks': networks, 'optimizer': {'learning_rate': 1.0}, 'compute_dtype': 'bfloat16'})
-    assert {n.name: n.compute_dtype for n in recipe.networks} == {'student': 'float32', 'teacher': 'bfloat16'}
-    with pytest.raises(UserError, match=r"there is no compute_dtype 'bf16'. Did you mean 'bfloat16'"):
-        recipe_of({'a': {**SMALL, 'compute_dtype': 'bf16'}}, {})

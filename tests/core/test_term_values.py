@@ -9,7 +9,7 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
-from kd_jax.core.paths import Path, read_path
+from kd_jax.core.paths import Path
 from kd_jax.core.step import make_train_step
 from kd_jax.core.term_values import sum_and_count
 from tests.small_recipes import BATCH, SMALL, TOTAL, assert_close, hard, recipe_of, soft, start, train
@@ -80,12 +80,6 @@ def test_a_term_of_negative_weight_plays_against_the_student():
     slope = (loss(a + size) - loss(a - size)) / (2 * size) / len(BATCH['label'])
     np.testing.assert_allclose(after.params['hot']['a'] - a, 0.5 * 0.5 * slope, rtol=1e-2)
     assert abs(slope) > 1e-3
-
-
-def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
-    context = {'a': {'x': jnp.zeros((2, 3))}, 'b': {'x': jnp.ones((2, 3))}}
-    read = read_path(context, (Path('a', 'x'), Path('b', 'x')))
-    np.testing.assert_array_equal(read[:, 0, 0], [0.0, 1.0])
 
 
 def mean_over_copies(logits):

@@ -12,7 +12,6 @@ import pytest
 
 from kd_jax import models
 from kd_jax.config.errors import UserError
-from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
 from kd_jax.core.state import State
 from kd_jax.training.checkpoints import Checkpoints
@@ -214,17 +213,6 @@ def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
     truncate_everything(saved / 'checkpoints' / '2')
     with pytest.raises(UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'):
         load_from_checkpoint(NETWORK, saved, '', variables(0), 'here')
-
-
-def test_fresh_modules_are_left_out_and_need_not_fit():
-    fresh = Network('teacher', MODULE, (), fresh=('head',))
-    there = {'net': models.mlp(hidden=(4,), num_classes=9).init(jax.random.key(0), jnp.zeros((1, 5)))}
-    assert source_for(fresh, '', there, variables(0), 'here', 'there') == 'net'
-    with pytest.raises(UserError, match=r'params/head/bias is \(9,\) there and \(3,\) here'):
-        source_for(NETWORK, '', there, variables(0), 'here', 'there')
-    haed = Network('teacher', MODULE, (), fresh=('haed',))
-    with pytest.raises(UserError, match=r"no module 'haed' to start fresh. Did you mean 'head'\?"):
-        source_for(haed, '', there, variables(0), 'here', 'there')
 
 
 def test_a_loaded_network_has_no_fresh_modules(teachers):

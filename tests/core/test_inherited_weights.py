@@ -1,0 +1,66 @@
+"""Which variables a network takes over, and what is said of those that do not fit."""
+
+import numpy as np
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.inherited_weights import check_fresh, source_for, without_fresh
+from kd_jax.core.network import Network
+
+
+def variables(width=4, num_classes=3):
+    return {
+        'params': {'dense': {'kernel': np.zeros((5, width))}, 'head': {'bias': np.zeros(num_classes)}},
+        'batch_stats': {'dense': {'mean': np.zeros(width)}},
+    }
+
+
+def network(**options):
+    return Network('student', None, (), **options)
+
+
+def test_fresh_modules_need_not_fit_and_all_others_must():
+    there = {'teacher': variables(num_classes=9)}
+    assert source_for(network(fresh=('head',)), '', there, variables(), 'here', 'there') == 'teacher'
+    with pytest.raises(UserError) as error:
+        source_for(network(), 'teacher', there, variables(), 'here', 'the run')
+    said = 'here does not fit the run: params/head/bias is (9,) there and (3,) here; use the same model.'
+    assert str(error.value) == said
+    with pytest.raises(UserError, match=r'batch_stats/dense/mean is \(6,\) there and \(4,\) here'):
+        source_for(network(), '', {'teacher': variables(width=6)}, variables(), 'here', 'there')
+
+
+def test_a_module_that_only_one_of_the_two_has_is_named():
+    there, own = {'teacher': variables()}, variables()
+    del own['params']['head']
+    with pytest.raises(UserError, match=r'params/head/bias is \(3,\) there and missing here'):
+        source_for(network(), '', there, own, 'here', 'there')
+    assert source_for(network(part=('dense',)), '', there, own, 'here', 'there') == 'teacher'
+
+
+def test_of_several_networks_one_is_named():
+    there = {'teacher': variables(), 'student': variables()}
+    assert source_for(network(), 'student', there, variables(), 'here', 'there') == 'student'
+    with pytest.raises(UserError, match='there has several networks: name one as NAME/NETWORK'):
+        source_for(network(), '', there, variables(), 'here', 'there')
+    with pytest.raises(UserError, match=r"there has no network 'techer'. Did you mean 'teacher'\?"):
+        source_for(network(), 'techer', there, variables(), 'here', 'there')
+
+
+def test_what_is_given_are_the_parts_without_the_fresh_modules():
+    modules = {'params': {name: name for name in 'abc'}, 'batch_stats': {'a': 'mean'}}
+    for options, params, statistics in (
+        ({}, 'abc', {'a': 'mean'}),
+        ({'fresh': ('a',)}, 'bc', {}),
+        ({'part': ('a', 'c')}, 'ac', {'a': 'mean'}),
+        ({'part': ('a', 'c'), 'fresh': ('a',)}, 'c', {}),
+    ):
+        given = without_fresh(modules, network(**options))
+        assert given == {'params': {name: name for name in params}, 'batch_stats': statistics}
+
+
+def test_a_module_of_another_name_is_no_part_and_cannot_start_fresh():
+    with pytest.raises(UserError, match=r"here has no module 'haed' to start fresh. Did you mean 'head'\?"):
+        check_fresh(network(fresh=('haed',)), variables(), 'here')
+    with pytest.raises(UserError, match=r"here has no module 'dens' to take from there. Did you mean 'dense'\?"):
+        check_fresh(network(part=('head', 'dens')), variables(), 'here')
