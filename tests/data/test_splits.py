@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -65,36 +63,27 @@ def test_the_runs_of_a_study_share_the_arrays_of_their_splits(config):
         assert one[split]['image'] is other[split]['image']
 
 
-def own_valid(valid=3):
-    arrays = {count: {'image': np.full((count, 2, 2), count, np.uint8)} for count in (5, 3, 2)}
-    return Source(arrays[5], arrays[2], valid=arrays[3] if valid else None)
+def with_own_validation():
+    train, valid, test = ({'image': np.full((count, 2, 2), count, np.uint8)} for count in (5, 3, 2))
+    return Source(train, test, valid=valid)
 
 
 def test_a_source_may_bring_its_own_validation_split():
-    loaded = load_splits({'source': own_valid}, 0)
-    assert {split: len(a['id']) for split, a in loaded.arrays.items()} == {'train': 5, 'valid': 3, 'test': 2}
-    np.testing.assert_array_equal(loaded.arrays['valid']['image'], np.full((3, 2, 2), 3))
-    assert (
-        len(load_splits({'source': functools.partial(own_valid, 1), 'valid_by': 'random'}, 0).arrays['valid']['id'])
-        == 3
-    )
+    config = {'source': with_own_validation}
+    arrays = load_splits(config, 0).arrays
+    assert {split: len(own['id']) for split, own in arrays.items()} == {'train': 5, 'valid': 3, 'test': 2}
+    np.testing.assert_array_equal(arrays['valid']['image'], np.full((3, 2, 2), 3))
+    last = load_splits({**config, 'valid': 2, 'valid_by': 'position'}, 0).arrays
+    assert (last['valid']['id'].tolist(), len(last['train']['id'])) == ([1, 2], 5)
+    assert 'valid' not in load_splits({**config, 'valid': 0}, 0).arrays
     with pytest.raises(UserError, match='valid is 4, but there are 3 validation examples in the source'):
-        load_splits({'source': own_valid_of_any_size, 'valid': 4}, 0)
-    np.testing.assert_array_equal(
-        load_splits({'source': own_valid_of_any_size, 'valid': 2, 'valid_by': 'position'}, 0).arrays['valid']['id'],
-        [1, 2],
-    )
-    assert 'valid' not in load_splits({'source': own_valid_of_any_size, 'valid': 0}, 0).arrays
+        load_splits({**config, 'valid': 4}, 0)
 
 
 @pytest.mark.parametrize('test', [{}, {'x': np.zeros((0, 2))}])
 def test_a_source_without_test_examples_has_no_test_split(test):
     loaded = load_splits({'source': lambda: Source({'x': np.zeros((5, 2))}, test), 'valid': 2}, 0)
     assert set(loaded.arrays) == {'train', 'valid'}
-
-
-def own_valid_of_any_size():
-    return own_valid()
 
 
 def test_pairs_are_validated_on_their_own_pairs():
