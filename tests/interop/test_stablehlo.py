@@ -99,6 +99,16 @@ def test_the_program_of_a_network_with_batch_norm_uses_its_averages():
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(('name', 'largest'), [('image', 255), ('codes', 1)])
+def test_only_the_image_of_a_batch_is_scaled(name, largest):
+    config = {'networks': {'net': {'model': 'mlp', 'hidden': (), 'num_classes': 2, 'input': f'batch.{name}'}}}
+    (network,) = parse_recipe({**config, 'optimizer': {'learning_rate': 0.1}}).networks
+    variables = network.module.init(jax.random.key(0), IMAGES / np.float32(1), train=False)
+    got = logits_function(network, variables)(pytorch_weights.to_torch(network.module, variables), IMAGES)
+    expected = network.module.apply(variables, IMAGES / np.float32(largest), train=False)['logits']
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
