@@ -66,6 +66,7 @@ def _transformed(
     known: bool,
 ) -> tuple[Mapping[str, Any], PreparedRun | None]:
     """The complete config of a run with a transform, and the prepared run if its model is known."""
+    check_options(config, where)
     transform = parse_transform(config, where)
     made = None
     if known and all(reference.run in ready for reference in transform.of):

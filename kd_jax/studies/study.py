@@ -104,7 +104,7 @@ def _with_seeds(run: Mapping[str, Any], seeds: int, where: str) -> Mapping[str, 
     if 'seeds' not in transform:
         return run
     asked = tuple(range(seeds)) if transform['seeds'] == 'all' else transform['seeds']
-    if not (isinstance(asked, list | tuple) and asked and set(asked) <= set(range(seeds))):
+    if not (isinstance(asked, list | tuple) and asked and all(seed in range(seeds) for seed in asked)):
         raise UserError(
             f"{where}: transform.seeds is {asked!r}, but it must be 'all' or a list of seeds of the study, which are 0 "
             f'to {seeds - 1}.'

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import write_json
 from kd_jax.config.references import BEST, RunReference
@@ -60,7 +62,8 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
 def _load(workdir: Workdir, run_id: str, reference: RunReference, where: str) -> NetworkWeights:
     result = _finished(workdir, run_id)
     config = {key: value for key, value in result['config'].items() if key != 'mesh'}
-    prepared = prepare_run(config, result['seed'], f"run '{run_id}'")
+    devices = jax.devices() if jax.process_count() > 1 else jax.devices()[:1]  # its batch may not fit all devices here
+    prepared = prepare_run(config, result['seed'], f"run '{run_id}'", devices)
 
     def load(name: str) -> Any:
         network = prepared.recipe.network(name)

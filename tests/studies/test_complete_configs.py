@@ -76,6 +76,8 @@ def test_runs_that_take_over_equal_models_are_one_group_and_transforms_are_none(
         (own('strongest_units', seeds='some'), "transform.seeds is 'some', but it must be 'all' or a list of seeds"),
         (own('strongest_units', seeds=[0, 1]), 'seeds of the study, which are 0 to 0'),
         (own('strongest_units', seeds=[]), 'transform.seeds is [], but'),
+        (own('strongest_units', seeds=[[0]]), 'transform.seeds is [[0]], but'),
+        ({**own('strongest_units'), 'networks': {'x': {'model': 'mlp'}}}, "network 'x' is to be trained"),
     ],
 )
 def test_a_mistake_is_one_sentence(run, said):
