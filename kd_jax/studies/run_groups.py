@@ -134,7 +134,7 @@ def plan_groups(
 def _structure(run: Run, prepared: PreparedRun | None) -> dict[str, Any] | None:
     """The program identity of a run; None for a run that is trained in no group or whose model is not known yet."""
     config = run.config if prepared is None else prepared.config
-    if 'transform' in config or any('like' in options for options in config['networks'].values()):
+    if 'transform' in config or any('like' in options for options in config.get('networks', {}).values()):
         return None
     return program_identity(config, f"run '{run.name}'")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import export, run
+from kd_jax.core.paths import Path
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies import transform_run
 from kd_jax.studies.finished_runs import load_trained
@@ -21,6 +22,8 @@ ALIKE = '--config.group_runs=False'  # then all runs are the same program, which
 OWN = {
     'transform': {'name': 'tests.own_transforms:strongest_units', 'of': 'run:base'},
     'data': {'source': 'mnist', 'examples': 100},
+    'networks': {'teacher': {'like': 'run:base', 'init': 'run:base', 'update': 'frozen'}},
+    'evaluate': {'student': {'logits': 'student.logits', 'teacher': 'teacher.logits'}},
 }
 TAUGHT = {**soup.get_config().runs.base.to_dict(), 'networks': {'student': {'like': 'run:own', 'init': 'run:own'}}}
 WITH_OWN = [CONFIG, ALIKE, f'--config.runs.own={OWN}', f'--config.runs.taught={TAUGHT}']
@@ -125,10 +128,16 @@ def test_a_run_follows_a_transform_whose_shapes_depend_on_the_weights(work, caps
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if '-s' in line}
     assert rows['own-s0'][1:3] == rows['taught-s0'][1:3] == ['?', '?']
     assert run.main(arguments) == 0
-    own, taught = (loaded(work, run_id) for run_id in ('own-s0', 'taught-s0'))
+    base, own, taught = (loaded(work, run_id) for run_id in ('base-s0', 'own-s0', 'taught-s0'))
     width = own[1]['params']['dense1']['bias'].shape[0]
     assert 0 < width < 16
     assert taught[1]['params']['dense1']['bias'].shape == (width,)
+    variables, test = {'teacher': base[1], 'student': own[1]}, own[0].splits.arrays['test']
+    paths = Path.parse('teacher.logits', ''), Path.parse('student.logits', '')
+    choices = [logits.argmax(-1) for logits in own[0].evaluator.predict(variables, test, paths)]
+    agreement = Workdir(work).result('own-s0')['last']['test']['student']['agreement']
+    assert agreement == pytest.approx(np.mean(choices[0] == choices[1]))
+    assert 0.1 < agreement < 1
     assert json.loads((work / 'results' / 'taught-s0.json').read_text())['config']['networks']['student'] == {
         'model': 'mlp', 'hidden': [width], 'init': 'run:own',
     }  # fmt: skip
