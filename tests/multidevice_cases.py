@@ -96,6 +96,13 @@ FAMILIES = {
         {'a': {**NET, 'copies': 2, 'optimizer': {'learning_rate': 0.1, 'momentum': 0.9, 'clip': 0.1, 'max_norm': 1.0}}},
         {'hard': hard('a')},
     ),
+    'copies with batches of their own, and their average': (
+        {
+            'a': {**NET, 'copies': 2, 'own_batches': True},
+            'mean': {**NET, 'update': 'follow', 'of': 'a', 'rule': 'average', 'every': 2, 'broadcast': True},
+        },
+        {'hard': hard('a', mask='batch.labelled')},
+    ),
     'batch statistics': ({'a': {'model': Normalised}}, {'hard': hard('a')}),
     'a relation of the whole batch': (
         {'a': NET, 'teacher': FROZEN},

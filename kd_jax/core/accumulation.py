@@ -83,6 +83,12 @@ def check_accumulation(recipe: Recipe, context: Context, parts: int, where: str)
         mask through which a gradient passes, or reads a number that depends on the batch.
     """
     what = f'accumulate={parts} cuts each batch into {parts} parts'
+    for network in recipe.networks:
+        if network.own_batches:
+            raise UserError(
+                f"{where}, network '{network.name}': {what}, but its copies have batches of their own, which must stay "
+                'whole; set own_batches=False or accumulate=1.'
+            )
     for network in recipe.trained:
         changed = sorted(network_shapes(network, context)[0].keys() - {'params'})
         if changed:
@@ -122,7 +128,7 @@ def _depends_on_inputs(network: Network, activation: str, context: Context) -> b
     inputs = [context[path.source][path.name] for path in network.inputs]
 
     def read(inputs, variables, key):
-        return forward(network, variables, inputs, key, network.optimizer is not None)[0][activation]
+        return forward(network, variables, inputs, key, network.in_training_mode)[0][activation]
 
     jaxpr = jax.make_jaxpr(read)(inputs, variables, jax.random.key(0)).jaxpr
     depending = set(jaxpr.invars[: len(inputs)])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.core.forward import forward
 from kd_jax.core.network import Network, Normalize
+from kd_jax.core.own_batches import as_trained
 from kd_jax.core.paths import Context
 from kd_jax.core.state import Tree
 
@@ -37,9 +38,13 @@ def init_variables(network: Network, inputs: Sequence[Any], key: jax.Array) -> T
     return jax.vmap(one)(jax.random.split(key, network.copies)) if network.copies else one(key)
 
 
-def network_shapes(network: Network, context: Context) -> tuple[Tree, Tree]:
-    """The shapes of a network's variables and of its activations, found without computing them."""
+def network_shapes(network: Network, context: Context, train: bool = True) -> tuple[Tree, Tree]:
+    """The shapes of a network's variables and of its activations, found without computing them.
+
+    With `train`, copies with batches of their own read parts of the batch, as in training.
+    """
     inputs = [context[path.source][path.name] for path in network.inputs]
+    network, inputs = as_trained(network, inputs) if train else (network, inputs)
     shaped = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in inputs)
     if network.several:
         return _shapes(network, shaped)

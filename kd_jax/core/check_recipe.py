@@ -12,6 +12,7 @@ from kd_jax.config.errors import UserError, first_line
 from kd_jax.core.activation_shapes import init_variables, network_shapes
 from kd_jax.core.forward import forward, network_numbers
 from kd_jax.core.network import Network
+from kd_jax.core.own_batches import as_trained, check_own_batches
 from kd_jax.core.paths import Context, Path, check_paths
 from kd_jax.core.recipe import Recipe, trained_copies
 from kd_jax.core.term import Term
@@ -32,6 +33,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         averages parameters of other shapes, or the values of a term lack the axis of the copies that it trains.
     """
     context: Any = {'batch': {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}}
+    check_own_batches(recipe, context, where)
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
         check_paths(network.inputs, context, place)
@@ -82,7 +84,7 @@ def _check_schedules(network: Network, recipe: Recipe, context: Context, place: 
     read = [context[path.source][path.name] for path in network.inputs]
 
     def traced(numbers: Any, inputs: Any, key: jax.Array) -> None:
-        now = network.at(numbers)
+        now, inputs = as_trained(network.at(numbers), inputs)
         variables = init_variables(now, inputs, key)
         for train in (False, True):
             forward(now, variables, inputs, key, train)
@@ -96,6 +98,20 @@ def _check_schedules(network: Network, recipe: Recipe, context: Context, place: 
             f'{place}: {options} cannot be a schedule, because the model needs the value before it is compiled '
             f'({type(error).__name__}); give a constant. For dropout use kd_jax.models.layers.Dropout.'
         ) from error
+
+
+def evaluation_context(recipe: Recipe, context: Context, batch: Mapping[str, Any]) -> Context:
+    """The context with shapes in place of arrays as evaluation sees it, where every copy reads every example.
+
+    Args:
+      recipe: the recipe.
+      context: that of training, from `check_recipe`.
+      batch: shapes of a batch of evaluation.
+    """
+    evaluated: Any = {**context, 'batch': batch}
+    for network in recipe.networks if any(network.own_batches for network in recipe.networks) else ():
+        evaluated[network.name] = network_shapes(network, evaluated, train=False)[1]
+    return evaluated
 
 
 def values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:

@@ -11,6 +11,7 @@ from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.hyperparameters import value_at
 from kd_jax.core.network import Network
+from kd_jax.core.own_batches import as_trained
 from kd_jax.core.paths import Context, read_path
 from kd_jax.core.recipe import Recipe
 from kd_jax.core.state import NUMBERS, Tree
@@ -132,7 +133,8 @@ def run_networks(
         network = network.at(numbers)
         own = train and network.in_training_mode
         inputs = [read_path(context, path) for path in network.inputs]
-        out, changed = forward(network, _used(network, variables), inputs, fold_in_name(key, network.name), own)
+        seen, inputs = as_trained(network, inputs) if train else (network, inputs)
+        out, changed = forward(seen, _used(network, variables), inputs, fold_in_name(key, network.name), own)
         context = {**context, network.name: out}
         if own and network.update == 'sgd':
             updated[network.name] = changed

@@ -12,6 +12,7 @@ from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.follow import start_values
 from kd_jax.core.forward import network_numbers
 from kd_jax.core.optimizers import make_transformation
+from kd_jax.core.own_batches import as_trained
 from kd_jax.core.recipe import Recipe
 from kd_jax.core.state import State, Tree
 
@@ -31,10 +32,12 @@ def init_state(
     """
     context = check_recipe(recipe, batch)
     key = jax.random.key(seed)
-    inputs = {n.name: [context[path.source][path.name] for path in n.inputs] for n in recipe.networks}
     numbers = network_numbers(recipe, recipe.hparams, jnp.zeros(()))
-    owners = [network.at(numbers) for network in recipe.owners]
-    every = jax.jit(lambda key: {n.name: init_variables(n, inputs[n.name], key) for n in owners})(key)
+    owners = [
+        as_trained(network.at(numbers), [context[path.source][path.name] for path in network.inputs])
+        for network in recipe.owners
+    ]
+    every = jax.jit(lambda key: {n.name: init_variables(n, inputs, key) for n, inputs in owners})(key)
     for name, tree in (loaded or {}).items():
         every[name] = {part: {**own, **tree.get(part, {})} for part, own in every[name].items()}
     for network in recipe.following:

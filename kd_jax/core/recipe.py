@@ -65,7 +65,8 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
 def recordable(recipe: Recipe) -> tuple[Network, ...]:
     """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run.
 
-    A network that has a schedule for one of its numbers depends on the step, too.
+    A network that has a schedule for one of its numbers depends on the step, too, and one whose copies have batches of
+    their own on the place of an example in the batch.
     """
     found: list[Network] = []
     changing: set[str] = set()
@@ -73,6 +74,7 @@ def recordable(recipe: Recipe) -> tuple[Network, ...]:
         if (
             network.update == 'frozen'
             and not network.schedules
+            and not network.own_batches
             and not changing & {path.source for path in network.inputs}
         ):
             found.append(network)

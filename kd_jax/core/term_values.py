@@ -1,7 +1,7 @@
 """Computes the values of a term: its loss and numbers, and the sum and count under its mask."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import value_at
+from kd_jax.core.own_batches import cut_for_term, parts_of_term
 from kd_jax.core.paths import Context, Path, read_path
 from kd_jax.core.recipe import Recipe, trained_copies
 from kd_jax.core.term import Term
@@ -28,7 +29,10 @@ def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, 
       [batch, ...] or a scalar; with stacked copies, after a leading axis of copies.
     """
     loss = functools.partial(term.loss, **term.static, **{key: now[key] for key in now if key != 'weight'})
-    arrays = [read_path(context, path) for path in term.reads]
+    parts = parts_of_term(term, recipe)
+    arrays = [_read(path, recipe, context, parts) for path in term.reads]
+    if parts:
+        return _values_of_parts(loss, term, recipe, context, arrays, parts)
     if not term.compares:
         return loss(*arrays)
     mask = None if term.mask is None else read_path(context, term.mask)
@@ -37,6 +41,25 @@ def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, 
         return loss(*arrays, where=mask)
     axes = [axis_of_copies(path, recipe, copies) for path in (*term.reads, term.mask)]
     return jax.vmap(lambda where, *own: loss(*own, where=where), in_axes=(axes[-1], *axes[:-1]))(mask, *arrays)
+
+
+def _read(read: Path | tuple[Path, ...], recipe: Recipe, context: Context, parts: int) -> jax.Array:
+    """The array at a path, cut into `parts` if the term reads copies with batches of their own."""
+    if isinstance(read, tuple):
+        return jnp.stack([_read(path, recipe, context, parts) for path in read])
+    return cut_for_term(read_path(context, read), read, recipe, parts)
+
+
+def _values_of_parts(
+    loss: Callable[..., jax.Array], term: Term, recipe: Recipe, context: Context, arrays: list[jax.Array], parts: int
+) -> jax.Array:
+    """The values of a loss on each part of the batch by itself, [parts, ...]."""
+    axes = [int(isinstance(read, tuple)) for read in term.reads]
+    if not term.compares:
+        return jax.vmap(loss, in_axes=tuple(axes))(*arrays)
+    mask = None if term.mask is None else _read(term.mask, recipe, context, parts)
+    over = jax.vmap(lambda where, *own: loss(*own, where=where), in_axes=(None if mask is None else 0, *axes))
+    return over(mask, *arrays)
 
 
 def numbers_now(term: Term, context: Context, numbers: Mapping[str, Any], progress: jax.Array) -> dict[str, jax.Array]:
@@ -69,6 +92,7 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     The mask has the leading axes of the values, after the axis of copies, and applies to all positions of the other
     axes. The sum runs over the stacked copies of a trained network, but the count is that of one copy; so each copy
     learns exactly as it would alone. One value for the whole batch counts for as many examples as the mask keeps.
+    Copies with batches of their own are averaged each over what the mask keeps of its part.
 
     Raises:
       UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take
@@ -77,17 +101,31 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     copies = trained_copies(term, recipe)
     if term.mask is None:
         return jnp.sum(array), jnp.asarray(array.size, jnp.float32) / max(1, copies)
-    mask, lead = read_path(context, term.mask), int(copies > 0)
+    if parts := parts_of_term(term, recipe):
+        mask = _read(term.mask, recipe, context, parts)
+        summed, count = jax.vmap(lambda a, m: _masked(a, m, term.compares, 0, 0, 0))(array, mask)
+        if not copies:
+            return jnp.sum(summed), jnp.sum(count)
+        each = jnp.mean(count)
+        return jnp.sum(summed / jnp.where(count > 0, count, 1.0)) * each, each
+    lead = int(copies > 0)
     own = 0 if axis_of_copies(term.mask, recipe, copies) is None else lead
+    return _masked(array, read_path(context, term.mask), term.compares, copies, lead, own)
+
+
+def _masked(
+    array: jax.Array, mask: jax.Array, compares: bool, copies: int, lead: int, own: int
+) -> tuple[jax.Array, jax.Array]:
+    """Sum and count of values under a mask; `lead` and `own` say whether values and mask lead with the `copies`."""
     if array.ndim == lead:
-        if not term.compares:
+        if not compares:
             raise UserError('the loss gives one value for the whole batch; with a mask it must take `where`')
         count = jnp.sum(mask > 0, dtype=array.dtype) / (copies if own else 1)
         return jnp.sum(array) * count, count
+    shape = list(mask.shape)
     mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead + own - mask.ndim))
     try:
         mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)
     except ValueError as error:
-        shape = list(read_path(context, term.mask).shape)
         raise UserError(f"the mask's shape {shape} does not fit the values' shape {list(array.shape)}") from error
     return jnp.sum(jnp.where(mask > 0, array, 0.0) * mask), jnp.sum(mask) / max(1, copies)

@@ -18,7 +18,13 @@ MIXED = ('image', 'target', 'id')  # the arrays of a batch that mixing leaves ri
 
 
 def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
-    """Refuses terms that would teach a mixed image what belongs to only one of its two images."""
+    """Refuses terms that would teach a mixed image what belongs to only one of its images, and mixing across copies."""
+    for network in recipe.networks if augment.mixes(splits.augment) else ():
+        if network.own_batches:
+            raise UserError(
+                f"{where}, network '{network.name}': copies with own_batches cannot learn from mixed images, which mix "
+                'examples of different copies; leave out data.augment.mixup and cutmix.'
+            )
     for term in recipe.terms if augment.mixes(splits.augment) else ():
         for path in (path for read in term.reads for path in (read if isinstance(read, tuple) else (read,))):
             if path.source == 'batch' and path.name not in MIXED:

@@ -47,7 +47,7 @@ def parse_network(
     if 'model' not in options:
         raise UserError(f'{where} has no model. {suggest("", models.__all__)}')
     paths = _inputs(options, where)
-    own = ('update', 'of', 'copies', 'init', 'sharding', 'compute_dtype')
+    own = ('update', 'of', 'copies', 'own_batches', 'init', 'sharding', 'compute_dtype')
     fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
     for key in ('fresh', 'part'):
         modules = options.pop(key, ())
@@ -64,6 +64,9 @@ def parse_network(
     copies, of = fields.get('copies', 0), fields.get('of', '')
     if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:
         raise UserError(f'{where}: copies is {copies!r}, but it must be a whole number, 0 or more.')
+    hyperparameters.check_option(fields.get('own_batches', False), bool, f'{where}.own_batches')
+    if fields.get('own_batches') and not copies:
+        raise UserError(f'{where} has own_batches, so it must have copies, one for each part of the batch: set copies.')
     if not isinstance(of, str):
         raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
     fields['of'] = (of,) if of else ()
@@ -102,7 +105,7 @@ def parse_shared_network(
         constant=tuple(one.startswith('~') for one in names), sources=sources, optimizer=None,
         init='', fresh=(), part=(),
     )  # fmt: skip
-    for key in ('copies', 'compute_dtype'):
+    for key in ('copies', 'own_batches', 'compute_dtype'):
         values = [getattr(source, key) for source in sources]
         if len(set(values)) > 1:
             shown = ', '.join(f'{source.name} {value}' for source, value in zip(sources, values, strict=True))

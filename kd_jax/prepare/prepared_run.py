@@ -15,7 +15,7 @@ from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import parse_result
 from kd_jax.core.accumulation import check_accumulation
 from kd_jax.core.activation_shapes import network_shapes
-from kd_jax.core.check_recipe import check_recipe
+from kd_jax.core.check_recipe import check_recipe, evaluation_context
 from kd_jax.core.forward import network_numbers
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, check_paths, parse_paths
@@ -141,7 +141,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         check_accumulation(recipe, context, accumulate, where)
     complete = len(known) == len(config.get('data', {}))
     _check_starts(recipe, context, where)
-    evaluated = {**context, 'batch': jax.eval_shape(evaluation_view, batch)}
+    evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
         _check_analysis(name, options, evaluated, where)

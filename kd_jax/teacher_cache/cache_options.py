@@ -125,8 +125,8 @@ def _outputs(recipe: Recipe, context: Context, batch_size: int, place: str) -> d
             )
         outputs[path] = jax.ShapeDtypeStruct(seen.shape[:axis] + seen.shape[axis + 1 :], seen.dtype)
     if not outputs:
-        changing = [network.name for network in recipe.frozen if network.schedules]
-        hint = f' (the outputs of {", ".join(changing)} change with a schedule)' if changing else ''
+        changing = [network.name for network in recipe.frozen if network.schedules or network.own_batches]
+        hint = f' (the outputs of {", ".join(changing)} change with a schedule or with own_batches)' if changing else ''
         raise UserError(
             f'{place}: nothing reads the output of a frozen network{hint}, so there is nothing to record; leave cache '
             'out.'
