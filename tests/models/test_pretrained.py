@@ -89,5 +89,5 @@ def test_an_nnx_module_gives_in_any_recipe_what_it_gives_in_evaluation():
 
 
 def test_copies_of_a_network_that_brings_its_weights_are_refused(tmp_path):
-    with pytest.raises(UserError, match="network 'teacher': copies of a network that brings its weights"):
+    with pytest.raises(UserError, match="network 'teacher': copies of a model that brings its own weights"):
         prepare_study(study_of(tmp_path, TEACHER, copies=2))
