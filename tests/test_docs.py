@@ -10,10 +10,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import benchmark_pairs
-from kd_jax import losses
+from kd_jax import evaluation, losses
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
+from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
@@ -96,3 +97,18 @@ def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypa
     state, frozen = init_state(made, BATCH, seed=0)
     _, metrics = jax.jit(make_train_step(made, 10))(state, made.hparams, frozen, BATCH)
     assert metrics['sure'][1] == len(BATCH['label'])
+
+
+def test_the_evaluations_of_the_page_on_studies_are_accepted():
+    (example,) = (block for block in blocks((DOCS / 'studies.md').read_text()) if block.startswith('evaluate = '))
+    names = {}
+    exec(example, names)
+    families = {name: parse_evaluation(name, own, 'page').metrics for name, own in names['evaluate'].items()}
+    assert {id(family) for family in families.values()} == {id(getattr(evaluation, n)) for n in evaluation.__all__}
+
+
+def test_the_metric_of_the_page_works():
+    (example,) = (block for block in blocks((DOCS / 'bring_your_own.md').read_text()) if 'worst_case' in block)
+    names = {}
+    exec(example, names)
+    assert names['worst_case'](np.zeros((3, 2)), np.array([[1, 0], [0, -4], [2, 2]])) == {'largest_error': 4.0}
