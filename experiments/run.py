@@ -45,6 +45,7 @@ from kd_jax.report.number_format import named
 from kd_jax.scale import tpu_chips
 from kd_jax.studies import executors
 from kd_jax.studies.executors.scheduler import Executor
+from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs
@@ -145,14 +146,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
-        changed = changed_leaves(planned, workdir, runs)
-        if changed and not options.fresh:
-            name, leaves = next(iter(changed.items()))
-            raise UserError(
-                f'{workdir.path} was made with another config: {len(changed)} of the runs differ, {name} in '
-                f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
-            )
-        on_primary(lambda: forget_runs(planned, workdir, list(changed)))
+        renew(planned, runs, prepared_runs, workdir, options.fresh)
         runs = select_runs(planned, options.only, workdir)
         on_primary(lambda: write_json(workdir.path / 'study.json', about))
         groups = groups_of(planned, runs, workdir, prepared_runs, options)
@@ -162,6 +156,30 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     on_primary(lambda: report.print_tables(*report.load_results(workdir.path)))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0
+
+
+def renew(
+    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
+) -> None:
+    """Prepares runs whose config has changed to train on for longer, or with `fresh` anew; refuses other changes."""
+    changed = changed_leaves(planned, workdir, runs)
+    if fresh:
+        on_primary(lambda: forget_runs(planned, workdir, list(changed)))
+        return
+    longer = longer_runs(planned, workdir, runs, prepared_runs)
+    others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in longer}
+    if others:
+        name, leaves = next(iter(others.items()))
+        raise UserError(
+            f'{workdir.path} was made with another config: {len(others)} of the runs differ, {name} in '
+            f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
+        )
+    if longer:
+        anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
+        console.print(
+            f'epochs has been raised: {", ".join(longer)} trained on from the last checkpoint'
+            + (f'; {", ".join(anew)} trained anew, because they need these.' if anew else '.')
+        )
 
 
 def make_executor(options: argparse.Namespace) -> Executor:

@@ -1,0 +1,68 @@
+"""Trains runs on for longer whose `epochs` have been raised since they were trained."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import flat
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.study import Run, Study
+from kd_jax.studies.workdir import Workdir
+
+
+def longer_runs(
+    study: Study, workdir: Workdir, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun]
+) -> list[str]:
+    """Finds the runs, among `runs` and those they need, whose config differs in larger `epochs` alone.
+
+    Their training can go on from its end: the longer run passes through the same states as one that had these epochs
+    from the beginning.
+
+    Returns:
+      the ids of these runs.
+    Raises:
+      UserError: a schedule depends on the length of the run, or the run ended where the longer one has no evaluation.
+    """
+    changed, by_id = changed_leaves(study, workdir, runs), {run.id: run for run in study.runs}
+    longer = []
+    for run_id, leaves in changed.items():
+        run = by_id[run_id]
+        before = json.loads((workdir.directory(run_id) / 'config.json').read_text()).get('epochs', 0)
+        after = run.config.get('epochs', 0)
+        numbers = all(isinstance(epochs, int | float) for epochs in (before, after))
+        if [leaf.split(':')[0] for leaf in leaves] == ['epochs'] and numbers and before < after:
+            if reason := _reason_against(prepared_runs[run.name], before):
+                raise UserError(
+                    f'{run_id} in {workdir.path} has {before:g} epochs and cannot be trained on for longer, because '
+                    f'{reason}. Use --fresh to restart it and the runs that need it, or another --workdir.'
+                )
+            longer.append(run_id)
+    return longer
+
+
+def _reason_against(prepared: PreparedRun, before: float) -> str:
+    schedule = next((leaf for leaf in flat(prepared.config) if leaf.endswith('/schedule')), '')
+    if schedule:
+        return f'{schedule.removesuffix("/schedule").replace("/", ".")} is a schedule over the length of the run'
+    if round(before * prepared.order.steps_per_epoch) % prepared.eval_steps:
+        return f'it ended between two evaluations (eval_every is {prepared.config.get("eval_every", 1):g})'
+    return ''
+
+
+def train_on(study: Study, workdir: Workdir, ids: Sequence[str]) -> list[str]:
+    """Removes the results of these runs, so that they train on from their checkpoints, and forgets what needs them.
+
+    Returns:
+      the ids of the runs that are trained anew, because they need one of these.
+    """
+    changed, anew = set(ids), []
+    for run in study.runs:
+        if changed & set(run.needed_ids):
+            changed.add(run.id)
+            anew.append(run.id)
+    begun = [run_id for run_id in anew if (workdir.directory(run_id) / 'config.json').exists()]
+    forget_runs(study, workdir, anew)
+    for run_id in set(ids) - set(anew):
+        workdir.result_path(run_id).unlink(missing_ok=True)
+    return begun

@@ -1,0 +1,91 @@
+"""Tests of runs that are trained on for longer: as if they had had the larger `epochs` from the beginning."""
+
+import copy
+
+import pytest
+
+from experiments import run as command
+from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
+from kd_jax.studies.longer_runs import longer_runs, train_on
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.study import parse_study
+from kd_jax.studies.workdir import Workdir
+from tests.refusals import CONFIG
+from tests.small_studies import begin, finish
+from tests.studies.test_run_groups import assert_same_runs, execute
+
+pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+
+
+def planned(epochs, **teacher):
+    """A teacher with dropout and momentum, and its student; no number depends on the length of the run."""
+    config, _ = load_config(CONFIG.removeprefix('--config='), [])
+    for run in config['runs'].values():
+        run['data'] |= {'examples': 100, 'valid': 50}
+        run |= {'batch_size': 25, 'epochs': 1.0, 'checkpoint_seconds': 60}
+    config['runs']['teacher']['optimizer']['learning_rate'] = 0.1
+    config['runs']['teacher'] |= {'epochs': epochs, **teacher}
+    return parse_study(copy.deepcopy({**config, 'group_runs': 'map'}), 'tiny')
+
+
+@pytest.mark.usefixtures('settings_as_before')
+def test_a_run_that_trains_on_ends_bit_for_bit_like_one_that_was_as_long_from_the_start(tmp_path):
+    short, long = planned(1.0), planned(2.0)
+    whole = execute(long, tmp_path / 'whole')
+    workdir = execute(short, tmp_path / 'work')
+    before = {run.id: workdir.result(run.id) for run in short.runs}
+    longer = longer_runs(long, workdir, long.runs, prepare_study(long))
+    assert longer == ['teacher-s0']
+    assert train_on(long, workdir, longer) == ['student-s0']
+    seen = []
+    execute(long, workdir.path, lambda runs, done, *_: seen.append((runs[0].id, done)))
+    assert [min(done for name, done in seen if name == run.id) for run in long.runs] == [4, 0]
+    assert_same_runs(workdir, whole, long.runs)
+    for run in long.runs:
+        assert [workdir.result(run.id)[key] for key in ('steps', 'epochs', 'best')] == [
+            whole.result(run.id)[key] for key in ('steps', 'epochs', 'best')
+        ]
+    assert workdir.result('student-s0')['last'] != before['student-s0']['last']
+    assert longer_runs(long, workdir, long.runs, prepare_study(long)) == []
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (
+            {'optimizer': {'learning_rate': {'schedule': 'cosine', 'peak': 0.1}}},
+            'teacher-s0 in {} has 1 epochs and cannot be trained on for longer, because optimizer.learning_rate is a '
+            'schedule over the length of the run. Use --fresh to restart it and the runs that need it, or another '
+            '--workdir.',
+        ),
+        ({'eval_every': 0.75}, 'because it ended between two evaluations (eval_every is 0.75)'),
+    ],
+)
+def test_a_run_whose_states_would_differ_is_refused_and_says_why(options, said, workdir):
+    begin(workdir, planned(1.0, **options))
+    after = planned(2.0, **options)
+    with pytest.raises(UserError) as error:
+        longer_runs(after, workdir, after.runs, prepare_study(after))
+    assert said.format(workdir.path) in str(error.value)
+
+
+def test_fewer_epochs_and_any_other_change_are_not_longer(workdir):
+    begin(workdir, planned(2.0))
+    for after in (planned(1.0), planned(3.0, batch_size=10), planned(2.0, batch_size=10)):
+        assert longer_runs(after, workdir, after.runs, prepare_study(after)) == []
+
+
+def test_the_command_says_what_it_trains_on_and_what_anew(workdir, capsys):
+    after = planned(2.0)
+    begin(workdir, planned(1.0))
+    finish(workdir, 'teacher-s0', 'student-s0')
+    command.renew(after, after.runs, prepare_study(after), Workdir(workdir.path), fresh=False)
+    said = ' '.join(capsys.readouterr().out.split())
+    assert said == (
+        'epochs has been raised: teacher-s0 trained on from the last checkpoint; student-s0 trained anew, because they '
+        'need these.'
+    )
+    assert [workdir.result(run.id) for run in after.runs] == [None, None]
+    assert (workdir.directory('teacher-s0') / 'checkpoints' / '7').exists()
+    assert not (workdir.directory('student-s0') / 'checkpoints').exists()
