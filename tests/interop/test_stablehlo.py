@@ -9,7 +9,6 @@ import pytest
 import safetensors.numpy
 
 from experiments import export as command
-from kd_jax.config.errors import UserError
 from kd_jax.core.forward import forward
 from kd_jax.core.network import Network
 from kd_jax.interop import pytorch_weights
@@ -18,7 +17,7 @@ from kd_jax.interop.stablehlo import logits_function
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.execute import execute_group
-from kd_jax.studies.finished_runs import exportable_network, load_trained
+from kd_jax.studies.finished_runs import load_trained
 from kd_jax.studies.study import parse_study
 from kd_jax.studies.workdir import Workdir
 
@@ -121,19 +120,3 @@ def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, wo
     assert exported(workdir, tmp_path / 'out', option) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize(
-    ('name', 'message'),
-    [
-        ('', 'choose one of the 3 trained networks. Known: next, pair, student'),
-        ('pair', "network 'pair' has copies; only a single network"),
-        ('next', "network 'next' reads student.features; only a single network"),
-    ],
-)
-def test_networks_that_are_not_one_on_its_own_are_refused(name, message, workdir):
-    config = Workdir(workdir).result('only-s0')['config']
-    others = {'pair': {**STUDENT, 'copies': 2}, 'next': {'model': 'mlp', 'input': 'student.features', 'num_classes': 2}}
-    made = prepare_run({**config, 'networks': {**config['networks'], **others}}, 0, 'here')
-    with pytest.raises(UserError, match=message):
-        exportable_network(made, name, 0)

@@ -1,5 +1,6 @@
 """Runs whose config has changed since they were trained, and forgetting them."""
 
+import json
 import pathlib
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs
 from kd_jax.studies.study import select_runs
+from kd_jax.studies.workdir import Workdir
 from tests.small_studies import RUNS, begin, finish, ids, parsed
 
 
@@ -67,3 +69,10 @@ def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, wo
         forget_runs(after, workdir, ['teacher-s0'])
     monkeypatch.undo()
     assert list(changed_leaves(after, workdir, after.runs)) == ['teacher-s0']
+
+
+def test_resources_are_no_part_of_the_experiment(tmp_path):
+    before, after = parsed({'a': {'resources': {'cpu': 1}}}), parsed({'a': {'resources': {'cpu': 2}}})
+    (tmp_path / 'runs' / 'a-s0').mkdir(parents=True)
+    (tmp_path / 'runs' / 'a-s0' / 'config.json').write_text(json.dumps(before.runs[0].config))
+    assert changed_leaves(after, Workdir(tmp_path), after.runs) == {}

@@ -1,16 +1,14 @@
-"""Tests of studies: the order of runs, and how runs are selected, resolved and executed."""
+"""Tests of studies: the order of runs, and how runs are grouped and selected."""
 
 import types
 
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.studies import execute, run_groups
-from kd_jax.studies.execute import execute_group
+from kd_jax.studies import run_groups
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.study import parse_study, select_runs
-from kd_jax.studies.workdir import Workdir
 from tests.small_studies import finish, ids, parsed, trained
 
 LEARNS = {'networks': {'net': {'model': 'mlp'}}, 'optimizer': {'learning_rate': 0.1}}
@@ -140,30 +138,6 @@ def test_a_glob_that_matches_nothing_is_refused(workdir):
         select_runs(parsed(), ['peer', 'studnt'], workdir)
 
 
-def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir):
-    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, oversampling=2.5)
-    finish(workdir, 'a-s1', analyses={'clusters': [[4, 5], [6]]}, oversampling=3.5)
-    tree = {'data': {'subset': 'result:a.analyses.clusters.1'}, 'x': ('result:a.oversampling', 'run:a', 7)}
-    assert workdir.resolve(tree, 0) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
-    assert workdir.resolve(tree, 1) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
-
-
-@pytest.mark.parametrize(
-    ('reference', 'said'),
-    [
-        ('result:a.analysis.clusters', "has no 'analysis'. Did you mean 'analyses'?"),
-        ('result:a.analyses.clusters.5', "has no '5'. Known: 0, 1"),
-        ('result:a.analyses.clusters.first', "has no 'first'. Known: 0, 1"),
-        ('result:a.seconds.x', "has no 'x'. Known: none"),
-    ],
-)
-def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, said, workdir):
-    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, seconds=1.0)
-    with pytest.raises(UserError) as error:
-        workdir.resolve(reference, 0)
-    assert said in str(error.value)
-
-
 def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     data = {'source': 'mnist', 'examples': 200}
     runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.t'), 'data': data}}
@@ -172,50 +146,3 @@ def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     assert [[run.name for run in group] for group in plan_groups(planned.runs, 'auto')] == [['first'], ['student']]
     numbers = prepare_study(planned)['student'].recipe.hparams['terms']['soft']
     assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
-
-
-def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):
-    second = pytest.raises(UserError, match='another process is using')
-    with Workdir(tmp_path).locked(), second, Workdir(tmp_path).locked():
-        pass
-    with Workdir(tmp_path).locked():
-        pass
-
-
-@pytest.mark.parametrize('text', ['', '{"run": ', '\x00'])
-def test_a_damaged_result_is_named(text, workdir):
-    workdir.result_path('a-s0').write_text(text)
-    with pytest.raises(UserError, match=r'results/a-s0.json is damaged .* delete it and run the same command again'):
-        workdir.result('a-s0')
-
-
-def test_a_group_is_trained_from_what_it_needs_and_its_result_is_written_when_whole(workdir, monkeypatch):
-    planned, seen = parsed(), []
-
-    def trained(runs_to_train, *_, **__):
-        outcomes = []
-        for _, directory, sources in runs_to_train:
-            if directory.name == 'student-s0':
-                raise UserError('enough')
-            seen.append((directory.name, {name: path.name for name, path in sources.items()}))
-            outcomes.append({'last': {}})
-        return outcomes
-
-    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
-    monkeypatch.setattr(execute, 'train_group', trained)
-    finish(workdir, 'peer-s0')
-    for group in plan_groups([run for run in planned.runs if run.name in ('teacher', 'assistant')]):
-        execute_group(planned, group, workdir, lambda *_: None)
-    assert seen == [('teacher-s0', {}), ('assistant-s0', {'teacher': 'teacher-s0'})]
-    assert workdir.result('assistant-s0') == {'study': 'chain', 'run': 'assistant', 'seed': 0, 'last': {}}
-    with pytest.raises(UserError, match='enough'):
-        execute_group(planned, planned.runs[-1:], workdir, lambda *_: None)
-    assert workdir.result('student-s0') is None
-
-
-def test_a_run_that_another_process_has_finished_meanwhile_is_not_trained_again(workdir, monkeypatch):
-    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
-    monkeypatch.setattr(execute, 'train_group', lambda *_, **__: pytest.fail('trained again'))
-    finish(workdir, 'peer-s0', last=7)
-    group = tuple(run for run in parsed().runs if run.name == 'peer')
-    assert execute_group(parsed(), group, workdir, lambda *_: None) == [{'last': 7}]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from kd_jax.prepare.prepared_run import prepare_run
-from kd_jax.studies.finished_runs import exportable_network
 from kd_jax.studies.run_groups import partition_runs
 from kd_jax.training.chunk_program import make_initial_state
 from kd_jax.training.run_result import measure_run, measure_runs
@@ -64,8 +63,3 @@ def test_an_evaluation_has_the_number_of_its_step(prepared_runs):
         wanted = by_hand(jax.device_get(state.params['student']), scale)
         for own in measured:
             np.testing.assert_allclose(own['test']['student']['nll'], wanted, rtol=1e-4)
-
-
-def test_export_has_the_number_of_the_end(prepared_runs):
-    assert prepared_runs[1].total_steps == 6
-    assert exportable_network(prepared_runs[1], 'student', 6).module.scale == 6.0

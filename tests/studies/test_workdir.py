@@ -1,0 +1,54 @@
+"""The work directory: results, references to them, and locks."""
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.studies.workdir import Workdir
+from tests.small_studies import finish
+
+
+def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir):
+    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, oversampling=2.5)
+    finish(workdir, 'a-s1', analyses={'clusters': [[4, 5], [6]]}, oversampling=3.5)
+    tree = {'data': {'subset': 'result:a.analyses.clusters.1'}, 'x': ('result:a.oversampling', 'run:a', 7)}
+    assert workdir.resolve(tree, 0) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 1) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
+
+
+@pytest.mark.parametrize(
+    ('reference', 'said'),
+    [
+        ('result:a.analysis.clusters', "has no 'analysis'. Did you mean 'analyses'?"),
+        ('result:a.analyses.clusters.5', "has no '5'. Known: 0, 1"),
+        ('result:a.analyses.clusters.first', "has no 'first'. Known: 0, 1"),
+        ('result:a.seconds.x', "has no 'x'. Known: none"),
+    ],
+)
+def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, said, workdir):
+    finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, seconds=1.0)
+    with pytest.raises(UserError) as error:
+        workdir.resolve(reference, 0)
+    assert said in str(error.value)
+
+
+def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):
+    second = pytest.raises(UserError, match='another process is using')
+    with Workdir(tmp_path).locked(), second, Workdir(tmp_path).locked():
+        pass
+    with Workdir(tmp_path).locked():
+        pass
+
+
+@pytest.mark.parametrize('text', ['', '{"run": ', '\x00'])
+def test_a_damaged_result_is_named(text, workdir):
+    workdir.result_path('a-s0').write_text(text)
+    with pytest.raises(UserError, match=r'results/a-s0.json is damaged .* delete it and run the same command again'):
+        workdir.result('a-s0')
+
+
+def test_a_study_and_a_search_do_not_share_a_work_directory_but_two_searches_do(tmp_path):
+    work, said = Workdir(tmp_path), 'another process is using'
+    with work.locked(shared=True), work.locked(shared=True), pytest.raises(UserError, match=said), work.locked():
+        pass
+    with work.locked(), pytest.raises(UserError, match=said), work.locked(shared=True):
+        pass
