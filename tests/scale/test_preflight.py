@@ -150,6 +150,16 @@ def test_a_teacher_that_is_recorded_costs_its_memory_and_no_operations(replicate
     assert replicated.flops - one.flops == pytest.approx(forward_of_teacher, rel=0.05)
 
 
+@pytest.fixture
+def least_optimised():
+    """Compiles for TPUs as quickly as the compiler can; the programs are slower and take no less memory."""
+    before = jax.config.jax_optimization_level
+    jax.config.update('jax_optimization_level', 'O0')
+    yield
+    jax.config.update('jax_optimization_level', before)
+
+
+@pytest.mark.usefixtures('least_optimised')
 @pytest.mark.parametrize('topology', ['v5e:2x2', 'v4:2x2x1'])
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_a_config_compiles_for_a_slice(path, topology):
