@@ -29,7 +29,15 @@ def check_source(loaded: Any, place: str) -> None:
     if classes is not None and not (isinstance(classes, int | np.integer) and classes >= 1):
         raise UserError(f'{place}.num_classes is {classes!r}, but it must be a whole number, 1 or more.')
     named = {'training': loaded.train, 'validation': loaded.valid or {}, 'test': loaded.test}
+    if not loaded.train:
+        raise UserError(f'{place}: the source has no training arrays.')
     for split, arrays in named.items():
+        for name, array in arrays.items():
+            if not isinstance(array, Images) and not getattr(array, 'ndim', 0):
+                raise UserError(
+                    f'{place}: the {split} {name} is a {type(array).__name__}, but it must be a NumPy array with an '
+                    'axis of examples.'
+                )
         if len({len(array) for array in arrays.values()}) > 1:
             sizes = {name: len(array) for name, array in arrays.items()}
             raise UserError(f'{place}: the {split} arrays must have one length, but they have {sizes}.')

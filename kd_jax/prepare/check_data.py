@@ -11,6 +11,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
 from kd_jax.data import augment
+from kd_jax.data.lazy_images import Images
 from kd_jax.data.splits import Splits
 from kd_jax.evaluation.evaluations import Evaluation
 
@@ -59,6 +60,21 @@ def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str,
                 f"{where}, term '{term.name}': '{labels}' holds {wrong}, which is no class of '{logits}' with its "
                 f'{shape[-1]} classes; leave such labels out with the mask of the term, the path of an array that is 0 '
                 'there.'
+            )
+
+
+def check_evaluated_splits(evaluations: Iterable[Evaluation], recipe: Recipe, splits: Splits, where: str) -> None:
+    """Refuses evaluations if the validation or test arrays lack what a network or an evaluation reads."""
+    reads = [path for one in evaluations for path in one.reads.values()]
+    inputs = [path for network in recipe.networks for path in network.inputs]
+    needed = {path.name for path in (*inputs, *reads) if path.source == 'batch'} if reads else set()
+    for split, arrays in splits.arrays.items():
+        read = {'label'} if any(isinstance(array, Images) for array in arrays.values()) else set()
+        missing = sorted(needed - set(arrays) - read)
+        if split != 'train' and missing:
+            raise UserError(
+                f"{where}: 'batch.{missing[0]}' is read in evaluation, but the {split} arrays have no {missing[0]!r}; "
+                f'they are {", ".join(sorted(arrays))}.'
             )
 
 

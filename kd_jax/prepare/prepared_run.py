@@ -29,6 +29,7 @@ from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.check_data import (
     check_evaluated_labels,
+    check_evaluated_splits,
     check_labels_of_terms,
     check_mixing,
 )
@@ -145,6 +146,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
         _check_analysis(name, options, evaluated, where)
+    check_evaluated_splits(evaluator.measured.values(), recipe, splits, where)
     if complete:
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)

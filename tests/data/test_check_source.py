@@ -20,6 +20,9 @@ def source(train=None, test=None, **options):
     ('loaded', 'message'),
     [
         ((1, 2), 'c: the source returned a tuple, but it must return a kd_jax.data.sources.Source.'),
+        (Source({}, {}), 'c: the source has no training arrays.'),
+        (source({'scale': np.float32(2)}), 'c: the training scale is a float32, but it must be a NumPy array with an'),
+        (source({'names': [1, 2, 3, 4]}), 'c: the training names is a list, but it must be a NumPy array'),
         (source(num_classes=0), 'c.num_classes is 0, but it must be a whole number, 1 or more.'),
         (source(num_classes=2), 'c, training labels: 2 (example 2, 1 in all) is not in [0, 2).'),
         (source({'label': LABEL / 2}, num_classes=3), 'targets that are no classes need no num_classes'),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.data.sources import Source
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import prepare_run
@@ -41,6 +42,21 @@ def test_a_run_learns_numbers_from_batches_without_image_and_label(cache, tmp_pa
     result = train_run(prepared, tmp_path, {}, lambda *_: None)
     assert result['examples'] == {'train': 64, 'valid': 16, 'test': 40}
     assert result['last']['test']['student']['mse'] < 1e-2 < 1e-1 * np.var(linear_numbers().test['value'])
+
+
+def without_test_values():
+    made = linear_numbers()
+    return Source(made.train, {'points': made.test['points']})
+
+
+def test_what_evaluation_reads_must_be_in_every_split_that_is_evaluated():
+    measured = {'student': {'metrics': 'regression', 'prediction': 'student.logits', 'target': 'batch.value'}}
+    config = regression(evaluate=measured, data={'source': without_test_values, 'valid': 16})
+    with pytest.raises(
+        UserError, match=r"'batch.value' is read in evaluation, but the test arrays have no 'value'; they"
+    ):
+        prepare_run(config, 0, 'c')
+    prepare_run(regression(data={'source': without_test_values, 'valid': 16}), 0, 'c')
 
 
 def test_without_labels_nothing_is_evaluated_unless_the_config_names_it():
