@@ -148,8 +148,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         _check_analysis(name, options, evaluated, where)
     check_evaluated_splits(evaluator.measured.values(), recipe, splits, where)
     if complete:
-        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
+        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
     recorded = None
     if config.get('cache'):
         train = splits.arrays['train']
