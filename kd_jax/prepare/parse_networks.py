@@ -24,7 +24,9 @@ SHARES = {  # the argument of a model for other networks, and what a config must
 }
 
 # The options of a network that say how its run uses it. The others say what it is; `like` takes those over.
-USE_KEYS = ('compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'part', 'sharding', 'update')
+USE_KEYS = (
+    'compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding', 'update',
+)  # fmt: skip
 FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule')  # with update='follow'
 
 

@@ -17,7 +17,7 @@ def longer_runs(
     """Finds the runs, among `runs` and those they need, whose config differs in larger `epochs` alone.
 
     Their training can go on from its end: the longer run passes through the same states as one that had these epochs
-    from the beginning.
+    from the beginning. Runs whose models are known only after a transform are left out.
 
     Returns:
       the ids of these runs.
@@ -31,7 +31,8 @@ def longer_runs(
         before = json.loads((workdir.directory(run_id) / 'config.json').read_text()).get('epochs', 0)
         after = run.config.get('epochs', 0)
         numbers = all(isinstance(epochs, int | float) for epochs in (before, after))
-        if [leaf.split(':')[0] for leaf in leaves] == ['epochs'] and numbers and before < after:
+        raised = [leaf.split(':')[0] for leaf in leaves] == ['epochs'] and numbers and before < after
+        if raised and run.name in prepared_runs:
             if reason := _reason_against(prepared_runs[run.name], before):
                 raise UserError(
                     f'{run_id} in {workdir.path} has {before:g} epochs and cannot be trained on for longer, because '

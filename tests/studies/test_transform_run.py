@@ -117,6 +117,21 @@ def test_a_changed_run_makes_the_soup_and_what_follows_anew(work, monkeypatch):
     assert [[one.id for one in group] for group in made] == [['slow-s0'], ['soup-s0'], ['student-s0']]
 
 
+def test_a_run_that_trains_on_for_longer_makes_the_soup_and_what_follows_anew(work, monkeypatch):
+    made = []
+    monkeypatch.setattr(run, 'execute', lambda planned, runs, groups, *_: made.extend(groups))
+    assert run.main([CONFIG, ALIKE, f'--workdir={work}', '--config.runs.slow.epochs=3']) == 0
+    assert [[one.id for one in group] for group in made] == [['slow-s0'], ['soup-s0'], ['student-s0']]
+    assert not (work / 'runs' / 'soup-s0' / 'checkpoints').exists()
+
+
+def test_a_run_behind_a_transform_of_unknown_shapes_is_not_trained_on(work, capsys):
+    Workdir(work).directory('taught-s0').mkdir()
+    (work / 'runs' / 'taught-s0' / 'config.json').write_text(json.dumps(TAUGHT))
+    assert run.main([*WITH_OWN, '--config.runs.taught.epochs=3', f'--workdir={work}']) == 2
+    assert 'taught-s0 in epochs: 2 -> 3. Use --fresh' in capsys.readouterr().out
+
+
 def test_a_finished_soup_is_not_made_again(work, monkeypatch):
     monkeypatch.setattr(transform_run, 'finish_with_weights', lambda *_: pytest.fail('made again'))
     assert run.main([CONFIG, ALIKE, f'--workdir={work}']) == 0
