@@ -11,9 +11,9 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.errors import first_line
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.references import BEST, LAST
-from kd_jax.core.state import State
+from kd_jax.core.state import State, moving_variables
 from kd_jax.devices.processes import on_primary, values_of_all_processes
 
 KEEP = 2
@@ -109,6 +109,36 @@ class Checkpoints:
         """Stops the threads of Orbax; they raise the errors of earlier saves again."""
         with disk_errors(self.directory):
             self._checkpointer.close()
+
+
+def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
+    """Reads the variables of all networks from the newest checkpoint in a directory, with the shapes that they have.
+
+    Args:
+      directory: the directory of the checkpoints.
+      where: the place in the config, for messages.
+    Returns:
+      network name -> variables, on the first device of this process.
+    Raises:
+      UserError: there is no readable checkpoint.
+    """
+    if not directory.is_dir():
+        raise UserError(f'{where}: there are no checkpoints in {directory}.')
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    try:
+        with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+            newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
+            tree: Any = checkpointer.checkpointables_metadata(newest).metadata['state']
+            abstract: Any = {
+                part: jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), own)
+                if part in ('params', 'collections')
+                else jax.tree.map(lambda _: ocp.PLACEHOLDER, own)
+                for part, own in tree.items()
+            }
+            loaded: Any = checkpointer.load_checkpointables(newest, {'state': abstract})['state']
+    except Exception as error:
+        raise UserError(f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}).') from error
+    return moving_variables(loaded['params'], loaded['collections'])
 
 
 def _remove(paths: Sequence[pathlib.Path]) -> None:
