@@ -47,12 +47,6 @@ def test_a_network_may_have_an_optimizer_of_its_own():
     }
 
 
-def test_a_schedules_floats_are_hyperparameters():
-    parsed = parse_recipe(config(term_soft={'t': {'schedule': 'linear', 'start': 8, 'end': 2}}))
-    assert parsed.terms[0].schedules['t'] == 'linear'
-    assert parsed.hparams['terms']['soft']['t'] == {'start': 8.0, 'end': 2.0}
-
-
 def test_networks_follow_those_that_they_read():
     chain = {
         'a': {'model': 'mlp', 'input': 'b.logits'},
@@ -61,22 +55,6 @@ def test_networks_follow_those_that_they_read():
     }
     parsed = parse_recipe({'networks': chain, 'optimizer': {'learning_rate': 0.1}})
     assert [n.name for n in parsed.networks] == ['c', 'b', 'a']
-
-
-def test_a_stopped_path_is_the_same_path_without_a_gradient():
-    assert Path.parse('~peer.block1.out', 'x') == Path('peer', 'block1.out', stop=True)
-    assert str(Path.parse('~peer.logits', 'x')) == '~peer.logits'
-    assert str(Path.parse('peer.logits', 'x')) == 'peer.logits'
-
-
-def test_several_targets_are_a_tuple_of_paths():
-    parsed = parse_recipe(config(term_soft={'target': ['teacher.logits', '~student.logits']}))
-    assert parsed.terms[0].reads[1] == (Path('teacher', 'logits'), Path('student', 'logits', stop=True))
-    assert [str(p) for p in parsed.terms[0].paths()] == [
-        'student.logits',
-        'teacher.logits',
-        '~student.logits',
-    ]
 
 
 def test_any_callable_is_a_loss_or_a_model():
@@ -213,22 +191,6 @@ def test_any_callable_is_a_loss_or_a_model():
             "schedule 'linear' needs start, end",
         ),
         ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier,'),
-        ({'term_soft': {'loss': 'kdd'}}, "c, term 'soft'", "no loss 'kdd'. Did you mean 'kd'"),
-        (
-            {'term_soft': {'temperature': 2.0}},
-            "c, term 'soft'",
-            "kd takes no 'temperature'. Known: average, loss",
-        ),
-        ({'term_soft': {'averge': 'logits'}}, "c, term 'soft'", "Did you mean 'average'"),
-        ({'term_soft': {'average': 'logit'}}, "c, term 'soft'", "no average 'logit'. Did you mean 'logits'"),
-        ({'term_soft': {'average': 3}}, "c, term 'soft'", 'no average 3'),
-        ({'term_soft': {'t': -4.0}}, "c, term 'soft'.t", 'is -4, but it must be greater than 0'),
-        ({'term_soft': {'t': 'hot'}}, "c, term 'soft'.t", "is 'hot', which is not a number"),
-        ({'term_soft': {'weight': 'big'}}, "c, term 'soft'.weight", 'not a number'),
-        ({'term_soft': {'t': {'schedule': 'linaer'}}}, "c, term 'soft'.t", "Did you mean 'linear'"),
-        ({'term_soft': {'target': 'teacher'}}, "c, term 'soft'", "not 'teacher'"),
-        ({'term_soft': {'target': 7}}, "c, term 'soft'", 'not 7'),
-        ({'term_soft': {'target': ['teacher.logits', None]}}, "c, term 'soft'", 'not None'),
         (
             {'term_soft': {'target': 'teachr.logits'}},
             "c, term 'soft'",
@@ -236,19 +198,6 @@ def test_any_callable_is_a_loss_or_a_model():
         ),
         ({'term_soft': {'mask': 'bacth.labelled'}}, "c, term 'soft'", "Did you mean 'batch'"),
         ({'term_hard': {'loss': 'cross_entropy'}}, "c, term 'hard'", 'needs a path for logits, labels'),
-        (
-            {
-                'term_hard': {
-                    'loss': 'cross_entropy',
-                    'logits': 'student.logits',
-                    'labels': 'batch.label',
-                    'label_smoothing': 1.5,
-                }
-            },
-            "c, term 'hard'.label_smoothing",
-            'must lie between 0 and 1',
-        ),
-        ({'term_hard': {'weight': 1.0}}, "c, term 'hard'", 'has no loss. Known: activation_boundaries,'),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_cure(changes, place, hint):
@@ -271,13 +220,3 @@ def test_networks_that_read_each_other_are_refused():
 def test_a_trained_network_needs_an_optimizer():
     with pytest.raises(UserError, match="network 'student' is trained but has no optimizer"):
         parse_recipe(without(config(), 'optimizer'))
-
-
-def test_a_loss_may_demand_a_number():
-    def scaled(student, *, scale: float):
-        return scale * student
-
-    term = {'loss': scaled, 'student': 'student.logits'}
-    with pytest.raises(UserError, match='loss scaled needs scale'):
-        parse_recipe(config(term_gap=term))
-    assert parse_recipe(config(term_gap={**term, 'scale': 2})).hparams['terms']['gap']['scale'] == 2.0

@@ -1,3 +1,5 @@
+"""A run's config made into objects: batches, evaluation and views."""
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,20 @@ def test_what_evaluation_reads_must_be_in_every_split_that_is_evaluated():
 
 def test_without_labels_nothing_is_evaluated_unless_the_config_names_it():
     assert prepare_run(regression(), 0, 'c').evaluator.measured == {}
+
+
+def images():
+    split = {'image': np.zeros((8, 6, 6), np.uint8), 'label': np.arange(8) % 2}
+    return Source(split, split, 2)
+
+
+@pytest.mark.parametrize(
+    ('data', 'view'),
+    [({'augment': {'crop': 2}, 'views': 3}, 2), ({'augment': {'crop': 2}}, 5), ({}, 0)],
+)
+def test_an_epoch_has_a_view_of_its_own_if_images_are_augmented_and_views_are_not_limited(data, view):
+    hard = {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}
+    student = {'model': 'mlp', 'hidden': (), 'num_classes': 2}
+    config = regression(data={'source': images, **data}, batch_size=4, networks={'student': student}, terms={'a': hard})
+    # Step 10 is the first one of epoch 5.
+    np.testing.assert_array_equal(prepare_run(config, 0, 'c').order.steps(10, 1)[1], [view])

@@ -4,13 +4,12 @@ import json
 import pathlib
 
 import jax
-import numpy as np
 import pytest
 
 from experiments import preflight as command
 from kd_jax.config.config_file import config_variants, load_config
 from kd_jax.config.errors import UserError
-from kd_jax.data import placeholder_sources, sources
+from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.scale import preflight
 from kd_jax.scale.preflight import step_identity
@@ -170,20 +169,6 @@ def test_a_config_compiles_for_a_slice(path, topology):
     one, _ = compiled(placeholder_sources.without_data(chosen.config), topology)
     assert one.fits
     assert one.flops > 0
-
-
-def test_data_that_is_only_described_takes_no_memory_and_no_disk():
-    wanted = {'data': {'source': 'cifar100', 'data_dir': '/nowhere'}}
-    source = placeholder_sources.without_data(wanted)['data']['source']()
-    assert source.train['image'].shape == (50_000, 32, 32, 3)
-    assert source.train['image'].base.nbytes == 1
-    assert np.bincount(source.test['label']).tolist() == [100] * 100
-    assert set(placeholder_sources.__all__) <= set(sources.__all__)
-    images = placeholder_sources.without_data({'data': {'source': 'imagenet2012'}})['data']['source']().train['image']
-    assert len(images) == 1_281_167
-    assert images.read(np.array([5]))['image'].shape == (1, 224, 224, 3)
-    other = {'data': {'source': 'mnist', 'valid': 7}}
-    assert placeholder_sources.without_data(other) == other
 
 
 def test_the_command_says_what_a_study_needs_and_writes_it(tmp_path, capsys):

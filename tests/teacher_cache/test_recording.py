@@ -68,14 +68,6 @@ def test_images_from_files_are_recorded_as_training_crops_them(tmp_path):
     assert not np.allclose(wanted, fetch_batch(arrays, rows, np.int32(0))[RECORDED]['teacher']['logits'])
 
 
-def test_epoch_e_sees_view_e_modulo_views():
-    prepared = student('data.views=3')
-    assert prepared.order.steps_per_epoch == 12
-    assert prepared.order.steps(0, 60)[1].tolist() == [0] * 12 + [1] * 12 + [2] * 12 + [0] * 12 + [1] * 12
-    assert student().order.steps(48, 1)[1] == [4]
-    assert student('data.augment.crop=0').order.steps(48, 1)[1] == [0]  # without augmentation there is one view
-
-
 def test_views_are_those_of_the_seed_but_the_plain_view_is_of_none(tmp_path):
     path = cached(path=str(tmp_path / 'plain'))
     everything = ('data.examples=0', 'data.augment.crop=0', path)

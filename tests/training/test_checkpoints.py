@@ -1,4 +1,4 @@
-"""Tests of checkpoints (exact restore, damaged files, a full disk) and of networks loaded from other runs."""
+"""Tests of checkpoints: exact restore, damaged files and a full disk."""
 
 import gc
 import pathlib
@@ -6,47 +6,14 @@ import resource
 import shutil
 
 import jax
-import jax.numpy as jnp
-import optax
 import pytest
 
-from kd_jax import models
 from kd_jax.config.errors import UserError
-from kd_jax.core.network import Network
-from kd_jax.core.state import State
 from kd_jax.training.checkpoints import Checkpoints
-from kd_jax.training.initial_weights import load_from_checkpoint
+from tests.training.saved_states import position, state, truncate_everything, variables
 
 # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
 pytestmark = pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning')
-MODULE = models.mlp(hidden=(4,), num_classes=3)
-NETWORK = Network('teacher', MODULE, (), update='frozen', init='run:first')
-
-
-def variables(seed, width=4):
-    return models.mlp(hidden=(width,), num_classes=3).init(jax.random.key(seed), jnp.zeros((1, 5)))
-
-
-def state(step, **networks):
-    """A state at `step` with random parameters, momenta and batch statistics."""
-    params = {name: tree['params'] for name, tree in (networks or {'net': variables(step)}).items()}
-    momenta = {name: optax.sgd(0.1, momentum=0.9).init(tree) for name, tree in params.items()}
-    statistics = {name: {'batch_stats': {'mean': jnp.full(3, step / 7)}} if name == 'net' else {} for name in params}
-    return State(jnp.int32(step), params, statistics, momenta, jax.random.key(step))
-
-
-def position(step):
-    return {'step': step, 'seconds': step / 3, 'sums': {'hard': (0.1 * step, 3.0)}}
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """A directory with the checkpoints of steps 1 and 2."""
-    checkpoints = Checkpoints(tmp_path / 'checkpoints')
-    for step in (1, 2):
-        checkpoints.save(state(step), position(step))
-    checkpoints.close()
-    return tmp_path
 
 
 def restored(directory: pathlib.Path):
@@ -77,20 +44,6 @@ def test_a_trained_network_without_parameters_comes_back_too(tmp_path, assert_bi
     assert_bitwise(got, here)
 
 
-def test_a_part_of_another_runs_network_is_taken_alone(saved, assert_bitwise):
-    classifier = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('head',))
-    own = classifier.module.init(jax.random.key(5), jnp.zeros((1, 4)))
-    loaded = load_from_checkpoint(classifier, saved, 'net', own, 'here')
-    assert set(loaded['params']) == {'head'}
-    assert_bitwise(loaded['params']['head'], variables(2)['params']['head'])
-    whole = Network('classifier', models.classifier(num_classes=3), (), init='run:first')
-    with pytest.raises(UserError, match='missing here'):
-        load_from_checkpoint(whole, saved, 'net', own, 'here')
-    other = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('fc',))
-    with pytest.raises(UserError, match=r"here has no module 'fc' to take from there\. Known: head"):
-        load_from_checkpoint(other, saved, 'net', own, 'here')
-
-
 def test_an_empty_directory_restores_nothing(tmp_path):
     assert restored(tmp_path) is None
 
@@ -107,12 +60,6 @@ def truncate_arrays(newest):
     for path in (newest / 'state').rglob('*'):
         if path.is_file() and path.parent.name == 'd':
             path.write_bytes(path.read_bytes()[:20])
-
-
-def truncate_everything(newest):
-    for path in newest.rglob('*'):
-        if path.is_file():
-            path.write_bytes(b'')
 
 
 def empty(newest):
@@ -175,47 +122,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, a
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_bitwise(restored(saved)[0], state(2))
-
-
-@pytest.fixture
-def teachers(tmp_path):
-    """A run that trained two networks."""
-    checkpoints = Checkpoints(tmp_path / 'checkpoints')
-    checkpoints.save(state(5, net=variables(1), wide=variables(2, width=6)), position(5))
-    checkpoints.close()
-    return tmp_path
-
-
-def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers, assert_bitwise):
-    own = variables(0) | {'batch_stats': {'mean': jnp.zeros(3)}}
-    got = load_from_checkpoint(NETWORK, teachers, 'net', own, 'here')
-    assert_bitwise(got, variables(1) | {'batch_stats': {'mean': jnp.full(3, 5 / 7)}})
-
-
-def test_a_network_of_another_width_is_foreign(teachers):
-    with pytest.raises(UserError, match=r'does not fit .*params/dense1/bias is \(6,\) there and \(4,\) here'):
-        load_from_checkpoint(NETWORK, teachers, 'wide', variables(0), 'here')
-
-
-def test_of_several_networks_one_must_be_named(teachers):
-    with pytest.raises(UserError, match=r'several networks: name one as.*Known: net, wide'):
-        load_from_checkpoint(NETWORK, teachers, '', variables(0), 'here')
-    with pytest.raises(UserError, match=r"no network 'wid'. Did you mean 'wide'\?"):
-        load_from_checkpoint(NETWORK, teachers, 'wid', variables(0), 'here')
-
-
-def test_a_directory_without_checkpoints_is_named(tmp_path):
-    with pytest.raises(UserError, match=r'here: .* holds no checkpoints to start from'):
-        load_from_checkpoint(NETWORK, tmp_path, '', variables(0), 'here')
-
-
-def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
-    truncate_everything(saved / 'checkpoints' / '2')
-    with pytest.raises(UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'):
-        load_from_checkpoint(NETWORK, saved, '', variables(0), 'here')
-
-
-def test_a_loaded_network_has_no_fresh_modules(teachers):
-    fresh = Network('teacher', MODULE, (), fresh=('head',))
-    got = load_from_checkpoint(fresh, teachers, 'wide', variables(0, width=6), 'here')
-    assert set(got['params']) == {'dense1'}

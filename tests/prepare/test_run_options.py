@@ -1,0 +1,48 @@
+"""Options of a run: names, types and ranges."""
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.prepare.run_options import check_dictionary, check_options
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        {},
+        {'batch_size': 1, 'epochs': 0, 'eval_every': 0.5, 'data': {'label_noise': 1.0, 'valid': 0}},
+        {'resources': {'cpu': 2, 'gpu': 0.5}, 'networks': {'a': {}}, 'terms': {}},
+        {'batch_size': 'result:first.size', 'data': {'examples': 'result:first.count'}},
+    ],
+)
+def test_what_is_right_passes(config):
+    check_options(config, 'here')
+
+
+@pytest.mark.parametrize(
+    ('config', 'said'),
+    [
+        ({'epoch': 3}, "here: there is no option 'epoch'. Did you mean 'epochs'?"),
+        ({'terms': 3}, 'here.terms is 3, but it must be a dictionary.'),
+        ({'networks': {'a': 'mlp'}}, "here.networks.a is 'mlp', but it must be a dictionary."),
+        ({'data': 'mnist'}, "here.data is 'mnist', but it must be a dictionary."),
+        ({'resources': {'gpus': 1}}, "here.resources: there is no 'gpus'. Did you mean 'gpu'?"),
+        ({'resources': {'cpu': -1}}, 'here: resources.cpu is -1, but it must be a number, 0 or more.'),
+        ({'batch_size': 0}, 'here: batch_size is 0, but it must be a whole number, 1 or more.'),
+        ({'batch_size': 2.0}, 'here: batch_size is 2.0, but it must be a whole number, 1 or more.'),
+        ({'accumulate': True}, 'here: accumulate is True, but it must be a whole number, 1 or more.'),
+        ({'epochs': float('inf')}, 'here: epochs is inf, but it must be a number, 0 or more.'),
+        ({'epochs': 'abc'}, "here: epochs is 'abc', but it must be a number, 0 or more."),
+        ({'data': {'label_noise': 2.0}}, 'here: data.label_noise is 2.0, but it must be a number, between 0 and 1.'),
+        ({'data': {'valid': None}}, 'here: data.valid is None, but it must be a whole number, 0 or more.'),
+    ],
+)
+def test_a_mistake_is_one_sentence(config, said):
+    with pytest.raises(UserError) as error:
+        check_options(config, 'here')
+    assert str(error.value).startswith(said)
+
+
+def test_a_dictionary_is_returned_as_it_is():
+    options = {'a': 1}
+    assert check_dictionary(options, 'here') is options

@@ -1,0 +1,111 @@
+"""Networks that start from the checkpoint of another run: which of its variables they take, and what is refused."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kd_jax import models
+from kd_jax.config.errors import UserError
+from kd_jax.core.network import Network
+from kd_jax.data.sources import Source
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.initial_weights import load_from_checkpoint, load_initial_weights
+from tests.training.saved_states import position, state, truncate_everything, variables
+
+# Orbax does not await some coroutines when a part of a checkpoint cannot be read.
+pytestmark = pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning')
+MODULE = models.mlp(hidden=(4,), num_classes=3)
+NETWORK = Network('teacher', MODULE, (), update='frozen', init='run:first')
+
+
+def test_a_part_of_another_runs_network_is_taken_alone(saved, assert_bitwise):
+    classifier = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('head',))
+    own = classifier.module.init(jax.random.key(5), jnp.zeros((1, 4)))
+    loaded = load_from_checkpoint(classifier, saved, 'net', own, 'here')
+    assert set(loaded['params']) == {'head'}
+    assert_bitwise(loaded['params']['head'], variables(2)['params']['head'])
+    whole = Network('classifier', models.classifier(num_classes=3), (), init='run:first')
+    with pytest.raises(UserError, match='missing here'):
+        load_from_checkpoint(whole, saved, 'net', own, 'here')
+    other = Network('classifier', models.classifier(num_classes=3), (), init='run:first', part=('fc',))
+    with pytest.raises(UserError, match=r"here has no module 'fc' to take from there\. Known: head"):
+        load_from_checkpoint(other, saved, 'net', own, 'here')
+
+
+@pytest.fixture
+def teachers(tmp_path):
+    """A run that trained two networks."""
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(state(5, net=variables(1), wide=variables(2, width=6)), position(5))
+    checkpoints.close()
+    return tmp_path
+
+
+def test_a_loaded_network_is_the_saved_one_bit_for_bit(teachers, assert_bitwise):
+    own = variables(0) | {'batch_stats': {'mean': jnp.zeros(3)}}
+    got = load_from_checkpoint(NETWORK, teachers, 'net', own, 'here')
+    assert_bitwise(got, variables(1) | {'batch_stats': {'mean': jnp.full(3, 5 / 7)}})
+
+
+def test_a_network_of_another_width_is_foreign(teachers):
+    with pytest.raises(UserError, match=r'does not fit .*params/dense1/bias is \(6,\) there and \(4,\) here'):
+        load_from_checkpoint(NETWORK, teachers, 'wide', variables(0), 'here')
+
+
+def test_of_several_networks_one_must_be_named(teachers):
+    with pytest.raises(UserError, match=r'several networks: name one as.*Known: net, wide'):
+        load_from_checkpoint(NETWORK, teachers, '', variables(0), 'here')
+    with pytest.raises(UserError, match=r"no network 'wid'. Did you mean 'wide'\?"):
+        load_from_checkpoint(NETWORK, teachers, 'wid', variables(0), 'here')
+
+
+def test_a_directory_without_checkpoints_is_named(tmp_path):
+    with pytest.raises(UserError, match=r'here: .* holds no checkpoints to start from'):
+        load_from_checkpoint(NETWORK, tmp_path, '', variables(0), 'here')
+
+
+def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
+    truncate_everything(saved / 'checkpoints' / '2')
+    with pytest.raises(UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'):
+        load_from_checkpoint(NETWORK, saved, '', variables(0), 'here')
+
+
+def test_a_loaded_network_has_no_fresh_modules(teachers):
+    fresh = Network('teacher', MODULE, (), fresh=('head',))
+    got = load_from_checkpoint(fresh, teachers, 'wide', variables(0, width=6), 'here')
+    assert set(got['params']) == {'dense1'}
+
+
+def source():
+    split = {'image': np.zeros((6, 5), np.float32), 'label': np.arange(6) % 3}
+    return Source(split, split, 3)
+
+
+def test_networks_with_an_init_are_loaded_and_weights_that_are_known_are_not_read_again(tmp_path, assert_bitwise):
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(state(5, a=variables(1), b=variables(2, width=6)), position(5))
+    checkpoints.close()
+    small = {'model': 'mlp', 'hidden': (4,), 'num_classes': 3}
+    networks = {
+        'narrow': {**small, 'update': 'frozen', 'init': 'run:first/a'},
+        'wide': {**small, 'hidden': (6,), 'update': 'frozen', 'init': 'run:first/b'},
+        'student': small,
+    }
+    hard = {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}
+    config = {
+        'data': {'source': source}, 'batch_size': 2, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
+        'networks': networks, 'terms': {'hard': hard},
+    }  # fmt: skip
+    prepared, known = prepare_run(config, 0, 'here'), {}
+    loaded = load_initial_weights(prepared, {'first': tmp_path}, known)
+    assert set(loaded) == {'narrow', 'wide'}
+    assert_bitwise(loaded['narrow'], variables(1))
+    assert_bitwise(loaded['wide'], variables(2, width=6))
+    shutil.rmtree(tmp_path / 'checkpoints')
+    assert_bitwise(load_initial_weights(prepared, {'first': tmp_path}, known), loaded)
+    with pytest.raises(UserError, match=r"here, network 'narrow': .* holds no checkpoints to start from"):
+        load_initial_weights(prepared, {'first': tmp_path})

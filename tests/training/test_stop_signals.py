@@ -1,0 +1,41 @@
+"""Signals that ask a run to stop."""
+
+import os
+import signal
+
+import pytest
+
+from kd_jax.training.stop_signals import Preempted, stop_signals
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_seen_and_told_at_the_end(number):
+    def work():
+        with stop_signals() as seen:
+            assert not seen
+            os.kill(os.getpid(), number)
+            assert seen == [number]
+
+    with pytest.raises(Preempted, match='stopped by a signal after the last step') as stopped:
+        work()
+    assert stopped.value.number == number
+
+
+def test_the_handlers_of_before_come_back():
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    with stop_signals():
+        assert all(signal.getsignal(number) != handler for number, handler in zip(numbers, before, strict=True))
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_an_error_inside_passes_and_a_signal_does_not_hide_it():
+    def work():
+        with stop_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ZeroDivisionError
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert signal.getsignal(signal.SIGTERM) == before
