@@ -4,8 +4,8 @@
 
 The rate is the best over several sizes of square float32 matrices. The work of a step counts its matrix products only:
 2 * batch * inputs * outputs for a layer's forward pass, the same for the gradient of its weights and, except in the
-first layer, the same for the gradient of its inputs. Optimizer, dropout, jitter, losses and gathering the batch take
-time but count as no work.
+first layer, the same for the gradient of its inputs. Optimizer, dropout, random crop, losses and gathering the batch
+take time but count as no work.
 """
 
 import itertools

@@ -219,7 +219,7 @@ def adam() -> dict[str, Any]:
 
 
 def teacher(data: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """The large net: dropout, max-norm, jittered images."""
+    """The large net: dropout, max-norm, randomly shifted images."""
     return {
         'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': dict(adam(), max_norm=3.0),
         'networks': {'teacher': teacher_net()},

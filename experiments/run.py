@@ -109,7 +109,9 @@ def exit_code(command: Callable[[], int]) -> int:
         if jax.process_count() == 1:
             raise
         # The other processes have ended. A normal exit of JAX would wait for them, so leave at once.
-        console.print(f'another process ended ({escape(first_line(error))}); run the same command in all again.')
+        console.print(
+            f'another process ended ({escape(first_line(error))}); run the same command again in all processes.'
+        )
         sys.stdout.flush()
         os._exit(1)
     except KeyboardInterrupt:
@@ -161,7 +163,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 def renew(
     planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
 ) -> None:
-    """Prepares runs whose config has changed to train on for longer, or with `fresh` anew; refuses other changes."""
+    """Lets runs with raised `epochs` continue; refuses other changes. With `fresh`, all changed runs start anew."""
     changed = changed_leaves(planned, workdir, runs)
     if fresh:
         on_primary(lambda: forget_runs(planned, workdir, list(changed)))
@@ -177,8 +179,8 @@ def renew(
     if longer:
         anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
         console.print(
-            f'epochs has been raised: {", ".join(longer)} trained on from the last checkpoint'
-            + (f'; {", ".join(anew)} trained anew, because they need these.' if anew else '.')
+            f'epochs was raised. Continue from the last checkpoint: {", ".join(longer)}'
+            + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
         )
 
 

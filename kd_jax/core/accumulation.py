@@ -41,7 +41,7 @@ def value_and_gradient(
         return gradient_of_part
 
     def divided(array: jax.Array) -> jax.Array:
-        # Part i has the examples i, i + parts, ...: so all devices that share the batch share each part.
+        # Part i has the examples i, i + parts, ... In this way each part is split over all devices, as the batch is.
         return jnp.swapaxes(array.reshape(-1, parts, *array.shape[1:]), 0, 1)
 
     def gradient(params: Tree, batch: Mapping[str, Any], key: jax.Array) -> tuple[Any, Tree]:
@@ -94,7 +94,7 @@ def check_accumulation(recipe: Recipe, context: Context, parts: int, where: str)
         if changed:
             raise UserError(
                 f"{where}, network '{network.name}': {what}, but the network computes {', '.join(changed)} from whole "
-                'batches; take a model without, or set accumulate=1.'
+                'batches; take a model without them, or set accumulate=1.'
             )
     for term in recipe.terms:
         if reason := _reason_against(term, recipe, context):
@@ -102,7 +102,7 @@ def check_accumulation(recipe: Recipe, context: Context, parts: int, where: str)
 
 
 def _reason_against(term: Term, recipe: Recipe, context: Context) -> str:
-    """Why the values of the term on parts of a batch are not those on the whole batch; '' if they are."""
+    """Why the values of the term on parts of a batch are not those on the whole batch; '' if they are the same."""
     if term.compares:
         return 'its loss compares the examples of a batch; take another loss'
     array = jax.eval_shape(lambda context: values_at_the_start(term, recipe, context), context)

@@ -25,9 +25,9 @@ class Follow:
       rule: 'ema', an exponential moving average: decay * own + (1 - decay) * source (Tarvainen & Valpola 2017, section
         2); 'copy', the source's values, as a target network takes them (Mnih et al. 2015); 'average', the mean over the
         copies of the source, as the server of federated averaging takes it (McMahan et al. 2017, algorithm 1).
-      every: the rule is applied after each so many steps; in between nothing changes.
-      broadcast: of 'average', whether the copies take the mean back, as the clients of federated averaging do.
-      schedule: of the decay; '' for a constant.
+      every: number of steps from one application of the rule to the next; in between nothing changes.
+      broadcast: for 'average', whether the copies take the mean back, as the clients of federated averaging do.
+      schedule: the schedule of the decay; '' for a constant.
     """
 
     rule: str
@@ -67,7 +67,8 @@ def follow(
 ) -> tuple[Tree, Tree]:
     """The follower's and the source's values (parameters, or collections) after `steps` steps.
 
-    Values that are not floating-point numbers, such as counters, are taken from the source, of copies from the first.
+    Values that are not floating-point numbers, such as counters, are taken from the source; if it
+    has copies, from the first of them.
     """
     if rule.rule == 'ema':
         new = moving_average(source, own, value_at(rule.schedule, numbers['decay'], progress))
@@ -103,7 +104,7 @@ def moving_average(source: Tree, own: Tree, decay: Any) -> Tree:
 
 
 def mean_of_copies(source: Tree) -> Tree:
-    """The mean over the leading axis, of copies, of each array."""
+    """The mean of each array over its leading axis, that of copies."""
     return jax.tree.map(lambda a: jnp.mean(a, axis=0) if jnp.issubdtype(a.dtype, jnp.floating) else a[0], source)
 
 

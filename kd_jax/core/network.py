@@ -88,7 +88,7 @@ class Network:
       constant: for a 'shared' network and each network of `of`, whether those parameters are constants here, so that no
         gradient reaches them; written as of='~judge'.
       copies: number of copies, stacked on a leading axis of parameters and activations; 0 for one without that axis.
-      own_batches: whether each copy reads a part of the batch of its own (see `core.own_batches`).
+      own_batches: whether each copy reads its own part of the batch (see `core.own_batches`).
       init: initial variables: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', or the directory of a run.
       fresh: top-level modules that start from random values although `init` has them.
       part: the only top-level modules that are taken from `init`, which may have others; () for all.

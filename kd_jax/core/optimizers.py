@@ -25,7 +25,8 @@ DECAYS = ('weight_decay', 'weight_decay_rate')
 DECAYED = ('all', 'kernels')
 
 
-MASKS = ('mask', 'weight_decay_mask', 'trust_ratio_mask')  # of optax: functions or trees, which no config can hold
+# arguments of optax that are functions or trees, which no config can hold
+MASKS = ('mask', 'weight_decay_mask', 'trust_ratio_mask')
 
 
 DTYPES = ('mu_dtype', 'accumulator_dtype', 'dtype_momentum')

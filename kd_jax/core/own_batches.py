@@ -1,4 +1,4 @@
-"""Copies of a network that each read a part of the batch of their own, as the clients of federated learning do.
+"""Copies of a network that each read their own part of the batch, as the clients of federated learning do.
 
 With n copies, copy i reads the i-th of n equal parts of the batch while it trains. A term that reads such copies sees
 all other arrays, such as labels, cut in the same way. In evaluation every copy reads every example.
@@ -38,13 +38,13 @@ def parts_of_term(term: Term, recipe: Recipe) -> int:
 
 
 def cut_for_term(array: jax.Array, path: Path, recipe: Recipe, parts: int) -> jax.Array:
-    """The array at a path as a term sees it whose arrays are cut into `parts`."""
+    """The array at a path as it is seen by a term whose arrays are cut into `parts`."""
     own = path.source != 'batch' and recipe.network(path.source).own_batches
     return array if own or not parts else part_of_each(array, parts)
 
 
 def check_own_batches(recipe: Recipe, context: Context, where: str) -> None:
-    """Checks that copies with batches of their own go together with the batch and with all that reads them.
+    """Checks that copies with batches of their own fit the batch, and the networks and terms that read them.
 
     Args:
       recipe: the recipe.

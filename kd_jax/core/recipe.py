@@ -65,8 +65,8 @@ def outside_gradient(recipe: Recipe) -> tuple[Network, ...]:
 def recordable(recipe: Recipe) -> tuple[Network, ...]:
     """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run.
 
-    A network that has a schedule for one of its numbers depends on the step, too, and one whose copies have batches of
-    their own on the place of an example in the batch.
+    A network with a schedule for one of its numbers also depends on the step. A network whose copies have batches of
+    their own also depends on the place of an example in the batch.
     """
     found: list[Network] = []
     changing: set[str] = set()

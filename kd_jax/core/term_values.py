@@ -92,7 +92,7 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     The mask has the leading axes of the values, after the axis of copies, and applies to all positions of the other
     axes. The sum runs over the stacked copies of a trained network, but the count is that of one copy; so each copy
     learns exactly as it would alone. One value for the whole batch counts for as many examples as the mask keeps.
-    Copies with batches of their own are averaged each over what the mask keeps of its part.
+    If copies have batches of their own, each is averaged over what the mask keeps of its part.
 
     Raises:
       UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take

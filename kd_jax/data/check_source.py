@@ -86,7 +86,7 @@ def _check_alike(name: str, train: Any, other: Any, split: str, place: str) -> N
 
 
 def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:
-    """Raises a UserError if an option needs labels, classes, images, or images in files that the source has not."""
+    """Raises a UserError if an option needs labels, classes, images or image files that the source does not have."""
     source = config['source']
     streamed = any(isinstance(array, Images) for array in loaded.train.values())
     for key in ('classes', 'exclude', 'subset', 'label_noise'):

@@ -8,8 +8,8 @@ SEED = 0x5EED  # One seed for every run and every seed of a study, so that all o
 def draw_held_out(count: int, held: int, labels: np.ndarray | None = None) -> np.ndarray:
     """Draws `held` of `count` examples at random, always the same ones; stratified by class if there are labels.
 
-    Each class gives its share of the held-out examples, rounded so that they add up, and keeps at least one example
-    for training where that is possible.
+    The number from each class is proportional to its size, rounded so that the numbers add up. Where possible, each
+    class keeps at least one example for training.
 
     Args:
       count: number of examples.

@@ -54,7 +54,7 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
     Without train/ the class folders are those of the folder itself, and all files are of the split 'train'.
 
     Raises:
-      UserError: there is no such folder, a split or a class has no image, or a split has a class that train has not.
+      UserError: there is no such folder, a split or a class has no image, or a split has a class that train lacks.
     """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
@@ -68,7 +68,7 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
     for split, folder in roots.items():
         for name in (one.name for one in _folders(folder) if one.name not in classes):
             raise UserError(
-                f'data.path={path!r}: {folder.name}/ has the class {name!r}, which train/ has not. '
+                f'data.path={path!r}: {folder.name}/ has the class {name!r}, which train/ does not have. '
                 f'{suggest(name, classes)}'
             )
         files = {name: _images(folder / name) for name in classes}
@@ -89,7 +89,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _images(folder: pathlib.Path) -> list[str]:
-    """The image files of a class in all of its folders, sorted; files that Pillow has no format for are left out."""
+    """The image files of a class in all of its folders, sorted; files that Pillow cannot read are left out."""
     from PIL import Image
 
     known = Image.registered_extensions()

@@ -19,8 +19,8 @@ from kd_jax.data.sources import Arrays, Source
 
 OPTIONS = {
     'source': 'name of the data source',
-    'valid': 'number of training examples held out for validation, or taken of the validation split of the source',
-    'valid_by': "'random' (the same examples for every seed, of each class its share) or 'position' (the last ones)",
+    'valid': "number of training examples held out for validation, or taken from the source's validation split",
+    'valid_by': "'random' (the same ones for every seed, in proportion to the classes) or 'position' (the last ones)",
     'examples': 'number of training examples to keep, drawn anew for each seed; 0 keeps all',
     'classes': 'keep only training examples of these classes',
     'exclude': 'drop training examples of these classes',
@@ -120,8 +120,8 @@ _DIVIDED: weakref.WeakKeyDictionary[Source, dict[Any, tuple[Arrays, Arrays | Non
 def _divided(loaded: Source, held: int | None, by: str, place: str) -> tuple[Arrays, Arrays | None]:
     """Returns the training and the validation examples of a source, with ids; the runs of a study share the arrays.
 
-    A source's own validation split is used whole if `held` is None. Else `held` examples are taken of it, or of the
-    training examples if the source brings none.
+    A source's own validation split is used whole if `held` is None. Otherwise `held` examples are taken from it,
+    or from the training examples if the source has no validation split.
     """
     own = loaded.valid is not None
     pool = loaded.train if loaded.valid is None else loaded.valid

@@ -114,7 +114,7 @@ def classification_values(statistics: Statistics) -> dict[str, float]:
     """Metrics: count, errors, accuracy, nll (nats), ece; agreement and kl (nats) with a teacher.
 
     The expected calibration error (ece) is that of Guo et al. (2017), equation 3, with 15 equal bins (open below).
-    `errors` and `count` are per copy: for ten stacked networks, `errors` is the mean number of errors of one network.
+    `errors` and `count` are per copy: for ten stacked copies, `errors` is the mean number of errors of one copy.
     """
     copies = statistics['count'].shape[1]
     sums = {name: total(array) for name, array in statistics.items()}
@@ -129,7 +129,7 @@ def classification_values(statistics: Statistics) -> dict[str, float]:
     return out | {key: float(sums[key]) / count for key in ('agreement', 'kl') if key in sums}
 
 
-# The fewest errors are the highest accuracy.
+# Fewest errors and highest accuracy are the same.
 classification = Metrics(statistics_of_examples, classification_values, STATED, 'errors', {'labels': 'batch.label'})
 
 

@@ -72,7 +72,7 @@ class Evaluation:
         return self.metrics.values(statistics, **self.late)
 
     def is_better(self, value: float | None, than: float | None) -> bool:
-        """Whether a value of the metric `best` beats another; an undefined value beats nothing, and loses to any."""
+        """Whether a value of the metric `best` beats another. Any defined value beats an undefined one."""
         if value is None or not math.isfinite(value):
             return False
         if than is None or not math.isfinite(than):
@@ -94,7 +94,7 @@ def parse_evaluation(name: str, config: Mapping[str, Any], where: str) -> Evalua
     family = find_by_name(config.get('metrics', 'classification'), evaluation, 'family of metrics', where)
     if not isinstance(family, Metrics):
         raise UserError(
-            f'{where}: {config["metrics"]!r} is no family of metrics; make it a `kd_jax.evaluation.metrics.Metrics`.'
+            f'{where}: {config["metrics"]!r} is not a family of metrics; make it a `kd_jax.evaluation.metrics.Metrics`.'
         )
     shown = config.get('metrics', 'classification')
     positional, early = parameters_of(family.statistics)

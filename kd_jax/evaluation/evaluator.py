@@ -145,7 +145,7 @@ class Evaluator:
         arrays: Arrays,
         paths: tuple[Path | tuple[Path, ...], ...],
     ) -> list[np.ndarray]:
-        """Returns the array at each path for all examples of a split, in order: [*stacked networks, examples, ...]."""
+        """Returns the array at each path for all examples of a split, in order: [*stacked copies, examples, ...]."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
         for batch, mask in self._batches(arrays, _batch_size(arrays)):
@@ -165,7 +165,7 @@ class Evaluator:
             yield batch, mask
 
     def stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
-        """Returns the number of axes of stacked networks that come before the axis of examples."""
+        """Returns the number of axes of stacked copies that come before the axis of examples."""
         if isinstance(path, tuple):
             return 1 + self.stacked_axes(path[0])
         return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)

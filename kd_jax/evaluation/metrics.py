@@ -21,7 +21,7 @@ class Metric:
 
     Attributes:
       unit: 'count', 'fraction' (shown in percent), 'nats', 'number' (no unit), or the name of any other unit.
-      better: whether lower or higher values are better; None for a number that does not judge a network.
+      better: 'lower' or 'higher', whichever is better; None for a number that does not judge a network.
     """
 
     unit: str
@@ -32,8 +32,9 @@ class Metric:
 class Metrics:
     """A family of metrics that are computed from the same arrays.
 
-    The statistics of all batches of a split are collected and turned into numbers at the end. So metrics that are no
-    means (r2, average precision) are exact. Batch size, padding, devices and stacked copies do not change them.
+    The statistics of all batches of a split are collected and turned into numbers at the end. So metrics that are
+    not means (r2, average precision) are exact, too. Batch size, padding, devices and stacked copies do not change
+    them.
 
     Attributes:
       statistics: pure function from the arrays of one batch to a dictionary of arrays. Its positional parameters are

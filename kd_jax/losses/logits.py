@@ -27,9 +27,9 @@ def cross_entropy(
         classes, floats [..., num_classes].
       label_smoothing: share of the uniform distribution in the target.
       class_weights: one weight for each class, which multiplies the part of the target that lies on the class. The
-        term's mean stays that over the number of examples, so that each example counts alike in any batch. PyTorch
-        divides by the sum of the examples' weights instead; for that, give these weights as the mask of the term. ()
-        weights all classes with 1.
+        term's mean still divides by the number of examples, so the weight of an example does not depend on its batch.
+        PyTorch divides by the sum of the examples' weights instead; for that, give these weights as the mask of the
+        term. () weights all classes with 1.
     Returns:
       nats per example, [...].
     Raises:

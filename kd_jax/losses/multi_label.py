@@ -23,7 +23,7 @@ def bce(
       logits: [..., labels].
       target: 0 or 1 for each label, or probabilities: integers, booleans or floats in [0, 1], [..., labels].
       over_labels: 'mean' or 'sum' over the labels.
-      class_weights: one weight for each label, which multiplies its cross-entropy; the mean stays that over the number
+      class_weights: one weight for each label, which multiplies its cross-entropy; the mean still divides by the number
         of labels, as with `weight` of PyTorch's BCEWithLogitsLoss. () weights all labels with 1.
     Returns:
       nats per example, [...].
@@ -43,7 +43,8 @@ def bce_kd(
     """`kd` for independent labels: KL(teacher || student) * t^2 of the softened sigmoids of each label.
 
     Both logits are divided by t before the sigmoid. As t grows, the loss of a label tends to the squared distance of
-    the two logits, divided by 8. Several teachers count with the mean of their softened probabilities.
+    the two logits, divided by 8. With several teachers, the target is the mean of
+    their softened probabilities.
 
     Args:
       student: logits, [..., labels].

@@ -1,4 +1,4 @@
-"""Checks that what the terms and evaluations of a run read from its data can be what they take it for."""
+"""Checks that the labels and other arrays of a run's data suit the terms and evaluations that read them."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.splits import Splits
 from kd_jax.evaluation.evaluations import Evaluation
 
-MIXED = ('image', 'target', 'id')  # the arrays of a batch that mixing leaves right
+MIXED = ('image', 'target', 'id')  # the arrays of a batch that are still right after mixing
 
 
 def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
-    """Refuses terms that would teach a mixed image what belongs to only one of its images, and mixing across copies."""
+    """Refuses terms that pair a mixed image with the label of only one of its images, and mixing across copies."""
     for network in recipe.networks if augment.mixes(splits.augment) else ():
         if network.own_batches:
             raise UserError(
@@ -36,7 +36,7 @@ def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
 
 
 def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str, Any], where: str) -> None:
-    """Refuses labels of training examples that are no class of the logits that a term compares with them.
+    """Refuses training labels that are not among the classes of the logits that a term compares with them.
 
     Args:
       recipe: the recipe.
@@ -79,7 +79,7 @@ def check_evaluated_splits(evaluations: Iterable[Evaluation], recipe: Recipe, sp
 
 
 def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, splits: Splits, where: str) -> None:
-    """Refuses evaluations whose labels, in any split, are no class of the logits that they are compared with.
+    """Refuses evaluations with labels, in any split, that are not among the classes of the logits compared with them.
 
     Raises:
       UserError: a label that neither a mask nor the option `ignore` leaves out is negative, or not smaller than the
@@ -106,7 +106,7 @@ def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, 
 
 
 def _no_class(labels: np.ndarray, classes: int, kept: Any) -> str:
-    """The first label that is kept but is no class, with its example; '' if there is none."""
+    """The first label that is kept but is not a class, with its example; '' if there is none."""
     wrong = np.argwhere(((labels < 0) | (labels >= classes)) & kept)
     return f'{labels[tuple(wrong[0].tolist())]} (example {wrong[0][0]})' if len(wrong) else ''
 
@@ -129,7 +129,7 @@ def _kept(path: Path | None, arrays: Mapping[str, Any], labels: np.ndarray) -> A
 
 
 def _check_number_of_classes(logits: Path, context: Context, splits: Splits, where: str) -> None:
-    """Refuses an evaluation of logits with 'batch.label' if the number of classes is not known, or is another one.
+    """Refuses an evaluation of logits with 'batch.label' if the number of classes is unknown or differs.
 
     Labels that are not one class for each example have no number of classes.
     """

@@ -117,7 +117,7 @@ def parse_shared_network(
         changed |= dict(_parse_model(name, options, hparams, where, sources, takes), normalize=None)
     elif several:
         raise UserError(
-            f'{where} shares the parameters of several networks, so it needs a model that is their function.'
+            f'{where} shares the parameters of several networks, so it needs a model that is a function of them.'
         )
     elif options:
         raise UserError(f"{where} takes no {', '.join(options)}, because it is '{base.name}' on other inputs.")

@@ -59,7 +59,7 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
 
 
 def _check_follows(network: Network, trained: Mapping[str, Network], where: str) -> None:
-    """Refuses a network that follows one that is not trained, or an average of copies that are not there."""
+    """Refuses a network that follows an untrained one, or that averages the copies of a network without copies."""
     if network.follow is None:
         return
     of, place = next(iter(network.of), ''), f"{where}, network '{network.name}'"

@@ -50,7 +50,7 @@ class Transform:
         except UserError as error:
             raise UserError(f'{self.where}: {error}') from error
         if not isinstance(made, NetworkWeights):
-            raise UserError(f'{self.where}: {self.function.__name__} returns {type(made)}, but not NetworkWeights.')
+            raise UserError(f'{self.where}: {self.function.__name__} returns {type(made)}, not NetworkWeights.')
         return made
 
     def shapes(self, networks: Sequence[NetworkWeights]) -> NetworkWeights | None:

@@ -24,7 +24,7 @@ def program_identity(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
 
     def of(network: Network) -> dict[str, Any]:
-        # A module whose numbers are schedules is made with those of its start, which are not part of the program.
+        # A module with schedules holds their values at the start of the run, which are not part of the program.
         made = {'module': None} if network.schedules else {'model': None}
         own = {'init': bool(network.init), 'optimizer': network.optimizer and fields(network.optimizer)}
         return {**fields(network), **own, **made, 'sources': [source.name for source in network.sources]}

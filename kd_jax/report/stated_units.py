@@ -70,7 +70,7 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
 
 
 def stated_in(results: Mapping[str, Mapping[int, Mapping[str, Any]]], *places: tuple[str, str]) -> Mapping[str, Any]:
-    """What is stated about the numbers at several (run, path): by the first that is stated, else the unit 'number'."""
+    """The first statement found about the numbers at several (run, path); the unit 'number' if there is none."""
     for run, path in places:
         for result in results.get(run, {}).values():
             if stated := stated_at(result, path):

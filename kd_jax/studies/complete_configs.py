@@ -20,7 +20,7 @@ def complete_configs(study: Study, prepare: Callable[[Run, Mapping[str, Any]], P
 
     The model that a transform makes is found by tracing the transform on shapes. If it depends on the values of the
     weights, the run and those that take over its model (`like`) are prepared when they are executed. Until then, their
-    names and options are checked with the model before the transform in its place.
+    names and options are checked as if the transform returned the model of the first network that it reads.
 
     Args:
       study: the study.

@@ -1,4 +1,4 @@
-"""Trains runs on for longer whose `epochs` have been raised since they were trained."""
+"""Continues the training of finished runs whose `epochs` have been raised."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from kd_jax.studies.workdir import Workdir
 def longer_runs(
     study: Study, workdir: Workdir, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun]
 ) -> list[str]:
-    """Finds the runs, among `runs` and those they need, whose config differs in larger `epochs` alone.
+    """Finds the runs, among `runs` and those they need, whose config differs only in larger `epochs`.
 
-    Their training can go on from its end: the longer run passes through the same states as one that had these epochs
-    from the beginning. Runs whose models are known only after a transform are left out.
+    Such a run continues from its last checkpoint and passes through the same states as a run that had these epochs from
+    the beginning. Runs whose models are known only after a transform are left out.
 
     Returns:
       the ids of these runs.
@@ -35,7 +35,7 @@ def longer_runs(
         if raised and run.name in prepared_runs:
             if reason := _reason_against(prepared_runs[run.name], before):
                 raise UserError(
-                    f'{run_id} in {workdir.path} has {before:g} epochs and cannot be trained on for longer, because '
+                    f'{run_id} in {workdir.path} has {before:g} epochs and cannot be trained for longer, because '
                     f'{reason}. Use --fresh to restart it and the runs that need it, or another --workdir.'
                 )
             longer.append(run_id)
@@ -52,7 +52,7 @@ def _reason_against(prepared: PreparedRun, before: float) -> str:
 
 
 def train_on(study: Study, workdir: Workdir, ids: Sequence[str]) -> list[str]:
-    """Removes the results of these runs, so that they train on from their checkpoints, and forgets what needs them.
+    """Removes the results of these runs, so that they continue from their checkpoints, and the runs that need them.
 
     Returns:
       the ids of the runs that are trained anew, because they need one of these.

@@ -122,7 +122,7 @@ def mean_error(student, target):
             {'student': {'model': Statistics}},
             hard('student'),
             "network 'student': accumulate=4 cuts each batch into 4 parts, but the network computes batch_stats from "
-            'whole batches; take a model without, or set accumulate=1.',
+            'whole batches; take a model without them, or set accumulate=1.',
         ),
         (
             {},

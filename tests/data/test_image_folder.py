@@ -67,7 +67,7 @@ def test_labels_are_known_at_once_so_that_classes_can_be_chosen_relabelled_and_h
         (
             lambda root: write(root, {'test/cat/1.png': 0}),
             {},
-            "test/ has the class 'cat', which train/ has not. Did you",
+            "test/ has the class 'cat', which train/ does not have. Did you",
         ),
         (lambda root: None, {'test': 3}, 'data.test is 3, but'),
         (

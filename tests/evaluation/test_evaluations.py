@@ -43,7 +43,7 @@ def test_a_family_of_the_user_is_named_by_module_and_attribute():
     ('config', 'sentence'),
     [
         ({'metrics': 'regresion'}, "there is no family of metrics 'regresion'. Did you mean 'regression'"),
-        ({'metrics': 'numpy:sum'}, "'numpy:sum' is no family of metrics"),
+        ({'metrics': 'numpy:sum'}, "'numpy:sum' is not a family of metrics"),
         ({'metrics': 'regression', 'logits': 'student.logits'}, "there is no 'logits' for metrics 'regression'"),
         ({'metrics': 'regression', 'prediction': 'student.logits'}, 'needs a path for target'),
         ({}, "metrics 'classification' needs a path for logits"),

@@ -68,7 +68,7 @@ def test_a_mistake_is_one_sentence(options, said):
 
 
 def test_a_function_that_makes_no_network_is_named():
-    with pytest.raises(UserError, match=r'no_network returns .*, but not NetworkWeights'):
+    with pytest.raises(UserError, match=r'no_network returns .*, not NetworkWeights'):
         parsed('tests.own_transforms:no_network', of='run:a').apply([network()])
 
 

@@ -55,7 +55,7 @@ def test_a_run_that_trains_on_ends_bit_for_bit_like_one_that_was_as_long_from_th
     [
         (
             {'optimizer': {'learning_rate': {'schedule': 'cosine', 'peak': 0.1}}},
-            'teacher-s0 in {} has 1 epochs and cannot be trained on for longer, because optimizer.learning_rate is a '
+            'teacher-s0 in {} has 1 epochs and cannot be trained for longer, because optimizer.learning_rate is a '
             'schedule over the length of the run. Use --fresh to restart it and the runs that need it, or another '
             '--workdir.',
         ),
@@ -83,8 +83,8 @@ def test_the_command_says_what_it_trains_on_and_what_anew(workdir, capsys):
     command.renew(after, after.runs, prepare_study(after), Workdir(workdir.path), fresh=False)
     said = ' '.join(capsys.readouterr().out.split())
     assert said == (
-        'epochs has been raised: teacher-s0 trained on from the last checkpoint; student-s0 trained anew, because they '
-        'need these.'
+        'epochs was raised. Continue from the last checkpoint: teacher-s0. Start anew, because they need these: '
+        'student-s0.'
     )
     assert [workdir.result(run.id) for run in after.runs] == [None, None]
     assert (workdir.directory('teacher-s0') / 'checkpoints' / '7').exists()
