@@ -14,7 +14,8 @@ from tests.training.test_best_evaluation import RATE, prepare_one
 from tests.training.test_loop import final_state, without_seconds
 
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
-STEADY = {**RATE, 'factor': 1.0}
+JUMP = {**RATE, 'at': (0.4,)}
+STEADY = {**JUMP, 'factor': 1.0}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -29,8 +30,8 @@ def compiled_once(tmp_path_factory):
         jax.config.update(name, value)
 
 
-def train(directory, grouping='map', rates=(RATE, STEADY), progress=lambda *_: None):
-    """Trains two runs of 42 steps, evaluated every 6; the learning rate of the first jumps after step 25."""
+def train(directory, grouping='map', rates=(JUMP, STEADY), progress=lambda *_: None):
+    """Trains two runs of 42 steps, evaluated every 6; the learning rate of the first jumps after step 16."""
     options = {'epochs': 3.5, 'patience': 2, 'evaluate': {'net': {'logits': 'teacher.logits', 'best': 'nll'}}}
     runs = [
         RunToTrain(prepare_one(**options, optimizer={'name': 'sgd', 'learning_rate': rate}), path, {})
@@ -72,7 +73,7 @@ def test_a_run_without_a_better_evaluation_stops_and_says_where_and_why(whole):
 
 
 def test_in_a_group_a_run_stops_where_it_stops_alone_and_the_others_go_on(whole, tmp_path, assert_bitwise):
-    alone = train(tmp_path, rates=(RATE,))
+    alone = train(tmp_path, rates=(JUMP,))
     assert_same((tmp_path, alone), whole['map'], assert_bitwise, ('jump',))
     assert [len(result['grouped']) for result in whole['map'][1]] == [1, 1]
 
@@ -80,6 +81,7 @@ def test_in_a_group_a_run_stops_where_it_stops_alone_and_the_others_go_on(whole,
 @pytest.mark.parametrize('grouping', ['map', 'vmap'])
 def test_a_group_that_was_stopped_after_a_run_of_it_had_ended_ends_the_same(grouping, whole, tmp_path, assert_bitwise):
     stopped_at = whole[grouping][1][0]['steps']
+    assert stopped_at + 6 < 42
 
     def ask_to_stop(done, *_):
         if done == stopped_at + 6:
@@ -97,7 +99,7 @@ def test_a_group_that_was_stopped_after_a_run_of_it_had_ended_ends_the_same(grou
 def test_a_run_that_was_killed_after_its_early_stop_is_only_measured(whole, assert_bitwise):
     directory = whole['map'][0]
     seen = []
-    results = train(directory, rates=(RATE,), progress=lambda done, *_: seen.append(done))
+    results = train(directory, rates=(JUMP,), progress=lambda done, *_: seen.append(done))
     assert seen == []
     assert_same((directory, results), whole['map'], assert_bitwise, ('jump',))
 
