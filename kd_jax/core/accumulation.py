@@ -1,4 +1,4 @@
-"""Gradient accumulation: a step goes over its batch in parts, to need less memory, and updates once."""
+"""Gradient accumulation: a step computes its gradient on parts of the batch, to need less memory, and updates once."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -30,7 +30,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
       the context with shapes in place of arrays: everything that a path can read.
     Raises:
       UserError: a path names no array, a model or a loss does not accept the shapes that it reads, a network shares or
-        averages parameters of other shapes, or the values of a term lack the axis of the copies that it trains.
+        follows parameters of other shapes, or the values of a term lack the axis of the copies that it trains.
     """
     context: Any = {'batch': {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}}
     check_own_batches(recipe, context, where)

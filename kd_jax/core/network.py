@@ -68,7 +68,7 @@ class Model:
     takes: str = ''
 
     def make(self, sources: Sequence['Network'], numbers: Mapping[str, Any]) -> Any:
-        """The module with its numbers, of the networks that it is a function of."""
+        """Makes the module from the networks that it is a function of, and from its numbers."""
         given = {self.takes: sources[0] if self.takes == 'network' else tuple(sources)} if self.takes else {}
         return self.function(**given, **self.options, **numbers)
 
@@ -144,7 +144,7 @@ class Network:
     def at(self, numbers: Mapping[str, Mapping[str, Any]]) -> 'Network':
         """The network with the numbers of its model as given, by network and option; they may be traced.
 
-        A model that is a function of another network sees that one with its numbers as given, too.
+        A model that is a function of other networks gets them with the given numbers, too.
         """
         own = numbers.get(self.name, {})
         of = self.sources if self.model and self.model.takes else ()

@@ -66,7 +66,7 @@ class Images:
             array, label = example['image'], int(example['label'])
             image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).convert('RGB')
             if view >= 0 and self.area:
-                # Streams 0 to 2 of a seed are taken: order of examples, choice of examples, label noise.
+                # Streams 0 to 2 of a seed are used for the order of examples, the choice of examples and label noise.
                 draws = np.random.default_rng([self.seed, 3, view, number]).random((TRIES, 4))
                 box = random_box(image.width, image.height, self.area, draws)
             else:

@@ -157,8 +157,8 @@ def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0
       path: the folder.
       size: height and width of the images that networks get, in pixels.
       resize: in evaluation, the shorter side is scaled to this length before the central square of `size` is cut out.
-      test: number of images that are held out as the test split if there is no path/test; always the same ones, from
-        each class its share.
+      test: number of images that are held out as the test split if there is no path/test; always the same ones, in
+        proportion to the classes.
     Raises:
       UserError: as for `image_folder.find_splits`; the folder has no test split and `test` is 0, or has one and `test`
         is not 0; not 1 <= size <= resize.

@@ -57,9 +57,9 @@ def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str,
             continue
         if wrong := _no_class(found, shape[-1], kept):
             raise UserError(
-                f"{where}, term '{term.name}': '{labels}' holds {wrong}, which is no class of '{logits}' with its "
-                f'{shape[-1]} classes; leave such labels out with the mask of the term, the path of an array that is 0 '
-                'there.'
+                f"{where}, term '{term.name}': '{labels}' holds {wrong}, which is none of the {shape[-1]} "
+                f"classes of '{logits}'; leave such labels out with the mask of the term, the path of an array that is "
+                '0 for them.'
             )
 
 
@@ -99,8 +99,8 @@ def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, 
                 continue
             if wrong := _no_class(found, classes, kept & (found != one.early.get('ignore'))):
                 raise UserError(
-                    f"{where}, evaluate '{one.name}': '{labels}' of split '{split}' holds {wrong}, which is no class "
-                    f"of '{logits}' with its {classes} classes; metrics='positions' leaves labels out with "
+                    f"{where}, evaluate '{one.name}': '{labels}' of split '{split}' holds {wrong}, which is none "
+                    f"of the {classes} classes of '{logits}'; metrics='positions' leaves labels out with "
                     'ignore=NUMBER or mask=PATH.'
                 )
 

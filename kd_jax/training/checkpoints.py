@@ -116,7 +116,7 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
 
     Args:
       directory: the directory of the checkpoints.
-      where: the place in the config, for messages.
+      where: the run, for messages.
     Returns:
       network name -> variables, on the first device of this process.
     Raises:

@@ -48,9 +48,7 @@ OF_IMAGE = hard('batch.label', 'net.mean')
 
 def test_labels_of_a_term_must_be_classes_of_its_logits_where_its_mask_keeps_them():
     first = np.argwhere(IGNORED == 255)[0][0]
-    message = (
-        f"c, term 'hard': 'batch.ignored' holds 255 (example {first}), which is no class of 'net.logits' with its 3"
-    )
+    message = f"c, term 'hard': 'batch.ignored' holds 255 (example {first}), which is none of the 3 classes of 'net.l"
     with pytest.raises(UserError, match=re.escape(message)):
         prepared(hard('batch.ignored'), num_classes=3)
 
