@@ -24,8 +24,8 @@ def value_and_gradient(
 ) -> Callable[..., tuple[Any, Tree]]:
     """Makes a function that returns what `jax.value_and_grad(loss_fn, has_aux=True)` returns, computed part by part.
 
-    Each part divides its sums by the counts of the whole batch, whatever the masks keep of the part. The counts come
-    from an earlier pass, of which XLA keeps only what the masks depend on.
+    Each part divides its sums by the counts of the whole batch, not by its own. The counts come from an earlier pass,
+    of which XLA computes only what the masks depend on.
 
     Args:
       loss_fn: `(params, batch, key, counts) -> loss, (metrics, collections)`. `counts` are those of the whole batch by

@@ -24,7 +24,7 @@ MOVES = 'moves'  # names of arrays that move with the image, or name -> the valu
 def parse_augmentations(options: Any, where: str) -> dict[str, Any]:
     """Returns the augmentations that a run's `data.augment` switches on.
 
-    `moves` is kept as it is; see `place_moves`.
+    `moves` is not changed; see `place_moves`.
 
     Raises:
       UserError: an augmentation is unknown, or its value is out of range.

@@ -33,8 +33,8 @@ def draw_held_out(count: int, held: int, labels: np.ndarray | None = None) -> np
 def shares_of_classes(sizes: np.ndarray, held: int) -> np.ndarray:
     """Returns how many examples of each class are held out, `held` in all, in proportion to the sizes [classes].
 
-    What is left after rounding down goes to the largest remainders first, but takes a whole class only if no other
-    class has an example to spare.
+    The numbers are rounded down, and the rest goes to the largest remainders. A whole class is held out only if no
+    other class has an example to spare.
     """
     exact = held * sizes / max(1, sizes.sum())
     shares = np.minimum(np.floor(exact).astype(int), sizes)

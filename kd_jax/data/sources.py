@@ -113,7 +113,7 @@ def npz(*, path: str, num_classes: int | None = None) -> Source:
       num_classes: number of classes of `label`; None if there are no classes.
     Raises:
       UserError: the file is missing, is not a .npz file, has no training or no test arrays, or a split has names that
-        training has not.
+        training lacks.
     """
     try:
         state = pathlib.Path(path).stat()

@@ -36,7 +36,7 @@ class Dropout(nn.Module):
 
     Attributes:
       rate: share of the values that are set to zero; the others are divided by 1 - rate.
-      deterministic: whether the input is returned as it is, as in evaluation.
+      deterministic: whether the input is returned unchanged, as in evaluation.
     """
 
     rate: float | jax.Array

@@ -93,7 +93,7 @@ def parse_shared_network(
     an adversarial attack, or of several: of=['~student', '~teacher'].
 
     Raises:
-      UserError: another network does not exist or has no parameters of its own, the other networks do not go together,
+      UserError: another network does not exist or has no parameters of its own, the other networks differ in an option,
         or an option is not allowed.
     """
     options = {key: option for key, option in config.items() if key not in ('update', 'of')}

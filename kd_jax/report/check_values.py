@@ -44,7 +44,7 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
 
 
 def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Places]]:
-    """Each number that the report shows: where, and the runs and paths of which one must exist."""
+    """Each number that the report shows: where, and pairs of a run and a path, of which at least one must exist."""
     for name, claim in (report.get('claims') or {}).items():
         for key in ('value', 'low', 'high'):
             if key in claim:

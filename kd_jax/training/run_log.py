@@ -31,7 +31,8 @@ class RunLog:
         part.replace(self.path)
         (directory / 'tensorboard').mkdir(exist_ok=True)
         self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
-        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # voids later steps of earlier files
+        # A start event makes TensorBoard drop the later steps of earlier files.
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self.board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=started))
 
     def write(self, row: dict[str, Any]) -> None:
