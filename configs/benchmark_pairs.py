@@ -4,13 +4,13 @@
   python -m experiments.run --config=configs/benchmark_pairs.py:low    # 1,000 images for the students
   python -m experiments.run --config=configs/benchmark_pairs.py        # 10,000 images for the students
 
-The configs are read from docs/methods.md, so that page shows exactly what is measured. Every method has the same steps,
-optimizer, batches, initial weights and order of examples as the student trained on labels alone. Learning rate, batch
-size and epochs were chosen for labels alone and for KD, on validation pairs of one seed. The weight of each term is
-that of the page times the method's strength, which is given in CHOSEN (1 for methods not listed there). The strength is
-the best on 5,000 validation pairs in the study `grid` (1,000 images, seed 0), out of 0.1, 0.3, 1 and 3; where 0.1 or 3
-was the best of these four, 0.03 or 10 was tried as well. Test pairs consist of digits that are used nowhere else. The
-last epoch is reported.
+The configs are those of configs/methods/, as docs/methods.md shows them, so that page shows exactly what is measured.
+Every method has the same steps, optimizer, batches, initial weights and order of examples as the student trained on
+labels alone. Learning rate, batch size and epochs were chosen for labels alone and for KD, on validation pairs of one
+seed. The weight of each term is that of the page times the method's strength, which is given in CHOSEN (1 for methods
+not listed there). The strength is the best on 5,000 validation pairs in the study `grid` (1,000 images, seed 0), out of
+0.1, 0.3, 1 and 3; where 0.1 or 3 was the best of these four, 0.03 or 10 was tried as well. Test pairs consist of digits
+that are used nowhere else. The last epoch is reported.
 """
 
 import json
@@ -21,6 +21,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs.methods import METHODS, Method
+
 VARIANTS = ('', 'low', 'grid')
 STRENGTHS, BEYOND = (0.1, 0.3, 1.0, 3.0), (0.03, 10.0)
 MANY, FEW, VALID = 10_000, 1000, 5000
@@ -29,7 +31,7 @@ TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
 KNOWLEDGE = ('response', 'feature', 'relation')
 ROOT = pathlib.Path(__file__).parents[1]
-PAGE, COSTS = ROOT / 'docs' / 'methods.md', ROOT / 'benchmarks' / 'results' / 'methods.json'
+COSTS = ROOT / 'benchmarks' / 'results' / 'methods.json'
 # These methods do not aim at accuracy on these images. They are runs of configs/other_aims.py, or not measured yet.
 ELSEWHERE = {
     'robust (ARD)': 'robust_ard', 'robust (RSLAD)': 'robust_rslad', 'cross-modal': 'points_unlabelled',
@@ -76,14 +78,14 @@ def get_config(variant: str = '') -> ConfigDict:
     runs = {
         'teacher': {**alone('teacher', TEACHER, MANY), **TEACHING},
         'teachers': {**alone('teachers', TEACHER, MANY, copies=3), **TEACHING, 'analyses': {'ensemble': members}},
-        'baseline': run_of('', examples),
+        'baseline': run_of(None, examples),
     }
-    for method, lines in measured_here().items():
+    for name, method in measured_here().items():
         if variant == 'grid':
-            for strength in strengths_of(method):
-                runs[at(key(method), strength)] = run_of(method, examples, lines, strength)
+            for strength in strengths_of(name):
+                runs[at(key(name), strength)] = run_of(method, examples, strength)
         else:
-            runs[key(method)] = run_of(method, examples, lines, chosen(key(method)))
+            runs[key(name)] = run_of(method, examples, chosen(key(name)))
     if variant != 'grid':
         runs |= generations(examples)
     config.runs = runs
@@ -109,24 +111,8 @@ def chosen(run: str) -> float:
     return next((strength for strength, names in CHOSEN.items() if run in names), 1.0)
 
 
-def cells(line: str) -> list[str] | None:
-    """The cells of a method's row: cells[0] is its name, cells[3] its config. None for any other line."""
-    parts = [cell.strip() for cell in line.strip('|').split('|')]
-    return parts if line.startswith('| ') and len(parts) == 7 and 'c.' in parts[3] else None
-
-
-def rows_of(page: str) -> list[list[str]]:
-    """The cells of every method's row of a page."""
-    return [row for line in page.splitlines() if (row := cells(line))]
-
-
-def methods(page: str) -> dict[str, str]:
-    """The config of each method of a page, by the method's name."""
-    return {row[0]: row[3].strip('`') for row in rows_of(page)}
-
-
-def measured_here() -> dict[str, str]:
-    return {name: lines for name, lines in methods(PAGE.read_text()).items() if name not in ELSEWHERE}
+def measured_here() -> dict[str, Method]:
+    return {name: method for name, method in METHODS.items() if name not in ELSEWHERE}
 
 
 def key(method: str) -> str:
@@ -151,21 +137,22 @@ def alone(name: str, channels: tuple[int, ...], examples: int, copies: int = 0) 
     return {**common(examples), 'networks': {name: network}, 'terms': {'hard': hard}}
 
 
-def run_of(method: str, examples: int, lines: str = '', strength: float = 1.0) -> dict[str, Any]:
-    """A student taught by a method, or by labels alone for ''.
+def run_of(method: Method | None, examples: int, strength: float = 1.0) -> dict[str, Any]:
+    """A student taught by a method, or by labels alone for None.
 
     Every run has the teacher, so that the agreement with it can be measured.
     """
-    c = ConfigDict(alone('student', STUDENT, examples))
-    c.networks.teacher = dict(model='cnn', channels=TEACHER, update='frozen', init='run:teacher')
-    c.evaluate = {}
-    exec(lines, {'c': c})
-    run = c.to_dict()
-    measured = MEASURED.get(method, 'student')
+    run = {**alone('student', STUDENT, examples), 'evaluate': {}}
+    run['networks']['teacher'] = dict(model='cnn', channels=TEACHER, update='frozen', init='run:teacher')
+    if method:
+        for part, added in method.parts().items():
+            run[part] |= added
+    method_name = method.name if method else ''
+    measured = MEASURED.get(method_name, 'student')
     run['evaluate'] = {'student': dict(logits=f'{measured}.logits', teacher='teacher.logits')}
-    if method in STUDENTS:
+    if method_name in STUDENTS:
         del run['networks']['student']
-    if method in WITHOUT_LABELS:
+    if method_name in WITHOUT_LABELS:
         del run['terms']['hard']
     for network in run['networks'].values():
         if network.get('model') in ('cnn', 'classifier'):
@@ -188,10 +175,9 @@ def scaled(weight: Any, strength: float) -> Any:
 
 def generations(examples: int) -> dict[str, Any]:
     """Born-again networks and a teacher assistant: the teachers of these runs are other runs."""
-    kd = measured_here()['KD']
 
     def taught(teacher: tuple[int, ...], init: str, student: tuple[int, ...] = STUDENT) -> dict[str, Any]:
-        run = run_of('KD', examples, kd, chosen('kd'))
+        run = run_of(METHODS['KD'], examples, chosen('kd'))
         run['networks']['teacher'] |= dict(channels=teacher, init=init)
         run['networks']['student']['channels'] = student
         return run
@@ -206,7 +192,7 @@ def generations(examples: int) -> dict[str, Any]:
 
 def labels() -> dict[str, str]:
     """The label of each run in tables and figures."""
-    names = {key(method): method for method in measured_here()}
+    names = {key(name): name for name in measured_here()}
     others = {name: name.replace('_', ' ') for name in generations(FEW)}
     return {'baseline': 'labels alone', **names, **others}
 
@@ -238,7 +224,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     cost = {runs[run]: row['time, KD = 1'] for run, row in costs().items() if run in runs}
     if variant != 'grid' and cost:
-        first = {row[0]: re.split(r'\W', row[1])[0] for row in rows_of(PAGE.read_text())}
+        first = {name: re.split(r'\W', method.kind)[0] for name, method in METHODS.items()}
         groups = {label: kind if (kind := first.get(label)) in KNOWLEDGE else 'other schemes' for label in cost}
         figures['cost'] = dict(
             title='Accuracy and cost of a step', kind='scatter', xlabel='time of a step, KD = 1', log_x=True,

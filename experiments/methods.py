@@ -1,10 +1,12 @@
-"""Writes the measured results of all methods into the table rows of docs/methods.md and docs/which_method.md.
+"""Writes the tables of docs/methods.md and docs/which_method.md from configs/methods/ and from measured results.
 
+  python -m experiments.methods    # with the results that are committed
   python -m experiments.methods experiments/results/{benchmark_pairs_low,benchmark_pairs,other_aims}
 
-Accuracies are means and standard deviations over the seeds, on test images after the last epoch. They come from the
-studies of configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. Times and
-memory come from benchmarks/results/methods.json.
+A row of docs/methods.md is a method of configs/methods/, with the results of its runs. Accuracies are means and
+standard deviations over the seeds, on test images after the last epoch. They come from the studies of
+configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. Times and memory come
+from benchmarks/results/methods.json.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from configs import benchmark_pairs
+from configs.methods import SCHEMES, WITH_FROZEN_TEACHER, Method
 from kd_jax.config.errors import UserError
 from kd_jax.report import number_format, result_files
 from kd_jax.report.result_files import load_results, measure_over_seeds
@@ -21,7 +24,9 @@ ACCURACY, AGREEMENT = 'last.test.student.accuracy', 'last.test.student.agreement
 UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
 NOT_MEASURED = 'not yet measured'
 KD = 'kd'
-TABLE = benchmark_pairs.ROOT / 'docs' / 'which_method.md'
+DOCS, RESULTS = benchmark_pairs.ROOT / 'docs', benchmark_pairs.ROOT / 'experiments' / 'results'
+PAGE, COMPARISON = DOCS / 'methods.md', DOCS / 'which_method.md'
+COMMITTED = [RESULTS / study for study in ('benchmark_pairs_low', 'benchmark_pairs', 'other_aims')]
 START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
 
 
@@ -52,16 +57,28 @@ def cell(method: str, studies: Sequence[result_files.Results], aims: result_file
     return NOT_MEASURED if set(texts) <= {number_format.DASH} else '; '.join(texts)
 
 
-def filled(page: str, studies: Sequence[result_files.Results], aims: result_files.Results) -> str:
-    """Returns the page with the last cell of every method's row filled from the studies."""
-    lines = []
-    for line in page.splitlines():
-        row = benchmark_pairs.cells(line)
-        lines.append(f'| {" | ".join([*row[:-1], cell(row[0], studies, aims)])} |' if row else line)
-    return '\n'.join(lines) + '\n'
+def methods_tables(studies: Sequence[result_files.Results], aims: result_files.Results) -> list[str]:
+    """The tables of docs/methods.md: methods with a frozen teacher, and schemes."""
+
+    def table_of(methods: Sequence[Method], *heads: str) -> str:
+        columns = ('method', *heads, 'config', 'source', 'definition chosen', 'measured')
+        lines = [f'| {" | ".join(columns)} |', '|' + '---|' * len(columns)]
+        return '\n'.join([*lines, *(row(method, cell(method.name, studies, aims)) for method in methods)])
+
+    return [
+        table_of(WITH_FROZEN_TEACHER, 'knowledge', 'loss'),
+        table_of(SCHEMES, 'scheme', 'what is learned'),
+    ]
 
 
-def table(studies: Sequence[result_files.Results]) -> str:
+def row(method: Method, measured: str) -> str:
+    """A method's row in a table of docs/methods.md."""
+    config = f'`{"; ".join(method.statements())}`'
+    cells = (method.name, method.kind, method.objective, config, method.source, method.definition, measured)
+    return f'| {" | ".join(cells)} |'
+
+
+def comparison(studies: Sequence[result_files.Results]) -> str:
     """A table of all methods, sorted by accuracy in the first study, with costs relative to KD."""
     labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
     means = {run: measure_over_seeds(studies[0], run, ACCURACY) for run in labels}
@@ -88,29 +105,32 @@ def training_images(study: result_files.Results) -> str:
     return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
 
 
-def with_table(page: str, studies: Sequence[result_files.Results]) -> str:
-    """Returns the page with a new table between its two markers."""
-    before, rest = page.split(START)
-    return f'{before}{START}\n\n{table(studies)}\n\n{END}{rest.split(END)[1]}'
+def with_tables(page: str, tables: Sequence[str]) -> str:
+    """Returns the page with new tables, each between two markers."""
+    before, *rest = page.split(START)
+    after = [text.split(END)[1] for text in rest]
+    return before + ''.join(f'{START}\n\n{t}\n\n{END}{text}' for t, text in zip(tables, after, strict=True))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('results', nargs='+', type=pathlib.Path, help='result directories of the studies')
+    parser.add_argument(
+        'results', nargs='*', type=pathlib.Path, help='result directories of the studies; default: those committed'
+    )
     args = parser.parse_args(argv)
-    page = benchmark_pairs.PAGE
     try:
-        found = {study['name']: own for study, own in map(load_results, args.results)}
+        found = {study['name']: own for study, own in map(load_results, args.results or COMMITTED)}
         aims = found.pop('other_aims', {})
         studies = list(found.values())
         if not studies or any(KD not in study for study in studies):
             raise UserError(f"in each study of configs/benchmark_pairs.py that you give, run '{KD}' must be finished.")
-        column, compared = filled(page.read_text(), studies, aims), with_table(TABLE.read_text(), studies)
+        page = with_tables(PAGE.read_text(), methods_tables(studies, aims))
+        compared = with_tables(COMPARISON.read_text(), [comparison(studies)])
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    page.write_text(column)
-    TABLE.write_text(compared)
+    PAGE.write_text(page)
+    COMPARISON.write_text(compared)
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import benchmark_pairs
+from configs.methods import METHODS
 from kd_jax import evaluation, losses
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
@@ -18,8 +18,8 @@ from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
-PAGE = benchmark_pairs.PAGE.read_text()
-CONFIGS = benchmark_pairs.methods(PAGE)
+PAGE = (DOCS / 'methods.md').read_text()
+CONFIGS = {name: '; '.join(method.statements()) for name, method in METHODS.items()}
 CONNECTORS = (
     'classifier', 'connector', 'discriminator', 'embedding', 'fusion', 'gate', 'gated_average', 'generator',
     'masked_generator', 'memory_bank', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'recall',
@@ -52,6 +52,14 @@ def test_every_loss_and_every_connector_has_a_row():
     used = '\n'.join([blocks(PAGE)[0], *CONFIGS.values()])
     assert set(losses.__all__) <= set(re.findall(r"loss='(\w+)'", used))
     assert set(CONNECTORS) <= set(re.findall(r"model='(\w+)'", used))
+
+
+@pytest.mark.parametrize('method', CONFIGS)
+def test_the_statements_that_a_reader_copies_are_on_the_page_and_make_the_config_of_the_method(method):
+    assert f'| `{CONFIGS[method]}` |' in PAGE
+    c = ConfigDict({'networks': {}, 'terms': {}, 'evaluate': {}})
+    exec(CONFIGS[method], {'c': c})
+    assert c.to_dict() == METHODS[method].parts()
 
 
 @pytest.mark.parametrize('method', CONFIGS)

@@ -1,13 +1,13 @@
-"""The study of all methods, and the column of the page that is written from its results."""
+"""The study of all methods, and the pages that are written from the table of methods and from its results."""
 
 import pytest
 
 from configs import benchmark_pairs
+from configs.methods import METHODS, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import methods
 from kd_jax.report.result_files import load_results, measure_over_seeds
 
 BUDGET = ('data', 'batch_size', 'epochs', 'optimizer')
-ROW = '| {} | response | KL | `c.terms.a = dict(loss={!r})` | a paper | as there | {} |\n'
 
 
 @pytest.mark.parametrize('variant', benchmark_pairs.VARIANTS)
@@ -20,8 +20,7 @@ def test_every_method_has_the_budget_of_the_student_alone(variant):
 
 
 def test_a_strength_multiplies_every_weight_but_that_of_the_labels():
-    lines = benchmark_pairs.measured_here()['DKD']
-    one, three = (benchmark_pairs.run_of('DKD', 1000, lines, strength)['terms'] for strength in (1.0, 3.0))
+    one, three = (benchmark_pairs.run_of(METHODS['DKD'], 1000, strength)['terms'] for strength in (1.0, 3.0))
     assert one['dkd']['weight'] == {'schedule': 'linear', 'start': 0.0, 'end': 1.0, 'until': 0.08}
     assert three['dkd']['weight'] == {'schedule': 'linear', 'start': 0.0, 'end': 3.0, 'until': 0.08}
     assert three['hard'] == one['hard']
@@ -32,24 +31,44 @@ def results_of(run, *accuracies):
     return {run: {seed: {'last': {'test': {'student': {'accuracy': a}}}} for seed, a in enumerate(accuracies)}}
 
 
-def test_the_column_has_the_mean_and_deviation_of_each_study_and_other_lines_stay():
-    page = (
-        '# Methods\n\n'
-        + ROW.format('KD', 'kd', 'old')
-        + ROW.format('new', 'new', 'x')
-        + ROW.format('cross-modal', 'kd', 'old')
-        + ROW.format('robust (ARD)', 'kd', 'old')
+def test_a_row_has_the_method_with_its_statements_and_what_was_measured():
+    method = Method(
+        name='new', kind='response', objective='KL', source='a paper', definition='as there',
+        networks=dict(wide=dict(model='connector', input=['student.block1'], channels=(16,))),
+        terms=dict(a=dict(loss='kd', t=dict(schedule='linear', start=1.0)), b=dict(loss='mse')),
+    )  # fmt: skip
+    statements = (
+        "c.networks.wide = dict(model='connector', input=['student.block1'], channels=(16,)); "
+        "c.terms.a = dict(loss='kd', t=dict(schedule='linear', start=1.0)); c.terms.b = dict(loss='mse')"
     )
+    assert methods.row(method, '60.0') == f'| new | response | KL | `{statements}` | a paper | as there | 60.0 |'
+
+
+def test_the_tables_have_every_method_once_with_mean_and_deviation_of_each_study():
     studies = [results_of('kd', 0.5, 0.7), results_of('other', 0.1, 0.2)]
     aims = results_of('points_unlabelled', 0.2, 0.2) | results_of('robust_ard', 0.9, 0.9)
     for result in aims['robust_ard'].values():
         result['last']['test']['under_pgd20'] = {'accuracy': 0.5}
+    tables = [
+        [line.strip('| ').split(' | ') for line in table.splitlines()]
+        for table in methods.methods_tables(studies, aims)
+    ]
+    assert [row[0] for table in tables for row in table[2:]] == list(METHODS)
+    assert len(METHODS) == len(WITH_FROZEN_TEACHER) + len(SCHEMES)  # no two have one name
+    assert {len(row) for table in tables for row in [table[0], *table[2:]]} == {7}
+    measured = {row[0]: row[-1] for table in tables for row in table[2:]}
     # The mean of 50 and 70 is 60, their sample deviation the root of 200.
-    measured = ['60.0 ± 14.1; –', 'not yet measured', '20.0 ± 0.0', '90.0 ± 0.0; under PGD-20 50.0 ± 0.0']
-    rows = [line.strip('| ').split(' | ') for line in methods.filled(page, studies, aims).splitlines()[2:]]
-    assert [row[-1] for row in rows] == measured
-    assert [row[0] for row in rows] == ['KD', 'new', 'cross-modal', 'robust (ARD)']
-    assert methods.filled(page, studies, aims).startswith('# Methods\n\n| KD |')
+    assert measured['KD'] == '60.0 ± 14.1; –'
+    assert measured['DKD'] == 'not yet measured'
+    assert measured['cross-modal'] == '20.0 ± 0.0'
+    assert measured['robust (ARD)'] == '90.0 ± 0.0; under PGD-20 50.0 ± 0.0'
+
+
+def test_each_table_of_a_page_is_replaced_between_its_markers():
+    page = f'a\n{methods.START}\nold\n{methods.END}\nb\n{methods.START}\n{methods.END}\nc\n'
+    new = f'a\n{methods.START}\n\n1\n\n{methods.END}\nb\n{methods.START}\n\n2\n\n{methods.END}\nc\n'
+    assert methods.with_tables(page, ['1', '2']) == new
+    assert methods.with_tables(new, ['1', '2']) == new
 
 
 def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_all_seeds_agree():
@@ -66,7 +85,8 @@ def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_all_seeds_agree
 def test_the_table_has_every_student_the_best_first_and_its_costs():
     study = results_of('kd', 0.5, 0.7) | results_of('dkd', 0.6, 0.9) | results_of('baseline', 0.1, 0.2)
     study['kd'][0]['config'] = {'data': {'examples': 1000}}
-    page = methods.with_table(f'before\n{methods.START}\nold\n{methods.END}\nafter\n', [study])
+    page = f'before\n{methods.START}\nold\n{methods.END}\nafter\n'
+    page = methods.with_tables(page, [methods.comparison([study])])
     rows = [line.strip('| ').split(' | ') for line in page.splitlines() if line.startswith('| ')]
     assert rows[0][1:3] == ['1,000 images', 'over KD']
     assert [row[0] for row in rows[1:4]] == ['DKD', 'KD', 'labels alone']
@@ -75,21 +95,18 @@ def test_the_table_has_every_student_the_best_first_and_its_costs():
     assert page.startswith('before\n')
     assert page.endswith(f'{methods.END}\nafter\n')
     assert 'old' not in page
-    assert methods.with_table(page, [study]) == page
-
-
-RESULTS = benchmark_pairs.ROOT / 'experiments' / 'results'
+    assert methods.with_tables(page, [methods.comparison([study])]) == page
 
 
 def evidence(name):
-    return load_results(RESULTS / name)[1]
+    return load_results(methods.RESULTS / name)[1]
 
 
-def test_the_pages_say_what_the_committed_results_say():
+def test_the_committed_pages_are_those_that_the_methods_and_the_committed_results_give():
     studies, aims = [evidence('benchmark_pairs_low'), evidence('benchmark_pairs')], evidence('other_aims')
-    page, table = benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()
-    assert methods.filled(page, studies, aims) == page
-    assert methods.with_table(table, studies) == table
+    page, compared = methods.PAGE.read_text(), methods.COMPARISON.read_text()
+    assert methods.with_tables(page, methods.methods_tables(studies, aims)) == page
+    assert methods.with_tables(compared, [methods.comparison(studies)]) == compared
 
 
 def test_strengths_are_those_that_were_best_on_validation_pairs():
@@ -109,11 +126,11 @@ def test_strengths_are_those_that_were_best_on_validation_pairs():
 
 @pytest.mark.parametrize('names', [['other_aims'], ['benchmark_pairs_grid', 'benchmark_pairs']])
 def test_studies_without_kd_are_one_sentence_and_both_pages_stay(names, capsys):
-    before = benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()
-    assert methods.main([str(RESULTS / name) for name in names]) == 2
+    before = methods.PAGE.read_text(), methods.COMPARISON.read_text()
+    assert methods.main([str(methods.RESULTS / name) for name in names]) == 2
     said = capsys.readouterr().err
     assert said == "error: in each study of configs/benchmark_pairs.py that you give, run 'kd' must be finished.\n"
-    assert (benchmark_pairs.PAGE.read_text(), methods.TABLE.read_text()) == before
+    assert (methods.PAGE.read_text(), methods.COMPARISON.read_text()) == before
 
 
 def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):
