@@ -15,6 +15,7 @@ from kd_jax.config.references import BEST, LAST
 from kd_jax.data.batches import batch_shapes
 from kd_jax.interop.stablehlo import write_stablehlo
 from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.scale import tpu_chips
 from kd_jax.studies.finished_runs import exportable_network, load_trained
 from kd_jax.studies.workdir import Workdir
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--out', type=pathlib.Path, required=True, help='output directory')
     args = parser.parse_args(argv)
+    tpu_chips.leave_out_libtpu()
     try:
         print(exported(args))
     except UserError as error:

@@ -39,7 +39,8 @@ def load_config(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[d
     except UserError as error:
         raise UserError(f'--config={file_and_variant}: {error}') from error
     except Exception as error:
-        raise UserError(f'--config={file_and_variant}: get_config failed: {type(error).__name__}: {error}.') from error
+        what = f'{type(error).__name__}: {error}.{_hint(error)}'
+        raise UserError(f'--config={file_and_variant}: get_config failed: {what}') from error
     if not isinstance(config, Mapping | ConfigDict):
         raise UserError(f'--config={file_and_variant}: get_config must return a ConfigDict, not {config!r}.')
     plain = ConfigDict(config).to_dict()
@@ -65,11 +66,15 @@ def _module(file: str | pathlib.Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        hint = f' {new}' if isinstance(error, ImportError) and (new := new_module(str(error))) else ''
-        raise UserError(f'--config={file} cannot be loaded: {type(error).__name__}: {error}.{hint}') from error
+        raise UserError(f'--config={file} cannot be loaded: {type(error).__name__}: {error}.{_hint(error)}') from error
     if not hasattr(module, 'get_config'):
         raise UserError(f'--config={file} defines no get_config(variant).')
     return module
+
+
+def _hint(error: Exception) -> str:
+    """The new name of the module that an import did not find, as a sentence with a space before it; '' if none."""
+    return f' {new}' if isinstance(error, ImportError) and (new := new_module(str(error))) else ''
 
 
 def load_search(file_and_variant: str) -> dict[str, Any]:

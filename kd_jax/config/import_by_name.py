@@ -29,12 +29,15 @@ def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, 
         path, _, attribute = name.partition(':')
         try:
             found = getattr(importlib.import_module(path), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # of the module's own code, too
+            what = f'{type(error).__name__}: {error}'.rstrip('.')
             hint = f' {new}' if (new := new_module(str(error))) else ''
-            raise UserError(f'{where}: {kind} {name!r} cannot be imported ({error}).{hint}') from error
+            raise UserError(f'{where}: {kind} {name!r} cannot be imported ({what}).{hint}') from error
         if not callable(found):
             raise UserError(f'{where}: {kind} {name!r} is {found!r}, which cannot be called.')
         return found
+    if name == '':
+        raise UserError(f'{where}: no {kind} is named. {suggest(name, known)}')
     if not isinstance(name, str) or name not in known:
         raise UserError(f'{where}: there is no {kind} {name!r}. {suggest(name, known)}')
     return known[name]

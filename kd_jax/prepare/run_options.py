@@ -36,7 +36,8 @@ MOST = {'data.label_noise': 1.0}
 def check_options(config: Mapping[str, Any], where: str) -> None:
     """Raises a UserError if an option of a run is unknown, or is not of the right type and range.
 
-    A number may be a reference to a result of another run, which is checked once it is known.
+    A number of `data` may be a reference to a result of another run, which is checked once it is known. The others
+    shape the program, so they must be known before training.
     """
     for key in config:
         if key not in RUN_KEYS:
@@ -59,11 +60,13 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
         whole = isinstance(value, int) and not isinstance(value, bool)
         right_kind = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
         most = MOST.get(key, math.inf)
-        if parse_result(value) or (right_kind and least <= value <= most):
+        reference = parse_result(value)
+        if (reference and section == 'data') or (right_kind and least <= value <= most):
             continue
         what = 'a whole number' if kind is int else 'a number'
         room = f'{least} or more' if most == math.inf else f'between {least} and {most:g}'
-        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.')
+        hint = ' Only options of data, and numbers of terms, may be results of other runs.' if reference else ''
+        raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.{hint}')
 
 
 def check_dictionary(value: Any, where: str) -> Mapping[str, Any]:

@@ -41,6 +41,9 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     report = study.get('report') or {}
     known = None if runs is None else list(runs)
     _known_keys(report, ('tables', 'claims', 'figures'), 'the report')
+    for key, named in report.items():
+        if not isinstance(named or {}, dict):
+            raise UserError(f'{key} of the report are {named!r}, but they must be a dictionary: name -> options.')
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
     for name, claim in (report.get('claims') or {}).items():

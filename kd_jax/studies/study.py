@@ -81,7 +81,7 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
                 f"{where}: run '{name}': transform is {run['transform']!r}, but it must be a dictionary, such as "
                 "dict(name='average_weights', of=['run:NAME/NETWORK'])."
             )
-    wanted = {name: runs_referred_to(run) for name, run in named.items()}
+    wanted = {name: _wanted(run, f"{where}: run '{name}'") for name, run in named.items()}
     for name, others in wanted.items():
         for other in others:
             if other not in named:
@@ -96,6 +96,14 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
     runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]
     return Study(_after_needed(runs), {key: value for key, value in config.items() if key != 'runs'}, where)
+
+
+def _wanted(run: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The names of the runs that a run refers to; the message of a mistake in a reference begins with its place."""
+    try:
+        return runs_referred_to(run)
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from error
 
 
 def _with_seeds(run: Mapping[str, Any], seeds: int, where: str) -> Mapping[str, Any]:

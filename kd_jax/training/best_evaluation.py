@@ -45,4 +45,5 @@ def patience_ended(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) 
     if not prepared.config.get('patience') or later < prepared.config['patience']:
         return ''
     judge = next(iter(prepared.evaluator.measured.values()))
-    return f"no better {judge.best} of '{judge.name}' on validation in {later} evaluations since step {since}"
+    evaluations = f'{later} evaluation' + ('s' if later > 1 else '')
+    return f"no better {judge.best} of '{judge.name}' on validation in {evaluations} since step {since}"

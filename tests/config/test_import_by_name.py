@@ -38,6 +38,7 @@ def test_a_public_name_a_path_to_an_attribute_and_a_callable_are_found():
         ('doubel', r"term 'hard': there is no loss 'doubel'. Did you mean 'double'\?"),
         ('hidden', "there is no loss 'hidden'"),
         (7, 'there is no loss 7'),
+        ('', "term 'hard': no loss is named. Known: double"),
         ('math:hypo', "loss 'math:hypo' cannot be imported"),
         ('no_such_module:f', 'cannot be imported .*no_such_module'),
         ('math:pi', r"loss 'math:pi' is 3\.14.*, which cannot be called"),
@@ -46,6 +47,13 @@ def test_a_public_name_a_path_to_an_attribute_and_a_callable_are_found():
 def test_a_name_of_nothing_is_refused_with_its_place(name, message):
     with pytest.raises(UserError, match=message):
         found(name)
+
+
+def test_a_mistake_in_the_code_of_a_module_is_quoted_in_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / 'module_with_a_mistake.py').write_text('def loss(:\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"term 'hard': loss 'module_with_a_mistake:loss' .*\(SyntaxError: .*line 1\)"):
+        found('module_with_a_mistake:loss')
 
 
 def test_positional_parameters_are_paths_and_keyword_only_ones_are_options():

@@ -49,8 +49,10 @@ def test_an_old_study_is_refused_with_the_new_name():
 )
 def test_an_old_import_in_a_config_is_refused_with_the_new_name(line, tmp_path):
     (tmp_path / 'old.py').write_text(f'{line}\ndef get_config(variant): return {{}}\n')
-    with pytest.raises(UserError, match=r'kd_jax.sweeps is now kd_jax.config.sweeps\.'):
-        load_config(str(tmp_path / 'old.py'))
+    (tmp_path / 'within.py').write_text(f'def get_config(variant):\n    {line}\n')
+    for file in ('old.py', 'within.py'):
+        with pytest.raises(UserError, match=r'kd_jax.sweeps is now kd_jax.config.sweeps\.'):
+            load_config(str(tmp_path / file))
 
 
 def test_an_old_function_in_a_config_is_refused_with_the_new_one(tmp_path):

@@ -12,7 +12,7 @@ from kd_jax.prepare.run_options import check_dictionary, check_options
         {},
         {'batch_size': 1, 'epochs': 0, 'eval_every': 0.5, 'data': {'label_noise': 1.0, 'valid': 0}},
         {'resources': {'cpu': 2, 'gpu': 0.5}, 'networks': {'a': {}}, 'terms': {}},
-        {'batch_size': 'result:first.size', 'data': {'examples': 'result:first.count'}},
+        {'data': {'examples': 'result:first.count'}},
     ],
 )
 def test_what_is_right_passes(config):
@@ -33,6 +33,11 @@ def test_what_is_right_passes(config):
         ({'accumulate': True}, 'here: accumulate is True, but it must be a whole number, 1 or more.'),
         ({'epochs': float('inf')}, 'here: epochs is inf, but it must be a number, 0 or more.'),
         ({'epochs': 'abc'}, "here: epochs is 'abc', but it must be a number, 0 or more."),
+        (
+            {'epochs': 'result:a.best.epoch'},
+            "here: epochs is 'result:a.best.epoch', but it must be a number, 0 or more. Only options of data",
+        ),
+        ({'batch_size': 'result:a.size'}, "here: batch_size is 'result:a.size', but it must be a whole number"),
         ({'data': {'label_noise': 2.0}}, 'here: data.label_noise is 2.0, but it must be a number, between 0 and 1.'),
         ({'data': {'valid': None}}, 'here: data.valid is None, but it must be a whole number, 0 or more.'),
     ],

@@ -28,6 +28,7 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
     ('path', 'value', 'message'),
     [
         (('figures', 'bars', 'kind'), 'bar', "unknown kind 'bar'. Did you mean 'bars'?"),
+        (('figures',), [{'kind': 'bars'}], 'figures of the report are'),
         (('figures', 'bars', 'values', 'ours'), 'studnet:seconds', "Did you mean 'student'?"),
         (('figures', 'bars', 'values', 'ours'), 'seconds', "must have the form 'run:path'"),
         (('figures', 'sweep', 'runs'), 'width*', "no run matches 'width*'"),

@@ -70,6 +70,11 @@ def test_an_unknown_way_of_grouping_is_refused(grouping):
         parsed(group_runs=grouping)
 
 
+def test_a_checkpoint_that_no_run_has_is_refused_with_its_place():
+    with pytest.raises(UserError, match="run 'b': 'a@bst': a run has no checkpoint 'bst'"):
+        parsed({'a': LEARNS, 'b': taught('a@bst')})
+
+
 def test_each_run_follows_those_it_starts_from():
     order = ids(parsed().runs)
     assert sorted(order) == ['assistant-s0', 'peer-s0', 'student-s0', 'teacher-s0']
