@@ -6,10 +6,11 @@ import os
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')  # libtpu is installed for preflight; without this JAX looks for a TPU
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax._src import compiler
+
+from tests.finished_runs import raw
 
 # Folders and files that are compiled as users compile: their tests compare two different programs bit for bit, or read
 # what a TPU's compiler says.
@@ -37,17 +38,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
-def _raw(array):
-    return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
-
-
 @pytest.fixture(scope='session')
 def assert_bitwise():
     """`assert_bitwise(got, wanted)`: trees of one structure whose arrays are the same, bit for bit."""
 
     def compare(got, wanted):
         assert jax.tree.structure(got) == jax.tree.structure(wanted)
-        jax.tree.map(lambda a, b: np.testing.assert_array_equal(_raw(a), _raw(b), strict=True), got, wanted)
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b), strict=True), got, wanted)
 
     return compare
 

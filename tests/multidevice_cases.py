@@ -22,7 +22,7 @@ from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
 from kd_jax.training.loop import train_group
 from kd_jax.training.stop_signals import Preempted
 from tests.small_recipes import Mixture
-from tests.train_one import train_run
+from tests.train_one import silent, train_run
 
 MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3
@@ -186,10 +186,6 @@ def test_each_device_goes_over_its_own_examples_in_parts():
     assert 'f32[2,64]' in compiled
     assert not any(f'f32[{size},64]' in compiled for size in (4, 8, 16))
     assert 'all-to-all' not in compiled
-
-
-def silent(*_):
-    pass
 
 
 def assert_close(got, wanted):

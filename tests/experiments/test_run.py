@@ -14,13 +14,13 @@ import time
 import jax
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 
 from experiments import run
 from kd_jax.studies import execute
 from kd_jax.studies.executors import local
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.run_log import read_history
+from tests.finished_runs import final_state, raw, without_seconds
 from tests.refusals import CONFIG, refusal
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -158,19 +158,10 @@ def start(workdir):
     return process
 
 
-def final_state(workdir):
-    directory = workdir / 'runs' / 'teacher-s0' / 'checkpoints'
-    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
-        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
-        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(newest)['state'] | {'key': 0})
-
-
 def assert_ends_alike(workdir, finished):
-    jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(finished))
-    rows, wanted = (
-        [row | {'seconds': 0} for row in read_history(path / 'runs' / 'teacher-s0' / 'metrics.jsonl')]
-        for path in (workdir, finished)
-    )
+    directories = [path / 'runs' / 'teacher-s0' for path in (workdir, finished)]
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(raw, final_state(path)) for path in directories))
+    rows, wanted = (without_seconds(read_history(path / 'metrics.jsonl')) for path in directories)
     assert rows == wanted
     result, whole = (json.loads((path / 'results' / 'teacher-s0.json').read_text()) for path in (workdir, finished))
     assert result['last'] == whole['last']

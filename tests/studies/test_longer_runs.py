@@ -11,9 +11,9 @@ from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
 from kd_jax.studies.workdir import Workdir
+from tests.grouped_runs import assert_same_runs, execute
 from tests.refusals import CONFIG
 from tests.small_studies import begin, finish
-from tests.studies.test_run_groups import assert_same_runs, execute
 
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 

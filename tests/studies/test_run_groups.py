@@ -1,88 +1,28 @@
 """Tests of groups of runs: runs that are trained as one program end as they end alone."""
 
-import functools
-import json
 import os
-import pathlib
 import shutil
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
-from kd_jax.prepare.prepared_run import prepare_run
-from kd_jax.studies import executors, run_groups
+from kd_jax.studies import run_groups
 from kd_jax.studies.prepare_study import prepare_study
-from kd_jax.studies.run_groups import data_bytes, partition_runs, plan_groups, state_bytes
-from kd_jax.studies.study import parse_study
+from kd_jax.studies.run_groups import data_bytes, partition_runs, state_bytes
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import active_run, vmap_or_map
 from kd_jax.training.checkpoints import Checkpoints
-from kd_jax.training.run_log import read_history
 from kd_jax.training.stacked_runs import BATCHINGS
 from kd_jax.training.stop_signals import Preempted
+from tests.finished_runs import final_state
+from tests.grouped_runs import assert_same_runs, execute, of, planned
+from tests.train_one import prepare_one
 
-CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 # `final_state` reads checkpoints without expected shapes.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
-
-
-def planned(grouping):
-    """A study with two seeds of a teacher and of two students; the students differ in all their hyperparameters."""
-    config, _ = load_config(CONFIG, ['seeds=2'])
-    for run in config['runs'].values():
-        run['data'] |= {'examples': 100, 'valid': 50}
-        run |= {'batch_size': 20, 'eval_every': 1.0}
-    cold = config['runs'].pop('student')
-    hot = json.loads(json.dumps(cold))
-    hot['terms']['soft']['t'], hot['terms']['hard']['weight'] = 9.0, 0.5
-    hot['optimizer']['learning_rate'] = 0.005
-    return parse_study({**config, 'runs': {**config['runs'], 'cold': cold, 'hot': hot}, 'group_runs': grouping}, 'tiny')
-
-
-def of(plan, *names):
-    return [run for run in plan.runs if run.name in names]
-
-
-def execute(plan, path, progress=lambda *_: None, runs=None):
-    workdir = Workdir(path)
-    with workdir.locked():
-        waiting = [run for run in runs or plan.runs if workdir.result(run.id) is None]
-        groups = plan_groups(waiting, plan.about['group_runs'])
-        executors.in_process()(plan, groups, workdir, progress, lambda *_: None)
-    return workdir
-
-
-def final_state(workdir, run_id, checkpoints='checkpoints'):
-    directory = workdir.directory(run_id) / checkpoints
-    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
-        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
-        return checkpointer.load_checkpointables(newest)['state']
-
-
-def assert_same_runs(got, wanted, runs, rtol=0.0, atol=0.0):
-    """Compares final states, histories and results: bit for bit, unless a tolerance is given."""
-    for run in runs:
-        states = [jax.tree.map(raw, final_state(workdir, run.id)) for workdir in (got, wanted)]
-        histories = [without_seconds(workdir.result(run.id)['history']) for workdir in (got, wanted)]
-        lasts = [workdir.result(run.id)['last'] for workdir in (got, wanted)]
-        assert without_seconds(read_history(got.directory(run.id) / 'metrics.jsonl')) == histories[0]
-        bests = [final_state(workdir, run.id, 'best') for workdir in (got, wanted)]
-        for one, other in (states, histories, lasts, bests):
-            jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), one, other)
-
-
-def raw(array):
-    return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
-
-
-def without_seconds(history):
-    return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
 
 
 @pytest.fixture(scope='module')
@@ -130,7 +70,7 @@ def test_a_group_that_was_stopped_goes_on_bit_for_bit_as_it_was(taught, tmp_path
     whole = execute(plan, shutil.copytree(taught, tmp_path_factory.mktemp('whole') / 'work'), runs=runs)
     with pytest.raises(Preempted, match="run 'cold' and 1 more of its group stopped at step 5 of 10"):
         execute(plan, taught, stopping_at(5), runs)
-    assert [int(final_state(Workdir(taught), run.id)['step']) for run in runs] == [5, 5]
+    assert [int(final_state(Workdir(taught).directory(run.id))['step']) for run in runs] == [5, 5]
     assert_same_runs(execute(plan, taught, runs=runs), whole, runs)
 
 
@@ -211,13 +151,8 @@ def test_auto_measures_once_and_a_group_that_goes_on_does_not_change_its_way(alo
     assert len(timed) == 1
 
 
-def prepared(seed=0, **overrides):
-    config, _ = load_config(CONFIG, [f'runs.teacher.{path}={value}' for path, value in overrides.items()])
-    return prepare_run(config['runs']['teacher'], seed, "run 'teacher'")
-
-
 def test_a_group_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly(monkeypatch):
-    own, other = prepared(), prepared(seed=1)
+    own, other = prepare_one(), prepare_one(seed=1)
     # 784 * 16 + 16 + 16 * 10 + 10 parameters and as many momenta, 4 bytes each, and 4 bytes for the step.
     assert state_bytes(own) == 2 * 12_730 * 4 + 4
     assert data_bytes(own) == 300 * (784 + 4 + 4)
@@ -233,6 +168,6 @@ def test_a_group_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly
 
 
 def test_streamed_data_and_other_structures_are_not_grouped():
-    streamed, wide = prepared(**{'data.resident': False}), prepared(**{'batch_size': 30})
+    streamed, wide = prepare_one('teacher', 'data.resident=False'), prepare_one('teacher', 'batch_size=30')
     assert partition_runs([streamed, streamed], 'auto') == [[0], [1]]
-    assert partition_runs([prepared(), wide, prepared()], 'auto') == [[0, 2], [1]]
+    assert partition_runs([prepare_one(), wide, prepare_one()], 'auto') == [[0, 2], [1]]

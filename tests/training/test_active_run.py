@@ -10,8 +10,8 @@ from kd_jax.config.errors import UserError
 from kd_jax.training.active_run import RunToTrain
 from kd_jax.training.loop import train_group
 from kd_jax.training.stop_signals import Preempted
-from tests.training.test_best_evaluation import RATE, prepare_one
-from tests.training.test_loop import final_state, without_seconds
+from tests.finished_runs import final_state, without_seconds
+from tests.training.forgetful_run import RATE, prepare_forgetful
 
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 JUMP = {**RATE, 'at': (0.4,)}
@@ -34,7 +34,7 @@ def train(directory, grouping='map', rates=(JUMP, STEADY), progress=lambda *_: N
     """Trains two runs of 42 steps, evaluated every 6; the learning rate of the first jumps after step 16."""
     options = {'epochs': 3.5, 'patience': 2, 'evaluate': {'net': {'logits': 'teacher.logits', 'best': 'nll'}}}
     runs = [
-        RunToTrain(prepare_one(**options, optimizer={'name': 'sgd', 'learning_rate': rate}), path, {})
+        RunToTrain(prepare_forgetful(**options, optimizer={'name': 'sgd', 'learning_rate': rate}), path, {})
         for rate, path in zip(rates, (directory / 'jump', directory / 'steady'), strict=False)
     ]
     return train_group(runs, progress, grouping, caches=directory / 'caches')
@@ -106,10 +106,10 @@ def test_a_run_that_was_killed_after_its_early_stop_is_only_measured(whole, asse
 
 def test_patience_without_a_validation_split_is_refused():
     with pytest.raises(UserError) as error:
-        prepare_one(patience=3, data={'source': 'mnist', 'examples': 50, 'valid': 0})
+        prepare_forgetful(patience=3, data={'source': 'mnist', 'examples': 50, 'valid': 0})
     assert str(error.value) == (
         "run 'teacher': patience=3 stops a run that no longer gets better on validation, but the run is not evaluated "
         'on validation: set data.valid.'
     )
     with pytest.raises(UserError, match='patience is 0, but it must be a whole number, 1 or more'):
-        prepare_one(patience=0)
+        prepare_forgetful(patience=0)

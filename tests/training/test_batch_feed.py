@@ -13,8 +13,8 @@ from kd_jax.training import batch_feed
 from kd_jax.training.batch_feed import next_boundary
 from kd_jax.training.chunk_program import make_chunk_program
 from kd_jax.training.run_log import read_history
-from tests.train_one import train_run
-from tests.training.test_loop import final_state, prepare_one, silent, without_seconds
+from tests.finished_runs import final_state, without_seconds
+from tests.train_one import prepare_one, silent, train_run
 
 # `final_state` does not say what it expects.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')

@@ -1,36 +1,21 @@
 """Tests of the best checkpoint: it is that of the best evaluation on validation, and survives stops and kills."""
 
 import os
-import pathlib
 import signal
 from types import SimpleNamespace
 
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.evaluation.evaluations import parse_evaluation
-from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.best_evaluation import best_row, patience_ended
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.stop_signals import Preempted
-from tests.train_one import train_run
+from tests.train_one import silent, train_run
+from tests.training.forgetful_run import prepare_forgetful
 
-CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
-# The learning rate jumps after 60% of the run, so that the network forgets and the best evaluation is not the last.
-RATE = {'schedule': 'steps', 'start': 0.05, 'at': (0.6,), 'factor': 400.0}
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
-
-
-def prepare_one(**options):
-    config, _ = load_config(CONFIG, [])
-    run = {**config['runs']['teacher'], 'optimizer': {'name': 'sgd', 'learning_rate': RATE}, **options}
-    return prepare_run(run, 0, "run 'teacher'")
-
-
-def silent(*_):
-    pass
 
 
 def saved_best(directory):
@@ -42,7 +27,7 @@ def saved_best(directory):
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp('whole')
-    return directory, train_run(prepare_one(), directory, {}, silent)
+    return directory, train_run(prepare_forgetful(), directory, {}, silent)
 
 
 @pytest.fixture
@@ -62,7 +47,7 @@ def test_a_network_that_starts_from_the_best_checkpoint_evaluates_as_the_best_ro
     for at, wanted in (('@best', result['best']), ('', result['last'])):
         for init in (f'run:teacher{at}', f'{directory}{at}'):
             frozen = {'model': 'mlp', 'hidden': (16,), 'update': 'frozen', 'init': init}
-            again = prepare_one(
+            again = prepare_forgetful(
                 epochs=0, networks={'teacher': frozen}, terms={}, evaluate={'teacher': {'logits': 'teacher.logits'}}
             )
             measured = train_run(again, tmp_path / at, {'teacher': directory}, silent)['last']
@@ -82,10 +67,10 @@ def test_a_stop_saves_a_best_evaluation_that_was_not_saved_yet(assert_same_best,
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Preempted, match='stopped at step 18'):
-        train_run(prepare_one(checkpoint_seconds=1e9), tmp_path, {}, ask_to_stop)
+        train_run(prepare_forgetful(checkpoint_seconds=1e9), tmp_path, {}, ask_to_stop)
     assert whole[1]['best']['step'] < 18
     assert saved_best(tmp_path)[0] == whole[1]['best']['step']
-    assert_same_best(tmp_path, train_run(prepare_one(), tmp_path, {}, silent))
+    assert_same_best(tmp_path, train_run(prepare_forgetful(), tmp_path, {}, silent))
 
 
 def test_a_kill_between_the_best_and_the_last_checkpoint_changes_nothing(
@@ -101,26 +86,26 @@ def test_a_kill_between_the_best_and_the_last_checkpoint_changes_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoints, 'save', killed)
         with pytest.raises(MemoryError):
-            train_run(prepare_one(), tmp_path, {}, silent)
+            train_run(prepare_forgetful(), tmp_path, {}, silent)
     assert saved_best(tmp_path)[0] == killed_at
     seen = []
 
     def look(done, *_):
         seen.append([int(path.name) for path in (tmp_path / 'best').iterdir()])
 
-    result = train_run(prepare_one(), tmp_path, {}, look)
+    result = train_run(prepare_forgetful(), tmp_path, {}, look)
     assert killed_at not in seen[0]  # the state is older, so this best is dropped until it is reached again
     assert_same_best(tmp_path, result)
 
 
 def test_without_a_validation_split_there_is_no_best_checkpoint(tmp_path):
     data = {'source': 'mnist', 'examples': 50, 'valid': 0}
-    prepared = prepare_one(data=data, epochs=0.5)
+    prepared = prepare_forgetful(data=data, epochs=0.5)
     assert not prepared.validates
     assert train_run(prepared, tmp_path, {}, silent)['best'] is None
     assert not (tmp_path / 'best').exists()
     frozen = {'model': 'mlp', 'hidden': (16,), 'update': 'frozen', 'init': f'{tmp_path}@best'}
-    reader = prepare_one(networks={'teacher': frozen}, terms={}, epochs=0)
+    reader = prepare_forgetful(networks={'teacher': frozen}, terms={}, epochs=0)
     with pytest.raises(UserError, match='holds no best checkpoint, because the run was not evaluated on validation'):
         train_run(reader, tmp_path / 'reader', {}, silent)
 

@@ -7,8 +7,8 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
-from tests.train_one import train_run
-from tests.training.test_loop import final_state, prepare_one
+from tests.finished_runs import final_state
+from tests.train_one import prepare_one, train_run
 
 
 def prepare(**options):

@@ -1,15 +1,12 @@
 """Tests of the training loop: a run that was stopped and resumed ends bit for bit like an uninterrupted run."""
 
 import os
-import pathlib
 import signal
 
 import jax
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.core.initial_state import init_state
 from kd_jax.data import read_ahead
@@ -20,35 +17,15 @@ from kd_jax.training.chunk_program import make_chunk_program
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.run_log import read_history
 from kd_jax.training.stop_signals import Preempted
-from tests.train_one import train_run
+from tests.finished_runs import final_state, without_seconds
+from tests.train_one import prepare_one, silent, train_run
 
-CONFIG = str(pathlib.Path(__file__).parents[1] / 'tiny_config.py')
 pytestmark = [
     # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
     pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
     # `final_state` does not say what it expects.
     pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
 ]
-
-
-def prepare_one(run='teacher', *overrides):
-    config, _ = load_config(CONFIG, [f'runs.{run}.{text}' for text in overrides])
-    return prepare_run(config['runs'][run], 0, f"run '{run}'")
-
-
-def silent(*_):
-    pass
-
-
-def final_state(directory):
-    """The newest checkpoint; Orbax reads it without expected shapes."""
-    with ocp.training.Checkpointer((directory / 'checkpoints').absolute()) as checkpointer:
-        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
-        return checkpointer.load_checkpointables(newest)['state']
-
-
-def without_seconds(history):
-    return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from kd_jax.devices.mesh import make_mesh
 from kd_jax.training.stacked_runs import join_splits, share_equal_data, stacked_shardings
-from tests.studies.test_run_groups import assert_same_runs, execute, final_state, of, planned, prepared
+from tests.finished_runs import final_state
+from tests.grouped_runs import assert_same_runs, execute, of, planned
+from tests.train_one import prepare_one
 
 # `final_state` reads checkpoints without expected shapes.
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
@@ -29,13 +31,15 @@ def test_runs_grouped_by_map_are_the_runs_alone_bit_for_bit(alone, tmp_path):
         assert alone.result(run.id)['grouped'] == []
         assert list((workdir.directory(run.id) / 'tensorboard').iterdir())
     students = of(plan, 'cold', 'hot')
-    heads = [np.asarray(final_state(workdir, run.id)['params']['student']['head']['kernel']) for run in students]
+    heads = [
+        np.asarray(final_state(workdir.directory(run.id))['params']['student']['head']['kernel']) for run in students
+    ]
     assert all(np.any(a != b) for i, a in enumerate(heads) for b in heads[:i])
 
 
 def test_equal_data_is_there_once():
-    own, other = prepared(), prepared(seed=1)
-    same = share_equal_data(prepared(), [other, own]).splits.arrays
+    own, other = prepare_one(), prepare_one(seed=1)
+    same = share_equal_data(prepare_one(), [other, own]).splits.arrays
     assert same['train'] is own.splits.arrays['train']
     assert same['test'] is other.splits.arrays['test']
     assert share_equal_data(other, [own]).splits.arrays['train'] is other.splits.arrays['train']

@@ -8,11 +8,11 @@ import time
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.run_log import read_history
+from tests.finished_runs import final_state, raw, without_seconds
 
 
 def execute(executor, planned, path, runs=None):
@@ -20,19 +20,14 @@ def execute(executor, planned, path, runs=None):
     executor(planned, plan_groups(runs or planned.runs), Workdir(path), lambda *_: None, lambda *_: None)
 
 
-def final_state(path, run_id):
-    directory = path / 'runs' / run_id / 'checkpoints'
-    with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
-        newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
-        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(newest)['state'] | {'key': 0})
-
-
 def assert_ends_alike(path, uninterrupted, run_ids=('teacher-s0', 'student-s0')):
     for run_id in run_ids:
-        jax.tree.map(np.testing.assert_array_equal, final_state(path, run_id), final_state(uninterrupted, run_id))
-        result, whole = (Workdir(p).result(run_id) for p in (path, uninterrupted))
+        workdirs = [Workdir(path), Workdir(uninterrupted)]
+        states = [jax.tree.map(raw, final_state(workdir.directory(run_id))) for workdir in workdirs]
+        jax.tree.map(np.testing.assert_array_equal, *states)
+        result, whole = (workdir.result(run_id) for workdir in workdirs)
         assert result['last'] == whole['last']
-        assert [row | {'seconds': 0} for row in result['history']] == [row | {'seconds': 0} for row in whole['history']]
+        assert without_seconds(result['history']) == without_seconds(whole['history'])
 
 
 @contextlib.contextmanager
