@@ -40,3 +40,13 @@ def replay(prepared, directory, seed=0, between=lambda: None):
 
 def logits(arrays):
     return np.asarray(arrays[RECORDED]['teacher']['logits'][:])
+
+
+def cut(k, t, *overrides):
+    """A student that learns from its teacher's k largest probabilities: batches of 25 examples, one view of each."""
+    config = dict(student('data.views=1', 'cache=True', *overrides).config)
+    top = {'model': 'top_k', 'input': 'teacher.logits', 'update': 'frozen', 'k': k, 't': t}
+    reads = {'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes', 't': 'top.t'}
+    config['networks'] = {**config['networks'], 'top': top}
+    config['terms'] = {'soft': {'loss': 'kd_top_k', **reads}}
+    return prepare_run(config, 0, "run 'student'")

@@ -86,3 +86,7 @@ def assert_moved(before, after):
 
 def head(params):
     return np.asarray(params['head']['kernel'], np.float64), np.asarray(params['head']['bias'], np.float64)
+
+
+def mixture(*of, **options):
+    return {'model': Mixture, 'update': 'shared', 'of': list(of), **options}

@@ -2,7 +2,7 @@
 
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.recipe import outside_gradient, recordable, trained_copies
-from tests.small_recipes import BATCH, LINEAR, SMALL, Mixture, hard, recipe_of, soft
+from tests.small_recipes import BATCH, LINEAR, SMALL, hard, mixture, recipe_of, soft
 
 
 def test_only_what_depends_on_trained_parameters_runs_inside_the_gradient():
@@ -26,7 +26,7 @@ def test_outputs_that_change_with_a_schedule_are_not_recorded():
 def test_a_network_may_read_what_is_a_function_of_itself():
     # As a rollout does: what the student and the teacher wrote is what the student reads.
     frozen = {**LINEAR, 'num_classes': 5, 'update': 'frozen'}
-    mix = {'model': Mixture, 'update': 'shared', 'of': ['~a', '~t']}
+    mix = mixture('~a', '~t')
     networks = {'a': {**frozen, 'update': 'sgd', 'input': 'mix.logits'}, 't': frozen, 'mix': mix}
     recipe = recipe_of(networks, {'hard': hard('a')})
     assert [network.name for network in recipe.networks].index('mix') < 2

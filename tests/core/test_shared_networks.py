@@ -13,7 +13,7 @@ from kd_jax.core.forward import network_numbers, run_networks
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
-from tests.small_recipes import LINEAR, SMALL, Mixture, assert_close, hard, head, recipe_of, start
+from tests.small_recipes import LINEAR, SMALL, assert_close, hard, head, mixture, recipe_of, start
 
 RNG = np.random.default_rng(0)
 BATCH = {
@@ -65,10 +65,6 @@ def test_no_gradient_reaches_parameters_that_are_shared_as_constants_but_it_pass
     assert np.any(first[-1].params['judge']['head']['kernel'] != second[-1].params['judge']['head']['kernel'])
     assert_close(first[1].params['a'], second[1].params['a'])
     assert np.any(first[2].params['a']['head']['kernel'] != second[2].params['a']['head']['kernel'])
-
-
-def mixture(*of, **options):
-    return {'model': Mixture, 'update': 'shared', 'of': list(of), **options}
 
 
 @pytest.mark.parametrize('of', [('a', 'b'), ('~a', 'b'), ('a', '~b'), ('a', 't'), ('t', 'a')])
@@ -170,49 +166,6 @@ def test_a_student_trained_on_attacks_is_harder_to_attack():
         seen, _ = run_networks(recipe.networks, variables, {'batch': batch}, jax.random.key(1), False)
         lost.append(float(jnp.mean(jnp.argmax(seen['attacked']['logits'], -1) != label)))
     assert lost[1] < lost[0]
-
-
-OTHERS = {
-    'stack': {**SMALL, 'copies': 2},
-    'low': {**SMALL, 'compute_dtype': 'bfloat16'},
-    'after': {**SMALL, 'input': 'b.logits'},
-}
-
-
-@pytest.mark.parametrize(
-    ('network', 'message'),
-    [
-        ({'update': 'shared', 'of': 'aa'}, r"network 'b' shares the parameters of 'aa', which is no network .*'a'"),
-        ({'update': 'shared'}, r"network 'b' shares the parameters of ''"),
-        (
-            {'update': 'shared', 'of': 'a', 'hidden': [3]},
-            r"network 'b' takes no hidden, because it is 'a' on other inputs",
-        ),
-        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
-        (mixture('a', 'c'), r"network 'b' shares the parameters of 'c', which is no network with .* Known: a,"),
-        (mixture('~aa'), r"network 'b' shares the parameters of '~aa', which is no network"),
-        (mixture(), r"network 'b' shares the parameters of '', which is no network"),
-        ({'update': 'shared', 'of': ['a', 'a']}, r"network 'b' shares .* several networks, so it needs a model"),
-        (mixture('a') | {'of': 'a'}, r"is a function of several networks: set .*of=\['NAME', 'OTHER'\]"),
-        (mixture('a') | {'model': 'pgd'}, r"model 'pgd' is a function of another network: set .*of='NAME'"),
-        (mixture('a') | {'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
-        (mixture('a', 'stack'), r"'b' is a function of networks that must have the same copies, not a 0, stack 2"),
-        (mixture('a', 'low'), r'must have the same compute_dtype, not a float32, low bfloat16'),
-        (mixture('a', input='after.logits'), r'networks .* read each other in a circle'),
-        ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
-        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
-        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
-        (
-            {'update': 'shared', 'of': 'a', 'model': 'pgd', 'size': 0.0},
-            r"network 'b'.size is 0, but it must be greater",
-        ),
-        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilon': -0.1}, r"'b'.epsilon is -0.1, but it must not be"),
-        ({'model': 'connector'}, r"model 'connector' needs channels"),
-    ],
-)
-def test_a_mistake_is_one_sentence(network, message):
-    with pytest.raises(UserError, match=message):
-        recipe_of({'a': SMALL, **OTHERS, 'b': network}, {'hard': hard('a')})
 
 
 def test_inputs_that_the_parameters_do_not_fit_are_told():

@@ -2,7 +2,14 @@ import flax.linen as nn
 import pytest
 
 from kd_jax.config.errors import UserError
-from tests.small_recipes import LINEAR, SMALL, hard, recipe_of
+from tests.small_recipes import LINEAR, SMALL, hard, mixture, recipe_of
+
+OTHERS = {
+    'stack': {**SMALL, 'copies': 2},
+    'low': {**SMALL, 'compute_dtype': 'bfloat16'},
+    'after': {**SMALL, 'input': 'b.logits'},
+}
+
 
 RISING = {'schedule': 'linear', 'start': 0.0, 'end': 0.5}
 
@@ -48,3 +55,39 @@ def test_networks_of_constant_numbers_have_no_leaves():
 def test_a_schedule_that_cannot_be_is_refused(network, message):
     with pytest.raises(UserError, match=message):
         recipe_of({'a': network}, {'hard': hard('a')})
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [
+        ({'update': 'shared', 'of': 'aa'}, r"network 'b' shares the parameters of 'aa', which is no network .*'a'"),
+        ({'update': 'shared'}, r"network 'b' shares the parameters of ''"),
+        (
+            {'update': 'shared', 'of': 'a', 'hidden': [3]},
+            r"network 'b' takes no hidden, because it is 'a' on other inputs",
+        ),
+        ({'update': 'shared', 'of': 'a', 'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
+        (mixture('a', 'c'), r"network 'b' shares the parameters of 'c', which is no network with .* Known: a,"),
+        (mixture('~aa'), r"network 'b' shares the parameters of '~aa', which is no network"),
+        (mixture(), r"network 'b' shares the parameters of '', which is no network"),
+        ({'update': 'shared', 'of': ['a', 'a']}, r"network 'b' shares .* several networks, so it needs a model"),
+        (mixture('a') | {'of': 'a'}, r"is a function of several networks: set .*of=\['NAME', 'OTHER'\]"),
+        (mixture('a') | {'model': 'pgd'}, r"model 'pgd' is a function of another network: set .*of='NAME'"),
+        (mixture('a') | {'model': 'mlp'}, r"model 'mlp' is not a function of other networks"),
+        (mixture('a', 'stack'), r"'b' is a function of networks that must have the same copies, not a 0, stack 2"),
+        (mixture('a', 'low'), r'must have the same compute_dtype, not a float32, low bfloat16'),
+        (mixture('a', input='after.logits'), r'networks .* read each other in a circle'),
+        ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
+        (
+            {'update': 'shared', 'of': 'a', 'model': 'pgd', 'size': 0.0},
+            r"network 'b'.size is 0, but it must be greater",
+        ),
+        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilon': -0.1}, r"'b'.epsilon is -0.1, but it must not be"),
+        ({'model': 'connector'}, r"model 'connector' needs channels"),
+    ],
+)
+def test_a_mistake_in_what_networks_share_is_one_sentence(network, message):
+    with pytest.raises(UserError, match=message):
+        recipe_of({'a': SMALL, **OTHERS, 'b': network}, {'hard': hard('a')})

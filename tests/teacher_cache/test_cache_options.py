@@ -5,8 +5,7 @@ import pytest
 from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
-from tests.small_caches import CONFIG, cached, replay, student
-from tests.teacher_cache.test_replay import cut
+from tests.small_caches import CONFIG, cached, cut, replay, student
 
 
 @pytest.mark.parametrize(

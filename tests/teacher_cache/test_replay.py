@@ -16,7 +16,7 @@ from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import fetch_batch
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.teacher_cache import recording
-from tests.small_caches import BATCH, CONFIG, SIZE, cached, replay, student
+from tests.small_caches import BATCH, CONFIG, SIZE, cached, cut, replay, student
 from tests.train_one import train_run
 
 
@@ -61,16 +61,6 @@ def test_students_of_one_teacher_pay_for_it_once(teacher, tmp_path, monkeypatch)
     hot = trained(teacher, tmp_path / 'hot', 'cache=True', 'terms.soft.t=20.0', caches=tmp_path)
     monkeypatch.undo()
     jax.tree.map(np.testing.assert_array_equal, hot, trained(teacher, tmp_path / 'live', 'terms.soft.t=20.0'))
-
-
-def cut(k, t, *overrides):
-    """A student that learns from its teacher's k largest probabilities: batches of 25 examples, one view of each."""
-    config = dict(student('data.views=1', 'cache=True', *overrides).config)
-    top = {'model': 'top_k', 'input': 'teacher.logits', 'update': 'frozen', 'k': k, 't': t}
-    reads = {'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes', 't': 'top.t'}
-    config['networks'] = {**config['networks'], 'top': top}
-    config['terms'] = {'soft': {'loss': 'kd_top_k', **reads}}
-    return prepare_run(config, 0, "run 'student'")
 
 
 def test_of_a_teacher_cut_to_its_top_classes_nothing_else_is_recorded(tmp_path):
