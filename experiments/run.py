@@ -145,6 +145,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         console.print(
             plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
         )
+        console.print(escape(changes(planned, runs, prepared_runs, workdir)), soft_wrap=True, end='')
         return 0
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
@@ -164,11 +165,36 @@ def renew(
     planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
 ) -> None:
     """Lets runs with raised `epochs` continue; refuses other changes. With `fresh`, all changed runs start anew."""
-    changed = changed_leaves(planned, workdir, runs)
     if fresh:
-        on_primary(lambda: forget_runs(planned, workdir, list(changed)))
+        on_primary(lambda: forget_runs(planned, workdir, list(changed_leaves(planned, workdir, runs))))
         return
+    if longer := raised_epochs(planned, runs, prepared_runs, workdir):
+        anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
+        console.print(
+            f'epochs was raised. Continue from the last checkpoint: {", ".join(longer)}'
+            + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
+        )
+
+
+def changes(planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir) -> str:
+    """What the study would do with runs whose config has changed, for `--plan`; '' if there are none."""
+    try:
+        longer = raised_epochs(planned, runs, prepared_runs, workdir)
+    except UserError as error:
+        return f'{error}\n'
+    return (
+        f'epochs was raised: {", ".join(longer)} will continue, and the runs that need them will start anew.\n'
+        if longer
+        else ''
+    )
+
+
+def raised_epochs(
+    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
+) -> list[str]:
+    """The ids of the runs with raised `epochs`; raises a UserError if the config of a run has changed otherwise."""
     longer = longer_runs(planned, workdir, runs, prepared_runs)
+    changed = changed_leaves(planned, workdir, runs)
     others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in longer}
     if others:
         name, leaves = next(iter(others.items()))
@@ -176,12 +202,7 @@ def renew(
             f'{workdir.path} was made with another config: {len(others)} of the runs differ, {name} in '
             f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
         )
-    if longer:
-        anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
-        console.print(
-            f'epochs was raised. Continue from the last checkpoint: {", ".join(longer)}'
-            + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
-        )
+    return longer
 
 
 def make_executor(options: argparse.Namespace) -> Executor:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name
 from kd_jax.data import augment, sources
 from kd_jax.data.check_source import check_needs, check_source
@@ -85,7 +86,8 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
         rng = np.random.default_rng([seed, 2])
         arrays['train'] = noisy(arrays['train'], config['label_noise'], loaded.num_classes, rng)
     streamed = any(isinstance(array, Images) for array in loaded.train.values())
-    resident = bool(config.get('resident', not streamed))
+    resident = config.get('resident', not streamed)
+    check_option(resident, bool, f'{place}.resident')
     subset = parse_classes(config.get('subset'), loaded.num_classes, f'{place}.subset')
     if not subset:
         return Splits(arrays, loaded.num_classes, augment=augmentations, resident=resident)

@@ -71,6 +71,8 @@ def parse_network(
         raise UserError(f'{where} has own_batches, so it must have copies, one for each part of the batch: set copies.')
     if not isinstance(of, str):
         raise UserError(f'{where}: of is {of!r}, but it must be the name of a network.')
+    if of and update != 'follow':
+        raise UserError(f"{where}: of={of!r} needs update='follow' or 'shared', but update is {update!r}.")
     fields['of'] = (of,) if of else ()
     if update == 'follow':
         fields['follow'], hparams['follow'][name] = parse_follow(options, where)

@@ -161,6 +161,7 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
         ({'augment': {'cutmx': 1.0}}, "c, data.augment: there is no augmentation 'cutmx'. Did you mean 'cutmix'"),
         ({'valid': 100}, 'c, data.valid is 100, but there are 100 training examples'),
         ({'valid': -1}, 'c, data.valid is -1'),
+        ({'resident': 'no'}, "c, data.resident is 'no', but it must be True or False"),
         ({'valid_by': 'postion'}, "c, data: there is no valid_by 'postion'. Did you mean 'position'"),
         ({'exclude': (0, 1, 2, 3)}, 'c, data: no training example is left'),
         ({'exclude': (4,)}, r'c, data.exclude: 4 is not a class; classes are the integers in \[0, 4\)'),

@@ -34,6 +34,11 @@ def test_networks_of_constant_numbers_have_no_leaves():
     assert recipe.network('a').at({'b': {'dropout': 0.2}}) is recipe.network('a')
 
 
+def test_a_network_that_trains_takes_nothing_of_another():
+    with pytest.raises(UserError, match=r"'a': of='b' needs update='follow' or 'shared', but update is 'sgd'\."):
+        recipe_of({'a': {**SMALL, 'of': 'b'}, 'b': SMALL}, {'hard': hard('a')})
+
+
 @pytest.mark.parametrize(
     ('network', 'message'),
     [

@@ -80,6 +80,8 @@ def test_the_command_says_what_it_trains_on_and_what_anew(workdir, capsys):
     after = planned(2.0)
     begin(workdir, planned(1.0))
     finish(workdir, 'teacher-s0', 'student-s0')
+    will = command.changes(after, after.runs, prepare_study(after), Workdir(workdir.path))
+    assert will == 'epochs was raised: teacher-s0 will continue, and the runs that need them will start anew.\n'
     command.renew(after, after.runs, prepare_study(after), Workdir(workdir.path), fresh=False)
     said = ' '.join(capsys.readouterr().out.split())
     assert said == (
@@ -89,3 +91,12 @@ def test_the_command_says_what_it_trains_on_and_what_anew(workdir, capsys):
     assert [workdir.result(run.id) for run in after.runs] == [None, None]
     assert (workdir.directory('teacher-s0') / 'checkpoints' / '7').exists()
     assert not (workdir.directory('student-s0') / 'checkpoints').exists()
+
+
+def test_the_plan_says_that_another_config_needs_fresh(workdir):
+    begin(workdir, planned(1.0))
+    same, other = planned(1.0), planned(1.0, batch_size=10)
+    assert command.changes(same, same.runs, prepare_study(same), Workdir(workdir.path)) == ''
+    said = command.changes(other, other.runs, prepare_study(other), Workdir(workdir.path))
+    assert 'teacher-s0 in batch_size: ' in said
+    assert 'Use --fresh' in said
