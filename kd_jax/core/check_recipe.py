@@ -32,7 +32,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
       UserError: a path names no array, a model or a loss does not accept the shapes that it reads, a network shares or
         follows parameters of other shapes, or the values of a term lack the axis of the copies that it trains.
     """
-    context: Any = {'batch': {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}}
+    context: Any = {'batch': jax.eval_shape(dict, batch)}
     check_own_batches(recipe, context, where)
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"

@@ -55,9 +55,11 @@ def example_bytes(arrays: Mapping[str, Any]) -> int:
 
 
 def batch_shapes(arrays: Mapping[str, Any], batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns shape and dtype of each array in a batch of `batch_size` examples."""
+    """Returns shape and dtype of each array in a batch of `batch_size` examples, as JAX reads it: int64 is int32."""
     one = fetch_batch(arrays, np.zeros(1, int))
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), one)
+    return jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), jax.dtypes.canonicalize_dtype(a.dtype)), one
+    )
 
 
 def training_view(

@@ -1,4 +1,5 @@
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
@@ -19,6 +20,12 @@ def test_copies_share_the_input_of_a_single_network():
     made = recipe_of({'body': NET, 'head': {**NET, 'input': 'body.hidden1', 'copies': 2}})
     context = check_recipe(made, BATCH)
     assert context['head']['logits'].shape == (2, 4, 3)
+
+
+def test_a_batch_of_64_bit_numbers_is_checked_as_the_32_bits_that_programs_compute_with():
+    numbers = {'image': np.ones((4, 3, 3)), 'label': np.array([0, 1, 2, 0])}
+    batch = check_recipe(recipe_of({'body': NET}), numbers)['batch']
+    assert (batch['image'].dtype, batch['label'].dtype) == (np.float32, np.int32)
 
 
 def test_an_average_of_another_model_is_refused():
