@@ -1,12 +1,12 @@
 """Checks that the labels and other arrays of a run's data suit the terms and evaluations that read them."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from kd_jax import evaluation
+from kd_jax import evaluation, losses
 from kd_jax.config.errors import UserError
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
@@ -103,6 +103,39 @@ def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, 
                     f"of the {classes} classes of '{logits}'; metrics='positions' leaves labels out with "
                     'ignore=NUMBER or mask=PATH.'
                 )
+
+
+def check_multi_label_targets(recipe: Recipe, evaluations: Iterable[Evaluation], splits: Splits, where: str) -> None:
+    """Refuses data that cannot be the labels of `bce` and of the metrics 'multi_label'.
+
+    Raises:
+      UserError: a target of `bce` that a mask does not leave out is not in [0, 1], or one of the metrics is not 0 or 1.
+    """
+    for term in recipe.terms:
+        reads = dict(zip(inspect.signature(term.loss).parameters, term.reads, strict=False))
+        if term.loss is losses.bce and (
+            wrong := _outside(reads['target'], term.mask, splits.arrays['train'], lambda a: (a >= 0) & (a <= 1))
+        ):
+            raise UserError(f"{where}, term '{term.name}': '{reads['target']}' holds {wrong}, which is not in [0, 1].")
+    for one in evaluations:
+        for split, arrays in splits.arrays.items() if one.metrics is evaluation.multi_label else ():
+            target = one.reads['target']
+            if wrong := _outside(target, one.reads.get('mask'), arrays, lambda a: (a == 0) | (a == 1)):
+                raise UserError(
+                    f"{where}, evaluate '{one.name}': '{target}' of split '{split}' holds {wrong}, which is not 0 or 1."
+                )
+
+
+def _outside(
+    path: Path | tuple[Path, ...], mask: Path | None, arrays: Mapping[str, Any], allowed: Callable[[np.ndarray], Any]
+) -> str:
+    """The first value of an array that is kept but not allowed, with its example; '' if there is none."""
+    found = _in_data(path, arrays)
+    kept = None if found is None else _kept(mask, arrays, found)
+    if found is None or kept is None:
+        return ''
+    wrong = np.argwhere(~allowed(found) & kept)
+    return f'{found[tuple(wrong[0].tolist())]} (example {wrong[0][0]})' if len(wrong) else ''
 
 
 def _no_class(labels: np.ndarray, classes: int, kept: Any) -> str:

@@ -32,6 +32,7 @@ from kd_jax.prepare.check_data import (
     check_evaluated_splits,
     check_labels_of_terms,
     check_mixing,
+    check_multi_label_targets,
 )
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options
@@ -150,6 +151,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if complete:
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
+        check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
     recorded = None
     if config.get('cache'):
         train = splits.arrays['train']

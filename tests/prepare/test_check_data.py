@@ -13,7 +13,8 @@ MASK = RNG.integers(0, 3, (20, 8, 8)).astype(np.int32)
 IGNORED = np.where(RNG.random(MASK.shape) < 0.1, 255, MASK)
 ARRAYS = {
     'image': RNG.integers(0, 256, (20, 8, 8), np.uint8), 'mask': MASK, 'ignored': IGNORED, 'counts': IGNORED != 255,
-    'label': np.arange(20) % 3, 'teacher': RNG.normal(size=(20, 3)),
+    'label': np.arange(20) % 3, 'teacher': RNG.normal(size=(20, 3)), 'tags': RNG.integers(0, 2, (20, 3)),
+    'counted_tags': np.arange(20) > 1, 'soft_tags': np.r_[np.full((2, 3), 2.0), np.full((18, 3), 0.5)],
 }  # fmt: skip
 
 
@@ -82,6 +83,20 @@ def test_an_evaluation_with_labels_needs_the_number_of_classes():
         UserError, match=r"'net.mean' has 3 classes, but the data has 4; set networks.net.num_classes=4"
     ):
         prepared(OF_IMAGE, num_classes=4)
+
+
+def test_targets_of_labels_must_be_0_or_1_and_those_of_bce_probabilities():
+    def labels(target, evaluated='batch.tags', **mask):
+        measured = {'metrics': 'multi_label', 'logits': 'net.mean', 'target': evaluated, **mask}
+        return {'tags': {'loss': 'bce', 'logits': 'net.mean', 'target': target, **mask}}, measured
+
+    prepared(*labels('batch.tags'))
+    with pytest.raises(UserError, match=r"c, term 'tags': 'batch.soft_tags' holds 2.0 \(example 0\), which is not in"):
+        prepared(*labels('batch.soft_tags'))
+    prepared(*labels('batch.soft_tags', mask='batch.counted_tags'))
+    message = r"c, evaluate 'net': 'batch.soft_tags' of split 'train' holds 0.5 \(example 2\), which is not 0 or 1"
+    with pytest.raises(UserError, match=message):
+        prepared(*labels('batch.tags', 'batch.soft_tags', mask='batch.counted_tags'))
 
 
 def test_masks_move_with_their_images_in_training():
