@@ -145,7 +145,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         console.print(
             plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
         )
-        console.print(escape(changes(planned, runs, prepared_runs, workdir)), soft_wrap=True, end='')
+        if not options.fresh:
+            console.print(escape(changes(planned, runs, prepared_runs, workdir)), soft_wrap=True, end='')
         return 0
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):

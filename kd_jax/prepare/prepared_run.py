@@ -217,10 +217,12 @@ def _check_analysis(name: str, options: Mapping[str, Any], context: Context, whe
 
 
 def count_parameters(prepared: PreparedRun, network: Network) -> int:
-    """The number of parameters of a network, in all of its copies together."""
-    return sum(a.size for a in jax.tree.leaves(variable_shapes(prepared, network).get('params', {})))
+    """The number of parameters that a network runs with, in all copies; those of all networks whose function it is."""
+    shapes = variable_shapes(prepared, network)
+    params = [own.get('params', {}) for own in (shapes if isinstance(shapes, tuple) else (shapes,))]
+    return sum(a.size for a in jax.tree.leaves(params))
 
 
 def variable_shapes(prepared: PreparedRun, network: Network) -> Any:
-    """The shapes of a network's variables."""
+    """The shapes of a network's variables; of a function of several networks, a tuple of theirs."""
     return network_shapes(network, prepared.context)[0]

@@ -6,7 +6,8 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.data.sources import Source
 from kd_jax.models.pretrained import Pretrained
-from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.prepare.prepared_run import count_parameters, prepare_run
+from tests.small_recipes import mixture
 from tests.train_one import train_run
 
 MAP = np.array([[2.0], [-1.0], [0.5]], np.float32)
@@ -80,3 +81,14 @@ def test_an_epoch_has_a_view_of_its_own_if_images_are_augmented_and_views_are_no
     config = regression(data={'source': images, **data}, batch_size=4, networks={'student': student}, terms={'a': hard})
     # Step 10 is the first one of epoch 5.
     np.testing.assert_array_equal(prepare_run(config, 0, 'c').order.steps(10, 1)[1], [view])
+
+
+def test_a_function_of_two_networks_runs_with_the_parameters_of_both():
+    student = {'model': 'mlp', 'num_classes': 1, 'input': 'batch.points'}
+    networks = {
+        'a': {**student, 'hidden': ()}, 'b': {**student, 'hidden': (2,)}, 'c': mixture('a', '~b', input='batch.points'),
+    }  # fmt: skip
+    terms = {'soft': {'loss': 'mse', 'student': 'c.logits', 'target': 'batch.value'}}
+    prepared = prepare_run(regression(networks=networks, terms=terms), 0, 'c')
+    counts = [count_parameters(prepared, network) for network in prepared.recipe.networks]
+    assert counts == [3 + 1, 3 * 2 + 2 + 2 + 1, 4 + 11]
