@@ -113,7 +113,10 @@ def _parse_source(config: Mapping[str, Any], place: str) -> tuple[Callable[..., 
     by = config.get('valid_by', 'random')
     if by not in VALID_BY:
         raise UserError(f'{place}: there is no valid_by {by!r}. {suggest(by, VALID_BY)}')
-    return source, {key: config[key] for key in own if key in config}
+    options = {key: config[key] for key in own if key in config}
+    for key, option in options.items():
+        check_option(option, parameters[key].annotation, f'{place}.{key}')
+    return source, options
 
 
 _DIVIDED: weakref.WeakKeyDictionary[Source, dict[Any, tuple[Arrays, Arrays | None]]] = weakref.WeakKeyDictionary()

@@ -151,6 +151,11 @@ def test_a_subset_of_more_than_half_is_not_oversampled(config):
     assert load_splits(config, 0).oversampling == 1.0
 
 
+def test_an_option_of_a_source_has_the_type_that_its_parameter_declares():
+    with pytest.raises(UserError, match=r"c, data\.size is 'big', but it must be a whole number"):
+        load_splits({'source': 'image_folder', 'path': '/nowhere', 'size': 'big'}, 0, 'c')
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
