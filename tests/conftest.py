@@ -1,4 +1,4 @@
-"""What tests of several rooms compare with."""
+"""Fixtures that several folders share, and how tests compile."""
 
 import logging
 import os
@@ -18,9 +18,7 @@ OPTIMISED = ('test_replay', 'test_stacked_runs', 'test_batch_feed', 'scale')
 # XLA's older way to generate code for CPUs: the default one takes two to three times as long to compile.
 OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
 # It computes a stage of a network once for itself and once for what reads it, and rounds the two differently.
-DEFAULT_CODE_GENERATOR = ('test_image_networks',)
-
-
+DEFAULT_CODE_GENERATOR = ('test_resnet', 'test_vgg', 'test_wide_resnet')
 # Files that take longest begin first, so that with several processes none is left with a long one at the end.
 LONGEST = (
     'test_preflight', 'test_multidevice', 'test_processes', 'test_every_loss', 'test_docs', 'test_replay',
