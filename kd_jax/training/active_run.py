@@ -261,10 +261,10 @@ def at_equal_steps(active_runs: Sequence[ActiveRun]) -> list[list[ActiveRun]]:
     going = [active for active in active_runs if not active.ended]
     together = []
     for places in group_equal([active.step for active in going]):
-        members = {id(going[i]) for i in places}
+        equal = {id(going[i]) for i in places}
         program = going[places[0]].position['grouped'][-1:]
         stopped = {id(a) for a in active_runs if program and a.ended and a.position['grouped'][-1:] == program}
-        together.append([active for active in active_runs if id(active) in members | stopped])
+        together.append([active for active in active_runs if id(active) in equal | stopped])
     return together
 
 
