@@ -72,7 +72,7 @@ def test_runs_that_take_over_equal_models_are_one_group_and_transforms_are_none(
         ({**own('strongest_units'), 'terms': {}}, "run 'new' has a transform, so it trains nothing; leave terms out"),
         ({**own('strongest_units'), 'epochs': 3}, 'trains nothing; leave epochs out'),
         ({'transform': 'average_weights'}, "transform is 'average_weights', but it must be a dictionary"),
-        ({**own('strongest_units'), 'transform': {'of': 'run:base'}}, "no transform ''. Known: average_weights"),
+        ({**own('strongest_units'), 'transform': {'of': 'run:base'}}, 'no transform is named. Known: average_weights'),
         (own('strongest_units', seeds='some'), "transform.seeds is 'some', but it must be 'all' or a list of seeds"),
         (own('strongest_units', seeds=[0, 1]), 'seeds of the study, which are 0 to 0'),
         (own('strongest_units', seeds=[]), 'transform.seeds is [], but'),
