@@ -4,7 +4,6 @@ from pathlib import Path
 
 from kd_jax.report.check_report import check_report
 from kd_jax.report.contents import Report, facts, origins
-from kd_jax.report.figures import draw
 from kd_jax.report.html_page import html_page
 from kd_jax.report.markdown_page import markdown_page
 from kd_jax.report.paper_claims import study_claims
@@ -21,6 +20,8 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     Raises:
       UserError: a file is missing, damaged or of another study, or the report section has a mistake.
     """
+    from kd_jax.report.figures import draw  # matplotlib is slow to import, and --help and --plan do without it
+
     study, results = load_results(results_dir)
     check_report(study)
     out_dir = Path(out_dir)

@@ -4,13 +4,25 @@ import dataclasses
 import datetime
 import statistics
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kd_jax.report import number_format
-from kd_jax.report.figures import Picture
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.result_files import Results
 from kd_jax.report.tables import NOT_RUN, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A drawn figure. `note` says what is missing from it; `path` is None if nothing could be drawn."""
+
+    name: str
+    kind: str
+    title: str
+    caption: str
+    path: Path | None
+    note: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Draws the figures of a study, one PNG each; lines, bars and scatter plots are drawn in this module."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from kd_jax.report import figure_style, number_format
+from kd_jax.report.contents import Picture
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.learning_curves import default_curves, draw_curves
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
@@ -28,18 +28,6 @@ from kd_jax.report.result_files import (
 from kd_jax.report.stated_units import stated_in
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A drawn figure. `note` says what is missing from it; `path` is None if nothing could be drawn."""
-
-    name: str
-    kind: str
-    title: str
-    caption: str
-    path: Path | None
-    note: str = ''
 
 
 def draw(study: dict[str, Any], results: Results, out_dir: Path) -> list[Picture]:

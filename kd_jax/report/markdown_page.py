@@ -4,8 +4,7 @@ import html
 from collections.abc import Iterable
 
 from kd_jax.report import number_format
-from kd_jax.report.contents import Report, tree_state
-from kd_jax.report.figures import Picture
+from kd_jax.report.contents import Picture, Report, tree_state
 from kd_jax.report.tables import Table, table_cells, table_legend
 
 
