@@ -9,8 +9,6 @@ from kd_jax.analyses.units import states_units
 from kd_jax.config.errors import UserError
 
 PASSES = 100
-
-
 STARTS = 10
 
 

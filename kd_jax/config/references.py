@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from kd_jax.config.errors import UserError, suggest
 
 RUN, RESULT, TORCH = 'run:', 'result:', 'torch:'
-
-
 LAST, BEST = 'last', 'best'
 
 

@@ -16,8 +16,6 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import flat
 
 Runs = dict[str, dict[str, Any]]
-
-
 Choices = Mapping[Any, Sequence[Any]]
 
 

@@ -14,11 +14,7 @@ from kd_jax.core.optimizers import Optimizer
 from kd_jax.core.paths import Path
 
 UPDATES = ('sgd', 'follow', 'frozen', 'shared')
-
-
 SHARDINGS = ('replicated', 'fsdp')
-
-
 COMPUTE_DTYPES = ('float32', 'bfloat16')
 
 

@@ -14,21 +14,13 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import Fraction, NonNegative, Positive, parse_number, value_at
 
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
-
-
 OURS = ('weight_decay', 'weight_decay_on', 'clip', 'max_norm')
-
-
 DECAYS = ('weight_decay', 'weight_decay_rate')
-
-
 DECAYED = ('all', 'kernels')
 
 
 # arguments of optax that are functions or trees, which no config can hold
 MASKS = ('mask', 'weight_decay_mask', 'trust_ratio_mask')
-
-
 DTYPES = ('mu_dtype', 'accumulator_dtype', 'dtype_momentum')
 
 

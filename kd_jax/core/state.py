@@ -6,11 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 Tree = Any
-
-
 NUMBERS = '.numbers'  # among variables by network; no network has a dot in its name
-
-
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 

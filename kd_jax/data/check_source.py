@@ -14,8 +14,6 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
 LARGE = 16.0  # Images that are scaled to [0, 1], or normalised after that, stay far below.
-
-
 log = logging.getLogger(__name__)
 
 

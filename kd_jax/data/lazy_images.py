@@ -10,8 +10,6 @@ import numpy as np
 from kd_jax.config.errors import UserError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-
-
 TRIES = 10
 
 

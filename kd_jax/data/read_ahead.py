@@ -14,14 +14,8 @@ from kd_jax.data.batches import example_bytes, fetch_batch
 from kd_jax.data.lazy_images import Images
 
 T = TypeVar('T')
-
-
 Batch = dict[str, Any]
-
-
 AHEAD = 2**30  # largest number of bytes that are read ahead
-
-
 AT_ONCE = 2**28  # largest number of bytes that are sent to the devices together
 
 

@@ -14,8 +14,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from kd_jax.config.errors import UserError, suggest
 
 AXES = ('data', 'fsdp', 'stack')
-
-
 BATCH_AXES = ('data', 'fsdp')
 
 

@@ -18,17 +18,9 @@ from orbax.checkpoint import multihost
 from kd_jax.config.errors import UserError
 
 T = TypeVar('T')
-
-
 MESSAGE_BYTES = 4096
-
-
 MEETING_SECONDS = 3600  # how long processes wait for one that is still preparing, or building a report
-
-
 SHUTDOWN_SECONDS = 30  # how long a process that failed alone waits for the others before it ends
-
-
 _meetings = itertools.count()  # every process passes the same barriers in the same order
 
 

@@ -131,6 +131,4 @@ def classification_values(statistics: Statistics) -> dict[str, float]:
 
 # Fewest errors and highest accuracy are the same.
 classification = Metrics(statistics_of_examples, classification_values, STATED, 'errors', {'labels': 'batch.label'})
-
-
 positions = Metrics(statistics_of_positions, classification_values, STATED, 'accuracy', {'labels': 'batch.label'})

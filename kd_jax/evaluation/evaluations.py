@@ -19,8 +19,6 @@ from kd_jax.core.paths import Context, Path, check_paths, read_path
 from kd_jax.evaluation.metrics import Metrics
 
 KEYS = ('best', 'metrics')
-
-
 STATISTICS_BYTES = 2**31  # limit for the statistics of one split, on the host
 
 

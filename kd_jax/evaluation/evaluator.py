@@ -21,14 +21,8 @@ from kd_jax.devices.mesh import batch_parts, batch_sharding, local_rows, make_me
 from kd_jax.evaluation.evaluations import Evaluation, check_evaluation, parse_evaluation
 
 Variables = Mapping[str, Any]
-
-
 BATCH_SIZE = 1000
-
-
 STACKED_BATCH_SIZE = 4000  # examples in a batch, summed over the runs of a group
-
-
 BATCH_BYTES = 2**26  # limit for a batch; large examples make smaller batches
 
 

@@ -17,11 +17,7 @@ import safetensors.numpy
 from kd_jax.config.errors import UserError, first_line
 
 Arrays = dict[str, np.ndarray]
-
-
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-
-
 STATE_KEYS = ('model', 'state_dict', 'model_state_dict', 'net', 'weights')
 
 

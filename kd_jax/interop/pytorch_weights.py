@@ -11,14 +11,8 @@ from kd_jax.core.network import Network
 from kd_jax.interop.pytorch_files import read_pytorch_file
 
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'embedding': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
-
-
 TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
-
-
 FROM_TORCH = {2: (1, 0), 4: (2, 3, 1, 0)}
-
-
 SHOWN = 12
 
 

@@ -14,11 +14,7 @@ RUN_KEYS = (
 
 
 TRANSFORM_RUN_KEYS = ('analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'transform')
-
-
 RESOURCES = ('cpu', 'gpu', 'tpu')
-
-
 SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
 
 

@@ -9,8 +9,6 @@ from kd_jax.report.result_files import split_reference
 from kd_jax.report.stated_units import stated_at
 
 Stated = Mapping[str, Mapping[str, Any]]
-
-
 Places = list[tuple[str, str]]  # (run, value path)
 
 

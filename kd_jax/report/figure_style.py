@@ -22,14 +22,8 @@ PALETTE = (
 
 
 INK, MUTED, GRID = '#1f2328', '#6b7280', '#e5e7eb'
-
-
 Drawn = tuple[Figure | None, str]  # the figure, and sentences that say what is missing from it
-
-
 WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches; at the width of a phone, the font size below is still 10 pixels
-
-
 MAPS = 'cividis'
 
 

@@ -12,8 +12,6 @@ from kd_jax.report.result_files import Results, judged_split, matching_runs, num
 from kd_jax.report.stated_units import stated_in
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
-
-
 FEW = 7  # the largest number of runs that a figure can name
 
 

@@ -5,11 +5,7 @@ import math
 from kd_jax.report.result_files import Measure
 
 DASH = '–'
-
-
 Unit = str  # 'count', 'fraction' (written in percent), 'seconds', 'nats', 'number'; or the name of any other unit
-
-
 PLAIN = ('count', 'nats', 'number', 'seconds')  # units that a heading does not name
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 SPLITS = ('train', 'valid', 'test')
-
-
 FIXED = {'seconds': 'seconds', 'steps': 'count', 'step': 'count', 'parameters': 'count', 'examples': 'count'}
 
 

@@ -8,11 +8,7 @@ from kd_jax.report.result_files import Measure, Results, judged_split, measure_o
 from kd_jax.report.stated_units import stated_in
 
 NOT_RUN = 'not run yet'
-
-
 NOTHING = 'Nothing was evaluated. A run names what to evaluate in `evaluate`.'
-
-
 ROUNDED = ('count', 'fraction', 'seconds')  # units whose numbers have their own number of decimals
 
 

@@ -5,17 +5,9 @@ import math
 import re
 
 KINDS = ('all-reduce', 'reduce-scatter', 'all-gather', 'all-to-all', 'collective-permute')
-
-
 BITS = {'pred': 8, 'bf16': 16}  # the names of all other types end in the number of bits
-
-
 OPERATION = re.compile(rf'%(?P<name>\S+) = (?P<type>.*?) (?P<kind>{"|".join(KINDS)})(?P<start>-start)?\(')
-
-
 SCATTER = re.compile(r'ROOT %\S+ = (?P<type>.*?) dynamic-slice\(%(?P<name>[^\s,)]+)')
-
-
 ARRAY = re.compile(r'\b(pred|bf16|[cfsu]\d+|f8\w+)\[([\d,]*)\]')
 
 

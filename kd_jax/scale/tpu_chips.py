@@ -13,17 +13,9 @@ import jax
 from kd_jax.config.errors import UserError, suggest
 
 GIB = 2**30
-
-
 DOCS = 'https://cloud.google.com/tpu/docs'
-
-
 FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
-
-
 CUBE = 4  # larger 3-D slices are made of cubes of 4 x 4 x 4 chips
-
-
 SMALL = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
 
 

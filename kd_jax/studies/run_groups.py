@@ -16,11 +16,7 @@ from kd_jax.studies.study import Run
 from kd_jax.training.stacked_runs import T, first_equal, group_equal
 
 MAX_RUNS = 64  # in a group; each run has its own files and threads
-
-
 STATE_BYTES = 2**30  # limit for the stacked states; the gradients need about as much again
-
-
 DATA_BYTES = 2**31  # limit for the training sets, if each run has its own
 
 

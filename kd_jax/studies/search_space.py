@@ -28,8 +28,6 @@ from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.study import parse_study
 
 SEARCH_KEYS = ('direction', 'objective', 'space')
-
-
 DIRECTIONS = ('maximize', 'minimize')
 
 

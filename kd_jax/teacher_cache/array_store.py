@@ -22,17 +22,9 @@ import tensorstore
 from kd_jax.config.errors import UserError, first_line
 
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
-
-
 PART_ROWS = 8192  # examples; limits the work that is lost when a writer is killed
-
-
 PART_BYTES = 2**26
-
-
 CHUNK_BYTES = 2**14
-
-
 log = logging.getLogger(__name__)
 
 

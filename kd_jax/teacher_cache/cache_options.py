@@ -17,11 +17,7 @@ from kd_jax.teacher_cache.array_store import ArrayStore
 from kd_jax.teacher_cache.recording import Recording, View, examples_axis, recorded_paths
 
 OPTIONS: dict[str, Any] = {'dtype': 'float32', 'path': '', 'read': 'auto'}
-
-
 CHOICES = {'dtype': ('float32', 'bfloat16', 'float16'), 'read': ('auto', 'memory', 'disk')}
-
-
 MEMORY = 2**30  # bytes; read='auto' reads recordings up to this size into memory
 
 

@@ -29,14 +29,8 @@ from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout
 
 View = Callable[[Mapping[str, jax.Array], jax.Array, jax.Array], dict[str, jax.Array]]
-
-
 SAID_EVERY = 30.0  # seconds
-
-
 SAMPLE = 16  # examples
-
-
 log = logging.getLogger(__name__)
 
 

@@ -17,11 +17,7 @@ from kd_jax.core.state import State, moving_variables
 from kd_jax.devices.processes import on_primary, values_of_all_processes
 
 KEEP = 2
-
-
 DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}
-
-
 log = logging.getLogger(__name__)
 
 

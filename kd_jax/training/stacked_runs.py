@@ -18,11 +18,7 @@ from kd_jax.data.batches import concatenate_splits
 from kd_jax.prepare.prepared_run import PreparedRun
 
 T = TypeVar('T')
-
-
 ALONE = 'alone'
-
-
 BATCHINGS = ('vmap', 'map')
 
 

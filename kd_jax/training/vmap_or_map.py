@@ -17,20 +17,10 @@ from kd_jax.training.run_result import measure_runs
 from kd_jax.training.stacked_runs import ALONE, BATCHINGS
 
 TRIAL, TRIAL_EXAMPLES = 4, 1000  # steps and evaluated examples of one timed call
-
-
 TRIAL_SECONDS = 0.2  # minimum seconds for timing each part; at least two calls
-
-
 TEMPORARY_BYTES = 2**32  # limit for temporary memory of the vmapped program; above it, map is used
-
-
 SHORT = 1000  # total steps of all runs; a group with fewer uses map without timing
-
-
 WORTH = 2.0  # vmap is timed only if the work takes more than this many times as long as compiling
-
-
 _fastest: list[tuple[Any, str]] = []
 
 

@@ -29,11 +29,7 @@ from kd_jax.studies.study import Progress, Run, Study
 from kd_jax.studies.workdir import Workdir
 
 CONNECT_SECONDS = 5.0
-
-
 SEEN = '.seen'
-
-
 log = logging.getLogger(__name__)
 
 

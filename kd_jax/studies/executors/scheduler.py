@@ -19,26 +19,12 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training.stop_signals import Preempted, stop_signals
 
 RETRIES = 3
-
-
 POLL_SECONDS = 0.2
-
-
 REPORT_SECONDS = 0.5  # minimum time between two progress reports of one worker
-
-
 SETTINGS = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs', 'jax_platforms')
-
-
 Group = tuple[Run, ...]
-
-
 Finished = Callable[[Run, dict[str, Any]], None]
-
-
 Executor = Callable[[Study, Sequence[Group], Workdir, Progress, Finished], None]
-
-
 log = logging.getLogger(__name__)
 
 
