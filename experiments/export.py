@@ -5,12 +5,14 @@ python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --
 
 import argparse
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 
 import jax
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.references import BEST, LAST
 from kd_jax.data.batches import batch_shapes
 from kd_jax.interop.stablehlo import write_stablehlo
@@ -34,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
     )
+    parser.add_argument(
+        '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
+        help="model, loss or data source of the run's config that may be imported (see docs/trust.md)",
+    )  # fmt: skip
     parser.add_argument('--out', type=pathlib.Path, required=True, help='output directory')
     args = parser.parse_args(argv)
     tpu_chips.leave_out_libtpu()
@@ -57,13 +63,20 @@ def exported(args: argparse.Namespace) -> str:
         finished = [path.stem for path in args.workdir.glob('results/*.json')]
         raise UserError(f'{args.workdir} has no finished run {args.run!r}. {suggest(args.run, finished)}')
     config = {key: value for key, value in result['config'].items() if key != 'mesh'}
-    prepared = prepare_run(config, result['seed'], f"run '{args.run}'")
+    file = workdir.result_path(args.run)
+    with names_from_file(file, config, args.allow, lambda names: how_to_allow(file, names)):
+        prepared = prepare_run(config, result['seed'], f"run '{args.run}'")
     step = (result[args.checkpoint] or result[LAST])['step']
     network = exportable_network(prepared, args.network, step)
     variables = load_trained(prepared, network, workdir.directory(args.run), args.checkpoint)
     inputs = write_stablehlo(network, variables, batch_shapes(prepared.splits.arrays['train'], 1), args.out)
     count = sum(a.size for a in jax.tree.leaves(variables['params']))
     return USE.format(out=args.out, count=count, inputs=inputs)
+
+
+def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:
+    flags = ' '.join(f'--allow={shlex.quote(name)}' for name in names)
+    return f'If you trust {file}, run the same command with {flags}.'
 
 
 if __name__ == '__main__':

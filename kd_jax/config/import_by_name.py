@@ -1,13 +1,74 @@
-"""Finds the object that a config names: a public name of a module of this project, or 'package.module:attribute'."""
+"""Finds the object that a config names: a public name of a module of this project, or 'package.module:attribute'.
 
+A config file is the user's own code. A config that was read from a file of data, such as a result, may come from
+anybody: while it is parsed (`names_from_file`), only what the user allows is imported. docs/trust.md tells users.
+"""
+
+import contextlib
+import contextvars
 import importlib
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.references import leaves
 from kd_jax.config.renamed import new_module
+
+IMPORTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*')  # package.module:attribute
+REFERENCES = ('run', 'result', 'torch')  # before ':' they begin a reference to another run or a file
+
+
+class _FromFile(NamedTuple):
+    """The file that a config was read from, the names in it that may be imported, and the others."""
+
+    file: str
+    allowed: frozenset[str]
+    others: tuple[str, ...]
+    remedy: Callable[[tuple[str, ...]], str]
+
+
+_FILE: contextvars.ContextVar[_FromFile | None] = contextvars.ContextVar('file of the config', default=None)
+
+
+@contextlib.contextmanager
+def names_from_file(file: Any, config: Any, allowed: Any, remedy: Callable[[tuple[str, ...]], str]) -> Iterator[None]:
+    """While it is entered, `find_by_name` imports 'package.module:attribute' only if it is among `allowed`.
+
+    Args:
+      file: the file that the config was read from, for the message.
+      config: the config.
+      allowed: the names that the user allows.
+      remedy: the names of the config that are not allowed -> how the user allows them; the end of the message.
+    """
+    allowed = frozenset(allowed)
+    others = tuple(name for name in imported_names(config) if name not in allowed)
+    token = _FILE.set(_FromFile(str(file), allowed, others, remedy))
+    try:
+        yield
+    finally:
+        _FILE.reset(token)
+
+
+def imported_names(config: Any) -> tuple[str, ...]:
+    """The leaves of a config that look like 'package.module:attribute', in the order in which they appear."""
+    strings = (leaf for leaf in leaves(config) if isinstance(leaf, str) and IMPORTED.fullmatch(leaf))
+    return tuple(dict.fromkeys(name for name in strings if name.partition(':')[0] not in REFERENCES))
+
+
+def _check_may_be_imported(name: str, kind: str, where: str) -> None:
+    """Refuses a name that does not have the form of one, or that comes from a file and is not allowed."""
+    if not IMPORTED.fullmatch(name):
+        raise UserError(f"{where}: {kind} {name!r} does not have the form 'package.module:attribute'.")
+    found = _FILE.get()
+    if found is not None and name not in found.allowed:
+        asked = tuple(dict.fromkeys((name, *found.others)))
+        raise UserError(
+            f'{found.file} names the {kind} {name!r}. Importing it runs code, and a file that is not your own config '
+            f'may come from anybody. {found.remedy(asked)}'
+        )
 
 
 def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, where: str) -> Callable[..., Any]:
@@ -20,12 +81,13 @@ def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, 
       kind: the kind of object, for example 'loss' or 'model'; for the message.
       where: the place in the config, for the message.
     Raises:
-      UserError: the object does not exist, or it cannot be called.
+      UserError: the object does not exist, it cannot be called, or the name comes from a file and is not allowed.
     """
     if callable(name):
         return name
     known = public_names(module)
     if isinstance(name, str) and ':' in name:
+        _check_may_be_imported(name, kind, where)
         path, _, attribute = name.partition(':')
         try:
             found = getattr(importlib.import_module(path), attribute)

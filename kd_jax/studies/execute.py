@@ -13,7 +13,7 @@ from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.prepare_study import prepare_run_of_study
 from kd_jax.studies.run_groups import partition_runs
 from kd_jax.studies.study import Progress, Run, Study
-from kd_jax.studies.transform_run import complete_config, run_transform
+from kd_jax.studies.transform_run import complete_config, names_of_study, run_transform
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.active_run import RunToTrain
 from kd_jax.training.loop import train_group
@@ -45,7 +45,8 @@ def execute_group(
             held.enter_context(workdir.alone(run.id))
         outcomes: dict[str, Any] = {run.id: workdir.result(run.id) for run in group}
         for run in (run for run in group if outcomes[run.id] is None and 'transform' in run.config):
-            outcome = run_transform(study, run, workdir)
+            with names_of_study(study, workdir):
+                outcome = run_transform(study, run, workdir)
             outcomes[run.id] = outcome if isinstance(outcome, UserError) else _write(study, run, outcome, workdir)
         waiting = [run for run in group if outcomes[run.id] is None]
         runs_to_train: list[RunToTrain] = []
@@ -65,7 +66,8 @@ def execute_group(
 def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence[PreparedRun]) -> RunToTrain:
     directory = workdir.directory(run.id)
     config = complete_config(study, run, workdir)
-    prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
+    with names_of_study(study, workdir):
+        prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
     on_primary(functools.partial(write_json, directory / 'config.json', run.config))
     return RunToTrain(prepared, directory, sources)

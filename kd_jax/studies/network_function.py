@@ -1,7 +1,7 @@
 """Makes a finished run's network a Python function. The run's data is not needed."""
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from flax.errors import FlaxError
 
 from kd_jax.config.errors import UserError, first_line, suggest
+from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.references import BEST, parse_checkpoint
 from kd_jax.core.forward import network_numbers, run_networks
 from kd_jax.core.network import Network
@@ -21,13 +22,14 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training.checkpoints import DIRECTORIES, read_variables
 
 
-def load_network(workdir: pathlib.Path, run: str, network: str = '') -> Callable[..., Any]:
+def load_network(workdir: pathlib.Path, run: str, network: str = '', allow: Collection[str] = ()) -> Callable[..., Any]:
     """Implements `kd_jax.load`."""
     name, checkpoint = parse_checkpoint(run)
     work = Workdir(workdir)
-    result = _finished(work, name)
-    where = f"run '{result['run']}-s{result['seed']}'"
-    recipe = parse_recipe(result['config'], where)
+    run_id, result = _finished(work, name)
+    where = f"run '{run_id}'"
+    with names_from_file(work.result_path(run_id), result['config'], allow, _how_to_allow):
+        recipe = parse_recipe(result['config'], where)
     chosen = trained_network(recipe, network, where)
     chain = _networks_behind(recipe, chosen)
     for owner in (owner for one in chain for owner in (one.of if one.update == 'shared' else (one.name,))):
@@ -36,7 +38,7 @@ def load_network(workdir: pathlib.Path, run: str, network: str = '') -> Callable
                 f"{where}, network '{chosen.name}' reads '{owner}', which is frozen, so its weights are not in the "
                 'checkpoints of this run; choose a network that reads only the batch or trained networks.'
             )
-    directory = work.directory(f'{result["run"]}-s{result["seed"]}')
+    directory = work.directory(run_id)
     if checkpoint == BEST and result['best'] is None:
         raise UserError(f'{where} has no best checkpoint, because it was not evaluated on validation; load the last.')
     variables = read_variables(directory / DIRECTORIES[checkpoint], where)
@@ -76,8 +78,12 @@ def _function(chain: list[Network], variables: Mapping[str, Any], where: str) ->
     return predict
 
 
-def _finished(workdir: Workdir, name: str) -> dict[str, Any]:
-    """The result of a run, which may be named without its seed if it has only one.
+def _how_to_allow(names: Sequence[str]) -> str:
+    return f'If you trust that file, call kd_jax.load(..., allow={list(names)!r}).'
+
+
+def _finished(workdir: Workdir, name: str) -> tuple[str, dict[str, Any]]:
+    """The id and the result of a run, which may be named without its seed if it has only one.
 
     Raises:
       UserError: there is no such finished run, or it has several seeds.
@@ -91,7 +97,7 @@ def _finished(workdir: Workdir, name: str) -> dict[str, Any]:
         raise UserError(f'{workdir.path} has no finished run {name!r}. {suggest(name, dict.fromkeys(names))}')
     result = workdir.result(matching[0])
     assert result is not None
-    return result
+    return matching[0], result
 
 
 def _networks_behind(recipe: Recipe, network: Network) -> list[Network]:

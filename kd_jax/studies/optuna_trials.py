@@ -111,17 +111,17 @@ def next_trial(optuna_study: Any, search: Search, trials: int, workdir: Workdir,
     with contextlib.ExitStack() as held:
         with _lock(workdir, 'ask'):
             there = optuna_study.get_trials(deepcopy=False)
+            space = {path: distribution(path, values, where) for path, values in search.space.items()}
             for frozen in there:
                 if frozen.state == optuna.trial.TrialState.RUNNING and _taken(held, workdir, frozen.number):
-                    if set(frozen.params) == set(search.space):
+                    if frozen.distributions == space:
                         break
-                    # Its worker was killed while Optuna proposed the values.
+                    # Its worker was killed while Optuna proposed the values, or another search wrote it.
                     optuna_study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
             else:
                 frozen = None
                 if len(there) < trials:
                     optuna_study.sampler = optuna.samplers.TPESampler(seed=len(there))
-                    space = {path: distribution(path, values, where) for path, values in search.space.items()}
                     frozen = optuna_study.ask(space)
                     _taken(held, workdir, frozen.number)
         yield frozen

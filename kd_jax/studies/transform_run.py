@@ -1,5 +1,6 @@
 """Executes a run with a transform: loads networks of finished runs, makes a new one, saves and evaluates it."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.import_by_name import imported_names, names_from_file
 from kd_jax.config.json_files import write_json
 from kd_jax.config.references import BEST, RunReference
 from kd_jax.devices.processes import on_primary
@@ -31,6 +33,17 @@ def complete_config(study: Study, run: Run, workdir: Workdir) -> Mapping[str, An
     config = workdir.resolve(run.config, run.seed)
     return with_inherited_models(
         config, lambda name: _finished(workdir, f'{name}-s{run.seed}')['config'], f"{study.where}: run '{run.name}'"
+    )
+
+
+def names_of_study(study: Study, workdir: Workdir) -> contextlib.AbstractContextManager[None]:
+    """While it is entered, results in the work directory bring in no name to import that the study does not have.
+
+    A work directory may come from somebody else, and runs take over models and values from the results in it.
+    """
+    own = imported_names([run.config for run in study.runs])
+    return names_from_file(
+        f'a result in {workdir.path}', {}, own, lambda names: f'Name {names[0]} in your config, or run it with --fresh.'
     )
 
 

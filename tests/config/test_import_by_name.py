@@ -6,7 +6,7 @@ import types
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.import_by_name import find_by_name, parameters_of, public_names
+from kd_jax.config.import_by_name import find_by_name, names_from_file, parameters_of, public_names
 
 
 def double(x, scale: 'float', *, times: 'int' = 2):
@@ -61,3 +61,27 @@ def test_positional_parameters_are_paths_and_keyword_only_ones_are_options():
     assert paths == ('x', 'scale')
     assert list(options) == ['times']
     assert (options['times'].annotation, options['times'].default) == (int, 2)
+
+
+def from_file(name, allowed=(), config=None):
+    with names_from_file('r.json', config or {}, allowed, lambda names: f'Allow {" ".join(names)}.'):
+        return found(name)
+
+
+def test_a_name_from_a_file_is_imported_only_if_it_is_allowed(tmp_path, monkeypatch):
+    (tmp_path / 'module_of_somebody.py').write_text('raise SystemExit("it ran")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert from_file('double') is double
+    assert from_file('math:hypot', ['math:hypot']) is math.hypot
+    config = {'a': [{'model': 'math:hypot'}, 'run:teacher', 'torch:file'], 'b': 'module_of_somebody:f', 'c': 'text: no'}
+    with pytest.raises(UserError) as error:
+        from_file('module_of_somebody:f', ['math:pi'], config)
+    assert str(error.value).startswith("r.json names the loss 'module_of_somebody:f'. Importing it runs code")
+    assert str(error.value).endswith('Allow module_of_somebody:f math:hypot.')
+    assert found('math:hypot') is math.hypot
+
+
+@pytest.mark.parametrize('name', ['run:main', '../there:f', 'a b:c', ':f', 'math:', 'math:a.b', '\x1b[1m:f'])
+def test_what_is_no_name_is_not_imported(name):
+    with pytest.raises(UserError, match=r'does not have the form|may come from anybody'):
+        from_file(name)

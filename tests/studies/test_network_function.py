@@ -1,6 +1,7 @@
 """Tests of `kd_jax.load`: the function of a finished run's network predicts what the study measured."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -120,3 +121,14 @@ def test_a_network_that_reads_a_frozen_one_is_refused(tmp_path):
 def test_the_package_alone_imports_no_jax():
     code = 'import sys, kd_jax; assert kd_jax.load and "jax" not in sys.modules'
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+
+
+def test_a_model_of_ones_own_is_loaded_if_it_is_allowed(work, tmp_path):
+    shutil.copytree(work, tmp_path / 'work')
+    path = tmp_path / 'work' / 'results' / 'student-s0.json'
+    path.write_text(path.read_text().replace('"mlp"', '"kd_jax.models:mlp"'))
+    with pytest.raises(UserError, match=r"names the model 'kd_jax.models:mlp'.*allow=\['kd_jax.models:mlp'\]"):
+        kd_jax.load(tmp_path / 'work', 'student', 'student')
+    predict = kd_jax.load(tmp_path / 'work', 'student', 'student', allow=['kd_jax.models:mlp'])
+    images = mnist().test['image'][:3]
+    np.testing.assert_array_equal(predict(images), kd_jax.load(work, 'student', 'student')(images))

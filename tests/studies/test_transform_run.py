@@ -164,3 +164,15 @@ def test_what_does_not_fit_is_found_when_the_transform_is_done(work, capsys):
     assert "run 'taught', network 'student' does not fit" in capsys.readouterr().out.replace('\n', ' ')
     assert Workdir(work).result('own-s0') is not None
     assert Workdir(work).result('taught-s0') is None
+
+
+@pytest.mark.parametrize('unfinished', ['slow', 'soup'])
+def test_a_model_in_a_result_that_the_config_does_not_name_is_not_imported(unfinished, work, capsys):
+    named = 'base' if unfinished == 'slow' else 'slow'
+    path = work / 'results' / f'{named}-s0.json'
+    path.write_text(path.read_text().replace('"mlp"', '"tests.own_transforms:no_network"'))
+    (work / 'results' / f'{unfinished}-s0.json').unlink()
+    assert run.main([CONFIG, ALIKE, f'--workdir={work}']) == 2
+    said = capsys.readouterr().out.replace('\n', ' ')
+    assert "names the model 'tests.own_transforms:no_network'" in said
+    assert 'Name tests.own_transforms:no_network in your config' in said
