@@ -7,12 +7,13 @@ python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # copie
 import argparse
 import json
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import JSON_BYTES, read_json
+from kd_jax.config.ordinary_files import read_bytes, refuse_links, write_bytes, write_text
 from kd_jax.report.build import build_report
 from kd_jax.report.result_files import load_results
 from kd_jax.report.terminal_tables import print_tables
@@ -31,6 +32,7 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     name = load_results(workdir)[0]['name']
     if (out / 'study.json').exists() and (found := load_results(out)[0]['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
+    refuse_links(out / 'results')
     (out / 'results').mkdir(parents=True, exist_ok=True)
     _copy(workdir / 'study.json', out / 'study.json')
     kept = {path.name for path in (workdir / 'results').glob('*.json')}
@@ -42,12 +44,12 @@ def copy_evidence(workdir: Path, out: Path) -> None:
 
 
 def _copy(path: Path, to: Path) -> None:
-    content = json.loads(path.read_text('utf-8'))
+    content = read_json(path)
     command = content.get('command') or ''
     if (shorter := re.sub(r'(?<![^\s=])/[^\s=]*/', '', command)) == command:
-        shutil.copyfile(path, to)
+        write_bytes(to, read_bytes(path, JSON_BYTES))
     else:
-        to.write_text(json.dumps({**content, 'command': shorter}, indent=1) + '\n', 'utf-8')
+        write_text(to, json.dumps({**content, 'command': shorter}, indent=1) + '\n')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,13 +1,19 @@
-"""Writes JSON files: numbers that are not finite become null, and a file is written completely or not at all."""
+"""Reads and writes JSON files: a file is bounded in size, depth and numbers, and written completely or not at all."""
 
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+
+from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import read_text, write_text
+
+JSON_BYTES = 2**26  # matrices of 1000 x 1000 classes take some 30 MB
+DEPTH = 100
+INTEGERS = 2**64
 
 
 def json_value(tree: Any) -> Any:
@@ -23,18 +29,64 @@ def json_value(tree: Any) -> Any:
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
+def read_json(path: pathlib.Path, mend: str = '') -> Any:
+    """Reads a JSON file.
+
+    Args:
+      path: the file.
+      mend: ends the message of an error, for example 'delete it and run the same command again'.
+    Raises:
+      UserError: the file cannot be read, or holds what `parse_json` refuses.
+    """
+    text = read_text(path, JSON_BYTES, mend)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        ending = f'; {mend}.' if mend else '.'
+        raise UserError(f'{path} is damaged ({first_line(error)}){ending}') from error
+
+
+def parse_json(text: str) -> Any:
+    """Parses JSON as this package writes it.
+
+    Raises:
+      ValueError: it is not JSON, is nested more deeply than `DEPTH`, or has NaN, an integer beyond 64 bits or half a
+        surrogate pair, which cannot be printed.
+    """
+    deep = ValueError(f'nested more than {DEPTH} deep')
+    try:
+        value = json.loads(text, parse_int=_integer, parse_constant=_constant)
+    except RecursionError:
+        raise deep from None
+    if '\\ud' in text.lower():
+        json.dumps(value, ensure_ascii=False).encode()
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return value
+    raise deep
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(number := int(text)) >= INTEGERS:
+        raise ValueError(f'an integer of {len(text.lstrip("-"))} digits')
+    return number
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f'{text} is not JSON')
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON file completely or not at all: the file appears under its name only when it is complete."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with part.open('w') as file:
-            json.dump(json_value(value), file, indent=1)
-            file.write('\n')
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, json.dumps(json_value(value), indent=1) + '\n')
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.ordinary_files import replacing, write_bytes
 from kd_jax.core.forward import forward
 from kd_jax.core.network import Network
 from kd_jax.data.batches import evaluation_view
@@ -66,6 +67,7 @@ def write_stablehlo(network: Network, variables: Any, one: Mapping[str, Any], ou
     taken = ', '.join(f'{a.dtype}[{",".join(map(str, spec.shape))}]' for a, spec in zip(arrays, specs, strict=True))
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(state, out / 'weights.safetensors', metadata={'format': 'pt', 'inputs': taken})
-        (out / 'logits.stablehlo').write_bytes(exported.serialize())
+        with replacing(out / 'weights.safetensors') as part:
+            safetensors.numpy.save_file(state, part, metadata={'format': 'pt', 'inputs': taken})
+        write_bytes(out / 'logits.stablehlo', bytes(exported.serialize()))
     return taken

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kd_jax.config.ordinary_files import refuse_links, write_text
 from kd_jax.report.check_report import check_report
 from kd_jax.report.contents import Report, facts, origins
 from kd_jax.report.html_page import html_page
@@ -25,6 +26,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     study, results = load_results(results_dir)
     check_report(study)
     out_dir = Path(out_dir)
+    refuse_links(out_dir / 'figures')
     pictures = draw(study, results, out_dir / 'figures')
     report = Report(
         name=study['name'],
@@ -37,6 +39,6 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
         curves=[picture for picture in pictures if picture.kind == 'curves'],
         origins=origins(results),
     )
-    (out_dir / 'report.md').write_text(markdown_page(report), 'utf-8')
-    (out_dir / 'report.html').write_text(html_page(report), 'utf-8')
+    write_text(out_dir / 'report.md', markdown_page(report))
+    write_text(out_dir / 'report.html', html_page(report))
     return report

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from kd_jax.config.ordinary_files import replacing
 from kd_jax.report import figure_style, number_format
 from kd_jax.report.contents import Picture
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
@@ -56,7 +57,8 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
         figure, note = kinds[entry['kind']](entry, results)
         path = out_dir / f'{name}.png' if figure else None
         if figure and path:
-            figure.savefig(path, dpi=figure_style.DPI, metadata={'Software': None})
+            with replacing(path) as part:
+                figure.savefig(part, format='png', dpi=figure_style.DPI, metadata={'Software': None})
     return Picture(name, entry['kind'], title, caption, path, note)
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import fnmatch
-import json
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import read_json
 from kd_jax.report.stated_units import with_stated_units
 
 Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
@@ -70,10 +70,7 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
 
 
 def _read(path: Path, required: dict[str, type]) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text('utf-8'))
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path} cannot be read as JSON ({error}); remove it and run the study again.') from error
+    content = read_json(path, 'remove it and run the study again')
     for key, kind in required.items():
         if not isinstance(content, dict) or not isinstance(content.get(key), kind):
             raise UserError(

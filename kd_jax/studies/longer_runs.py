@@ -1,12 +1,12 @@
 """Continues the training of finished runs whose `epochs` have been raised."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import flat
+from kd_jax.config.ordinary_files import refuse_links
 from kd_jax.prepare.prepared_run import PreparedRun
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs, recorded_config
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
@@ -28,7 +28,7 @@ def longer_runs(
     longer = []
     for run_id, leaves in changed.items():
         run = by_id[run_id]
-        before = json.loads((workdir.directory(run_id) / 'config.json').read_text()).get('epochs', 0)
+        before = recorded_config(workdir.directory(run_id) / 'config.json').get('epochs', 0)
         after = run.config.get('epochs', 0)
         numbers = all(isinstance(epochs, int | float) for epochs in (before, after))
         raised = [leaf.split(':')[0] for leaf in leaves] == ['epochs'] and numbers and before < after
@@ -65,5 +65,6 @@ def train_on(study: Study, workdir: Workdir, ids: Sequence[str]) -> list[str]:
     begun = [run_id for run_id in anew if (workdir.directory(run_id) / 'config.json').exists()]
     forget_runs(study, workdir, anew)
     for run_id in set(ids) - set(anew):
+        refuse_links(workdir.path / 'results')
         workdir.result_path(run_id).unlink(missing_ok=True)
     return begun

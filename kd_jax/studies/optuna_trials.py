@@ -9,6 +9,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import flat, json_value
+from kd_jax.config.ordinary_files import open_to_change, read_text, refuse_links, write_text
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.search_space import Search, distribution
 from kd_jax.studies.study import Progress, Run, Study
@@ -80,7 +81,7 @@ def _identity(search: Search, config: Mapping[str, Any], workdir: Workdir, where
     path = workdir.path / 'search' / 'id'
     with _lock(workdir, 'ask'):
         if not path.exists():
-            path.write_text(secrets.token_hex(8))
+            write_text(path, secrets.token_hex(8))
     space = {p: distribution_to_json(distribution(p, values, where)) for p, values in search.space.items()}
     runs = {name: {k: v for k, v in run.items() if k != 'resources'} for name, run in config['runs'].items()}
     leaves = flat(json.loads(json.dumps(json_value({'runs': runs, 'seeds': config.get('seeds', 1)}))))
@@ -89,7 +90,7 @@ def _identity(search: Search, config: Mapping[str, Any], workdir: Workdir, where
         'objective': search.objective,
         'direction': search.direction,
         'config': leaves,
-        'workdir': path.read_text(),
+        'workdir': read_text(path, 2**10),
     }
 
 
@@ -138,8 +139,9 @@ def _taken(held: contextlib.ExitStack, workdir: Workdir, number: int) -> bool:
 @contextlib.contextmanager
 def _lock(workdir: Workdir, name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
     directory = workdir.path / 'search'
+    refuse_links(workdir.path / 'search')
     directory.mkdir(exist_ok=True)
-    with (directory / f'.{name}.lock').open('w') as file:
+    with open_to_change(directory / f'.{name}.lock') as file:
         fcntl.flock(file, how)
         yield
 

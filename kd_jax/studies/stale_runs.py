@@ -1,11 +1,14 @@
 """Finds and removes runs that were made with another config."""
 
 import json
+import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.json_files import flat, json_value
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import flat, json_value, read_json
+from kd_jax.config.ordinary_files import refuse_links
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
@@ -25,7 +28,7 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
         path = workdir.directory(run.id) / 'config.json'
         if not path.exists():
             continue
-        there, here = _experiment(json.loads(path.read_text())), _experiment(_plain(run.config))
+        there, here = _experiment(recorded_config(path)), _experiment(_plain(run.config))
         leaves = [
             f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
             for key in sorted(there.keys() | here.keys())
@@ -34,6 +37,19 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
         if leaves:
             changed[run.id] = leaves
     return changed
+
+
+def recorded_config(path: pathlib.Path) -> dict[str, Any]:
+    """The config of a run in the work directory.
+
+    Raises:
+      UserError: the file cannot be read as a config.
+    """
+    mend = f'delete {path.parent} and run the same command again'
+    config = read_json(path, mend)
+    if not isinstance(config, dict):
+        raise UserError(f'{path} is not the config of a run; {mend}.')
+    return config
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,9 +70,10 @@ def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
     for run in reversed(study.runs):
         directory = workdir.directory(run.id)
         if run.id in gone:
+            refuse_links(workdir.path / 'runs', workdir.path / 'results', directory)
             workdir.result_path(run.id).unlink(missing_ok=True)
             for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _plain(tree: Any) -> Any:

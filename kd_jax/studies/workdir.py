@@ -3,14 +3,17 @@
 import contextlib
 import fcntl
 import functools
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.json_files import read_json
+from kd_jax.config.ordinary_files import check_ordinary_below, open_to_change, refuse_links
 from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
+
+OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'study.json')
 
 
 class Workdir:
@@ -41,12 +44,7 @@ class Workdir:
           UserError: the file is damaged.
         """
         path = self.result_path(run_id)
-        if not path.exists():
-            return None
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(f'{path} is damaged ({error}); delete it and run the same command again.') from error
+        return read_json(path, 'delete it and run the same command again') if path.exists() else None
 
     def resolve(self, tree: Any, seed: int) -> Any:
         """Replaces each leaf 'result:RUN.PATH' by that value from the run's result at the same seed.
@@ -85,10 +83,14 @@ class Workdir:
         with lock or contextlib.nullcontext():
             yield
 
-    def _lock(self, shared: bool) -> IO[str]:
+    def _lock(self, shared: bool) -> IO[bytes]:
         try:
+            refuse_links(*(self.path / name for name in OWN))
             (self.path / 'results').mkdir(parents=True, exist_ok=True)
-            lock = (self.path / '.lock').open('w')
+            check_ordinary_below(self.path / 'results')
+            lock = open_to_change(self.path / '.lock')
+        except FileExistsError as error:
+            raise UserError(f'{error.filename} is a file, not a directory; choose another --workdir.') from error
         except OSError as error:
             raise UserError(
                 f'the work directory {self.path} cannot be written ({error.strerror}); choose another --workdir.'
@@ -105,8 +107,9 @@ class Workdir:
     @contextlib.contextmanager
     def alone(self, run_id: str) -> Iterator[None]:
         """Waits until no other process trains this run, because a replaced worker may still be running."""
+        check_ordinary_below(self.directory(run_id))
         self.directory(run_id).mkdir(parents=True, exist_ok=True)
-        with (self.directory(run_id) / '.lock').open('w') as lock:
+        with open_to_change(self.directory(run_id) / '.lock') as lock:
             if is_primary():
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield

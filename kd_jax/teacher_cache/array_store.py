@@ -20,8 +20,11 @@ import numpy as np
 import tensorstore
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.json_files import parse_json
+from kd_jax.config.ordinary_files import check_ordinary_below, open_to_change
 
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
+MANIFEST_BYTES = 2**20
 PART_ROWS = 8192  # examples; limits the work that is lost when a writer is killed
 PART_BYTES = 2**26
 CHUNK_BYTES = 2**14
@@ -86,10 +89,14 @@ class ArrayStore:
           UserError: the directory holds other files but no cache.
         """
         with self.explained('read'):
+            if self.directory is not None:
+                check_ordinary_below(self.directory)
             found = self._files.read(MANIFEST).result()
-            manifest = json.loads(found.value) if found.state == 'value' else None
+            if len(found.value) > MANIFEST_BYTES:
+                raise ValueError(f'{MANIFEST} has {len(found.value):,} bytes')
+            manifest = parse_json(found.value.decode()) if found.state == 'value' else None
             others = self.directory is not None and any(name != '.lock' for name in _names(self.directory))
-            if others if manifest is None else not set(MANIFEST_KEYS) <= set(manifest):
+            if others if manifest is None else not (isinstance(manifest, dict) and set(MANIFEST_KEYS) <= set(manifest)):
                 raise UserError(f'{self.path} holds other files but no cache; choose another cache.path.')
         return manifest
 
@@ -140,7 +147,8 @@ class ArrayStore:
             return
         with self.explained('written'):
             self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / '.lock').open('w')
+            check_ordinary_below(self.directory)
+            lock = open_to_change(self.directory / '.lock')
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

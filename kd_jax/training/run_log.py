@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import time
 from typing import Any
 
-from kd_jax.config.json_files import flat, json_value
+from kd_jax.config.json_files import flat, json_value, parse_json
+from kd_jax.config.ordinary_files import open_to_change, read_text, write_text
+
+HISTORY_BYTES = 2**30
 
 
 class RunLog:
@@ -26,9 +30,7 @@ class RunLog:
         self.board = None
         if not primary:
             return
-        part = self.path.with_suffix('.part')
-        part.write_text(''.join(json.dumps(row) + '\n' for row in self.history))
-        part.replace(self.path)
+        write_text(self.path, ''.join(json.dumps(row) + '\n' for row in self.history))
         (directory / 'tensorboard').mkdir(exist_ok=True)
         self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
         # A start event makes TensorBoard drop the later steps of earlier files.
@@ -41,8 +43,8 @@ class RunLog:
         self.history.append(row)
         if self.board is None:
             return
-        with self.path.open('a') as file:
-            file.write(json.dumps(row) + '\n')
+        with open_to_change(self.path, os.O_WRONLY | os.O_APPEND) as file:
+            file.write(json.dumps(row).encode() + b'\n')
         from tensorboardX.proto import event_pb2, summary_pb2
 
         numbers = {name: number for name, number in flat(row).items() if isinstance(number, int | float)}
@@ -60,9 +62,9 @@ class RunLog:
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
     """The rows of a `metrics.jsonl`; an incomplete last line is left out."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in read_text(path, HISTORY_BYTES).splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            rows.append(parse_json(line))
+        except ValueError:
             break
     return rows

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from kd_jax.config.json_files import flat, json_value, write_json
+from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import flat, json_value, read_json, write_json
 
 
 def test_numbers_that_json_does_not_know_become_none():
@@ -36,3 +37,34 @@ def test_a_failed_write_leaves_the_old_file_and_no_part_of_a_new_one(tmp_path):
 
 def test_leaves_are_named_by_their_path():
     assert flat({'a': {'b': {'c': 1}, 'd': 2}, 'e': 3}) == {'a/b/c': 1, 'a/d': 2, 'e': 3}
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'{"a": 1', 'damaged'),
+        (b'', 'damaged'),
+        (b'\xff\xfe', 'not UTF-8'),
+        (b'[' * 101 + b']' * 101, 'nested more than 100 deep'),
+        (b'[' * 100_000, 'nested more than 100 deep'),
+        (b'{"a": ' * 20_000 + b'1' + b'}' * 20_000, 'nested more than 100 deep'),
+        (b'{"a": ' + b'9' * 400 + b'}', 'an integer of 400 digits'),
+        (b'[-18446744073709551616]', 'an integer of 20 digits'),
+        (b'{"a": NaN}', 'NaN is not JSON'),
+        (rb'{"a": "\ud800"}', 'surrogates not allowed'),
+    ],
+)
+def test_what_no_honest_json_file_holds_is_a_sentence(tmp_path, content, reason):
+    path = tmp_path / 'file.json'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f'{path}.*{reason}.*; delete it.$'):
+        read_json(path, 'delete it')
+
+
+def test_what_is_written_is_read(tmp_path):
+    deep = 1.5
+    for _ in range(100):
+        deep = [deep]
+    value = {'a': [1, -(2**63), 2**64 - 1, 1e300, None, True], 'ü': '\U0001f600', 'deep': deep[0]}
+    write_json(tmp_path / 'file.json', value)
+    assert read_json(tmp_path / 'file.json') == value

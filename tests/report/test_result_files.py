@@ -82,7 +82,7 @@ def test_a_directory_without_a_study_is_refused(tmp_path):
 
 def test_a_damaged_file_is_named(study_dir):
     (study_dir / 'results' / 'student-s0.json').write_text('{"run": ')
-    with pytest.raises(UserError, match=r'student-s0\.json cannot be read as JSON'):
+    with pytest.raises(UserError, match=r'student-s0\.json is damaged'):
         load_results(study_dir)
 
 

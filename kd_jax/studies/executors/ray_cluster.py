@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import read_text, write_text
 from kd_jax.studies.executors.scheduler import (
     POLL_SECONDS,
     Assignment,
@@ -58,7 +59,7 @@ def ray(address: str = 'auto') -> Executor:
         options = {group[0].id: _options(group, study.where) for group in groups}
         token = secrets.token_hex(8)
         seen = workdir.path / SEEN
-        seen.write_text(token)
+        write_text(seen, token)
         actor: Any = ray.remote(num_cpus=0)(Board)
         board = actor.remote()
         # Each group gets a new process. `run_workers` does the retries, so Ray must not.
@@ -172,8 +173,8 @@ def _remote(assignment: Assignment, token: str, board: Any) -> Outcome:
     import ray
 
     try:
-        there = (assignment.workdir / SEEN).read_text()
-    except OSError:
+        there = read_text(assignment.workdir / SEEN, 2**10)
+    except UserError:
         there = ''
     if there != token:
         return Outcome(

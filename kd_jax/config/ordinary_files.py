@@ -1,0 +1,163 @@
+"""Opens files that may come from elsewhere: ordinary files of a bounded size; writing never follows a link."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import stat
+from collections.abc import Iterator
+from typing import IO
+
+from kd_jax.config.errors import UserError, first_line
+
+KINDS = (
+    (stat.S_ISDIR, 'a directory'), (stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISCHR, 'a device'), (stat.S_ISBLK, 'a device'), (stat.S_ISLNK, 'a symbolic link'),
+)  # fmt: skip
+OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
+
+
+def open_ordinary(path: str | pathlib.Path) -> IO[bytes]:
+    """Opens an ordinary file for reading; the path may be a link to one.
+
+    Raises:
+      UserError: it is a directory, FIFO, socket or device.
+      OSError: it is missing or cannot be read.
+    """
+    _check_ordinary(path, os.stat(path).st_mode)  # to open a device may already do something
+    file = os.open(path, os.O_RDONLY | OPEN)
+    try:
+        _check_ordinary(path, os.fstat(file).st_mode)
+        return os.fdopen(file, 'rb')
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _check_ordinary(path: str | pathlib.Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in KINDS if is_kind(mode)), 'no file')
+        raise UserError(f'{path} is {kind}, not an ordinary file.')
+
+
+def read_bytes(path: str | pathlib.Path, limit: int, mend: str = '') -> bytes:
+    """Reads a file whole.
+
+    Args:
+      path: the file.
+      limit: the most bytes that such a file can honestly have.
+      mend: ends the message, for example 'delete it and run the same command again'.
+    Raises:
+      UserError: the file is missing, is not an ordinary one, cannot be read or is larger.
+    """
+    ending = f'; {mend}.' if mend else '.'
+    try:
+        with open_ordinary(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(limit + 1) if size <= limit else b''
+    except OSError as error:
+        raise UserError(f'{path} cannot be read ({error.strerror or first_line(error)}){ending}') from error
+    if max(size, len(content)) > limit:
+        shown = f'{max(size, len(content)):,} bytes, more than the {limit:,} bytes'
+        raise UserError(f'{path} has {shown} that such a file may have{ending}')
+    return content
+
+
+def read_text(path: str | pathlib.Path, limit: int, mend: str = '') -> str:
+    """Reads a file of UTF-8 text whole; arguments and errors as for `read_bytes`, and a UserError for other text."""
+    try:
+        return read_bytes(path, limit, mend).decode('utf-8')
+    except UnicodeDecodeError as error:
+        ending = f'; {mend}.' if mend else '.'
+        raise UserError(f'{path} is not UTF-8 text (byte {error.start:,}){ending}') from error
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a path beside `path`; what is written there takes the place of `path` when it is complete.
+
+    A link at `path` is replaced, and its target is not touched. If the block raises, `path` stays as it was.
+    """
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        part.unlink(missing_ok=True)
+        yield part
+        with part.open('rb') as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # the block's own error says more
+            part.unlink(missing_ok=True)
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file completely or not at all; a link at `path` is replaced, not followed."""
+    with replacing(path) as part, part.open('xb') as file:
+        file.write(content)
+
+
+def write_text(path: pathlib.Path, content: str) -> None:
+    """Writes UTF-8 text as `write_bytes` does."""
+    write_bytes(path, content.encode('utf-8'))
+
+
+def open_to_change(path: pathlib.Path, flags: int = os.O_RDWR) -> IO[bytes]:
+    """Opens an ordinary file that stays where it is, such as a lock, without emptying it; makes it if it is missing.
+
+    Args:
+      path: the file.
+      flags: of `os.open`; `os.O_WRONLY | os.O_APPEND` to append to the file.
+    Raises:
+      UserError: it is a link, directory, FIFO, socket or device.
+      OSError: it cannot be written.
+    """
+    try:
+        file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | OPEN, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            _check_ordinary(path, os.lstat(path).st_mode)
+        raise
+    try:
+        _check_ordinary(path, os.fstat(file).st_mode)
+        return os.fdopen(file, 'ab' if flags & os.O_APPEND else 'r+b', buffering=0)
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def refuse_links(*paths: pathlib.Path) -> None:
+    """Refuses symbolic links at these paths, so that nothing is written or deleted somewhere else.
+
+    Raises:
+      UserError: one of the paths is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise UserError(
+                f'{path} is a symbolic link, and files behind links are never written or deleted; put a real file or '
+                'directory in its place, or choose another directory.'
+            )
+
+
+def check_ordinary_below(directory: pathlib.Path, links: bool = False) -> None:
+    """Refuses everything below a directory that is neither an ordinary file nor a directory.
+
+    Args:
+      directory: the directory; it may be missing.
+      links: whether links to ordinary files and directories are allowed. They are for a library that reads; it would
+        wait forever for a FIFO, and read /dev/zero until the memory is full.
+    Raises:
+      UserError: there is a FIFO, socket or device, or a link that is not allowed.
+    """
+    if not links:
+        refuse_links(directory)
+    for at, folders, files in os.walk(directory):
+        here = pathlib.Path(at)
+        if not links:
+            refuse_links(*(here / name for name in folders))
+        for path in (here / name for name in files):
+            with contextlib.suppress(FileNotFoundError):  # removed since, or a link to nothing
+                mode = path.lstat().st_mode
+                if not links and stat.S_ISLNK(mode):
+                    refuse_links(path)
+                _check_ordinary(path, path.stat().st_mode)
