@@ -22,6 +22,7 @@ from kd_jax.training.chunk_program import compile_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.run_log import RunLog
 from kd_jax.training.run_result import make_result, measure_run
+from kd_jax.training.scheduled_numbers import numbers_of_step
 from kd_jax.training.stacked_runs import float32_hparams, group_equal
 
 
@@ -111,6 +112,7 @@ class ActiveRun:
         """Writes a row of the history and resets the running losses; `state` must be that of step `done`."""
         epoch, seconds = done / self.prepared.order.steps_per_epoch, self.seconds
         row = {'step': done, 'epoch': epoch, 'seconds': seconds, 'terms': self.losses}
+        row['numbers'] = numbers_of_step(self.prepared, done)
         self.writer.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
         self.position['sums'], self.measured = {}, measured
         best = best_row(self.prepared, self.writer.history)

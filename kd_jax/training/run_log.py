@@ -38,7 +38,11 @@ class RunLog:
         self.board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=started))
 
     def write(self, row: dict[str, Any]) -> None:
-        """Appends one evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers."""
+        """Appends one evaluation: `step`, `epoch`, `seconds` and nested dictionaries of numbers.
+
+        TensorBoard shows each number under its keys joined with '/': 'terms/soft', 'test/student/accuracy',
+        'numbers/optimizers/student/learning_rate'.
+        """
         row = json_value(row)
         self.history.append(row)
         if self.board is None:
