@@ -2,11 +2,12 @@
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.errors import UserError
 from kd_jax.data.augment import image_size, mixes
 from kd_jax.data.class_labels import check_labels
@@ -14,6 +15,8 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
 LARGE = 16.0  # Images that are scaled to [0, 1], or normalised after that, stay far below.
+SPLITS = {'train': 'training', 'valid': 'validation', 'test': 'test'}  # in words
+TAKEN = {'id': 'the number of an example', RECORDED: 'recorded outputs of teachers'}
 log = logging.getLogger(__name__)
 
 
@@ -26,12 +29,20 @@ def check_source(loaded: Any, place: str) -> None:
     classes = loaded.num_classes
     if classes is not None and not (isinstance(classes, int | np.integer) and classes >= 1):
         raise UserError(f'{place}.num_classes is {classes!r}, but it must be a whole number, 1 or more.')
-    named = {'training': loaded.train, 'validation': loaded.valid or {}, 'test': loaded.test}
-    if not loaded.train:
-        raise UserError(f'{place}: the source has no training arrays.')
+    own = {} if loaded.valid is None else loaded.valid
+    named = {SPLITS['train']: loaded.train, SPLITS['valid']: own, SPLITS['test']: loaded.test}
+    for split, arrays in named.items():
+        if not isinstance(arrays, Mapping):
+            raise UserError(
+                f'{place}: the {split} examples are a {type(arrays).__name__}, but they must be a dictionary of '
+                "arrays, such as {'image': ..., 'label': ...}."
+            )
+    if not any(len(array) if _has_examples(array) else 1 for array in named[SPLITS['train']].values()):
+        raise UserError(f'{place}: the source has no training examples.')
     for split, arrays in named.items():
         for name, array in arrays.items():
-            if not isinstance(array, Images) and not getattr(array, 'ndim', 0):
+            _check_name(name, split, place)
+            if not _has_examples(array):
                 raise UserError(
                     f'{place}: the {split} {name} is a {type(array).__name__}, but it must be a NumPy array with an '
                     'axis of examples.'
@@ -49,11 +60,25 @@ def check_source(loaded: Any, place: str) -> None:
             _check_alike(name, loaded.train[name], arrays[name], split, place)
 
 
+def _has_examples(array: Any) -> bool:
+    return isinstance(array, Images) or bool(getattr(array, 'ndim', 0))
+
+
+def _check_name(name: Any, split: str, place: str) -> None:
+    if not isinstance(name, str) or not name or '.' in name:
+        raise UserError(f'{place}: a {split} array is called {name!r}, but a name must be a text without a dot.')
+    if name in TAKEN:
+        raise UserError(
+            f'{place}: a {split} array is called {name!r}, but batch.{name} is {TAKEN[name]}; give it another name.'
+        )
+
+
 def _check_array(name: str, array: np.ndarray, split: str, place: str) -> None:
     if array.dtype.kind not in 'buif':
         raise UserError(f'{place}: the {split} {name}s have type {array.dtype}, but they must be numbers.')
     if array.dtype.kind == 'f' and not np.isfinite(array).all():
         raise UserError(f'{place}: some of the {split} {name}s are NaN or infinite.')
+    _check_range(name, array, split, place)
     if name != 'image':
         return
     if array.dtype.kind in 'iu' and array.dtype != np.uint8:
@@ -66,6 +91,23 @@ def _check_array(name: str, array: np.ndarray, split: str, place: str) -> None:
             f'{place}: the {split} images are floats up to {np.abs(array).max():g}; only uint8 is scaled to [0, 1], '
             'so divide them by their largest value if they are pixels.'
         )
+
+
+def _check_range(name: str, array: np.ndarray, split: str, place: str) -> None:
+    """Refuses 64-bit numbers that would wrap, or become infinite, in the 32 bits that networks see."""
+    if array.dtype.itemsize < 4 or array.dtype.kind == 'b' or not array.size:
+        return
+    limits = (
+        np.finfo(np.float32)
+        if array.dtype.kind == 'f'
+        else np.iinfo(np.uint32 if array.min() >= 0 and array.dtype.kind == 'u' else np.int32)
+    )
+    for number in (array.min(), array.max()):
+        if not limits.min <= number <= limits.max:
+            raise UserError(
+                f'{place}: the {split} {name}s hold {number}, which does not fit into the 32 bits that networks see; '
+                'scale or renumber them.'
+            )
 
 
 @functools.cache
@@ -81,6 +123,34 @@ def _check_alike(name: str, train: Any, other: Any, split: str, place: str) -> N
             f'{place}: {name} has shape {list(train.shape[1:])} in the training arrays but {list(other.shape[1:])} in '
             f'the {split} arrays.'
         )
+    if name == 'image' and (train.dtype == np.uint8) != (other.dtype == np.uint8) and len(other):
+        raise UserError(
+            f'{place}: the images have type {train.dtype} in the training arrays but {other.dtype} in the {split} '
+            'arrays, and only uint8 is scaled to [0, 1]; give both splits the same type.'
+        )
+
+
+def warn_of_missing_splits(splits: Mapping[str, Arrays], place: str) -> None:
+    """Warns if there is nothing but training examples."""
+    if set(splits) == {'train'}:
+        _warn(
+            f'{place}: there are no validation and no test examples, so only training examples are evaluated; '
+            'data.valid=NUMBER holds some out.'
+        )
+
+
+def warn_of_untrained_classes(train: Arrays, others: Mapping[str, Arrays], left_out: Sequence[int], place: str) -> None:
+    """Warns of classes that a split has but no training example, unless the config left them out."""
+    for split, arrays in others.items():
+        if not all(isinstance(one.get('label'), np.ndarray) for one in (train, arrays)):
+            continue
+        missing = sorted({*np.unique(arrays['label']).tolist()} - {*np.unique(train['label']).tolist(), *left_out})
+        if missing:
+            names = ', '.join(map(str, missing[:10])) + (f' and {len(missing) - 10} more' if len(missing) > 10 else '')
+            _warn(
+                f'{place}: no training example has class {names}, which the {SPLITS[split]} split has; it is never '
+                'learned.'
+            )
 
 
 def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:

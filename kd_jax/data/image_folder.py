@@ -47,6 +47,9 @@ class ImageFiles(Sequence[Any]):
         return ImageFiles([self.files[i] for i in np.flatnonzero(chosen).tolist()], self.labels[chosen])
 
 
+SPLITS = {'train': 'train', 'test': 'test', 'val': 'valid', 'valid': 'valid'}  # by the name of the folder
+
+
 def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
     """Finds the image files of every split of a folder, and the classes, sorted by name.
 
@@ -54,15 +57,15 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
     Without train/ the class folders are those of the folder itself, and all files are of the split 'train'.
 
     Raises:
-      UserError: there is no such folder, a split or a class has no image, or a split has a class that train lacks.
+      UserError: there is no such folder, a split or a class has no image, a split has a class that train lacks, an
+        image lies beside the folders of the classes, or a folder beside train/ is no split.
     """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f'data.path={path!r} is not a folder.')
     roots = {'train': root}
     if (root / 'train').is_dir():
-        names = {'train': 'train', 'test': 'test', 'val': 'valid', 'valid': 'valid'}
-        roots = {split: root / name for name, split in names.items() if (root / name).is_dir()}
+        roots = _split_folders(root)
     classes = [folder.name for folder in _folders(roots['train'])]
     splits = {}
     for split, folder in roots.items():
@@ -71,7 +74,12 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
                 f'data.path={path!r}: {folder.name}/ has the class {name!r}, which train/ does not have. '
                 f'{suggest(name, classes)}'
             )
-        files = {name: _images(folder / name) for name in classes}
+        if loose := _images(folder, '*'):
+            raise UserError(
+                f'data.path={path!r}: {loose[0]} lies beside the folders of the classes; move it into the '
+                'folder of its class.'
+            )
+        files = {name: _images(folder / name, '**/*') for name in classes}
         empty = [name for name, own in files.items() if not own]
         if not any(files.values()) or (split == 'train' and empty):
             where = folder / empty[0] if classes else folder
@@ -84,14 +92,29 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
     return splits, classes
 
 
+def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    found: dict[str, pathlib.Path] = {}
+    for folder in _folders(root):
+        split = SPLITS.get(folder.name)
+        if split is None or split in found:
+            why = (
+                f'is no split. {suggest(folder.name, SPLITS)}'
+                if split is None
+                else f'is a second {found[split].name}/.'
+            )
+            raise UserError(f'data.path={str(root)!r}: the folder {folder.name}/ beside train/ {why}')
+        found[split] = folder
+    return found
+
+
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith('.'))
 
 
-def _images(folder: pathlib.Path) -> list[str]:
-    """The image files of a class in all of its folders, sorted; files that Pillow cannot read are left out."""
+def _images(folder: pathlib.Path, pattern: str) -> list[str]:
+    """The image files of a folder that match a pattern, sorted; files that Pillow cannot read are left out."""
     from PIL import Image
 
     known = Image.registered_extensions()
-    found = (one for one in folder.rglob('*') if one.suffix.lower() in known and not one.name.startswith('.'))
+    found = (one for one in folder.glob(pattern) if one.suffix.lower() in known and not one.name.startswith('.'))
     return sorted(str(one) for one in found if one.is_file())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from kd_jax.data.lazy_images import Images
 __all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 
 Arrays = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,13 +31,13 @@ class Source:
 
     Attributes:
       train: training examples.
-      test: test examples.
+      test: test examples; empty if there are none.
       num_classes: number of classes of `label`; None if there are no classes.
       valid: validation examples of the source's own; None if they are to be held out of `train`.
     """
 
     train: Arrays
-    test: Arrays
+    test: Arrays = dataclasses.field(default_factory=dict)
     num_classes: int | None = None
     valid: Arrays | None = None
 
@@ -106,14 +108,15 @@ def mnist_pairs(
 def npz(*, path: str, num_classes: int | None = None) -> Source:
     """Your own arrays: a .npz file with train_NAME and test_NAME for each array NAME of a batch, such as train_image.
 
-    If the file has arrays valid_NAME, they are the validation split. A file is read once for all runs.
+    If the file has arrays valid_NAME, they are the validation split. Without arrays test_NAME, a study has no test
+    split. A file is read once for all runs.
 
     Args:
       path: the file.
       num_classes: number of classes of `label`; None if there are no classes.
     Raises:
-      UserError: the file is missing, is not a .npz file, has no training or no test arrays, or a split has names that
-        training lacks.
+      UserError: the file is missing, is not a .npz file, has no training arrays, or has arrays of different lengths in
+        a split.
     """
     try:
         state = pathlib.Path(path).stat()
@@ -133,11 +136,13 @@ def _npz(path: str, size: int, modified: int, num_classes: int | None) -> Source
         {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
         for split in ('train', 'test', 'valid')
     )
-    for split, found in (('train', train), ('test', test)):
-        if not found:
-            raise UserError(
-                f'data.path={path!r} has no array {split}_NAME, such as {split}_image; it has {sorted(arrays)}.'
-            )
+    if not train:
+        raise UserError(f'data.path={path!r} has no array train_NAME, such as train_image; it has {sorted(arrays)}.')
+    if unread := [name for name in arrays if not name.startswith(('train_', 'test_', 'valid_'))]:
+        log.warning(
+            f'data.path={path!r}: the arrays {", ".join(sorted(unread))} are not read; only names that begin with '
+            'train_, valid_ or test_ are.'
+        )
     for split, found in (('train', train), ('test', test), ('valid', valid)):
         sizes = {f'{split}_{name}': len(array) if array.ndim else 'one number' for name, array in found.items()}
         if len(set(sizes.values())) > 1:
@@ -151,7 +156,7 @@ def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0
 
     The classes are numbered in the order of their names in path/train. path/test holds the test images, and path/valid
     or path/val the validation images if there are any. Without path/train, the class folders are in path itself. Any
-    format that Pillow reads will do.
+    format that Pillow reads will do. Without path/test, and with test=0, a study has no test split.
 
     Args:
       path: the folder.
@@ -160,20 +165,17 @@ def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0
       test: number of images that are held out as the test split if there is no path/test; always the same ones, in
         proportion to the classes.
     Raises:
-      UserError: as for `image_folder.find_splits`; the folder has no test split and `test` is 0, or has one and `test`
-        is not 0; not 1 <= size <= resize.
+      UserError: as for `image_folder.find_splits`; `test` is not 0 although the folder has a test split, or leaves no
+        image for training; not 1 <= size <= resize.
     """
     _check_sizes(size, resize)
     found, classes = find_splits(path)
     train = found['train']
     if 'test' in found and test:
         raise UserError(f'data.test is {test}, but {path!r} has a folder test/; leave data.test out.')
-    if 'test' not in found:
-        if not 0 < test < len(train):
-            raise UserError(
-                f'data.path={path!r} has no folder test/ beside train/: make one, or set data.test to the number of '
-                f'the {len(train)} images that are held out as the test split (it is {test}).'
-            )
+    if not 0 <= test < len(train):
+        raise UserError(f'data.test is {test}, but it must be 0 or more and smaller than the {len(train)} images.')
+    if test:
         held = draw_held_out(len(train), test, train.labels)
         found |= {'train': train.take(~held), 'test': train.take(held)}
     arrays = {
@@ -183,7 +185,7 @@ def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0
         }
         for split, files in found.items()
     }
-    return Source(arrays['train'], arrays['test'], len(classes), arrays.get('valid'))
+    return Source(arrays['train'], arrays.get('test', {}), len(classes), arrays.get('valid'))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name
 from kd_jax.data import augment, sources
-from kd_jax.data.check_source import check_needs, check_source
+from kd_jax.data.check_source import check_needs, check_source, warn_of_missing_splits, warn_of_untrained_classes
 from kd_jax.data.class_labels import noisy, parse_classes, relabel
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.lazy_images import Images
@@ -82,6 +82,8 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     arrays = {split: _replaced(own, workers=config.get('workers', 0)) for split, own in arrays.items()}
     arrays['train'] = _replaced(arrays['train'], area=augmentations.get('resized_crop', 0.0), seed=seed)
     arrays['train'] = _chosen(arrays['train'], config, loaded.num_classes, seed, place)
+    warn_of_missing_splits(arrays, place)
+    _warn_of_untrained_classes(arrays, config, loaded.num_classes, place)
     if config.get('label_noise') and loaded.num_classes:
         rng = np.random.default_rng([seed, 2])
         arrays['train'] = noisy(arrays['train'], config['label_noise'], loaded.num_classes, rng)
@@ -169,6 +171,16 @@ def _chosen(train: Arrays, config: Mapping[str, Any], num_classes: int | None, s
     if not len(chosen):
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
     return take_examples(train, chosen) if len(chosen) < len(keep) else train
+
+
+def _warn_of_untrained_classes(
+    splits: dict[str, Arrays], config: Mapping[str, Any], num_classes: Any, place: str
+) -> None:
+    if num_classes is None or config.get('classes') is not None:
+        return
+    others = {split: arrays for split, arrays in splits.items() if split != 'train'}
+    left_out = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude')
+    warn_of_untrained_classes(splits['train'], others, left_out, place)
 
 
 def with_ids(arrays: Arrays) -> Arrays:

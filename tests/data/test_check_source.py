@@ -20,7 +20,14 @@ def source(train=None, test=None, **options):
     ('loaded', 'message'),
     [
         ((1, 2), 'c: the source returned a tuple, but it must return a kd_jax.data.sources.Source.'),
-        (Source({}, {}), 'c: the source has no training arrays.'),
+        (Source({}, {}), 'c: the source has no training examples.'),
+        (Source({'x': LABEL[:0]}), 'c: the source has no training examples.'),
+        (Source(LABEL), 'c: the training examples are a ndarray, but they must be a dictionary of arrays, such as'),
+        (source({'id': LABEL}), "a training array is called 'id', but batch.id is the number of an example; give it"),
+        (source({1: LABEL}), 'c: a training array is called 1, but a name must be a text without a dot.'),
+        (source({'token': LABEL + 2**40}), 'c: the training tokens hold 1099511627776, which does not fit into the'),
+        (source({'target': LABEL * 1e39}), 'c: the training targets hold 2e+39, which does not fit into the 32 bits'),
+        (source(test={'image': IMAGE / 255}), 'images have type uint8 in the training arrays but float64 in the test'),
         (source({'scale': np.float32(2)}), 'c: the training scale is a float32, but it must be a NumPy array with an'),
         (source({'names': [1, 2, 3, 4]}), 'c: the training names is a list, but it must be a NumPy array'),
         (source(num_classes=0), 'c.num_classes is 0, but it must be a whole number, 1 or more.'),
@@ -47,8 +54,9 @@ def test_labels_are_classes_only_if_the_source_says_how_many():
 
 def test_float_images_far_outside_0_and_1_get_a_warning(caplog):
     caplog.set_level(logging.WARNING)
-    check_source(source({'image': np.full((4, 3, 3), 2.5, np.float32)}), 'quiet')
-    check_source(source({'image': np.full((4, 3, 3), 255, np.float32)}), 'loud')
+    for largest, place in ((2.5, 'quiet'), (255, 'loud')):
+        image = np.full((4, 3, 3), largest, np.float32)
+        check_source(source({'image': image}, {'image': image / 255}), place)
     assert [record.message.split(';')[0] for record in caplog.records] == [
         'loud: the training images are floats up to 255'
     ]
@@ -74,3 +82,7 @@ def test_float_images_far_outside_0_and_1_get_a_warning(caplog):
 def test_what_an_option_needs_of_the_data_is_said(options, augmentations, loaded, message):
     with pytest.raises(UserError, match=re.escape(message)):
         check_needs({'source': 's', **options}, loaded, augmentations, 'c')
+
+
+def test_unsigned_numbers_of_32_bits_are_no_mistake():
+    check_source(source({'seed': np.array([0, 1, 2, 2**32 - 1], np.uint32)}), 'c')

@@ -73,7 +73,17 @@ def test_labels_are_known_at_once_so_that_classes_can_be_chosen_relabelled_and_h
         (
             lambda root: (root / 'test').rename(root / 'tests'),
             {},
-            'has no folder test/ beside train/: make one, or set',
+            "the folder tests/ beside train/ is no split. Did you mean 'test'?",
+        ),
+        (
+            lambda root: write(root, {'val/cats/1.png': 0, 'valid/cats/1.png': 0}),
+            {},
+            'valid/ beside train/ is a second',
+        ),
+        (
+            lambda root: write(root, {'train/1.png': 0}),
+            {},
+            '1.png lies beside the folders of the classes; move it into',
         ),
         (lambda root: None, {'size': 9}, 'data.size is 9 and data.resize is 8'),
         (lambda root: None, {'path': '/no/such'}, "data.path='/no/such' is not a folder."),

@@ -124,10 +124,10 @@ def test_a_file_is_read_once_until_it_changes(tmp_path):
     assert 'weight' in sources.npz(path=str(path), num_classes=2).train
 
 
-def test_a_file_without_a_split_is_refused(tmp_path):
-    arrays = {name: array for name, array in good().items() if 'test' not in name}
+def test_a_file_without_training_arrays_is_refused(tmp_path):
+    arrays = {name: array for name, array in good().items() if 'test' in name}
     np.savez(tmp_path / 'own.npz', **arrays)
-    with pytest.raises(UserError, match=r"has no array test_NAME, such as test_image; it has \['train_image'"):
+    with pytest.raises(UserError, match=r"has no array train_NAME, such as train_image; it has \['test_image'"):
         sources.npz(path=str(tmp_path / 'own.npz'), num_classes=2)
 
 

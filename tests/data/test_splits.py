@@ -196,3 +196,28 @@ def test_only_training_labels_are_noisy():
     for split in ('valid', 'test'):
         np.testing.assert_array_equal(clean.arrays[split]['label'], noisy.arrays[split]['label'])
     assert np.mean(clean.arrays['train']['label'] != noisy.arrays['train']['label']) > 0.4
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({}, 'untrained, data: no training example has class 2, which the validation split has; it is never learned.'),
+        ({'exclude': (2,)}, ''),
+        ({'classes': (0, 1)}, ''),
+    ],
+)
+def test_a_class_that_only_validation_has_gets_a_warning(tmp_path, caplog, options, message):
+    label = np.arange(9) // 3
+    np.savez(tmp_path / 'sorted.npz', train_x=np.ones((9, 2)), train_label=label)
+    data = {'source': 'npz', 'path': str(tmp_path / 'sorted.npz'), 'num_classes': 3, 'valid': 3, **options}
+    load_splits({**data, 'valid_by': 'position'}, 0, 'untrained')
+    assert [record.message for record in caplog.records] == ([message] if message else [])
+
+
+def test_a_study_needs_no_test_split_but_something_to_evaluate_is_asked_for(tmp_path, caplog):
+    np.savez(tmp_path / 'train.npz', train_x=np.ones((9, 2)), tets_x=np.ones((9, 2)))
+    splits = load_splits({'source': 'npz', 'path': str(tmp_path / 'train.npz')}, 0, 'lonely')
+    assert set(splits.arrays) == {'train'}
+    unread, alone = (record.message for record in caplog.records)
+    assert 'the arrays tets_x are not read; only names that begin with train_, valid_ or test_ are.' in unread
+    assert alone.startswith('lonely, data: there are no validation and no test examples')
