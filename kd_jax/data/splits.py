@@ -72,7 +72,10 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     place = f'{where}, data'
     source, options = _parse_source(config, place)
     augmentations = augment.parse_augmentations(config.get('augment', {}), f'{place}.augment')
-    loaded = source(**options)
+    try:
+        loaded = source(**options)
+    except UserError as error:  # a source does not know whose data it loads
+        raise UserError(f'{where}, {error}') from error
     check_source(loaded, place)
     augmentations = augment.place_moves(augmentations, loaded.train, f'{place}.augment')
     check_needs(config, loaded, augmentations, place)

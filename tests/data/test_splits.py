@@ -221,3 +221,8 @@ def test_a_study_needs_no_test_split_but_something_to_evaluate_is_asked_for(tmp_
     unread, alone = (record.message for record in caplog.records)
     assert 'the arrays tets_x are not read; only names that begin with train_, valid_ or test_ are.' in unread
     assert alone.startswith('lonely, data: there are no validation and no test examples')
+
+
+def test_a_mistake_in_a_source_names_the_run():
+    with pytest.raises(UserError, match=r"^a.py: run 'student', data.shrink is 3, but it must be 1, 2 or 4.$"):
+        load_splits({'source': 'mnist', 'shrink': 3}, 0, "a.py: run 'student'")
