@@ -35,7 +35,7 @@ from rich.progress import (
 from experiments import command_line
 from experiments.plan_table import plan_table
 from kd_jax import report
-from kd_jax.config.config_file import load_config
+from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import write_json
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, shown = load_config(options.config, overrides)
     planned = parse_study(config, options.config)
     workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
-    variant = options.config.partition(':')[2]
+    variant = split_variant(options.config)[1]
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
     report.check_report(about, {run.name for run in planned.runs})
     prepared_runs = prepare_study(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)

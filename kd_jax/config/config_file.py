@@ -9,49 +9,76 @@ existing dictionary. The names of options are checked later, by the code that re
 import ast
 import importlib.util
 import pathlib
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.errors import UserError, first_line, suggest
+from kd_jax.config.plain_config import plain_config
 from kd_jax.config.renamed import new_module
 
 
 def load_config(file_and_variant: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """Loads a study's config and the description of its report, as plain dictionaries.
 
+    No two places of the config share a dictionary or a list, even where the config file uses one twice, so an override
+    changes only the place that it names.
+
     Args:
       file_and_variant: for example 'configs/hinton_mnist.py' or 'configs/hinton_mnist.py:paper'.
       overrides: for example 'runs.student.terms.soft.t=4.0'. A value that is not a Python literal is read as a string.
     Raises:
       UserError: the file or the variant does not exist, the file has no `get_config`, its code fails, or an override
-        names a dictionary that does not exist.
+        names a dictionary that does not exist, or the config is not plain (see `plain_config`).
     """
-    name, _, variant = file_and_variant.partition(':')
+    name, variant = split_variant(file_and_variant)
     module = _module(name)
     known = config_variants(name)
     if variant not in known:
         raise UserError(f'--config={name} has no variant {variant!r}. {suggest(variant, filter(None, known))}')
-    try:
-        config = module.get_config(variant)
-        report = module.get_report(variant) if hasattr(module, 'get_report') else {}
-    except UserError as error:
-        raise UserError(f'--config={file_and_variant}: {error}') from error
-    except Exception as error:
-        what = f'{type(error).__name__}: {error}.{_hint(error)}'
-        raise UserError(f'--config={file_and_variant}: get_config failed: {what}') from error
-    if not isinstance(config, Mapping | ConfigDict):
-        raise UserError(f'--config={file_and_variant}: get_config must return a ConfigDict, not {config!r}.')
-    plain = ConfigDict(config).to_dict()
+    plain = _returned(module, 'get_config', file_and_variant)
+    report = _returned(module, 'get_report', file_and_variant) if hasattr(module, 'get_report') else {}
     for text in overrides:
         apply_override(plain, text)
     return plain, report
 
 
+def split_variant(file_and_variant: str) -> tuple[str, str]:
+    """Splits 'FILE.py:VARIANT' into the file and the variant; the file may be in a folder whose name has a colon."""
+    file, _, variant = file_and_variant.rpartition(':')
+    return (file, variant) if file.endswith('.py') else (file_and_variant, '')
+
+
+def _returned(module: Any, function: str, file_and_variant: str) -> dict[str, Any]:
+    """What a function of a config file returns for a variant, as plain values."""
+    name, variant = split_variant(file_and_variant)
+    try:
+        made = getattr(module, function)(variant)
+        if not isinstance(made, Mapping | ConfigDict):
+            raise UserError(f'{function} must return a dictionary, not {made!r}.')
+        return plain_config(made, function.removeprefix('get_'))
+    except UserError as error:
+        raise UserError(f'--config={file_and_variant}: {error}') from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too
+        raise UserError(f'--config={file_and_variant}: {function} failed: {_told(error, name)}') from error
+
+
 def config_variants(file: str | pathlib.Path) -> tuple[str, ...]:
-    """The variants of a config file: its `VARIANTS`, or only the default variant, ''."""
-    return getattr(_module(file), 'VARIANTS', ('',))
+    """The variants of a config file: its `VARIANTS`, or only the default variant, ''.
+
+    Raises:
+      UserError: the file cannot be loaded, or `VARIANTS` is not a tuple of strings.
+    """
+    known = getattr(_module(file), 'VARIANTS', ('',))
+    if not isinstance(known, list | tuple) or not all(isinstance(one, str) for one in known):
+        raise UserError(
+            f"--config={file}: VARIANTS is {known!r}, but it must be a tuple of names, such as ('', 'paper')."
+        )
+    return tuple(known)
 
 
 def _module(file: str | pathlib.Path) -> Any:
@@ -65,16 +92,25 @@ def _module(file: str | pathlib.Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f'--config={file} cannot be loaded: {type(error).__name__}: {error}.{_hint(error)}') from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too
+        raise UserError(f'--config={file} cannot be loaded: {_told(error, file)}') from error
     if not hasattr(module, 'get_config'):
         raise UserError(f'--config={file} defines no get_config(variant).')
     return module
 
 
-def _hint(error: Exception) -> str:
-    """The new name of the module that an import did not find, as a sentence with a space before it; '' if none."""
-    return f' {new}' if isinstance(error, ImportError) and (new := new_module(str(error))) else ''
+def _told(error: BaseException, file: str | pathlib.Path) -> str:
+    """An error of a config file: its type, its message, the line, and the new name of a module that was not found."""
+    lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
+    place = str(pathlib.Path(file))
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == place else lines.get(place)
+    at = f' ({place}, line {line})' if line else ''
+    new = new_module(str(error)) if isinstance(error, ImportError) else ''
+    message = error.msg if isinstance(error, SyntaxError) else first_line(error)
+    said = '' if message == type(error).__name__ else f': {message.rstrip(".")}'
+    return f'{type(error).__name__}{said}{at}.{f" {new}" if new else ""}'
 
 
 def load_search(file_and_variant: str) -> dict[str, Any]:
@@ -83,42 +119,49 @@ def load_search(file_and_variant: str) -> dict[str, Any]:
     Raises:
       UserError: the file defines no `get_search`, or `get_search` fails.
     """
-    name, _, variant = file_and_variant.partition(':')
+    name, _ = split_variant(file_and_variant)
     module = _module(name)
     if not hasattr(module, 'get_search'):
         raise UserError(f'--config={name} defines no get_search(variant).')
-    try:
-        return dict(module.get_search(variant))
-    except Exception as error:
-        raise UserError(f'--config={file_and_variant}: get_search failed: {type(error).__name__}: {error}.') from error
+    return _returned(module, 'get_search', file_and_variant)
 
 
 def apply_override(config: dict[str, Any], text: str) -> None:
     """Changes the config in place as an override such as 'path.to.leaf=value' says.
 
     Raises:
-      UserError: the text has no '=', or a dictionary on the path does not exist.
+      UserError: the text has no '=', a dictionary on the path does not exist, or the value is not plain (see
+        `plain_config`).
     """
     path, equals, value = text.partition('=')
     if not equals:
         raise UserError(f'--config.{text} has no value: write --config.{text}=VALUE.')
     try:
-        set_leaf(config, path, ast.literal_eval(value))
-    except (ValueError, SyntaxError):
-        set_leaf(config, path, value)
+        read = ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        read = value
+    set_leaf(config, path, plain_config(read, f'--config.{path}'))
 
 
 def set_leaf(config: dict[str, Any], path: str, value: Any) -> None:
     """Sets the leaf at a path such as 'path.to.leaf', in place.
 
     Raises:
-      UserError: a dictionary on the path does not exist.
+      UserError: the path has an empty part, or names a dictionary that does not exist.
     """
     *way, leaf = path.split('.')
+    if not (leaf and all(way)):
+        raise UserError(f"--config.{path}: a part of the path is empty; a path looks like 'runs.student.epochs'.")
     node: Any = config
     for depth, key in enumerate(way):
-        if not isinstance(node, Mapping) or not isinstance(node.get(key), Mapping):
-            place = '.'.join(['config', *way[:depth]])
+        place = '.'.join(['config', *way[:depth]])
+        if key not in node:
             raise UserError(f"--config.{path}: there is no '{key}' in {place}. {suggest(key, node)}")
+        if not isinstance(node[key], Mapping):
+            inner = '.'.join(way[: depth + 1])
+            raise UserError(
+                f'--config.{path}: {place}.{key} is {node[key]!r}, which has no parts with names; write the whole '
+                f'value, --config.{inner}=VALUE.'
+            )
         node = node[key]
     node[leaf] = value

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.names import check_name
 from kd_jax.config.references import parse_result
 
 RUN_KEYS = (
@@ -15,7 +16,8 @@ RUN_KEYS = (
 
 TRANSFORM_RUN_KEYS = ('analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'transform')
 RESOURCES = ('cpu', 'gpu', 'tpu')
-SECTIONS = ('analyses', 'evaluate', 'networks', 'terms')
+SECTIONS = {'analyses': 'analysis', 'evaluate': 'evaluation', 'networks': 'network', 'terms': 'term'}
+TAKEN = {'networks': ('batch',), 'terms': ('loss', 'grad_norm')}  # names of what every run has
 
 
 NUMBERS = {  # type and least value; `MOST` has the largest values
@@ -45,6 +47,9 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
             )
     for key in SECTIONS:
         for name, options in check_dictionary(config.get(key, {}), f'{where}.{key}').items():
+            check_name(name, SECTIONS[key], f'{where}.{key}')
+            if name in TAKEN.get(key, ()):
+                raise UserError(f"{where}.{key}: '{name}' has another meaning in every run; choose another name.")
             check_dictionary(options, f'{where}.{key}.{name}')
     within = {key: check_dictionary(config.get(key, {}), f'{where}.{key}') for key in ('data', 'resources')}
     for key in within['resources']:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.names import check_name
 from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.stacked_runs import BATCHINGS
@@ -70,10 +71,12 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
             raise UserError(f'{where}: there is no option {key!r}. {suggest(key, STUDY_KEYS)}')
     if not (isinstance(config.get('name'), str) and config['name']):
         raise UserError(f'{where} has no name: set config.name to a string.')
+    check_name(config['name'], 'study', where, dots=True)
     named = config.get('runs', {})
     if not isinstance(named, Mapping) or not named:
         raise UserError(f'{where} has no runs: set config.runs.NAME.')
     for name, run in named.items():
+        check_name(name, 'run', where)
         if not isinstance(run, Mapping):
             raise UserError(f"{where}: run '{name}' is {run!r}, but it must be a dictionary.")
         if not isinstance(run.get('transform', {}), Mapping):
@@ -156,7 +159,8 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run
         chosen[run.id] = run
 
     for glob in only or ['*']:
-        matched = [r for r in study.runs if fnmatch.fnmatch(r.name, glob) or fnmatch.fnmatch(r.id, glob)]
+        matched = [r for r in study.runs if glob in (r.name, r.id)]  # a name may have brackets, which mean a pattern
+        matched = matched or [r for r in study.runs if fnmatch.fnmatch(r.name, glob) or fnmatch.fnmatch(r.id, glob)]
         if not matched:
             raise UserError(f'--only={glob} matches no run. {suggest(glob, {r.name for r in study.runs})}')
         for run in matched:

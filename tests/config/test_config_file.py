@@ -55,6 +55,15 @@ def test_an_override_changes_or_adds_any_leaf_of_any_type(path):
         ('studnt.t=3', "--config.studnt.t: there is no 'studnt' in config. Did you mean 'student'"),
         ('student.opt.name=x', "there is no 'opt' in config.student"),
         ('student.t', '--config.student.t has no value'),
+        (
+            'epochs.x=3',
+            'config.epochs is 2, which has no parts with names; write the whole value, --config.epochs=VALUE.',
+        ),
+        ('student.hidden.0=3', 'config.student.hidden is (4, 4), which has no parts with names; write the whole value'),
+        ('student..t=3', '--config.student..t: a part of the path is empty'),
+        ('=3', '--config.: a part of the path is empty'),
+        ('student.sizes={1: 2}', "--config.student.sizes: the key 1 is not a string; write '1'."),
+        ('student.sizes={1, 2}', '--config.student.sizes is {1, 2}, a set; a config holds numbers, texts,'),
     ],
 )
 def test_an_override_of_nothing_is_refused(path, override, message):
@@ -85,6 +94,18 @@ def test_a_file_that_is_no_python_is_refused(tmp_path):
         ('def get_config(:', 'cannot be loaded: SyntaxError'),
         ('import no_such_module', 'cannot be loaded: ModuleNotFoundError'),
         ('x = 1', r'defines no get_config'),
+        ('import sys\nsys.exit()', r'broken.py cannot be loaded: SystemExit \(.*broken.py, line 2\)\.$'),
+        ('import sys\n\ndef get_config(_):\n    sys.exit(3)', r'failed: SystemExit: 3 \(.*broken.py, line 4\)\.$'),
+        ('def get_config(_):\n    raise GeneratorExit', r'get_config failed: GeneratorExit \(.*broken.py, line 2\)\.$'),
+        ('def get_config(_):\n    return [1][1]', r'IndexError: list index out of range \(.*broken.py, line 2\)\.$'),
+        ('x = 1\ny = (', r"SyntaxError: '\(' was never closed \(.*broken.py, line 2\)\.$"),
+        ("VARIANTS = 'paper'\ndef get_config(_): return {}", "VARIANTS is 'paper', but it must be a tuple of names"),
+        ('def get_config(_): return {}\ndef get_report(_): return 3', 'get_report must return a dictionary, not 3'),
+        (
+            'from ml_collections.config_dict import required_placeholder as wanted, ConfigDict\n'
+            'def get_config(_): return ConfigDict({"a": wanted(int)})',
+            'get_config failed: RequiredValueError',
+        ),
         (
             "from kd_jax.config import sweeps\ndef get_config(_): return sweeps.grid({'t': 1.0}, {'tt': (2.0,)}, 't')",
             r"broken.py: grid 't': the run has no 'tt'. Did you mean 't'\?",
@@ -109,5 +130,46 @@ def test_a_file_may_return_a_plain_dictionary_and_nothing_else(tmp_path):
     path.write_text("def get_config(variant=''):\n    return dict(student=dict(hidden=(4,)))\n")
     assert load_config(str(path))[0] == {'student': {'hidden': (4,)}}
     path.write_text("def get_config(variant=''):\n    pass\n")
-    with pytest.raises(UserError, match='get_config must return a ConfigDict, not None'):
+    with pytest.raises(UserError, match='get_config must return a dictionary, not None'):
         load_config(str(path))
+
+
+SHARED = """
+COMMON = {'learning_rate': 0.1, 'at': [0.5]}
+
+
+def get_config(variant=''):
+    run = {'optimizer': COMMON}
+    return {'runs': {'teacher': run, 'student': {**run, 'networks': [COMMON]}, 'other': run}}
+"""
+
+
+def test_an_override_changes_one_run_alone_although_the_file_shares_a_dictionary(tmp_path):
+    (tmp_path / 'shared.py').write_text(SHARED)
+    before, _ = load_config(str(tmp_path / 'shared.py'))
+    runs = load_config(str(tmp_path / 'shared.py'), ['runs.student.optimizer.learning_rate=0.0'])[0]['runs']
+    assert runs['student']['optimizer'] == {'learning_rate': 0.0, 'at': [0.5]}
+    runs['student']['optimizer']['learning_rate'] = 0.1
+    assert runs == before['runs']
+    runs['teacher']['optimizer']['at'].append(0.9)
+    assert load_config(str(tmp_path / 'shared.py'))[0] == before
+    assert runs['other']['optimizer']['at'] == runs['student']['networks'][0]['at'] == [0.5]
+
+
+def test_an_override_of_the_default_study_leaves_its_baseline_alone():
+    configs = [load_config('configs/hinton_mnist.py', o)[0] for o in ((), ['runs.student_t4.data.examples=512'])]
+    changed = {name for name, run in configs[0]['runs'].items() if run != configs[1]['runs'][name]}
+    assert changed == {'student_t4'}
+
+
+def test_the_file_of_a_config_may_lie_in_a_folder_with_a_colon(tmp_path):
+    (tmp_path / 'a:b').mkdir()
+    (tmp_path / 'a:b' / 'tiny.py').write_text(FILE)
+    assert load_config(f'{tmp_path}/a:b/tiny.py')[0]['epochs'] == 2
+    assert load_config(f'{tmp_path}/a:b/tiny.py:paper')[0]['epochs'] == 100
+
+
+def test_ctrl_c_while_a_config_is_loaded_stays_ctrl_c(tmp_path):
+    (tmp_path / 'slow.py').write_text('raise KeyboardInterrupt')
+    with pytest.raises(KeyboardInterrupt):
+        load_config(str(tmp_path / 'slow.py'))

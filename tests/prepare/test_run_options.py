@@ -39,6 +39,11 @@ def test_what_is_right_passes(config):
         ),
         ({'batch_size': 'result:a.size'}, "here: batch_size is 'result:a.size', but it must be a whole number"),
         ({'data': {'label_noise': 2.0}}, 'here: data.label_noise is 2.0, but it must be a number, between 0 and 1.'),
+        ({'networks': {'a.b': {}}}, "here.networks: 'a.b' cannot be the name of a network"),
+        ({'terms': {'a/b': {}}}, "here.terms: 'a/b' cannot be the name of a term"),
+        ({'evaluate': {'': {}}}, "here.evaluate: '' cannot be the name of an evaluation"),
+        ({'networks': {'batch': {}}}, "here.networks: 'batch' has another meaning in every run; choose another name."),
+        ({'terms': {'loss': {}}}, "here.terms: 'loss' has another meaning in every run; choose another name."),
         ({'data': {'valid': None}}, 'here: data.valid is None, but it must be a whole number, 0 or more.'),
     ],
 )

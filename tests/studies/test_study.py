@@ -114,6 +114,8 @@ def test_a_run_needs_what_its_results_come_from_too():
         ({'runs': {'a': {}}, 'seeds': '3'}, "seeds is '3'"),
         ({'runs': {'a': {}}, 'seed': 3}, "no option 'seed'. Did you mean 'seeds'"),
         ({'runs': {'a': {}}, 'name': ''}, 'here has no name'),
+        ({'runs': {'a': {}}, 'name': '/tmp/elsewhere'}, "'/tmp/elsewhere' cannot be the name of a study"),
+        ({'runs': {'a': {}, '../b': {}}}, "'../b' cannot be the name of a run"),
     ],
 )
 def test_a_wrong_study_is_refused(config, said):
@@ -134,6 +136,12 @@ def test_globs_match_names_and_ids(workdir):
     assert ids(select_runs(planned, ['*-s1'], workdir)) == [run.id for run in planned.runs if run.seed == 1]
     assert ids(select_runs(planned, ['peer-s2', 'teacher-s0'], workdir)) == ['teacher-s0', 'peer-s2']
     assert ids(select_runs(planned, [], workdir)) == ids(planned.runs)
+
+
+def test_a_name_that_looks_like_a_glob_selects_itself(workdir):
+    planned = parsed({'w[16]': {}, 'w1': {}, 'w6': {}})
+    assert ids(select_runs(planned, ['w[16]'], workdir)) == ['w[16]-s0']
+    assert ids(select_runs(planned, ['w[1]'], workdir)) == ['w1-s0']
 
 
 def test_a_glob_that_matches_nothing_is_refused(workdir):
