@@ -14,6 +14,7 @@ from kd_jax.config.errors import UserError, first_line
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.prepared_sets import check_runs_no_code
 
 __all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 
@@ -262,8 +263,11 @@ def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[l
     import tensorflow_datasets as datasets
 
     try:
+        check_runs_no_code(name, data_dir)
         builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
         return [builder.as_data_source(split=s) for s in splits], builder.info.features['label'].num_classes
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} '

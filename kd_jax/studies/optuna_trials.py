@@ -36,9 +36,9 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
         attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
     except Exception as error:  # raised by SQLAlchemy or by any database driver
         raise UserError(f'--storage={storage} cannot be opened: {first_line(error)}.') from None
-    space = {path: d for trial in trials for path, d in trial.distributions.items()}
-    known = {'space': {path: optuna.distributions.distribution_to_json(d) for path, d in space.items()}}
-    known = attributes.get(OWN) or (known if trials else here)
+    searched = {(p, optuna.distributions.distribution_to_json(d)) for t in trials for p, d in t.distributions.items()}
+    known = attributes.get(OWN) or ({'space': dict(searched)} if trials else here)
+    known = {**known, 'space': {**known['space'], **dict(searched - set(here['space'].items()))}}
     place = f'--storage={storage} holds a search named {config["name"]!r}'
     for path in sorted(known['space'].keys() | here['space'].keys()):
         ranges = [json.loads(d['space'].get(path, '"absent"')) for d in (known, here)]

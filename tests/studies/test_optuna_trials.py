@@ -105,6 +105,17 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_it_was_in_and_proposes_t
     assert len({params[T] for params in whole}) == 4
 
 
+def test_values_in_the_storage_that_this_search_does_not_have_are_not_tried(workdir):
+    wanted, own = parsed()
+    joined = join(wanted, own, workdir)
+    joined.ask({T: optuna.distributions.FloatDistribution(1.0, 1e9, log=True)})
+    with next_trial(joined, wanted, 2, workdir, 'here') as trial:
+        assert trial.number == 1
+        assert 1.0 <= trial.params[T] <= 20.0
+    with pytest.raises(UserError, match=f'another search space: {T} differ; .*high=1000000000.0, log=True there'):
+        join(wanted, own, workdir)
+
+
 def test_a_trial_that_another_worker_is_at_is_left_to_it(workdir):
     wanted, own = parsed()
     joined = join(wanted, own, workdir)

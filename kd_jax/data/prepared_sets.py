@@ -1,0 +1,50 @@
+"""Refuses prepared TFDS data sets that would have TFDS import code: community data sets, and features of their own."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from kd_jax.config.errors import UserError
+
+KINDS = ('pythonClassName', 'type')  # the keys of features.json, today's and the legacy one, that name a class
+FEATURES = 'tensorflow_datasets.'
+
+
+def check_runs_no_code(name: str, data_dir: str | None) -> None:
+    """Checks a data set before TFDS opens it.
+
+    Args:
+      name: the TFDS name, 'NAME/CONFIG:VERSION'.
+      data_dir: the directory where it was prepared; None for the user's own default directory, which is trusted.
+    Raises:
+      UserError: the name has a namespace, for which TFDS loads code; or the directory's features.json names a class
+        outside of TFDS, which TFDS would import.
+    """
+    from tensorflow_datasets.core import naming
+
+    dataset = naming.parse_builder_name_kwargs(name)[0]
+    if dataset.namespace:
+        raise UserError(
+            f'data.name is {name!r}, a community data set, for which TFDS loads and runs the code of others. Write '
+            "its arrays to a .npz file, or read it in a data source of your own: data.source='my_package.data:source'."
+        )
+    files = (pathlib.Path(data_dir) / dataset.name).rglob('features.json') if data_dir else ()
+    for file in files:
+        foreign = next(
+            (kind for kind in _kinds(json.loads(file.read_text('utf-8'))) if not kind.startswith(FEATURES)), ''
+        )
+        if foreign:
+            raise UserError(
+                f'{file} names the class {foreign!r}, which TFDS would import. Importing it runs code, and a data set '
+                "may come from anybody. Read it in a data source of your own: data.source='my_package.data:source'."
+            )
+
+
+def _kinds(tree: Any) -> Iterator[str]:
+    """The names of classes in the content of a features.json."""
+    if isinstance(tree, dict):
+        yield from (str(tree[key]) for key in KINDS if '.' in str(tree.get(key, '')))
+        tree = list(tree.values())
+    for value in tree if isinstance(tree, list) else ():
+        yield from _kinds(value)
