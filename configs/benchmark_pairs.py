@@ -26,6 +26,8 @@ from configs.methods import METHODS, Method
 VARIANTS = ('', 'low', 'grid')
 STRENGTHS, BEYOND = (0.1, 0.3, 1.0, 3.0), (0.03, 10.0)
 MANY, FEW, VALID = 10_000, 1000, 5000
+# No weight of the literature is known for the kernel form of correlation congruence, so more of them are searched.
+SEARCHED = {'correlation congruence': (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)}
 EPOCHS = {MANY: 6, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
@@ -46,7 +48,7 @@ WHOLE = ('SimKD', 'progressive (PS-KD)')
 WITHOUT_LABELS = (*WHOLE, *STUDENTS)
 CHOSEN = {  # all others: 1
     0.03: (
-        'activation_boundaries', 'correlation_congruence', 'nst',
+        'activation_boundaries', 'nst',
     ),
     0.1: (
         'adversarial_logits', 'attention_transfer', 'curriculum_temperature_ctkd', 'dkd', 'factor_transfer',
@@ -93,9 +95,11 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def strengths_of(method: str) -> tuple[float, ...]:
-    """The four strengths, and one more if the best of them is the lowest or the highest."""
+    """The strengths that `grid` tries: four, and one more if the best of them is the lowest or the highest."""
     if method in WHOLE:
         return (1.0,)
+    if method in SEARCHED:
+        return SEARCHED[method]
     best = chosen(key(method))
     lower, higher = BEYOND
     return (*((lower,) if best <= STRENGTHS[0] else ()), *STRENGTHS, *((higher,) if best >= STRENGTHS[-1] else ()))

@@ -15,6 +15,7 @@ from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.evaluation.evaluations import parse_evaluation
+from kd_jax.models.cnn import CNN
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
@@ -78,7 +79,7 @@ def test_all_methods_train_together_for_two_steps():
         state, metrics = train_step(state, made.hparams, frozen, BATCH)
     assert {name for name, (total, _) in metrics.items() if not np.isfinite(total)} == set()
     assert set(metrics) == {term.name for term in made.terms} | {'loss', 'grad_norm'}
-    assert {'teacher', 'teachers', 'classifier', 'strokes', 'top'} == set(frozen)
+    assert {'teacher', 'teachers', 'classifier', 'regression', 'strokes', 'top'} == set(frozen)
 
     def moved(a, b):
         return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool(np.any(np.asarray(x) != np.asarray(y))), a, b)))
@@ -87,6 +88,24 @@ def test_all_methods_train_together_for_two_steps():
     assert still == {'noisy', 'past', 'united'}  # have no parameters
     for name in ('bank_t', 'past'):
         assert moved(before.collections[name], state.collections[name])
+
+
+def test_srrl_compares_regressed_features_and_what_the_teachers_classifier_says_of_them():
+    made = parse_recipe(config_of(CONFIGS['SRRL']))
+    state, frozen = init_state(made, BATCH, seed=0)
+    images = BATCH['image'][..., None]
+    x = CNN(channels=(8, 16, 32)).apply({'params': state.params['student']}, images)['features']
+    taught = CNN(channels=(16, 32, 64)).apply({'params': frozen['teacher']['params']}, images)
+    z = x @ state.params['regressed']['regressor']['kernel']
+    regressed = np.maximum((z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5), 0.0)
+    head = frozen['regression']['params']['head']
+    logits = regressed @ head['kernel'] + head['bias']
+    after, metrics = jax.jit(make_train_step(made, 10))(state, made.hparams, frozen, BATCH)
+    total, count = metrics['feature_matching']
+    np.testing.assert_allclose(total / count, np.mean((regressed - taught['features']) ** 2), rtol=1e-4)
+    total, count = metrics['softmax_regression']
+    np.testing.assert_allclose(total / count, np.mean((logits - taught['logits']) ** 2), rtol=1e-4)
+    assert 'regression' not in after.params
 
 
 def test_the_worked_example_of_add_a_method_runs_and_is_short(tmp_path, monkeypatch):

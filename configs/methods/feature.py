@@ -114,6 +114,23 @@ METHODS = (
         evaluate=dict(simkd=dict(logits='classifier.logits')),
     ),
     Method(
+        name='SRRL',
+        kind='feature, response',
+        objective="mean (r(x) − y)² + mean (W r(x) − v)², W the teacher's classifier",
+        source='Yang et al. 2021',
+        definition='code: squared distance of logits; r is a dense layer, batch norm and ReLU on pooled features',
+        networks=dict(
+            regressed=dict(model='connector', input='student.features', channels=64, batch_norm=True, relu=True),
+            regression=dict(
+                model='classifier', input='regressed.features', update='frozen', init='run:teacher', part='head'
+            ),
+        ),
+        terms=dict(
+            feature_matching=dict(loss='mse', student='regressed.features', target='teacher.features'),
+            softmax_regression=dict(loss='mse', student='regression.logits', target='teacher.logits'),
+        ),
+    ),
+    Method(
         name='ReviewKD',
         kind='feature',
         objective='mean squares at several scales; stages are fused from the deepest on',

@@ -31,14 +31,17 @@ METHODS = (
         kind='relation',
         objective='‖K − K′‖² / B², Gaussian kernel',
         source='Peng et al. 2019',
-        definition='the form with a kernel; the form with consecutive rows is not offered',
+        definition=(
+            'the form with a kernel; the form with consecutive rows, to which the usual weight 0.02 belongs, is not '
+            'offered'
+        ),
         terms=dict(
             congruence=dict(
                 loss='correlation_congruence',
                 student='student.features',
                 target='teacher.features',
                 gamma=0.4,
-                weight=0.02,
+                weight=30.0,
             )
         ),
     ),

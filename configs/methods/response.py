@@ -127,6 +127,16 @@ METHODS = (
         ),
     ),
     Method(
+        name='JSD',
+        kind='response',
+        objective='t² (β KL(p ‖ m) + (1 − β) KL(q ‖ m)), m = β p + (1 − β) q',
+        source='Agarwal et al. 2024 (GKD)',
+        definition='paper; not divided by β or 1 − β; there on texts that the student writes',
+        terms=dict(
+            jsd=dict(loss='jsd', student='student.logits', target='teacher.logits', t=4.0, beta=0.5, weight=9.0)
+        ),
+    ),
+    Method(
         name='DIST',
         kind='response, relation',
         objective='1 − Pearson over classes and over examples',

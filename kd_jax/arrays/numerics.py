@@ -62,6 +62,15 @@ def mean(x: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(weights > 0, x, 0.0)) / jnp.where(total > 0, total, 1.0)
 
 
+def divergence_terms(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+    """p (log p - log q), the terms of KL(p || q); 0 where p is 0, whatever q is.
+
+    Where only q is 0 the term is infinite.
+    """
+    p = jnp.exp(log_p)
+    return p * jnp.where(p == 0, 0.0, log_p - log_q)
+
+
 def channels(array: jax.Array) -> jax.Array:
     """Reshapes [..., height, width, channels] to [..., channels, height * width], in float32 or float64."""
     flat = wide(array).reshape(*array.shape[:-3], -1, array.shape[-1])

@@ -19,6 +19,7 @@ from kd_jax.config.import_by_name import parameters_of
 Positive = Annotated[float, 'must be greater than 0', lambda x: x > 0]
 NonNegative = Annotated[float, 'must not be negative', lambda x: x >= 0]
 Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
+InnerFraction = Annotated[float, 'must be greater than 0 and less than 1', lambda x: 0 < x < 1]
 
 
 def linear(progress: jax.Array, *, start: float, end: float, begin: float = 0.0, until: float = 1.0) -> jax.Array:

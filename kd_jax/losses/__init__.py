@@ -27,7 +27,7 @@ from kd_jax.losses.features import (
     vid,
 )
 from kd_jax.losses.layer_relations import fsp, ickd, kdsvd
-from kd_jax.losses.logits import cross_entropy, hard_kd, kd, mse, teacher_free
+from kd_jax.losses.logits import cross_entropy, hard_kd, jsd, kd, mse, teacher_free
 from kd_jax.losses.multi_label import bce, bce_kd
 from kd_jax.losses.mutual_learning import codistillation, kdcl
 from kd_jax.losses.prediction_relations import dist, kendall, mlld
@@ -39,6 +39,6 @@ __all__ = [
     'activation_boundaries', 'attention_transfer', 'bce', 'bce_kd', 'cka', 'class_imbalance', 'class_wise',
     'codistillation', 'confident_kd', 'correlation_congruence', 'cosine', 'crd', 'cross_entropy', 'deceive', 'dist',
     'dkd', 'factor_transfer', 'fsp', 'gated_kd', 'hard_kd', 'hierarchical_context', 'ickd', 'inactivity', 'info_nce',
-    'judge', 'kd', 'kd_top_k', 'kdcl', 'kdsvd', 'kendall', 'mlld', 'mse', 'nst', 'ofd', 'pkt', 'progressive',
+    'jsd', 'judge', 'kd', 'kd_top_k', 'kdcl', 'kdsvd', 'kendall', 'mlld', 'mse', 'nst', 'ofd', 'pkt', 'progressive',
     'rkd_angle', 'rkd_distance', 'similarity_preserving', 'teacher_free', 'vid',
 ]  # fmt: skip

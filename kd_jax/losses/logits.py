@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.arrays.numerics import standardised, wide
+from kd_jax.arrays.numerics import divergence_terms, standardised, wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction, Positive
+from kd_jax.config.hyperparameters import Fraction, InnerFraction, Positive
 from kd_jax.losses.shape_checks import check_alike, check_class_weights, check_classes, check_several_classes
 
 Average = Literal['probabilities', 'logits', 'losses']
@@ -92,6 +92,37 @@ def kd(
         )
     weights = jnp.array(shares).reshape(-1, *[1] * (target.ndim - 2)) / sum(shares)
     return averaged_kd(student, target, weights, t, average)
+
+
+def jsd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, beta: InnerFraction = 0.5) -> jax.Array:
+    """Generalised Jensen-Shannon divergence of teacher and student, times t^2 as in `kd`.
+
+    Agarwal et al. (2024, GKD), equation 1: beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q, for
+    the softened distributions p of the teacher and q of the student. At beta = 1/2 it is symmetric. As beta tends to 0,
+    the loss divided by beta tends to `kd`, KL(p || q); as beta tends to 1, the loss divided by 1 - beta tends to
+    KL(q || p). At 0 and at 1 the loss would always be 0, so they are refused; some codes compute the two KL divergences
+    there instead.
+
+    Args:
+      student: logits, [..., num_classes].
+      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers, whose
+        softened distributions are averaged.
+      t: temperature.
+      beta: share of the teacher in the mixture m.
+    Returns:
+      nats per example, [...].
+    Raises:
+      UserError: student and teacher have different numbers of classes.
+    """
+    check_classes(student, target)
+    log_q = _softened(student, t)
+    log_p = average_log_probabilities(target, t, 'probabilities', student.ndim)
+    # Where both are 0 nothing is added; the logarithm of their mixture would have no gradient there.
+    possible = ~(jnp.isneginf(log_p) & jnp.isneginf(log_q))
+    log_p_safe, log_q_safe = (jnp.where(possible, log, 0.0) for log in (log_p, log_q))
+    log_m = jnp.logaddexp(jnp.log(beta) + log_p_safe, jnp.log1p(-beta) + log_q_safe)
+    each = beta * divergence_terms(log_p, log_m) + (1.0 - beta) * divergence_terms(log_q, log_m)
+    return t**2 * jnp.sum(each, axis=-1)
 
 
 def averaged_kd(
@@ -206,5 +237,4 @@ def _softened(logits: jax.Array, t: float) -> jax.Array:
 
 
 def _kl(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    # A class with a teacher logit of -inf contributes nothing: 0 * log 0 = 0.
-    return jnp.sum(jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q), axis=-1)
+    return jnp.sum(divergence_terms(log_p, log_q), axis=-1)

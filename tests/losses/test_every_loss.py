@@ -79,6 +79,8 @@ CASES = {
     'ickd': Case(('map', 'map'), zero=SAME),
     'inactivity': Case(('vector',)),
     'info_nce': Case(('vector', 'vector')),
+    'jsd': Case(('logits', 'logits'), {'t': 2.0, 'beta': 0.3}, zero=SAME),
+    'jsd teachers': Case(('logits', 'teachers')),
     'judge': Case(('score', 'score')),
     'kd': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
     'kd shares': Case(('logits', 'teachers'), {'shares': (1.0, 2.0, 0.0)}),
