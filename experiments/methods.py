@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        found = {study['name']: own for study, own in map(load_results, args.results or COMMITTED)}
+        found = {study['name']: own for study, own, _ in map(load_results, args.results or COMMITTED)}
         aims = found.pop('other_aims', {})
         studies = list(found.values())
         if not studies or any(KD not in study for study in studies):

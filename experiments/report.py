@@ -29,8 +29,8 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     """
     if out.resolve() == workdir.resolve():
         return
-    name = load_results(workdir)[0]['name']
-    if (out / 'study.json').exists() and (found := load_results(out)[0]['name']) != name:
+    name = load_results(workdir).study['name']
+    if (out / 'study.json').exists() and (found := load_results(out).study['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
     refuse_links(out / 'results')
     (out / 'results').mkdir(parents=True, exist_ok=True)
@@ -60,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or args.workdir
     try:
-        study, results = load_results(args.workdir)
+        loaded = load_results(args.workdir)
         copy_evidence(args.workdir, out)
         build_report(out, out)
-        print_tables(study, results)
+        print_tables(*loaded)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -49,7 +49,7 @@ from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs
-from kd_jax.studies.study import Run, Study, parse_study, select_runs
+from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
 from kd_jax.training.run_result import stated_units
@@ -141,6 +141,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     prepared_runs = prepare_study(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
     report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
     runs = select_runs(planned, options.only, workdir)
+    workdir.check_same_study(about['name'])
     if options.plan:
         console.print(
             plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
@@ -152,7 +153,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with workdir.locked(), disk_errors(workdir.path):
         renew(planned, runs, prepared_runs, workdir, options.fresh)
         runs = select_runs(planned, options.only, workdir)
-        on_primary(lambda: write_json(workdir.path / 'study.json', about))
+        on_primary(lambda: write_json(workdir.path / 'study.json', {**about, 'runs': asked_configs(planned)}))
         groups = groups_of(planned, runs, workdir, prepared_runs, options)
         execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
     with disk_errors(workdir.path):

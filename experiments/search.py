@@ -24,6 +24,7 @@ from kd_jax.studies.optuna_trials import (
     next_trial,
     objective_value,
     one_after_another,
+    runs_of_trials,
     search_report,
     short_value,
     tell_optuna,
@@ -60,12 +61,14 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
     storage = options.storage or f'sqlite:///{workdir.path.absolute() / "search.db"}'
+    workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):
         joined = join_search(wanted, config, storage, workdir, options.config)
         while train_one(options, config, wanted, joined, workdir):
             pass
         about = {key: value for key, value in config.items() if key != 'runs'}
         about |= {'command': provenance.command(), 'report': search_report(wanted, joined)}
+        about |= {'runs': runs_of_trials(wanted, joined, config, options.config), 'search': wanted.objective}
         write_json(workdir.path / 'study.json', about)
         report.build_report(workdir.path, workdir.path)
     report.print_tables(*report.load_results(workdir.path))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kd_jax.config.ordinary_files import refuse_links, write_text
+from kd_jax.report.asked_runs import said_missing
 from kd_jax.report.check_report import check_report
 from kd_jax.report.contents import Report, facts, origins
 from kd_jax.report.html_page import html_page
@@ -23,7 +24,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     """
     from kd_jax.report.figures import draw  # matplotlib is slow to import, and --help and --plan do without it
 
-    study, results = load_results(results_dir)
+    study, results, left_aside = load_results(results_dir)
     check_report(study)
     out_dir = Path(out_dir)
     refuse_links(out_dir / 'figures')
@@ -32,12 +33,14 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
         name=study['name'],
         title=study.get('title') or study['name'],
         text=study.get('text') or '',
-        facts=facts(study, results),
+        missing=said_missing(study, results),
+        facts=facts(study, results, left_aside),
         tables=study_tables(study, results),
         claims=study_claims(study, results),
         figures=[picture for picture in pictures if picture.kind != 'curves'],
         curves=[picture for picture in pictures if picture.kind == 'curves'],
         origins=origins(results),
+        left_aside=left_aside,
     )
     write_text(out_dir / 'report.md', markdown_page(report))
     write_text(out_dir / 'report.html', html_page(report))

@@ -3,14 +3,16 @@
 import dataclasses
 import datetime
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from kd_jax.report import number_format
+from kd_jax.report.asked_runs import LeftAside, Results, missing_runs, ranges
 from kd_jax.report.paper_claims import Claim
-from kd_jax.report.result_files import Results
 from kd_jax.report.tables import NOT_RUN, Table
+
+LEFT_ASIDE = 'These results lie in the directory of the study and count nowhere in this report.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,28 +41,38 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Everything that a report shows, as data; `markdown_page` and `html_page` write it out."""
+    """Everything that a report shows, as data; `markdown_page` and `html_page` write it out.
+
+    `missing` says which results the study asks for and does not have; '' if it is complete.
+    """
 
     name: str
     title: str
     text: str
+    missing: str
     facts: dict[str, str]
     tables: list[Table]
     claims: list[Claim]
     figures: list[Picture]
     curves: list[Picture]
     origins: list[Origin]
+    left_aside: list[LeftAside]
 
 
-def facts(study: dict[str, Any], results: Results) -> dict[str, str]:
-    """Returns what was run, on which hardware and for how long: name -> text. Unknown facts are left out."""
+def facts(study: dict[str, Any], results: Results, left_aside: Sequence[LeftAside] = ()) -> dict[str, str]:
+    """Returns what was run, on which hardware and for how long: name -> text. Unknown facts are left out.
+
+    `left_aside` are the results that count nowhere.
+    """
     every = [result for seeds in results.values() for result in seeds.values()]
     seconds = [result['seconds'] for result in every if result.get('seconds') is not None]
     seeds = sorted({result['seed'] for result in every})
     entries = {
         'study': study['name'] + (f', variant {study["variant"]}' if study.get('variant') else ''),
         'runs': f'{len(results)}, trained {len(every)} times in total' if every else NOT_RUN,
-        'seeds': _ranges(seeds),
+        'seeds': ranges(seeds),
+        'missing': ', '.join(missing_runs(study, results)) if every else '',
+        'left aside': f'{number_format.with_plural(len(left_aside), "result")}, listed below' if left_aside else '',
         'time': f'{number_format.duration(sum(seconds))} in total' if seconds else '',
         'time per run': _spread(seconds) if seconds else '',
         'commit': _commits(every),
@@ -102,17 +114,6 @@ def _versions(every: list[dict[str, Any]]) -> str:
         for name, version in (result.get('versions') or {}).items():
             found.setdefault(name, {})[str(version)] = None
     return ', '.join(f'{name} {" and ".join(versions)}' for name, versions in found.items())
-
-
-def _ranges(seeds: list[int]) -> str:
-    """Shortens a list of seeds: [0, 1, 2, 5] -> '0 to 2, 5'."""
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ', '.join(f'{a}' if a == b else f'{a}, {b}' if b == a + 1 else f'{a} to {b}' for a, b in spans)
 
 
 def origins(results: Results) -> list[Origin]:

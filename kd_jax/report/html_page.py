@@ -7,7 +7,7 @@ import jinja2
 from markdown_it import MarkdownIt
 
 from kd_jax.report import number_format
-from kd_jax.report.contents import Report, tree_state
+from kd_jax.report.contents import LEFT_ASIDE, Report, tree_state
 from kd_jax.report.tables import NOT_RUN, table_legend
 
 HERE = Path(__file__).parent
@@ -30,7 +30,12 @@ def html_page(report: Report) -> str:
     environment.filters['heading'] = lambda column: number_format.heading(column.heading, column.unit)
     css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
     return environment.get_template('page.html.j2').render(
-        report=report, css=css, DASH=number_format.DASH, NOT_RUN=NOT_RUN, legend=table_legend(report.tables)
+        report=report,
+        css=css,
+        DASH=number_format.DASH,
+        NOT_RUN=NOT_RUN,
+        LEFT_ASIDE=LEFT_ASIDE,
+        legend=table_legend(report.tables),
     )
 
 

@@ -4,13 +4,14 @@ import html
 from collections.abc import Iterable
 
 from kd_jax.report import number_format
-from kd_jax.report.contents import Picture, Report, tree_state
+from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, tree_state
 from kd_jax.report.tables import Table, table_cells, table_legend
 
 
 def markdown_page(report: Report) -> str:
     """Returns the report as Markdown; its images are the files in `figures/`."""
     blocks = [f'# {escape_text(report.title)}', report.text]
+    blocks += [f'**{escape_text(report.missing)}**'] if report.missing else []
     blocks += [_section(table) for table in report.tables]
     blocks += [f'*{escape_text(legend)}*'] if (legend := table_legend(report.tables)) else []
     if report.claims:
@@ -35,6 +36,9 @@ def markdown_page(report: Report) -> str:
         for o in report.origins
     ]
     blocks += ['## Provenance', _rows(headings, rows, {0, 2, 3, 4}) if rows else 'No run has finished yet.']
+    if report.left_aside:
+        asides = [[aside.run, str(aside.seed), aside.reason] for aside in report.left_aside]
+        blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], asides, {0, 2})]
     return '\n\n'.join(block for block in blocks if block) + '\n'
 
 

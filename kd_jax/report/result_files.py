@@ -4,16 +4,16 @@ import dataclasses
 import difflib
 import fnmatch
 import math
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import read_json
+from kd_jax.report.asked_runs import LeftAside, Results, asked_results
 from kd_jax.report.stated_units import with_stated_units
-
-Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,21 @@ class Measure:
         return Measure({seed: self.by_seed[seed] - other.by_seed[seed] for seed in seeds}) if seeds else None
 
 
-def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
+class StudyResults(NamedTuple):
+    """What a directory of results holds.
+
+    Attributes:
+      study: content of study.json.
+      results: the results that the study asks for, in its order.
+      left_aside: other results in the directory; they count nowhere.
+    """
+
+    study: dict[str, Any]
+    results: Results
+    left_aside: list[LeftAside]
+
+
+def load_results(results_dir: str | Path) -> StudyResults:
     """Reads `study.json` and `results/*.json`.
 
     Raises:
@@ -49,16 +63,39 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
     """
     results_dir = Path(results_dir)
     if not (results_dir / 'study.json').is_file():
-        raise UserError(
-            f'{results_dir}: there is no study.json here; give the directory in which a study was run (--workdir).'
-        )
+        what = 'there is no study.json here' if results_dir.is_dir() else 'there is no such directory'
+        raise UserError(f'{results_dir}: {what}; give the directory in which a study was run (--workdir).')
     study = _read(results_dir / 'study.json', {'name': str})
+    if not isinstance(study.get('runs', {}), dict) or study.get('runs') == {}:
+        raise UserError(f'{results_dir / "study.json"} names no runs; run the study again, which writes it anew.')
+    return StudyResults(study, *asked_results(study, _read_results(results_dir, study['name'])))
+
+
+def check_same_study(results_dir: str | Path, name: str) -> None:
+    """Checks, before anything is written, that a directory is empty or holds the study of this name.
+
+    Raises:
+      UserError: the directory holds another study, or a result that no report could read.
+    """
+    results_dir = Path(results_dir)
+    if (results_dir / 'study.json').is_file():
+        there = _read(results_dir / 'study.json', {'name': str})['name']
+        if there != name:
+            raise UserError(
+                f'{results_dir} holds the study {there!r}, and this is {name!r}. Nothing was changed there; choose '
+                'another --workdir.'
+            )
+    _read_results(results_dir, name)
+
+
+def _read_results(results_dir: Path, name: str) -> Results:
     results: Results = {}
     for path in sorted((results_dir / 'results').glob('*.json')):
         result = _read(path, {'study': str, 'run': str, 'seed': int})
-        if result['study'] != study['name']:
+        if result['study'] != name:
             raise UserError(
-                f'{path} belongs to study {result["study"]!r}, not to {study["name"]!r}; move it to another directory.'
+                f'{path} belongs to study {result["study"]!r}, not to {name!r}; move it to another directory, '
+                'or choose another --workdir.'
             )
         seeds = results.setdefault(result['run'], {})
         if result['seed'] in seeds:
@@ -66,7 +103,13 @@ def load_results(results_dir: str | Path) -> tuple[dict[str, Any], Results]:
                 f'{path} repeats run {result["run"]!r}, seed {result["seed"]}; remove one of the two files.'
             )
         seeds[result['seed']] = with_stated_units(result)
-    return study, {run: dict(sorted(seeds.items())) for run, seeds in results.items()}
+    return {run: dict(sorted(results[run].items())) for run in sorted(results, key=in_order_of_numbers)}
+
+
+def in_order_of_numbers(name: str) -> list[tuple[int, float, str]]:
+    """A sort key of names in which numbers count as numbers: 't2' precedes 't10', and 't2_5' follows 't2'."""
+    parts = re.split(r'(\d+(?:_\d+|e-\d+)?)', name)
+    return [(0, float(part.replace('_', '.')), '') if i % 2 else (1, 0.0, part) for i, part in enumerate(parts)]
 
 
 def _read(path: Path, required: dict[str, type]) -> dict[str, Any]:
@@ -125,9 +168,9 @@ def split_reference(text: str) -> tuple[str, str]:
 
 
 def matching_runs(results: Results, patterns: str | Iterable[str]) -> list[str]:
-    """Returns the runs whose names match a glob, or any of several globs, in the order of the globs."""
+    """Returns the runs whose names match one of the globs, in the order of the globs and then of the study."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    return list(dict.fromkeys(run for p in patterns for run in fnmatch.filter(sorted(results), p)))
+    return list(dict.fromkeys(run for p in patterns for run in fnmatch.filter(results, p)))
 
 
 def why_missing(results: Results, run: str, path: str) -> str:

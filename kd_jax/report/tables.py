@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from kd_jax.report import number_format
+from kd_jax.report.asked_runs import seed_count
 from kd_jax.report.result_files import Measure, Results, judged_split, measure_over_seeds, why_missing
 from kd_jax.report.stated_units import stated_in
 
@@ -55,6 +56,14 @@ class Row:
     run: str
     seeds: int
     cells: tuple[Cell, ...]
+    asked: int | None = None  # the number of seeds that the study asks for; None if it does not say
+
+    @property
+    def counted(self) -> str:
+        """The number of seeds as text: '3', '2 of 3' if some are missing, or a dash."""
+        if self.seeds and self.asked and self.seeds < self.asked:
+            return f'{self.seeds} of {self.asked}'
+        return str(self.seeds) if self.seeds else number_format.DASH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +78,19 @@ class Table:
 
 def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
     """Returns the tables of the report section; if it has none, one table with the last metrics of every run."""
-    described = (study.get('report') or {}).get('tables') or _every_run(results)
-    return [_table(name, table, results) for name, table in described.items()]
+    described = (study.get('report') or {}).get('tables') or _every_run(study, results)
+    asked = seed_count(study)
+    return [_table(name, table, results, asked) for name, table in described.items()]
 
 
-def _every_run(results: Results) -> dict[str, Any]:
+def _every_run(study: dict[str, Any], results: Results) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     columns: dict[str, str] = {}
-    for run, seeds in results.items():
-        result = next(iter(seeds.values()))
+    for run in study.get('runs') or results:
+        if run not in results:
+            rows[run] = {'run': run, 'columns': {}}
+            continue
+        result = next(iter(results[run].values()))
         split, networks = judged_split(result)
         for network, metrics in networks.items():
             judging = [name for name, stated in result['metrics'][network].items() if stated['better']]
@@ -93,7 +106,7 @@ def _every_run(results: Results) -> dict[str, Any]:
     return {'runs': {'title': 'Every run', 'text': text, 'columns': columns, 'rows': rows}}
 
 
-def _table(name: str, table: dict[str, Any], results: Results) -> Table:
+def _table(name: str, table: dict[str, Any], results: Results, asked: int | None) -> Table:
     columns = tuple(
         Column(
             heading,
@@ -103,6 +116,7 @@ def _table(name: str, table: dict[str, Any], results: Results) -> Table:
         for heading in table['columns']
     )
     rows = _aligned([_row(key, row, table['columns'], columns, results) for key, row in table['rows'].items()])
+    rows = tuple(dataclasses.replace(row, asked=asked) for row in rows)
     notes = _notes(table, rows, results)
     return Table(name, table.get('title', name), table.get('text', ''), columns, rows, notes)
 
@@ -163,7 +177,7 @@ def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
         for i, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             line.append(NOT_RUN if not row.seeds and i == 0 else cell.ours)
             line += [cell.quoted, cell.difference] if column.paper else []
-        rows.append([*line, str(row.seeds) if row.seeds else number_format.DASH])
+        rows.append([*line, row.counted])
     return [*headings, 'seeds'], rows
 
 

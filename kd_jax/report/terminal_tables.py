@@ -1,6 +1,7 @@
 """Prints a study's tables and claims in a terminal."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -9,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from kd_jax.report import number_format
+from kd_jax.report.asked_runs import LeftAside, said_missing
 from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.result_files import Results
 from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, table_legend
@@ -16,9 +18,16 @@ from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, tabl
 LABEL = 24  # characters; narrow terminals wrap row labels to this width
 
 
-def print_tables(study: dict[str, Any], results: Results, console: Console | None = None) -> None:
-    """Prints the claims, and each table that has a finished run; numbers from the paper have their own colour."""
+def print_tables(
+    study: dict[str, Any], results: Results, left_aside: Sequence[LeftAside] = (), console: Console | None = None
+) -> None:
+    """Prints what is missing, the claims, and each table that has a finished run, and what was left aside.
+
+    Numbers from the paper have their own colour.
+    """
     console = console or Console()
+    if missing := said_missing(study, results):
+        console.print(Text(missing, 'yellow'))
     shown = [table for table in study_tables(study, results) if any(row.seeds for row in table.rows)]
     for table in shown:
         console.print(Text(table.title, 'bold'))
@@ -30,6 +39,10 @@ def print_tables(study: dict[str, Any], results: Results, console: Console | Non
     for claim in study_claims(study, results):
         console.print()
         console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))
+    if left_aside:
+        run, seed, reason = left_aside[0]
+        more = f' The report lists all {len(left_aside)} results that are left aside.' if len(left_aside) > 1 else ''
+        console.print(Text(f'\nLeft aside: {run}, seed {seed}: {reason}.{more}', 'yellow'))
 
 
 def fitting(table: Table, width: int) -> list[Table]:

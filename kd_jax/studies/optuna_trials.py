@@ -10,9 +10,10 @@ from typing import Any
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import flat, json_value
 from kd_jax.config.ordinary_files import open_to_change, read_text, refuse_links, write_text
+from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.execute import execute_group
-from kd_jax.studies.search_space import Search, distribution
-from kd_jax.studies.study import Progress, Run, Study
+from kd_jax.studies.search_space import Search, distribution, with_trial
+from kd_jax.studies.study import Progress, Run, Study, asked_configs, parse_study
 from kd_jax.studies.workdir import Workdir
 
 OWN = 'kd_jax'  # the attribute of the Optuna study that describes the search
@@ -192,6 +193,21 @@ def search_report(search: Search, optuna_study: Any) -> dict[str, Any]:
     failed = len(optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.FAIL]))
     text = f'Completed trials, best first: {len(done)}; failed: {failed}. The search does not use the test values.'
     return {'tables': {'search': {'title': 'Search', 'text': text, 'columns': columns, 'rows': rows}}}
+
+
+def runs_of_trials(search: Search, optuna_study: Any, config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The config of each run that the completed trials need; for `study.json`."""
+    import optuna
+
+    asked: dict[str, Any] = {}
+    for trial in optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
+        with_it, judged = with_trial(config, search, trial.number, trial.params, where)
+        configs = asked_configs(parse_study(with_it, where))
+        names = [judged]
+        for name in names:
+            names += [needed for needed in runs_referred_to(configs[name]) if needed not in names]
+        asked |= {name: configs[name] for name in reversed(names)}
+    return asked
 
 
 def short_value(value: Any) -> str:

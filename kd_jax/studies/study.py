@@ -53,11 +53,13 @@ class Study:
       runs: its runs; each follows the runs that it needs.
       about: the options of the study except `runs`, for the report.
       where: the config file, for messages.
+      order: the names of its runs, in the order of the config file.
     """
 
     runs: tuple[Run, ...]
     about: Mapping[str, Any]
     where: str
+    order: tuple[str, ...] = ()
 
 
 def parse_study(config: Mapping[str, Any], where: str) -> Study:
@@ -98,7 +100,9 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
     runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]
-    return Study(_after_needed(runs), {key: value for key, value in config.items() if key != 'runs'}, where)
+    return Study(
+        _after_needed(runs), {key: value for key, value in config.items() if key != 'runs'}, where, tuple(named)
+    )
 
 
 def _wanted(run: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -135,6 +139,12 @@ def _after_needed(runs: Sequence[Run]) -> tuple[Run, ...]:
     for run in runs:
         add(run)
     return tuple(ordered.values())
+
+
+def asked_configs(study: Study) -> dict[str, Mapping[str, Any]]:
+    """The config of each run that the study asks for, in the order of the config file; for `study.json`."""
+    configs = {run.name: run.config for run in study.runs}
+    return {name: configs[name] for name in study.order}
 
 
 def check_grouping(grouping: Any, where: str) -> None:

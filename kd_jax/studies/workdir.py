@@ -12,6 +12,7 @@ from kd_jax.config.json_files import read_json
 from kd_jax.config.ordinary_files import check_ordinary_below, open_to_change, refuse_links
 from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
+from kd_jax.report.result_files import check_same_study
 
 OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'study.json')
 
@@ -45,6 +46,18 @@ class Workdir:
         """
         path = self.result_path(run_id)
         return read_json(path, 'delete it and run the same command again') if path.exists() else None
+
+    def check_same_study(self, name: str, search: bool = False) -> None:
+        """Checks, before anything is written, that the directory is new or holds this study or search.
+
+        Raises:
+          UserError: it holds another study, a search instead of a study or the reverse, or a damaged result.
+        """
+        searched = (self.path / 'search').is_dir()
+        if searched != search and (searched or (self.path / 'study.json').exists()):
+            there, here = ('a search', 'a study') if searched else ('a study', 'a search')
+            raise UserError(f'{self.path} holds {there}, and this is {here}: choose another --workdir.')
+        check_same_study(self.path, name)
 
     def resolve(self, tree: Any, seed: int) -> Any:
         """Replaces each leaf 'result:RUN.PATH' by that value from the run's result at the same seed.

@@ -84,7 +84,7 @@ def test_a_regression_is_judged_printed_and_reported_by_its_own_metrics(tmp_path
     command = study(tmp_path, REGRESSION, **numbers())
     assert run.main(command) == 0
     out = capsys.readouterr().out
-    study_json, results = load_results(tmp_path / 'work')
+    study_json, results, _ = load_results(tmp_path / 'work')
     result = results['student'][0]
     assert f'student-s0: depth {named("mse", result["last"]["test"]["depth"]["mse"], "number")} on test, ' in out
     assert 'accuracy' not in out

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from experiments import run
+from kd_jax.report.result_files import load_results
 from kd_jax.studies import execute
 from kd_jax.studies.executors import local
 from kd_jax.studies.workdir import Workdir
@@ -115,6 +116,33 @@ def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
     assert {path: path.stat().st_mtime_ns for path in work.rglob('*')} == before | {
         work / '.lock': (work / '.lock').stat().st_mtime_ns
     }
+
+
+def files_in(directory):
+    """Content of every file but the lock."""
+    return {path: path.read_bytes() for path in directory.rglob('*') if path.is_file() and path.name != '.lock'}
+
+
+@pytest.mark.parametrize('plan', [(), ('--plan',), ('--fresh',)])
+def test_another_study_in_a_used_work_directory_is_refused_before_anything_is_written(plan, work, capsys):
+    before = files_in(work)
+    said = refusal(capsys, work, CONFIG, '--config.name=other', '--config.runs.teacher.epochs=1.0', *plan)
+    assert "holds the study 'tiny', and this is 'other'" in said
+    assert 'choose another --workdir' in said
+    assert files_in(work) == before
+    (work / 'study.json').unlink()
+    assert "belongs to study 'tiny', not to 'other'" in refusal(capsys, work, CONFIG, '--config.name=other', *plan)
+    assert files_in(work).keys() == before.keys() - {work / 'study.json'}
+
+
+def test_results_that_a_changed_study_no_longer_asks_for_are_left_aside(work, capsys):
+    arguments = [CONFIG, f'--workdir={work}', '--only=teacher', '--config.runs.student.terms.soft.t=2.0']
+    assert run.main(arguments) == 0
+    out = ' '.join(capsys.readouterr().out.split())
+    assert 'Not finished: 1 of the 2 results that the study asks for is missing: student.' in out
+    assert 'Left aside: student, seed 0: it has another config: terms.soft.t is 4.0 in the result and 2.0 in ' in out
+    assert run.main([CONFIG, f'--workdir={work}', '--only=teacher']) == 0
+    assert load_results(work).left_aside == []
 
 
 def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys):

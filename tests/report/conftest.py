@@ -108,7 +108,7 @@ def study_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def loaded(study_dir: Path) -> tuple[Any, Any]:
-    return load_results(study_dir)
+    return load_results(study_dir)[:2]
 
 
 @pytest.fixture

@@ -57,11 +57,12 @@ def test_a_wrong_path_is_told_the_nearest_one():
 
 def test_runs_are_chosen_by_globs_once_each_in_the_order_of_the_globs():
     results = {name: {} for name in ('w2', 'w1', 'other')}
-    assert matching_runs(results, ['o*', 'w*', 'w1']) == ['other', 'w1', 'w2']
+    assert matching_runs(results, ['o*', 'w*', 'w1']) == ['other', 'w2', 'w1']
 
 
 def test_results_are_read_by_run_and_seed(study_dir):
-    study, results = load_results(study_dir)
+    study, results, left_aside = load_results(study_dir)
+    assert left_aside == []
     assert study['name'] == 'small'
     assert list(results) == ['baseline', 'student', 'teacher']
     assert all(list(seeds) == [0, 1, 2] for seeds in results.values())

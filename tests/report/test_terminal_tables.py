@@ -17,7 +17,7 @@ def test_a_table_too_wide_for_the_terminal_is_split_without_losing_a_column(load
 
 def test_the_terminal_shows_whole_numbers_within_its_width(loaded):
     stream = io.StringIO()
-    print_tables(*loaded, Console(file=stream, width=60))
+    print_tables(*loaded, console=Console(file=stream, width=60))
     text = stream.getvalue()
     assert max(map(len, text.splitlines())) <= 60
     for cell in ('7.0 ± 1.0', '93.00 ± 1.00', 'not run yet', '+2.0'):
@@ -28,5 +28,5 @@ def test_markup_in_a_label_is_printed_as_it_is(loaded):
     study, results = loaded
     study['report']['tables']['main']['rows']['student']['label'] = '[red]x[/red]'
     stream = io.StringIO()
-    print_tables(study, results, Console(file=stream, width=100))
+    print_tables(study, results, console=Console(file=stream, width=100))
     assert '[red]x[/red]' in stream.getvalue()

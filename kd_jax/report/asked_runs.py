@@ -1,0 +1,146 @@
+"""What a study asks for: which results in its directory belong to it, and which are missing.
+
+`study.json` holds the names and configs of all runs of the study, in the order of the config file, and the number of
+seeds. Studies that were written by earlier versions do not name their runs; all results in their directories count.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kd_jax.config.references import parse_result, runs_referred_to
+
+Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
+FEW = 8  # the largest number of missing runs that a sentence names
+
+
+class LeftAside(NamedTuple):
+    """A result that lies in the directory of a study but counts nowhere, and why."""
+
+    run: str
+    seed: int
+    reason: str
+
+
+def asked_results(study: Mapping[str, Any], found: Results) -> tuple[Results, list[LeftAside]]:
+    """Splits the results in a directory into those that the study asks for, in its order, and those left aside.
+
+    A result is left aside if the study does not ask for its run or its seed, if its config is not that of the study, or
+    if it was made from a result of another config.
+    """
+    if 'runs' not in study:
+        return found, []
+    reasons = {
+        (run, seed): _reason(study, run, seed, result) for run, seeds in found.items() for seed, result in seeds.items()
+    }
+    spreads = True
+    while spreads:
+        spreads = False
+        for (run, seed), reason in reasons.items():
+            bad = [] if reason else [id for id in _needed(study['runs'][run], seed) if reasons.get(id)]
+            if bad:
+                reasons[run, seed] = f'it was made from {bad[0][0]}, seed {bad[0][1]}, which is left aside'
+                spreads = True
+    kept = {run: [seed for seed in found.get(run, {}) if not reasons[run, seed]] for run in study['runs']}
+    results = {run: {seed: found[run][seed] for seed in seeds} for run, seeds in kept.items() if seeds}
+    return results, [LeftAside(run, seed, reason) for (run, seed), reason in reasons.items() if reason]
+
+
+def missing_seeds(study: Mapping[str, Any], results: Results) -> dict[str, list[int]]:
+    """The seeds without a result, for each run that misses some, in the order of the study."""
+    asked = range(seed_count(study) or 0)
+    missing = {run: [seed for seed in asked if seed not in results.get(run, {})] for run in study.get('runs', {})}
+    return {run: seeds for run, seeds in missing.items() if seeds}
+
+
+def seed_count(study: Mapping[str, Any]) -> int | None:
+    """How many seeds the study asks for; None if it was written by a version that did not say what it asks for."""
+    return study.get('seeds', 1) if 'runs' in study else None
+
+
+def said_missing(study: Mapping[str, Any], results: Results) -> str:
+    """Says in a sentence which results the study asks for and does not have; '' if there are none."""
+    count, asked = (
+        sum(map(len, missing_seeds(study, results).values())),
+        (seed_count(study) or 0) * len(study.get('runs', ())),
+    )
+    if count == asked:
+        return f'Not finished: none of the {asked} results that the study asks for is there yet.' if asked else ''
+    names = missing_runs(study, results)
+    named = names if len(names) <= FEW else [*names[:FEW], f'and {len(names) - FEW} more runs']
+    are = 'is' if count == 1 else 'are'
+    return (
+        f'Not finished: {count} of the {asked} results that the study asks for {are} missing: {", ".join(named)}.'
+        if count
+        else ''
+    )
+
+
+def missing_runs(study: Mapping[str, Any], results: Results) -> list[str]:
+    """The runs that miss results, with the seeds unless all are missing: 'teacher', 'student (seeds 1, 2)'."""
+    every = seed_count(study) or 0
+    return [
+        run if len(seeds) == every else f'{run} (seed{"s" * (len(seeds) > 1)} {ranges(seeds)})'
+        for run, seeds in missing_seeds(study, results).items()
+    ]
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """Shortens a list of seeds: [0, 1, 2, 5] -> '0 to 2, 5'."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ', '.join(f'{a}' if a == b else f'{a}, {b}' if b == a + 1 else f'{a} to {b}' for a, b in spans)
+
+
+def _reason(study: Mapping[str, Any], run: str, seed: int, result: Mapping[str, Any]) -> str:
+    seeds = study.get('seeds', 1)
+    if run not in study['runs']:
+        return 'the study has no run of this name'
+    if seed not in range(seeds):
+        return f'the study asks for {"seed 0" if seeds == 1 else f"the seeds 0 to {seeds - 1}"} alone'
+    differing = list(_differences(_trained(study['runs'][run]), _trained(result.get('config') or {})))
+    more = f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''
+    return f'it has another config: {differing[0]}{more}' if differing else ''
+
+
+def _needed(config: Mapping[str, Any], seed: int) -> list[tuple[str, int]]:
+    """The results that a run reads or starts from: (run, seed)."""
+    seeds = (config.get('transform') or {}).get('seeds', [seed])
+    return [(name, each) for name in runs_referred_to(config) for each in seeds]
+
+
+def _trained(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config without what its numbers do not depend on."""
+    return {key: value for key, value in config.items() if key != 'resources'}
+
+
+def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
+    """The leaves in which the config of a result differs from the config that the study asks for.
+
+    A result holds the complete config: values instead of 'result:RUN.PATH', the model instead of `like`, and the
+    network that a transform made.
+    """
+    networks, completed = asked.get('networks') or {}, there.get('networks') or {}
+    made = {name for name in completed if name not in networks} if 'transform' in asked else set()
+    taken = {name: {'like': options['like']} for name, options in networks.items() if 'like' in options}
+    for name, own in completed.items():
+        if name in taken:
+            completed = {**completed, name: {**{k: own[k] for k in networks[name] if k in own}, **taken[name]}}
+    shown = {name: options for name, options in completed.items() if name not in made}
+    yield from _leaves({**asked, 'networks': networks}, {**there, 'networks': shown}, '')
+
+
+def _leaves(asked: Any, there: Any, path: str) -> Iterator[str]:
+    if asked == there or parse_result(asked):
+        return
+    if isinstance(asked, Mapping) and isinstance(there, Mapping):
+        for key in [*asked, *(key for key in there if key not in asked)]:
+            yield from _leaves(asked.get(key, 'absent'), there.get(key, 'absent'), f'{path}.{key}' if path else key)
+    elif isinstance(asked, list) and isinstance(there, list) and len(asked) == len(there):
+        for i, pair in enumerate(zip(asked, there, strict=True)):
+            yield from _leaves(*pair, f'{path}.{i}')
+    else:
+        yield f'{path} is {there!r} in the result and {asked!r} in the study'
