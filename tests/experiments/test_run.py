@@ -172,7 +172,7 @@ def test_a_damaged_result_is_named(work, capsys):
     path.write_bytes(path.read_bytes()[:100])
     assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
     path.write_bytes(b'\xff\xfe\x00')
-    assert f'{path} is damaged' in refusal(capsys, work, CONFIG)
+    assert f'{path} is not UTF-8 text' in refusal(capsys, work, CONFIG)
 
 
 def start(workdir):
