@@ -14,6 +14,7 @@ KINDS = (
     (stat.S_ISDIR, 'a directory'), (stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket'),
     (stat.S_ISCHR, 'a device'), (stat.S_ISBLK, 'a device'), (stat.S_ISLNK, 'a symbolic link'),
 )  # fmt: skip
+UNPACKED, UNPACKED_RATIO = 2**28, 64  # bytes of a small file; times the size of a larger one
 OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
 
 
@@ -25,13 +26,13 @@ def open_ordinary(path: str | pathlib.Path) -> IO[bytes]:
       OSError: it is missing or cannot be read.
     """
     _check_ordinary(path, os.stat(path).st_mode)  # to open a device may already do something
-    file = os.open(path, os.O_RDONLY | OPEN)
+    file = open(path, 'rb', opener=lambda path, flags: os.open(path, flags | OPEN))  # noqa: SIM115
     try:
-        _check_ordinary(path, os.fstat(file).st_mode)
-        return os.fdopen(file, 'rb')
+        _check_ordinary(path, os.fstat(file.fileno()).st_mode)
     except BaseException:
-        os.close(file)
+        file.close()
         raise
+    return file
 
 
 def _check_ordinary(path: str | pathlib.Path, mode: int) -> None:
@@ -53,7 +54,7 @@ def read_bytes(path: str | pathlib.Path, limit: int, mend: str = '') -> bytes:
     ending = f'; {mend}.' if mend else '.'
     try:
         with open_ordinary(path) as file:
-            size = os.fstat(file.fileno()).st_size
+            size = size_of(file)
             content = file.read(limit + 1) if size <= limit else b''
     except OSError as error:
         raise UserError(f'{path} cannot be read ({error.strerror or first_line(error)}){ending}') from error
@@ -61,6 +62,28 @@ def read_bytes(path: str | pathlib.Path, limit: int, mend: str = '') -> bytes:
         shown = f'{max(size, len(content)):,} bytes, more than the {limit:,} bytes'
         raise UserError(f'{path} has {shown} that such a file may have{ending}')
     return content
+
+
+def size_of(file: IO[bytes]) -> int:
+    """The size of an open file, in bytes."""
+    return os.fstat(file.fileno()).st_size
+
+
+def check_unpacked(file: IO[bytes], unpacked: int) -> None:
+    """Refuses a file that would take much more memory than its size: data compress well, but not without end.
+
+    Args:
+      file: the open file.
+      unpacked: bytes that its content takes in memory.
+    Raises:
+      UserError: they are more than `UNPACKED` and `UNPACKED_RATIO` times the size of the file.
+    """
+    size = size_of(file)
+    if unpacked > UNPACKED + UNPACKED_RATIO * size:
+        raise UserError(
+            f'{file.name} has {size:,} bytes and would take {unpacked:,} bytes of memory, too many for such a file; if '
+            'you trust it, save it without compression.'
+        )
 
 
 def read_text(path: str | pathlib.Path, limit: int, mend: str = '') -> str:

@@ -1,31 +1,29 @@
-"""Reads PyTorch's weight files without PyTorch and without running code from them."""
+"""Reads PyTorch's weight files without PyTorch and without running code from them.
 
-import collections
+Memory and time are bounded by what the file can honestly hold: a storage is read once however many tensors view it,
+and only if a tensor of the state_dict does.
+"""
+
 import io
 import math
 import pathlib
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
 
-import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import check_unpacked, open_ordinary, size_of
+from kd_jax.interop.tensor_pickles import Refused, Storage, Tensor, load_pickle
 
 Arrays = dict[str, np.ndarray]
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_KEYS = ('model', 'state_dict', 'model_state_dict', 'net', 'weights')
-
-
-STORAGES = {
-    'DoubleStorage': np.float64, 'FloatStorage': np.float32, 'HalfStorage': np.float16,
-    'BFloat16Storage': ml_dtypes.bfloat16, 'LongStorage': np.int64, 'IntStorage': np.int32, 'ShortStorage': np.int16,
-    'CharStorage': np.int8, 'ByteStorage': np.uint8, 'BoolStorage': np.bool_,
-}  # fmt: skip
+PICKLE_BYTES = 2**22  # describes some 30,000 tensors
 
 
 def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
@@ -41,14 +39,17 @@ def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
       UserError: the file is missing, damaged, of another format, or holds pickled code or no tensors.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f'{where}: there is no file {path}.')
     try:
-        if path.suffix == '.safetensors':
-            state: Any = safetensors.numpy.load_file(path)
-        else:
-            state = _state_dict(_from_zip(path) if zipfile.is_zipfile(path) else _from_legacy(path))
-    except _Refused as error:
+        with open_ordinary(path) as file:
+            if path.suffix == '.safetensors':
+                state: Any = safetensors.numpy.load_file(path)
+            else:
+                state = _from_zip(file) if zipfile.is_zipfile(file) else _from_legacy(file)
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from error
+    except Refused as error:
         raise UserError(
             f'{where}: {path} holds pickled code ({error}), which is never run; save only the weights with '
             'torch.save(model.state_dict(), path), or save a .safetensors file.'
@@ -65,98 +66,77 @@ def read_pytorch_file(path: str | pathlib.Path, where: str) -> Arrays:
     return state
 
 
-class _Refused(Exception):
-    """A pickle names something that is not part of a tensor."""
-
-
-class _Tensor(NamedTuple):
-    """Describes a tensor: key and dtype of its storage; offset, shape and strides in elements."""
-
-    key: str
-    dtype: np.dtype
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-def _tensor(storage: tuple[str, np.dtype], offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    key, dtype = storage
-    return _Tensor(key, dtype, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
-
-
-def _parameter(data: _Tensor, *_: Any) -> _Tensor:
-    return data
-
-
-ALLOWED: dict[tuple[str, str], Any] = {
-    ('collections', 'OrderedDict'): collections.OrderedDict,
-    ('torch', 'Size'): tuple,
-    ('torch._utils', '_rebuild_parameter'): _parameter,
-    ('torch._utils', '_rebuild_tensor'): _tensor,
-    ('torch._utils', '_rebuild_tensor_v2'): _tensor,
-    **{('torch', name): np.dtype(dtype) for name, dtype in STORAGES.items()},
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise _Refused(f'{module}.{name}')
-        return ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
-        kind, dtype, key = pid[:3]
-        if kind != 'storage' or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError('a persistent object that is not a storage')
-        return str(key), dtype
-
-
-def _from_zip(path: pathlib.Path) -> Any:
-    with zipfile.ZipFile(path) as file:
-        found = [name for name in file.namelist() if name.endswith('data.pkl')]
+def _from_zip(file: IO[bytes]) -> Arrays:
+    with zipfile.ZipFile(file) as archive:
+        found = [name for name in archive.namelist() if name.endswith('data.pkl')]
         if len(found) != 1:
             raise pickle.UnpicklingError('a zip file, but not from torch.save')
         folder = found[0].removesuffix('data.pkl')
-        order = file.read(f'{folder}byteorder') if f'{folder}byteorder' in file.namelist() else b'little'
-        if order != b'little':
+        order = f'{folder}byteorder'
+        if order in archive.namelist() and _member(archive, order, 100) != b'little':
             raise pickle.UnpicklingError('written on a big-endian machine')
-        value = _Unpickler(io.BytesIO(file.read(found[0]))).load()
-        return _resolved(value, lambda key, dtype: np.frombuffer(file.read(f'{folder}data/{key}'), dtype))
+        value, _ = load_pickle(io.BytesIO(_member(archive, found[0], PICKLE_BYTES)))
+        state = _state_dict(value)
+        keys = {tensor.storage.key for tensor in state.values()}
+        sizes = {key: archive.getinfo(f'{folder}data/{key}').file_size for key in keys}
+        _check_sizes(file, sum(sizes.values()), state)
+        return _arrays(state, lambda one: _member(archive, f'{folder}data/{one.key}', sizes[one.key]))
 
 
-def _from_legacy(path: pathlib.Path) -> Any:
-    with path.open('rb') as file:
-        if file.read(2) != b'\x80\x02':  # The magic number is a pickle of protocol 2.
-            raise pickle.UnpicklingError('neither a zip file nor a pickle from torch.save')
-        file.seek(0)
-        if _Unpickler(file).load() != LEGACY_MAGIC:
-            raise pickle.UnpicklingError('a pickle, but not from torch.save')
-        for _ in ('protocol', 'system'):
-            _Unpickler(file).load()
-        value = _Unpickler(file).load()
-        dtypes: dict[str, np.dtype] = {}
-        _resolved(value, lambda key, dtype: dtypes.setdefault(key, dtype), gather=True)
-        storages = {}
-        for key in _Unpickler(file).load():
-            size = int.from_bytes(file.read(8), 'little')
-            dtype = dtypes[str(key)]
-            storages[str(key)] = np.frombuffer(file.read(size * dtype.itemsize), dtype, size)
-        return _resolved(value, lambda key, dtype: storages[key])
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    if (size := archive.getinfo(name).file_size) > limit:
+        raise pickle.UnpicklingError(f'{name} has {size:,} bytes, more than the {limit:,} that it may have')
+    return archive.read(name)
 
 
-def _resolved(value: Any, storage: Callable[[str, np.dtype], Any], gather: bool = False) -> Any:
-    """Replaces each tensor in `value` by its array. With `gather`, calls `storage` but makes no arrays."""
-    if isinstance(value, Mapping):
-        return {key: _resolved(v, storage, gather) for key, v in value.items()}
-    if isinstance(value, _Tensor):
-        flat = storage(value.key, value.dtype)
-        return None if gather else _view(flat, value)
-    if isinstance(value, list | tuple):
-        return [_resolved(v, storage, gather) for v in value]
-    return value
+def _from_legacy(file: IO[bytes]) -> Arrays:
+    """Reads the older format: five pickles, then the storages in the order of the last pickle."""
+    file.seek(0)
+    pickles = io.BytesIO(file.read(PICKLE_BYTES))
+    if pickles.getvalue()[:2] != b'\x80\x02':  # The magic number is a pickle of protocol 2.
+        raise pickle.UnpicklingError('neither a zip file nor a pickle from torch.save')
+    if load_pickle(pickles)[0] != LEGACY_MAGIC:
+        raise pickle.UnpicklingError('a pickle, but not from torch.save')
+    for _ in ('protocol', 'system'):
+        load_pickle(pickles)
+    value, storages = load_pickle(pickles)
+    keys, _ = load_pickle(pickles)
+    state = _state_dict(value)
+    _check_sizes(file, 0, state)
+    at, size, places = pickles.tell(), size_of(file), {}
+    for key in keys:
+        file.seek(at)
+        length = int.from_bytes(file.read(8), 'little') * storages[key].dtype.itemsize
+        if at + 8 + length > size:
+            raise ValueError('it ends inside a storage')
+        places[key] = at + 8, length
+        at += 8 + length
+
+    def read(storage: Storage) -> bytes:
+        start, length = places[storage.key]
+        file.seek(start)
+        return file.read(length)
+
+    return _arrays(state, read)
 
 
-def _view(flat: np.ndarray, tensor: _Tensor) -> np.ndarray:
+def _check_sizes(file: IO[bytes], storages: int, state: Mapping[str, Tensor]) -> None:
+    """Refuses a file whose storages, in bytes, or whose tensors are much larger than the file."""
+    tensors = sum(math.prod(tensor.shape) * tensor.storage.dtype.itemsize for tensor in state.values())
+    check_unpacked(file, max(storages, tensors))
+
+
+def _arrays(state: Mapping[str, Tensor], read: Callable[[Storage], bytes]) -> Arrays:
+    """The arrays of the tensors, as views of their storages."""
+    known: dict[str, np.ndarray] = {}
+    for tensor in state.values():
+        if tensor.storage.key not in known:
+            content, dtype = read(tensor.storage), tensor.storage.dtype
+            known[tensor.storage.key] = np.frombuffer(content, dtype, len(content) // dtype.itemsize)
+    return {name: _view(known[tensor.storage.key], tensor) for name, tensor in state.items()}
+
+
+def _view(flat: np.ndarray, tensor: Tensor) -> np.ndarray:
     """Returns the array of a tensor as a view of its storage; raises ValueError if it reaches beyond the storage."""
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
     if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0:
@@ -167,10 +147,20 @@ def _view(flat: np.ndarray, tensor: _Tensor) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps, writeable=False)
 
 
-def _state_dict(value: Any) -> Arrays:
+def _state_dict(value: Any) -> dict[str, Tensor]:
     """Returns the tensors of a state_dict, at the top level or under one of `STATE_KEYS`."""
-    if not isinstance(value, Mapping):
-        return {}
-    own = {key: v for key, v in value.items() if isinstance(key, str) and isinstance(v, np.ndarray)}
-    nested = [_state_dict(value[key]) for key in STATE_KEYS if isinstance(value.get(key), Mapping)]
-    return next(filter(None, nested), own)
+    return next(filter(None, map(_tensors, _candidates(value, set()))), {})
+
+
+def _candidates(value: Any, seen: set[int]) -> Iterator[Mapping[Any, Any]]:
+    """The dictionaries that may be the state_dict, the innermost first, each once."""
+    if not isinstance(value, Mapping) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for key in STATE_KEYS:
+        yield from _candidates(value.get(key), seen)
+    yield value
+
+
+def _tensors(value: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {key: one for key, one in value.items() if isinstance(key, str) and isinstance(one, Tensor)}
