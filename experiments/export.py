@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import jax
 
+from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.references import BEST, LAST
@@ -28,6 +29,10 @@ USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    return keep_going(lambda: export(argv))
+
+
+def export(argv: Sequence[str] | None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument('--workdir', type=pathlib.Path, required=True, help='work directory of the study')

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from configs import benchmark_pairs
 from configs.methods import SCHEMES, WITH_FROZEN_TEACHER, Method
+from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.report import number_format, result_files
 from kd_jax.report.result_files import load_results, measure_over_seeds
@@ -113,6 +114,10 @@ def with_tables(page: str, tables: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    return keep_going(lambda: rewrite_tables(argv))
+
+
+def rewrite_tables(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         'results', nargs='*', type=pathlib.Path, help='result directories of the studies; default: those committed'

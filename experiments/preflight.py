@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from rich.console import Console
 from rich.table import Table
 
 from experiments import command_line
+from experiments.terminal import console, keep_going
 from kd_jax.config.config_file import load_config
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, suggest
@@ -33,7 +33,6 @@ from kd_jax.scale.tpu_chips import Topology, parse_topology
 from kd_jax.studies.complete_configs import complete_configs
 from kd_jax.studies.study import Run, Study, parse_study
 
-console = Console(highlight=False)
 SHORT_VERDICTS = ('fits', 'compiles')  # other verdicts are sentences, too long for a table cell
 CAVEAT = (
     'All times are lower bounds. The bounds in brackets assume that every operand is read from HBM. Not included: '
@@ -71,6 +70,10 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    return keep_going(lambda: exit_code(argv))
+
+
+def exit_code(argv: Sequence[str] | None) -> int:
     logging.getLogger('absl').setLevel(logging.ERROR)
     jax.config.update('jax_platforms', 'cpu')
     try:

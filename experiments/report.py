@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import JSON_BYTES, read_json
 from kd_jax.config.ordinary_files import read_bytes, refuse_links, write_bytes, write_text
@@ -53,6 +54,10 @@ def _copy(path: Path, to: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    return keep_going(lambda: write_and_print(argv))
+
+
+def write_and_print(argv: Sequence[str] | None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument('--workdir', type=Path, required=True, help='work directory with study.json and results/*.json')

@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 from jax.errors import JaxRuntimeError
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -34,6 +33,7 @@ from rich.progress import (
 
 from experiments import command_line
 from experiments.plan_table import plan_table
+from experiments.terminal import console, escape, keep_going
 from kd_jax import report
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
@@ -56,7 +56,6 @@ from kd_jax.training.run_result import stated_units
 from kd_jax.training.stop_signals import Preempted
 
 SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
-console = Console(highlight=False)
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -85,7 +84,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return exit_code(lambda: run(*arguments(argv)))
+    return keep_going(lambda: exit_code(lambda: run(*arguments(argv))))
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -289,10 +288,6 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
     whole = display.add_task('study', total=runs, rate='', losses='')
     display.advance(whole, 0)  # rich measures the speed from its first sample
     return display, whole
-
-
-def escape(text: str) -> str:
-    return text.replace('[', r'\[')
 
 
 if __name__ == '__main__':

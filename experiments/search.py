@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.run import console, escape, execute, exit_code
+from experiments.run import execute, exit_code
+from experiments.terminal import console, escape, keep_going
 from kd_jax import report
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
@@ -47,7 +48,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return exit_code(lambda: run(*arguments(argv)))
+    return keep_going(lambda: exit_code(lambda: run(*arguments(argv))))
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
