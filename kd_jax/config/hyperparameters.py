@@ -16,7 +16,15 @@ import jax.numpy as jnp
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import parameters_of
 
+# A range is a sentence and a function that says whether a number is in the range; there may be several.
 Positive = Annotated[float, 'must be greater than 0', lambda x: x > 0]
+Temperature = Annotated[
+    Positive,
+    'must lie between 1e-6 and 1e6, because beyond that float32 loses the differences of logits / t, or t^2 becomes 0',
+    lambda t: 1e-6 <= t <= 1e6,
+]
+Count = Annotated[int, 'must be 1 or more', lambda number: number >= 1]
+Repeats = Annotated[Count, 'must be at most 2000, because each makes the program longer', lambda n: n <= 2000]
 NonNegative = Annotated[float, 'must not be negative', lambda x: x >= 0]
 Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
 InnerFraction = Annotated[float, 'must be greater than 0 and less than 1', lambda x: 0 < x < 1]
@@ -40,6 +48,11 @@ def steps(progress: jax.Array, *, start: float, at: tuple[float, ...], factor: f
     return start * factor ** jnp.sum(progress >= jnp.array(at))
 
 
+SHARES = ('at', 'begin', 'until', 'warmup')  # moments of a schedule, as shares of the run
+LONGEST = 1000  # numbers in an option that is a tuple
+INT32 = 2**31
+SEVERAL = (Sequence[int], Sequence[float], tuple[int, ...], tuple[float, ...])
+STATIC = (int, int | None, bool, str, str | None, *SEVERAL)
 SCHEDULES: dict[str, Callable[..., jax.Array]] = {'linear': linear, 'cosine': cosine, 'steps': steps}
 
 
@@ -64,8 +77,7 @@ def parse_number(value: float | Mapping[str, Any], annotation: Any, where: str) 
         not a number.
     """
     if not isinstance(value, Mapping):
-        _check(float(value), annotation, where)
-        return '', float(value)
+        return '', _checked(value, annotation, where)
     arguments = {key: v for key, v in value.items() if key != 'schedule'}
     name = value['schedule']
     if not isinstance(name, str) or name not in SCHEDULES:
@@ -79,19 +91,36 @@ def parse_number(value: float | Mapping[str, Any], annotation: Any, where: str) 
         raise UserError(f'{where}: schedule {name!r} needs {", ".join(missing)}.')
     try:
         numbers = {key: tuple(map(float, v)) if key == 'at' else float(v) for key, v in arguments.items()}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f'{where}: the arguments of schedule {name!r} must be numbers ({error}).') from error
     given = {key: p.default for key, p in options.items()} | numbers
+    _check_shares(given, where)
     if name == 'linear' and not given['begin'] < given['until']:
         raise UserError(f'{where}: begin is {given["begin"]:g} and until is {given["until"]:g}; until must be greater.')
     if name == 'cosine' and not 0 <= given['warmup'] < 1:
         raise UserError(f'{where}: warmup is {given["warmup"]:g}, but it must be at least 0 and less than 1.')
     for key in ('start', 'peak', 'end'):
         if key in options:
-            _check(numbers.get(key, options[key].default), annotation, f'{where}.{key}')
+            _checked(given[key], annotation, f'{where}.{key}')
+    for times in range(1, len(given.get('at', ())) + 1):
+        _checked(given['start'] * given['factor'] ** times, annotation, f'{where} after {times} of its steps')
     if numbers.get('warmup'):
-        _check(0.0, annotation, f'{where} at the start of its warmup')
+        _checked(0.0, annotation, f'{where} at the start of its warmup')
     return name, numbers
+
+
+def _check_shares(given: Mapping[str, Any], where: str) -> None:
+    """Refuses moments of a schedule that are no shares of the run, such as numbers of epochs."""
+    for key in (key for key in SHARES if key in given):
+        moments = given[key] if key == 'at' else (given[key],)
+        if not moments or len(moments) > LONGEST:
+            raise UserError(f'{where}.at has {len(moments)} numbers, but it must have 1 to {LONGEST}.')
+        for share in moments:
+            if not 0 <= share <= 1:
+                raise UserError(
+                    f'{where}.{key} holds {share:g}, but the moments of a schedule are shares of the run, between 0 '
+                    f'and 1; for epoch {share:g} write {share:g} / EPOCHS.'
+                )
 
 
 def value_at(schedule: str, numbers: Any, progress: jax.Array) -> jax.Array:
@@ -112,17 +141,38 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
         raise UserError(f'{where} is {option!r}, but it must be a whole number.')
     if declared == (int | None) and option is not None and not whole:
         raise UserError(f'{where} is {option!r}, but it must be a whole number or None.')
+    if declared in (int, int | None) and whole:
+        _check_whole(option, annotation, where)
     if declared is bool and not isinstance(option, bool):
         raise UserError(f'{where} is {option!r}, but it must be True or False.')
+    if declared in (str, str | None) and not (isinstance(option, str) or (option is None and declared is not str)):
+        raise UserError(f'{where} is {option!r}, but it must be a text{"" if declared is str else " or None"}.')
     if declared is float:
         if not (whole or isinstance(option, float)):
             raise UserError(f'{where} is {option!r}, which is not a number.')
-        _check(float(option), annotation, where)
-    if declared == Sequence[int] and not (
-        isinstance(option, list | tuple) and all(type(one) is int and one > 0 for one in option)
-    ):
-        shown = f'({option},)' if whole and option > 0 else '(64, 32)'
-        raise UserError(f'{where} is {option!r}, but it must be a tuple of whole numbers, 1 or more, such as {shown}.')
+        _checked(option, annotation, where)
+    if declared in SEVERAL:
+        _check_several(option, declared, where)
+
+
+def _check_several(option: Any, declared: Any, where: str) -> None:
+    """Refuses an option that is no tuple of numbers; whole numbers are counts or sizes, so they must be 1 or more."""
+    floats = get_args(declared)[0] is float
+    kinds, least = ((int, float), -math.inf) if floats else ((int,), 1)
+    whole = isinstance(option, int) and not isinstance(option, bool)
+    if not isinstance(option, list | tuple) or not all(type(one) in kinds and one >= least for one in option):
+        shown = f'({option},)' if whole and option > 0 else '(0.5, 0.5)' if floats else '(64, 32)'
+        what = 'numbers' if floats else 'whole numbers, 1 or more'
+        raise UserError(f'{where} is {option!r}, but it must be a tuple of {what}, such as {shown}.')
+    if len(option) > LONGEST:
+        raise UserError(f'{where} has {len(option)} numbers, but it must have at most {LONGEST}.')
+    for one in option:
+        _checked(one, float, where) if floats else _check_whole(one, int, where)
+
+
+def is_static(annotation: Any) -> bool:
+    """Whether a parameter is declared as an int, a text or another type that is fixed when the step is compiled."""
+    return _declared(annotation) in STATIC or get_origin(annotation) is Literal
 
 
 def is_float(annotation: Any) -> bool:
@@ -134,9 +184,30 @@ def _declared(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def _check(number: float, annotation: Any, where: str) -> None:
+def _check_whole(number: int, annotation: Any, where: str) -> None:
+    if not -INT32 <= number < INT32:
+        raise UserError(f'{where} is {number}, but whole numbers have 32 bits: it must be less than {INT32} in size.')
+    _check_ranges(number, annotation, where)
+
+
+def _checked(number: float, annotation: Any, where: str) -> float:
+    """The number as a float, if float32 can hold it and it is in the range that is declared."""
+    try:
+        number = float(number)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise UserError(f'{where} is {number}, but it must be finite.')
+    _check_ranges(number, annotation, where)
+    largest, smallest = float(jnp.finfo(jnp.float32).max), float(jnp.finfo(jnp.float32).tiny)
+    if abs(number) > largest or 0 < abs(number) < smallest:
+        becomes = 'infinite' if abs(number) > largest else '0'
+        raise UserError(f'{where} is {number:g}, which becomes {becomes} in float32; numbers here have 32 bits.')
+    return number
+
+
+def _check_ranges(number: float, annotation: Any, where: str) -> None:
     rules = get_args(annotation)[1:]
-    if len(rules) == 2 and not rules[1](number):
-        raise UserError(f'{where} is {number:g}, but it {rules[0]}.')
+    for sentence, holds in zip(rules[::2], rules[1::2], strict=False):
+        if isinstance(sentence, str) and callable(holds) and not holds(number):
+            raise UserError(f'{where} is {number:g}, but it {sentence}.')

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import product, unit_length, wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Positive
+from kd_jax.config.hyperparameters import Count, Temperature
 from kd_jax.losses.masks import Mask, rows, valid
 from kd_jax.losses.shape_checks import check_alike, check_batch
 
 
-def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where: Mask = None) -> jax.Array:
+def info_nce(student: jax.Array, target: jax.Array, *, t: Temperature = 0.07, where: Mask = None) -> jax.Array:
     """Cross-entropy of finding each example's partner in the other network within the batch (in-batch negatives).
 
     van den Oord et al. (2018), equation 4, between student and teacher as in CRD (Tian et al. 2020). The scores are
@@ -42,7 +42,7 @@ def info_nce(student: jax.Array, target: jax.Array, *, t: Positive = 0.07, where
 
 
 def crd(
-    student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Positive = 0.07, examples: int,
+    student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Temperature = 0.07, examples: Count,
     form: Literal['code', 'paper'] = 'code',
 ) -> jax.Array:  # fmt: skip
     """Contrastive representation distillation: tells an example's partner in the other network from a bank's negatives.

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import standardised, wide
-from kd_jax.config.hyperparameters import NonNegative, Positive
+from kd_jax.config.hyperparameters import NonNegative, Temperature
 from kd_jax.losses.shape_checks import check_classes
 
 
 def dkd(
     student: jax.Array, target: jax.Array, labels: jax.Array,
-    *, t: Positive = 4.0, alpha: NonNegative = 1.0, beta: NonNegative = 8.0, standardise: bool = False,
+    *, t: Temperature = 4.0, alpha: NonNegative = 1.0, beta: NonNegative = 8.0, standardise: bool = False,
 ) -> jax.Array:  # fmt: skip
     """t^2 (alpha TCKD + beta NCKD): separate divergences for the label's class and for the other classes (DKD).
 

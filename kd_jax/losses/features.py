@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.arrays.numerics import channels, norm, product, scaled, unit_length, wide
-from kd_jax.config.hyperparameters import NonNegative
+from kd_jax.config.hyperparameters import Count, NonNegative
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_alike, check_maps, check_space
 
@@ -33,7 +33,7 @@ def cosine(student: jax.Array, target: jax.Array) -> jax.Array:
     return 1.0 - jnp.sum(unit_length(wide(student)) * unit_length(wide(target)), axis=-1)
 
 
-def attention_transfer(student: jax.Array, target: jax.Array, *, power: int = 2, form: Form = 'code') -> jax.Array:
+def attention_transfer(student: jax.Array, target: jax.Array, *, power: Count = 2, form: Form = 'code') -> jax.Array:
     """Distance between the attention maps of a layer (AT).
 
     Zagoruyko & Komodakis (2017), equation 2. An attention map is the sum over channels of |x|^power, flattened and

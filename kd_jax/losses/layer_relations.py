@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import channels, max_pooled, product, scaled, unit_length
 from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count
 from kd_jax.losses.shape_checks import check_alike, check_maps
 
 
@@ -66,7 +67,7 @@ def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def kdsvd(
-    student_in: jax.Array, student_out: jax.Array, target_in: jax.Array, target_out: jax.Array, *, rank: int = 1
+    student_in: jax.Array, student_out: jax.Array, target_in: jax.Array, target_out: jax.Array, *, rank: Count = 1
 ) -> jax.Array:
     """Squared distance between student and teacher of the relations of two layers' leading singular vectors (KD-SVD).
 

@@ -8,7 +8,7 @@ import optax
 
 from kd_jax.arrays.numerics import divergence_terms, standardised, wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction, InnerFraction, Positive
+from kd_jax.config.hyperparameters import Fraction, InnerFraction, Temperature
 from kd_jax.losses.shape_checks import check_alike, check_class_weights, check_classes, check_several_classes
 
 Average = Literal['probabilities', 'logits', 'losses']
@@ -54,7 +54,7 @@ def cross_entropy(
 
 
 def kd(
-    student: jax.Array, target: jax.Array, *, t: Positive = 1.0, average: Average = 'probabilities',
+    student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, average: Average = 'probabilities',
     shares: tuple[float, ...] = (), standardise: bool = False,
 ) -> jax.Array:  # fmt: skip
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
@@ -191,7 +191,7 @@ def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
     return cross_entropy(student, jnp.argmax(log_p, axis=-1))
 
 
-def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.99, t: Positive = 20.0) -> jax.Array:
+def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.99, t: Temperature = 20.0) -> jax.Array:
     """`kd` from a virtual teacher that gives the label the probability `correct` and shares the rest equally.
 
     Yuan et al. (2020), equations 8 and 9 (Tf-KD by regularisation, t = 20, correct = 0.99), times t^2 as in `kd`. The

@@ -8,7 +8,7 @@ import numpy as np
 
 from kd_jax.arrays.numerics import wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Positive
+from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.shape_checks import check_class_weights
 
 Over = Literal['mean', 'sum']
@@ -37,7 +37,7 @@ def bce(
 
 
 def bce_kd(
-    student: jax.Array, target: jax.Array, *, t: Positive = 1.0, over_labels: Over = 'mean',
+    student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, over_labels: Over = 'mean',
     class_weights: tuple[float, ...] = (),
 ) -> jax.Array:  # fmt: skip
     """`kd` for independent labels: KL(teacher || student) * t^2 of the softened sigmoids of each label.

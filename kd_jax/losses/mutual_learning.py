@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Positive
+from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.logits import cross_entropy, kd
 from kd_jax.losses.shape_checks import check_classes
 
 
-def codistillation(student: jax.Array, target: jax.Array, *, t: Positive = 1.0) -> jax.Array:
+def codistillation(student: jax.Array, target: jax.Array, *, t: Temperature = 1.0) -> jax.Array:
     """`kd` of each of several networks from the mean distribution of the others.
 
     Anil et al. (2018), algorithm 1, but with current predictions, not stale ones. With two networks this is deep mutual
@@ -39,7 +39,7 @@ def codistillation(student: jax.Array, target: jax.Array, *, t: Positive = 1.0) 
 
 def kdcl(
     student: jax.Array, target: jax.Array, labels: jax.Array,
-    *, t: Positive = 2.0, form: Literal['min_logit', 'naive'] = 'min_logit',
+    *, t: Temperature = 2.0, form: Literal['min_logit', 'naive'] = 'min_logit',
 ) -> jax.Array:  # fmt: skip
     """`kd` from the best prediction that several networks, including the student, give for each example.
 

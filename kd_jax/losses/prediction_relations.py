@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import centred, mean, product, unit_length, wide
-from kd_jax.config.hyperparameters import NonNegative, Positive
+from kd_jax.config.hyperparameters import NonNegative, Positive, Temperature
 from kd_jax.losses.logits import kd
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_classes, check_logits
 
 
 def dist(
-    student: jax.Array, target: jax.Array, *, t: Positive = 1.0, inter: NonNegative = 1.0, intra: NonNegative = 1.0,
+    student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, inter: NonNegative = 1.0, intra: NonNegative = 1.0,
     form: Literal['code', 'paper'] = 'code', where: Mask = None,
 ) -> jax.Array:  # fmt: skip
     """1 minus Pearson's correlation of the softened predictions, over classes and over examples (DIST).

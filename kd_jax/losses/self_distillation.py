@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import product, wide
-from kd_jax.config.hyperparameters import Fraction, Positive
+from kd_jax.config.hyperparameters import Fraction, Temperature
 from kd_jax.losses.logits import cross_entropy, kd
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_batch, check_classes, check_logits
 
 
 def class_wise(
-    student: jax.Array, target: jax.Array, labels: jax.Array, *, t: Positive = 4.0, where: Mask = None
+    student: jax.Array, target: jax.Array, labels: jax.Array, *, t: Temperature = 4.0, where: Mask = None
 ) -> jax.Array:
     """`kd` of each example from the mean prediction for the other examples of its class in the batch (CS-KD).
 

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Positive
+from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.logits import Average, averaged_kd, cross_entropy
 from kd_jax.losses.shape_checks import check_classes
 
 
 def gated_kd(
     student: jax.Array, target: jax.Array, weights: jax.Array,
-    *, t: Positive = 1.0, average: Average = 'probabilities',
+    *, t: Temperature = 1.0, average: Average = 'probabilities',
 ) -> jax.Array:  # fmt: skip
     """`kd` from several teachers, averaged with weights that a network computes for each example.
 
@@ -40,7 +40,7 @@ def gated_kd(
 
 def confident_kd(
     student: jax.Array, target: jax.Array, labels: jax.Array,
-    *, t: Positive = 1.0, by: Literal['label', 'entropy'] = 'label', average: Average = 'losses',
+    *, t: Temperature = 1.0, by: Literal['label', 'entropy'] = 'label', average: Average = 'losses',
 ) -> jax.Array:  # fmt: skip
     """`kd` from several teachers, each weighted for each example by its confidence.
 

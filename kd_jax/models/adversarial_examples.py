@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import NonNegative, Positive
+from kd_jax.config.hyperparameters import NonNegative, Positive, Repeats
 from kd_jax.losses import cross_entropy, kd
 
 
@@ -32,12 +31,8 @@ class PGD:
     network: Any
     epsilon: NonNegative = 8 / 255
     size: Positive = 2 / 255
-    steps: int = 10
+    steps: Repeats = 10
     random_start: bool = True
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f'steps is {self.steps}, but an attack takes at least 1')
 
     def init(self, rngs: Any, image: jax.Array, target: jax.Array, *, train: bool = False) -> Mapping[str, Any]:
         return self.network.module.init(rngs, *self.network.normalized((image,)), train=False)

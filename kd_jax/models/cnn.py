@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import max_pooled
-from kd_jax.config.hyperparameters import Fraction
+from kd_jax.config.hyperparameters import Count, Fraction
 from kd_jax.models.layers import Dropout
 
 
@@ -21,7 +21,7 @@ class CNN(nn.Module):
     """
 
     channels: Sequence[int] = (16, 32, 64)
-    num_classes: int = 10
+    num_classes: Count = 10
     dropout: Fraction = 0.0
 
     @nn.compact

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count, Fraction, NonNegative, Positive
 from kd_jax.models.layers import batch_norm, conv, pooled
 
 Activations = dict[str, jax.Array]
@@ -28,7 +29,7 @@ class Connector(nn.Module):
       relu: whether a ReLU comes last.
     """
 
-    channels: int
+    channels: Count
     size: int | Sequence[int] = 0
     batch_norm: bool = False
     relu: bool = False
@@ -56,8 +57,8 @@ class Variational(nn.Module):
       initial: the initial variance.
     """
 
-    channels: int
-    initial: float = 5.0
+    channels: Count
+    initial: Positive = 5.0
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -77,7 +78,7 @@ class Paraphraser(nn.Module):
       factor: channels of the factor; half the teacher's channels in the paper.
     """
 
-    factor: int
+    factor: Count
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -94,7 +95,7 @@ class Translator(nn.Module):
       factor: channels of the factor.
     """
 
-    factor: int
+    factor: Count
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -115,7 +116,7 @@ class Fusion(nn.Module):
     """
 
     channels: Sequence[int]
-    width: int = 64
+    width: Count = 64
 
     @nn.compact
     def __call__(self, *stages: jax.Array, train: bool = False) -> Activations:
@@ -146,8 +147,8 @@ class MaskedGenerator(nn.Module):
       over: whether to mask 'positions' or 'channels'; the paper masks channels in classification.
     """
 
-    channels: int
-    share: float = 0.5
+    channels: Count
+    share: Fraction = 0.5
     over: Literal['positions', 'channels'] = 'positions'
 
     @nn.compact
@@ -170,8 +171,8 @@ class Projector(nn.Module):
       reduction: divides the number of channels of the hidden layers.
     """
 
-    channels: int
-    reduction: int = 2
+    channels: Count
+    reduction: Count = 2
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -190,7 +191,7 @@ class Classifier(nn.Module):
       num_classes: number of classes.
     """
 
-    num_classes: int = 10
+    num_classes: Count = 10
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -205,7 +206,7 @@ class Gate(nn.Module):
       teachers: number of teachers.
     """
 
-    teachers: int
+    teachers: Count
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
@@ -235,8 +236,8 @@ class Noise(nn.Module):
       share: share of the examples that get noise.
     """
 
-    sd: float = 0.5
-    share: float = 0.5
+    sd: NonNegative = 0.5
+    share: Fraction = 0.5
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:

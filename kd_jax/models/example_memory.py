@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count, Fraction
 
 
 class Embedding(nn.Module):
@@ -14,7 +15,7 @@ class Embedding(nn.Module):
       dim: dimension of the embedding.
     """
 
-    dim: int = 128
+    dim: Count = 128
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
@@ -36,10 +37,10 @@ class MemoryBank(nn.Module):
       momentum: share of its old value that an entry keeps in an update.
     """
 
-    dim: int = 128
+    dim: Count = 128
     examples: int = 0
-    negatives: int = 1024
-    momentum: float = 0.5
+    negatives: Count = 1024
+    momentum: Fraction = 0.5
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
@@ -94,7 +95,7 @@ class Recall(nn.Module):
       examples: number of examples; their ids must be smaller.
     """
 
-    examples: int
+    examples: Count
 
     @nn.compact
     def __call__(self, x: jax.Array, ids: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:

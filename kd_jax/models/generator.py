@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from kd_jax.config.hyperparameters import Count
 from kd_jax.models.layers import batch_norm, conv
 
 
@@ -17,8 +18,8 @@ class Generator(nn.Module):
       channels: channels of the first maps; the last maps have half as many.
     """
 
-    dim: int = 100
-    channels: int = 64
+    dim: Count = 100
+    channels: Count = 64
 
     @nn.compact
     def __call__(self, like: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
@@ -28,7 +29,7 @@ class Generator(nn.Module):
         small = (like.shape[0], -(-height // 4), -(-width // 4), self.channels)
         x = nn.Dense(small[1] * small[2] * small[3], name='dense')(noise).reshape(small)
         x = batch_norm(train, name='norm0')(x)
-        for number, channels in ((1, self.channels), (2, self.channels // 2)):
+        for number, channels in ((1, self.channels), (2, max(1, self.channels // 2))):
             x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), 'nearest')
             x = conv(channels, 3, bias=True, name=f'conv{number}')(x)
             x = nn.leaky_relu(batch_norm(train, name=f'norm{number}')(x), 0.2)

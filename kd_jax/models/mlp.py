@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from kd_jax.config.hyperparameters import Fraction, NonNegative
+from kd_jax.config.hyperparameters import Count, Fraction, NonNegative
 from kd_jax.models.layers import Dropout
 
 
@@ -21,7 +21,7 @@ class MLP(nn.Module):
     """
 
     hidden: Sequence[int] = (800, 800)
-    num_classes: int = 10
+    num_classes: Count = 10
     dropout_input: Fraction = 0.0
     dropout: Fraction = 0.0
     init_sd: NonNegative = 0.0

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction
+from kd_jax.config.hyperparameters import Count, Fraction
 from kd_jax.models.layers import Dropout
 
 
@@ -22,7 +22,7 @@ class StrokePoints(nn.Module):
       height: whether brightness is a third coordinate.
     """
 
-    count: int = 128
+    count: Count = 128
     height: bool = False
 
     @nn.compact
@@ -54,7 +54,7 @@ class PointNet(nn.Module):
 
     point_units: Sequence[int] = (32, 64, 128)
     hidden: Sequence[int] = (64,)
-    num_classes: int = 10
+    num_classes: Count = 10
     dropout: Fraction = 0.0
 
     @nn.compact

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count, Repeats
 from kd_jax.models.layers import batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 LARGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -18,7 +19,7 @@ class Unit(nn.Module):
     The first 3 x 3 convolution has the stride. Returns the sum before the last ReLU.
     """
 
-    channels: int
+    channels: Count
     stride: int = 1
     bottleneck: bool = False
 
@@ -52,7 +53,7 @@ class ResNet(nn.Module):
 
     units: Sequence[int]
     channels: Sequence[int]
-    num_classes: int
+    num_classes: Count
     bottleneck: bool = False
     large_images: bool = False
 
@@ -89,7 +90,9 @@ class ResNet(nn.Module):
         return {'conv': 'conv1', 'bn': 'bn1', 'head': 'fc'}.get(module, module)
 
 
-def cifar_resnet(*, depth: int = 20, channels: Sequence[int] = (16, 16, 32, 64), num_classes: int = 100) -> ResNet:
+def cifar_resnet(
+    *, depth: Repeats = 20, channels: Sequence[int] = (16, 16, 32, 64), num_classes: Count = 100
+) -> ResNet:
     """A residual network for images of 32 x 32: three stages of (depth - 2) / 6 units each.
 
     Args:
@@ -107,7 +110,7 @@ def cifar_resnet(*, depth: int = 20, channels: Sequence[int] = (16, 16, 32, 64),
     return ResNet((((depth - 2) // 6),) * 3, tuple(channels), num_classes)
 
 
-def resnet(*, depth: int = 50, width: int = 1, num_classes: int = 1000) -> ResNet:
+def resnet(*, depth: Repeats = 50, width: Count = 1, num_classes: Count = 1000) -> ResNet:
     """A residual network for images of 224 x 224; the 3 x 3 convolution has the stride, as in torchvision and timm.
 
     Args:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import log_tail
+from kd_jax.config.hyperparameters import Count, Temperature
 
 
 class TopK(nn.Module):
@@ -18,8 +19,8 @@ class TopK(nn.Module):
       t: temperature.
     """
 
-    k: int = 16
-    t: float = 1.0
+    k: Count = 16
+    t: Temperature = 1.0
 
     @nn.compact
     def __call__(self, logits: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:

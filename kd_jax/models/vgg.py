@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count, Repeats
 from kd_jax.models.layers import batch_norm, conv, pooled, with_channels
 
 CONVOLUTIONS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -20,8 +21,8 @@ class VGG(nn.Module):
       num_classes: number of classes.
     """
 
-    depth: int = 8
-    num_classes: int = 100
+    depth: Repeats = 8
+    num_classes: Count = 100
 
     def __post_init__(self):
         if self.depth not in CONVOLUTIONS:

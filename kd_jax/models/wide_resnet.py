@@ -6,14 +6,14 @@ import flax.linen as nn
 import jax
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction
+from kd_jax.config.hyperparameters import Count, Fraction, Repeats
 from kd_jax.models.layers import Dropout, batch_norm, conv, pooled, uniform_fan_in, with_channels
 
 
 class PreActivationUnit(nn.Module):
     """Batch norm, ReLU, 3 x 3 convolution, twice; if the shape changes, the shortcut convolves the activated input."""
 
-    channels: int
+    channels: Count
     stride: int
     dropout: float
 
@@ -40,9 +40,9 @@ class WideResNet(nn.Module):
       dropout: share of the activations between the convolutions of a unit set to zero in training.
     """
 
-    depth: int = 16
-    width: int = 2
-    num_classes: int = 100
+    depth: Repeats = 16
+    width: Count = 2
+    num_classes: Count = 100
     dropout: Fraction = 0.0
 
     def __post_init__(self):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal, get_origin
+from typing import Any
 
 from kd_jax import losses
 from kd_jax.config import hyperparameters
@@ -58,11 +58,9 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
     options['weight'], annotations['weight'] = config.get('weight', 1.0), float
     schedules, numbers, given, static = {}, {}, {}, {}
     for key, option in options.items():
-        if isinstance(option, int) and annotations[key] is int:
-            static[key] = option
-        elif isinstance(option, str) and '.' in option and hyperparameters.is_float(annotations[key]):
+        if isinstance(option, str) and '.' in option and hyperparameters.is_float(annotations[key]):
             given[key] = Path.parse(option, f'{where}.{key}')
-        elif hyperparameters.is_number(option) and get_origin(annotations[key]) is not Literal:
+        elif hyperparameters.is_number(option) and not hyperparameters.is_static(annotations[key]):
             schedules[key], numbers[key] = parse_number(option, annotations[key], f'{where}.{key}')
         else:
             hyperparameters.check_option(option, annotations[key], f'{where}.{key}')

@@ -1,10 +1,24 @@
+from collections.abc import Sequence
+from typing import Literal
+
 import jax
 import numpy as np
 import pytest
 
 from kd_jax.config import hyperparameters
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction, NonNegative, Positive, parse_number, value_at
+from kd_jax.config.hyperparameters import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Repeats,
+    Temperature,
+    check_option,
+    is_static,
+    parse_number,
+    value_at,
+)
 
 
 def at(progress, **config):
@@ -82,6 +96,34 @@ def test_a_schedules_numbers_may_be_traced():
         ({'schedule': 'cosine', 'peek': 4.0}, float, "'cosine' takes no 'peek'. Did you mean 'peak'"),
         ({'schedule': 'linear', 'start': 4.0}, float, "'linear' needs end"),
         ({'schedule': 'cosine', 'peak': 'high'}, float, "arguments of schedule 'cosine' must be numbers"),
+        (1e-30, Temperature, 'x is 1e-30, but it must lie between 1e-6 and 1e6, because'),
+        (-1.0, Temperature, 'x is -1, but it must be greater than 0'),
+        (1e39, float, 'x is 1e+39, which becomes infinite in float32'),
+        (-1e-39, float, 'x is -1e-39, which becomes 0 in float32'),
+        (10**400, float, 'x is inf, but it must be finite'),
+        ({'schedule': 'linear', 'start': 10**400, 'end': 1.0}, float, "arguments of schedule 'linear' must be numbers"),
+        ({'schedule': 'linear', 'start': 1e-30, 'end': 1.0}, Temperature, 'x.start is 1e-30, but it must lie between'),
+        (
+            {'schedule': 'steps', 'start': 1.0, 'at': (100, 150)},
+            float,
+            'x.at holds 100, but the moments of a schedule are shares of the run, between 0 and 1; for epoch 100 write '
+            '100 / EPOCHS.',
+        ),
+        ({'schedule': 'linear', 'start': 1.0, 'end': 2.0, 'until': 10}, float, 'x.until holds 10, but the moments'),
+        ({'schedule': 'linear', 'start': 1.0, 'end': 2.0, 'begin': -0.1}, float, 'x.begin holds -0.1, but the moments'),
+        ({'schedule': 'cosine', 'peak': 1.0, 'warmup': 5}, float, 'x.warmup holds 5, but the moments'),
+        ({'schedule': 'steps', 'start': 1.0, 'at': ()}, float, 'x.at has 0 numbers, but it must have 1 to 1000'),
+        # 1 * -2 is negative after one step, and 1e-30 * 1e-9 is too small after one.
+        (
+            {'schedule': 'steps', 'start': 1.0, 'at': (0.5,), 'factor': -2.0},
+            NonNegative,
+            'x after 1 of its steps is -2, but it must not be negative',
+        ),
+        (
+            {'schedule': 'steps', 'start': 1e-30, 'at': (0.5,), 'factor': 1e-9},
+            float,
+            'x after 1 of its steps is 1e-39, which becomes 0 in float32',
+        ),
         ({'schedule': 'steps', 'start': 1.0, 'at': 0.5}, float, "arguments of schedule 'steps' must be numbers"),
     ],
 )
@@ -120,3 +162,45 @@ def test_what_counts_as_a_number():
 def test_schedules_that_would_divide_by_nothing_are_refused(schedule, said):
     with pytest.raises(UserError, match=said):
         parse_number(schedule, float, 'x')
+
+
+@pytest.mark.parametrize(
+    ('option', 'annotation', 'said'),
+    [
+        (0, Count, 'c.x is 0, but it must be 1 or more'),
+        (-2, Count, 'c.x is -2, but it must be 1 or more'),
+        (2.0, Count, 'c.x is 2.0, but it must be a whole number'),
+        (10**6, Repeats, 'c.x is 1e+06, but it must be at most 2000'),
+        (0, Repeats, 'c.x is 0, but it must be 1 or more'),
+        (2**31, int, 'c.x is 2147483648, but whole numbers have 32 bits'),
+        (-(2**40), int | None, 'c.x is -1099511627776, but whole numbers have 32 bits'),
+        ('a', int | None, "c.x is 'a', but it must be a whole number or None"),
+        ((3, 0), Sequence[int], 'c.x is (3, 0), but it must be a tuple of whole numbers, 1 or more, such as (64, 32)'),
+        ((3, 2**31), Sequence[int], 'c.x is 2147483648, but whole numbers have 32 bits'),
+        ((1,) * 1001, Sequence[int], 'c.x has 1001 numbers, but it must have at most 1000'),
+        (('a',), tuple[float, ...], "c.x is ('a',), but it must be a tuple of numbers, such as (0.5, 0.5)"),
+        ((float('nan'),), tuple[float, ...], 'c.x is (nan,), but it must be a tuple of numbers'),
+        ((1e39,), Sequence[float], 'c.x is 1e+39, which becomes infinite in float32'),
+        (3, str, 'c.x is 3, but it must be a text.'),
+        (3, str | None, 'c.x is 3, but it must be a text or None.'),
+        (1, bool, 'c.x is 1, but it must be True or False'),
+        (1e-30, Temperature, 'c.x is 1e-30, but it must lie between 1e-6 and 1e6'),
+    ],
+)
+def test_an_option_of_another_type_or_range_is_refused(option, annotation, said):
+    with pytest.raises(UserError) as error:
+        check_option(option, annotation, 'c.x')
+    assert said in str(error.value)
+
+
+def test_options_that_are_right_pass():
+    for option, annotation in (
+        (1, Count), (2000, Repeats), (2**31 - 1, int), (-(2**31), int | None), (None, int | None), ((), Sequence[int]),
+        ([4, 4], Sequence[int]), ((0.0, -1, 2.5), tuple[float, ...]), (None, str | None), ('', str), (3, Positive),
+    ):  # fmt: skip
+        check_option(option, annotation, 'c.x')
+
+
+def test_what_is_fixed_when_the_step_is_compiled():
+    assert all(map(is_static, (int, Count, int | None, bool, str, Literal['a'], Sequence[int], tuple[float, ...])))
+    assert not any(map(is_static, (float, Positive, Temperature)))

@@ -84,7 +84,10 @@ def test_a_schedule_that_cannot_be_is_refused(network, message):
         (mixture('a', input='after.logits'), r'networks .* read each other in a circle'),
         ({'model': 'pgd'}, r"model 'pgd' is a function of another network: set update='shared'"),
         ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'epsilom': 1.0}, r"takes no 'epsilom'.*'epsilon'"),
-        ({'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0}, r"network 'b': steps is 0, but an attack takes"),
+        (
+            {'update': 'shared', 'of': 'a', 'model': 'pgd', 'steps': 0},
+            r"network 'b'.steps is 0, but it must be 1 or more",
+        ),
         (
             {'update': 'shared', 'of': 'a', 'model': 'pgd', 'size': 0.0},
             r"network 'b'.size is 0, but it must be greater",
