@@ -94,7 +94,7 @@ def kd(
     return averaged_kd(student, target, weights, t, average)
 
 
-def jsd(student: jax.Array, target: jax.Array, *, t: Positive = 1.0, beta: InnerFraction = 0.5) -> jax.Array:
+def jsd(student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, beta: InnerFraction = 0.5) -> jax.Array:
     """Generalised Jensen-Shannon divergence of teacher and student, times t^2 as in `kd`.
 
     Agarwal et al. (2024, GKD), equation 1: beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q, for
