@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import logging
 import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from kd_jax.config.errors import UserError, first_line
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.npz_files import read_npz
 from kd_jax.data.prepared_sets import check_runs_no_code
 
 __all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
@@ -119,29 +119,30 @@ def npz(*, path: str, num_classes: int | None = None) -> Source:
       UserError: the file is missing, is not a .npz file, has no training arrays, or has arrays of different lengths in
         a split.
     """
-    try:
-        state = pathlib.Path(path).stat()
-        return _npz(path, state.st_size, state.st_mtime_ns, num_classes)
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f'data.path={path!r} cannot be read as a .npz file ({error}).') from error
+    file = pathlib.Path(path).expanduser()
+    state = file.stat() if file.exists() else None
+    return _npz(path, state and (state.st_size, state.st_mtime_ns), num_classes)
 
 
 @functools.lru_cache(maxsize=4)
-def _npz(path: str, size: int, modified: int, num_classes: int | None) -> Source:
-    """Reads the file; `size` and `modified` tell a new file from the one that was read before."""
-    with zipfile.ZipFile(path), np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
+def _npz(path: str, state: tuple[int, int] | None, num_classes: int | None) -> Source:
+    """Reads the file; its `state`, size and time, tells a new file from the one that was read before."""
+    prefixes = ('train_', 'test_', 'valid_')
+    try:
+        arrays, unread = read_npz(pathlib.Path(path).expanduser(), lambda name: name.startswith(prefixes))
+    except Exception as error:  # A damaged file can raise anything.
+        raise UserError(f'data.path={path!r} cannot be read as a .npz file ({first_line(error)}).') from error
     train, test, valid = (
         {name.removeprefix(f'{split}_'): a for name, a in arrays.items() if name.startswith(f'{split}_')}
         for split in ('train', 'test', 'valid')
     )
     if not train:
-        raise UserError(f'data.path={path!r} has no array train_NAME, such as train_image; it has {sorted(arrays)}.')
-    if unread := [name for name in arrays if not name.startswith(('train_', 'test_', 'valid_'))]:
+        raise UserError(
+            f'data.path={path!r} has no array train_NAME, such as train_image; it has {sorted([*arrays, *unread])}.'
+        )
+    if unread:
         log.warning(
-            f'data.path={path!r}: the arrays {", ".join(sorted(unread))} are not read; only names that begin with '
+            f'data.path={path!r}: the arrays {", ".join(unread)} are not read; only names that begin with '
             'train_, valid_ or test_ are.'
         )
     for split, found in (('train', train), ('test', test), ('valid', valid)):
