@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.errors import UserError, first_line, suggest
+from kd_jax.config.ordinary_files import open_ordinary
+
+NOT_READ = ('EPS', 'PDF')  # to read EPS, Pillow runs a program (Ghostscript); PDF it only writes
+MAX_PIXELS = 2**26  # 192 MB in memory; a file of some kilobytes can claim that many
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,18 +33,23 @@ class ImageFiles(Sequence[Any]):
         """Returns the image [height, width, 3] uint8 and the label of a file.
 
         Raises:
-          OSError: the file is missing, damaged, or has more than 8 bits for each channel.
+          OSError: the file is missing, damaged, too large, or has more than 8 bits for each channel.
         """
         from PIL import Image
 
+        Image.init()
+
         path = self.files[number]
         try:
-            with Image.open(path) as image:
+            formats = [name for name in Image.OPEN if name not in NOT_READ]
+            with open_ordinary(path) as file, Image.open(file, formats=formats) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise OSError(f'it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}')
                 if image.mode[0] in 'IF':
                     raise OSError(f'its pixels have more than 8 bits (mode {image.mode})')
                 return {'image': np.asarray(image.convert('RGB')), 'label': self.labels[number]}
-        except (OSError, SyntaxError, ValueError) as error:
-            raise OSError(f'{path}: {error}') from error
+        except Exception as error:  # The decoder of a damaged file can raise anything.
+            raise OSError(f'{path}: {first_line(error)}') from error
 
     def take(self, chosen: np.ndarray) -> 'ImageFiles':
         """Returns the files where `chosen`, booleans [files], is True."""
@@ -115,6 +124,6 @@ def _images(folder: pathlib.Path, pattern: str) -> list[str]:
     """The image files of a folder that match a pattern, sorted; files that Pillow cannot read are left out."""
     from PIL import Image
 
-    known = Image.registered_extensions()
+    known = {suffix for suffix, name in Image.registered_extensions().items() if name not in NOT_READ}
     found = (one for one in folder.glob(pattern) if one.suffix.lower() in known and not one.name.startswith('.'))
     return sorted(str(one) for one in found if one.is_file())

@@ -1,4 +1,6 @@
+import os
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -109,3 +111,37 @@ def test_a_file_that_cannot_be_read_is_named(splits_on_disk):
     for number, name, reason in ((7, '03', ''), (8, '04', 'cannot identify'), (9, '05', 'its pixels have more than 8')):
         with pytest.raises(UserError, match=rf'example {number} cannot be read \(.*cats/{name}.png: .*{reason}'):
             fetch_batch(arrays, np.array([number]))
+
+
+def png(width, height):
+    """The beginning of a PNG that claims so many pixels."""
+    chunk = b'IHDR' + width.to_bytes(4, 'big') + height.to_bytes(4, 'big') + b'\x08\x02\0\0\0'
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + b'\0\0\0\r'
+        + chunk
+        + zlib.crc32(chunk).to_bytes(4, 'big')
+        + bytes(4)
+        + b'IDAT'
+        + bytes(99)
+    )
+
+
+def test_an_image_that_claims_more_than_memory_or_needs_a_program_is_refused(splits_on_disk):
+    cats = splits_on_disk / 'train/cats'
+    files = {
+        '00': (png(8200, 8200), r'it has 8200 x 8200 pixels, more than 67,108,864'),
+        '01': (png(2**20, 2**20), 'decompression bomb'),
+        '02': (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'cannot identify image file'),
+        '03': (b'', 'cannot identify image file'),
+    }
+    for name, (content, _) in files.items():
+        (cats / f'{name}.png').write_bytes(content)
+    (cats / 'paper.eps').write_bytes(files['02'][0])
+    arrays = load_splits(folder(splits_on_disk), 0).arrays['train']
+    assert len(arrays['label']) == 10
+    (cats / '04.png').unlink()
+    os.mkfifo(cats / '04.png')  # as if it had changed after the folder was read
+    for number, message in enumerate([*(message for _, message in files.values()), 'is a FIFO']):
+        with pytest.raises(UserError, match=rf'cats/0{number}.png: .*{message}'):
+            fetch_batch(arrays, np.array([4 + number]))
