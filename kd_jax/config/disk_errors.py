@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from kd_jax.config.errors import UserError, first_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_OF_THE_FILE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def disk_errors(directory: pathlib.Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, 'errno', None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
+        full = _is_one_of(FULL, error)
         if full or isinstance(error, OSError):
             reason = 'because the disk is full: free some space' if full else f'({first_line(error)}): make it writable'
             raise UserError(
@@ -33,3 +34,13 @@ def disk_errors(directory: pathlib.Path) -> Iterator[None]:
                 'earlier checkpoints are intact.'
             ) from error
         raise
+
+
+def not_of_the_file(error: BaseException) -> bool:
+    """Whether an error says nothing about the file that was read: no permission, too many open files, no memory."""
+    return isinstance(error, MemoryError) or _is_one_of(NOT_OF_THE_FILE, error)
+
+
+def _is_one_of(numbers: tuple[int, ...], error: BaseException) -> bool:
+    """Whether an error is one of these of the operating system; libraries quote them in errors of their own."""
+    return getattr(error, 'errno', None) in numbers or any(os.strerror(number) in str(error) for number in numbers)

@@ -1,16 +1,19 @@
 """Saves and restores a run with Orbax: the training state and the position in the data."""
 
 import functools
+import glob
 import logging
+import os
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.disk_errors import disk_errors, not_of_the_file
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import State, moving_variables
@@ -28,7 +31,7 @@ class Checkpoints:
         self.directory = directory
         with disk_errors(directory):
             self._checkpointer = ocp.training.Checkpointer(
-                directory.absolute(),
+                literal_path(directory),
                 save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
                 preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
                 cleanup_tmp_directories=True,
@@ -62,10 +65,12 @@ class Checkpoints:
         abstract = jax.tree.map(abstract_array, like._asdict())
         for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
             path = self.directory / str(checkpoint.step)
-            loaded, reason = self._load(checkpoint.step, abstract)
-            everywhere = values_of_all_processes(loaded is not None).all()
-            if loaded is not None and everywhere:
+            loaded, reason, intact = self._load(checkpoint.step, abstract)
+            everywhere = values_of_all_processes(loaded is not None, intact)
+            if loaded is not None and everywhere[:, 0].all():
                 return State(**loaded['state']), loaded['data']
+            if everywhere[:, 1].any():
+                raise UserError(f'{path} cannot be read ({reason}); mend this and run the same command again.')
             aside = path.with_name(f'{path.name}.damaged')
             log.warning(
                 '%s cannot be read (%s); it was renamed to %s, and training goes back to the previous checkpoint.',
@@ -75,15 +80,15 @@ class Checkpoints:
             self._checkpointer.reload()
         return None
 
-    def _load(self, step: int, abstract: Any) -> tuple[Any, str]:
-        """The checkpoint of `step`, or None; and the reason for None."""
+    def _load(self, step: int, abstract: Any) -> tuple[Any, str, bool]:
+        """The checkpoint of `step`, or None; the reason for None, and whether that is no damage of the checkpoint."""
         try:
             loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
             if loaded['data']['step'] != int(loaded['state']['step']):
                 raise ValueError('its state and its data position have different steps')
         except Exception as error:
-            return None, first_line(error)
-        return loaded, 'another process could not read it'
+            return None, first_line(error), not_of_the_file(error)
+        return loaded, 'another process could not read it', False
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints."""
@@ -122,7 +127,7 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
         raise UserError(f'{where}: there are no checkpoints in {directory}.')
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     try:
-        with ocp.training.Checkpointer(directory.absolute()) as checkpointer:
+        with ocp.training.Checkpointer(literal_path(directory)) as checkpointer:
             newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
             tree: Any = checkpointer.checkpointables_metadata(newest).metadata['state']
             abstract: Any = {
@@ -135,6 +140,18 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
     except Exception as error:
         raise UserError(f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}).') from error
     return moving_variables(loaded['params'], loaded['collections'])
+
+
+class LiteralPath(type(epath.Path('/'))):  # type: ignore[misc]
+    """A path in whose own name '[', '*' and '?' stand for themselves; Orbax finds parts of a checkpoint by a glob."""
+
+    def glob(self, pattern: str) -> Iterator['LiteralPath']:
+        return map(type(self), glob.glob(os.path.join(glob.escape(str(self)), pattern)))
+
+
+def literal_path(directory: pathlib.Path) -> LiteralPath:
+    """The path of a directory of checkpoints for Orbax."""
+    return LiteralPath(directory.absolute())
 
 
 def _remove(paths: Sequence[pathlib.Path]) -> None:

@@ -15,7 +15,7 @@ from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
-from kd_jax.training.checkpoints import DIRECTORIES, abstract_array
+from kd_jax.training.checkpoints import DIRECTORIES, abstract_array, literal_path
 
 
 def load_initial_weights(
@@ -98,7 +98,7 @@ def load_from_checkpoint(
             'last checkpoint.'
         )
     try:
-        with ocp.training.Checkpointer(saved.absolute()) as checkpointer:
+        with ocp.training.Checkpointer(literal_path(saved)) as checkpointer:
             latest = max((c.step for c in checkpointer.checkpoints), default=None)
             if latest is None:
                 raise UserError(f'{where}: {directory} holds no checkpoint to start from; train that run first.')

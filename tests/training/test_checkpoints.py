@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.checkpoints import Checkpoints, read_variables
 from tests.training.saved_states import position, state, truncate_everything, variables
 
 # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
@@ -42,6 +42,31 @@ def test_a_trained_network_without_parameters_comes_back_too(tmp_path, assert_bi
     checkpoints.close()
     gc.collect()
     assert_bitwise(got, here)
+
+
+def test_a_path_that_reads_as_a_pattern_is_a_path(tmp_path, assert_bitwise):
+    directory = tmp_path / 'run [1] *?' / 'checkpoints'
+    checkpoints = Checkpoints(directory)
+    checkpoints.save(state(1), position(1))
+    checkpoints.close()
+    got, _ = restored(directory.parent)
+    assert_bitwise(got, state(1))
+    assert [path.name for path in directory.iterdir()] == ['1']
+    read = read_variables(directory, 'c')
+    assert_bitwise(read['net']['params'], state(1).params['net'])
+
+
+@pytest.mark.parametrize('error', [PermissionError(13, 'Permission denied'), ValueError('x: Too many open files')])
+def test_a_good_checkpoint_that_cannot_be_read_now_stays(saved, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    checkpoints = Checkpoints(saved / 'checkpoints')
+    monkeypatch.setattr(checkpoints._checkpointer, 'load_checkpointables', fail)
+    with pytest.raises(UserError, match=r'checkpoints/2 cannot be read .*; mend this and run the same command again'):
+        checkpoints.restore(state(0))
+    checkpoints.close()
+    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['1', '2']
 
 
 def test_an_empty_directory_restores_nothing(tmp_path):
