@@ -4,10 +4,11 @@ import base64
 from pathlib import Path
 
 import jinja2
-from markdown_it import MarkdownIt
 
+from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Report, tree_state
+from kd_jax.report.prose import html_prose
 from kd_jax.report.tables import NOT_RUN, table_legend
 
 HERE = Path(__file__).parent
@@ -19,11 +20,11 @@ def html_page(report: Report) -> str:
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    prose = MarkdownIt('commonmark', {'html': False}).disable('image')
-    environment.filters['prose'] = lambda text: jinja2.filters.Markup(prose.render(text))
+    environment.filters['prose'] = lambda text: jinja2.filters.Markup(html_prose(text))
     environment.filters['png'] = _data_url
     environment.filters['duration'] = number_format.duration
     environment.filters['tree'] = tree_state

@@ -1,21 +1,21 @@
 """Writes a report as Markdown."""
 
-import html
 from collections.abc import Iterable
 
 from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, tree_state
+from kd_jax.report.prose import code_span, escape_markdown, markdown_prose
 from kd_jax.report.tables import Table, table_cells, table_legend
 
 
 def markdown_page(report: Report) -> str:
     """Returns the report as Markdown; its images are the files in `figures/`."""
-    blocks = [f'# {escape_text(report.title)}', report.text]
-    blocks += [f'**{escape_text(report.missing)}**'] if report.missing else []
+    blocks = [f'# {escape_markdown(report.title)}', markdown_prose(report.text)]
+    blocks += [f'**{escape_markdown(report.missing)}**'] if report.missing else []
     blocks += [_section(table) for table in report.tables]
-    blocks += [f'*{escape_text(legend)}*'] if (legend := table_legend(report.tables)) else []
+    blocks += [f'*{escape_markdown(legend)}*'] if (legend := table_legend(report.tables)) else []
     if report.claims:
-        lines = [f'- **{escape_text(claim.title)}**: {escape_text(claim.sentence)}' for claim in report.claims]
+        lines = [f'- **{escape_markdown(claim.title)}**: {escape_markdown(claim.sentence)}' for claim in report.claims]
         blocks += ['## Claims', '\n'.join(lines)]
     blocks += ['## Figures'] if report.figures else []
     blocks += [_picture(picture) for picture in report.figures]
@@ -44,29 +44,28 @@ def markdown_page(report: Report) -> str:
 
 def _section(table: Table) -> str:
     headings, rows = table_cells(table)
-    blocks = [f'## {escape_text(table.title)}', table.text, _rows(headings, rows, {0}) if table.columns else '']
-    return '\n\n'.join([*filter(None, blocks), *(f'*{escape_text(note)}*' for note in table.notes)])
+    blocks = [
+        f'## {escape_markdown(table.title)}',
+        markdown_prose(table.text),
+        _rows(headings, rows, {0}) if table.columns else '',
+    ]
+    return '\n\n'.join([*filter(None, blocks), *(f'*{escape_markdown(note)}*' for note in table.notes)])
 
 
 def _rows(headings: list[str], rows: Iterable[list[str]], left: set[int]) -> str:
     rule = [':--' if i in left else '--:' for i in range(len(headings))]
-    return '\n'.join(f'| {" | ".join(map(escape_text, line))} |' for line in [headings, rule, *rows])
+    return '\n'.join(f'| {" | ".join(map(escape_markdown, line))} |' for line in [headings, rule, *rows])
 
 
 def _picture(picture: Picture) -> str:
     if picture.path is None:
-        return f'**{escape_text(picture.title)}** Left out: {escape_text(picture.note)}'
+        return f'**{escape_markdown(picture.title)}** Left out: {escape_markdown(picture.note)}'
     note = f'Left out: {picture.note}' if picture.note else ''
     caption = ' '.join(
-        filter(None, [f'**{escape_text(picture.title)}**', escape_text(picture.caption), escape_text(note)])
+        filter(None, [f'**{escape_markdown(picture.title)}**', escape_markdown(picture.caption), escape_markdown(note)])
     )
-    return f'![{escape_text(picture.title)}](figures/{picture.path.name})\n\n{caption}'
+    return f'![{escape_markdown(picture.title)}](figures/{picture.path.name})\n\n{caption}'
 
 
 def _fact(name: str, fact: str) -> str:
-    return f'`{fact}`' if name == 'command' else escape_text(fact)
-
-
-def escape_text(value: str) -> str:
-    """Escapes text so that it stays in its table cell and is not read as markup."""
-    return html.escape(' '.join(value.split()), quote=False).replace('|', r'\|').replace('*', r'\*')
+    return code_span(fact) if name == 'command' else escape_markdown(fact)

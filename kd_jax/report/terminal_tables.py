@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, said_missing
 from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.plain_console import PlainConsole
 from kd_jax.report.result_files import Results
 from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, table_legend
 
@@ -25,7 +27,7 @@ def print_tables(
 
     Numbers from the paper have their own colour.
     """
-    console = console or Console()
+    console = console or PlainConsole()
     if missing := said_missing(study, results):
         console.print(Text(missing, 'yellow'))
     shown = [table for table in study_tables(study, results) if any(row.seeds for row in table.rows)]
@@ -65,7 +67,9 @@ def _terminal(table: Table) -> RichTable:
     for i, heading in enumerate(headings):
         style = {'paper': 'cyan', 'difference': 'dim', 'seeds': 'dim'}.get(heading, '') if i else ''
         justify: Literal['left', 'right'] = 'right' if i else 'left'
-        shown.add_column(Text(heading), justify=justify, style=style, header_style=style, no_wrap=i > 0)
+        shown.add_column(
+            Text(visible(heading)), justify=justify, style=style, header_style=style, no_wrap=i > 0, overflow='fold'
+        )
     for row in rows:
-        shown.add_row(*(Text(cell, 'dim' if cell in (NOT_RUN, number_format.DASH) else '') for cell in row))
+        shown.add_row(*(Text(visible(cell), 'dim' if cell in (NOT_RUN, number_format.DASH) else '') for cell in row))
     return shown
