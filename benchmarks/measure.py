@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from kd_jax.config.json_files import write_json
+from kd_jax.config.visible_text import visible
+from kd_jax.report.plain_console import PlainConsole
 from kd_jax.training import provenance
 
 
@@ -52,8 +53,8 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], out: pathlib.Path | None
         table.add_column(name, justify='left' if isinstance(rows[0][name], str) else 'right')
     for row in rows:
         table.add_row(*(cell if isinstance(cell, str) else f'{cell:,.4g}' for cell in row.values()))
-    Console().print(table)
+    PlainConsole().print(table)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, {'title': title, 'rows': rows, **raw, **provenance.of_this_process()})
-        print(f'written: {out}')
+        print(visible(f'written: {out}'))

@@ -20,6 +20,7 @@ import jax
 from benchmarks import measure
 from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.visible_text import visible
 from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.scale import preflight, tpu_chips
@@ -51,7 +52,7 @@ def main() -> int:
         rows = [row('strong', chosen.config, options.batch, shape) for shape in slices]
         rows += [row('weak', chosen.config, options.per_chip * math.prod(shape), shape) for shape in slices]
     except UserError as error:
-        print(f'error: {error}')
+        print(f'error: {visible(str(error))}')
         return 2
     what = f'{options.config}, run {options.run}: one step, for one chip of v5p'
     libtpu = importlib.metadata.version('libtpu')

@@ -15,6 +15,7 @@ from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.references import BEST, LAST
+from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
 from kd_jax.interop.stablehlo import write_stablehlo
 from kd_jax.prepare.prepared_run import prepare_run
@@ -49,9 +50,9 @@ def export(argv: Sequence[str] | None) -> int:
     args = parser.parse_args(argv)
     tpu_chips.leave_out_libtpu()
     try:
-        print(exported(args))
+        print(visible(exported(args)))
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {visible(str(error))}', file=sys.stderr)
         return 2
     return 0
 

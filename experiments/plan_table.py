@@ -22,10 +22,10 @@ def plan_table(
     """
     whole = [
         Column(name, no_wrap=True, justify='right' if name in ('parameters', 'steps') else 'left')
-        for name in ('run', 'parameters', 'steps', 'group', 'state')
+        for name in ('parameters', 'steps', 'group', 'state')
     ]
-    needed = Column('starts from', overflow='fold')
-    table = Table(*whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    name, needed = (Column(heading, overflow='fold') for heading in ('run', 'starts from'))
+    table = Table(name, *whole, needed, title=str(workdir.path), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     together = [group for group in groups if len(group) > 1]
     grouped = {run.id: f'{number}: {len(group)}' for number, group in enumerate(together, 1) for run in group}
     known = {run.id: prepared_runs[run.name] for run in runs if run.name in prepared_runs}

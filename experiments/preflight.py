@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 from rich.table import Table
+from rich.text import Text
 
 from experiments import command_line
 from experiments.terminal import console, keep_going
@@ -79,7 +80,7 @@ def exit_code(argv: Sequence[str] | None) -> int:
     try:
         return run(*arguments(argv))
     except UserError as error:
-        console.print(f'error: {error}', style='bold red', soft_wrap=True, markup=False)
+        console.print(f'error: {error}', style='bold red', soft_wrap=True)
         return 2
 
 
@@ -93,18 +94,18 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     parts = distinct(planned, options.run)
     found: list[tuple[Topology, list[Answer]]] = []
     for topology in slices:
-        with console.status(f'compiling for {topology.name}'):
+        with console.status(Text(f'compiling for {topology.name}')):
             found.append((topology, [answer(part, topology, alone=len(slices) == 1) for part in parts]))
     for topology, answers in found:
         if len(slices) == 1:
             console.print(step_table(topology, answers))
         for one in answers if len(slices) == 1 else ():
-            console.print(f'{", ".join(one.part.runs)}: {one.verdict}', markup=False, soft_wrap=True)
+            console.print(f'{", ".join(one.part.runs)}: {one.verdict}', soft_wrap=True)
     totals = [total(topology, answers, options.dollars_per_chip_hour) for topology, answers in found]
     console.print(study_table(totals, planned.about['name']))
     for row in totals:
         if row['verdict'] not in SHORT_VERDICTS:
-            console.print(f'{row["topology"]}: {row["verdict"]}', markup=False, soft_wrap=True)
+            console.print(f'{row["topology"]}: {row["verdict"]}', soft_wrap=True)
     console.print(CAVEAT, soft_wrap=True)
     if options.out:
         with disk_errors(options.out):
@@ -209,7 +210,7 @@ def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
     table = Table('', title=f'One training step on one chip of {topology.name}')
     for one in answers:
         more = f' and {len(one.part.runs) - 1} like it' if len(one.part.runs) > 1 else ''
-        table.add_column(one.part.runs[0] + more, justify='right')
+        table.add_column(one.part.runs[0] + more, justify='right', overflow='fold')
     costs = [one.cost for one in answers if one.cost]
     table.add_row('HBM', *[bytes_text(cost.needed) for cost in costs])
     for name in dict.fromkeys(name for cost in costs for name in cost.memory):

@@ -15,6 +15,7 @@ from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import JSON_BYTES, read_json
 from kd_jax.config.ordinary_files import read_bytes, refuse_links, write_bytes, write_text
+from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
 from kd_jax.report.result_files import load_results
 from kd_jax.report.terminal_tables import print_tables
@@ -70,9 +71,9 @@ def write_and_print(argv: Sequence[str] | None) -> int:
         build_report(out, out)
         print_tables(*loaded)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
-    print(f'wrote {out / "report.html"} and {out / "report.md"}')
+    print(visible(f'wrote {out / "report.html"} and {out / "report.md"}'))
     return 0
 
 

@@ -30,15 +30,18 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from experiments import command_line
 from experiments.plan_table import plan_table
-from experiments.terminal import console, escape, keep_going
+from experiments.terminal import console, keep_going
 from kd_jax import report
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import write_json
+from kd_jax.config.visible_text import show_log, visible
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
@@ -89,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exit_code(command: Callable[[], int]) -> int:
     """Runs a command that trains and returns its exit code: 2 for a user's mistake, 128 + n if signal n stopped it."""
-    logging.basicConfig(format='%(levelname)s: %(message)s')
+    show_log()
     logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
     logging.getLogger('kd_jax').setLevel(logging.INFO)
     tpu_chips.leave_out_libtpu()
@@ -99,18 +102,16 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except UserError as error:
-        console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True)
+        console.print(Text.assemble(('error: ', 'bold red'), str(error)), soft_wrap=True)
         return 2
     except Preempted as stop:
-        console.print(escape(str(stop)), soft_wrap=True)
+        console.print(str(stop), soft_wrap=True)
         return SIGNALLED + stop.number
     except JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
         # The other processes have ended. A normal exit of JAX would wait for them, so leave at once.
-        console.print(
-            f'another process ended ({escape(first_line(error))}); run the same command again in all processes.'
-        )
+        console.print(f'another process ended ({first_line(error)}); run the same command again in all processes.')
         sys.stdout.flush()
         os._exit(1)
     except KeyboardInterrupt:
@@ -146,7 +147,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
         )
         if not options.fresh:
-            console.print(escape(changes(planned, runs, prepared_runs, workdir)), soft_wrap=True, end='')
+            console.print(changes(planned, runs, prepared_runs, workdir), soft_wrap=True, end='')
         return 0
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
@@ -244,7 +245,7 @@ def execute(
             since, begun = clock.setdefault(first, (time.monotonic(), done))
             if first not in lines:
                 name = f'{first} and {len(together) - 1} more' if len(together) > 1 else first
-                lines[first] = display.add_task(name, total=total, rate='', losses='')
+                lines[first] = display.add_task(visible(name), total=total, rate='', losses='')
             rate = (done - begun) / max(time.monotonic() - since, 1e-9)
             shown = '  '.join(f'{name} {value:.4g}' for name, value in losses.items() if name != 'grad_norm')
             speed = f'{rate:.3g} steps/s' if rate > 0 else 'compiling'
@@ -257,7 +258,7 @@ def execute(
             line = f'[{next(numbers)}/{len(runs)}] {run.id}: {measured(result)}{result["seconds"]:.0f} s'
             if stopped := result.get('stopped'):
                 line += f', stopped at epoch {stopped["epoch"]:.4g}: {stopped["reason"]}'
-            console.print(line, markup=False)
+            console.print(line)
 
         executor(planned, groups, workdir, progress, finished)
 
@@ -277,10 +278,12 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
 
     The runs of a group finish together, so the speed shown is the average since the start, not a recent one.
     """
-    columns = (
-        TextColumn('{task.description:<28}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]:>12}'),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[losses]}'),
-    )  # fmt: skip
+    name, losses = (
+        TextColumn(text, markup=False, table_column=Column(overflow='fold'))
+        for text in ('{task.description:<28}', '{task.fields[losses]}')
+    )
+    rate = TextColumn('{task.fields[rate]:>12}')
+    columns = name, BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn(), losses
     display = Progress(
         *columns, console=console, refresh_per_second=2, disable=not console.is_terminal,
         speed_estimate_period=math.inf, get_time=clock,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.run import execute, exit_code
-from experiments.terminal import console, escape, keep_going
+from experiments.terminal import console, keep_going
 from kd_jax import report
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
@@ -92,12 +92,10 @@ def train_one(options: argparse.Namespace, config, wanted: Search, joined, workd
             execute(planned, runs, groups, workdir, one_after_another)
             found = objective_value(wanted, judged, config.get('seeds', 1), workdir)
         except Diverged as error:
-            console.print(escape(str(error)), soft_wrap=True)
+            console.print(str(error), soft_wrap=True)
             found = None
         tell_optuna(joined, trial.number, found)
-        console.print(
-            f'trial {trial.number}: {"failed" if found is None else short_value(found)}, {shown}', markup=False
-        )
+        console.print(f'trial {trial.number}: {"failed" if found is None else short_value(found)}, {shown}')
     return True
 
 

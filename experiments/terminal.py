@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from rich.console import Console
+from kd_jax.report.plain_console import PlainConsole
 
 NARROWEST = 40  # columns; below that, tables and sentences fall apart into letters
 WIDEST = 1000
@@ -24,11 +24,7 @@ def forget_useless_width() -> None:
 
 
 forget_useless_width()
-console = Console(highlight=False)
-
-
-def escape(text: str) -> str:
-    return text.replace('[', r'\[')
+console = PlainConsole()
 
 
 class LastingStream:

@@ -1,6 +1,7 @@
 """The command line: what it skips, what it resumes, what it shows."""
 
 import errno
+import io
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from experiments import run
+from kd_jax.report.plain_console import PlainConsole
 from kd_jax.report.result_files import load_results
 from kd_jax.studies import execute
 from kd_jax.studies.executors import local
@@ -61,6 +63,36 @@ def test_time_left_counts_from_the_start_when_a_group_finishes_all_at_once():
         display.advance(whole)
         now += 1e-3
     assert display.tasks[whole].time_remaining == pytest.approx(12 * 100 / 3, rel=0.01)
+
+
+def test_long_names_in_the_progress_display_are_never_cut(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(run, 'console', PlainConsole(file=stream, width=80, force_terminal=True))
+    display, _ = run.progress_display(2)
+    with display:
+        for name in ('a_' * 20 + 't1-s0', 'a_' * 20 + 't10-s0 [bold] :one:'):
+            display.add_task(name, total=9, rate='3 steps/s', losses='hard 0.5  soft 0.25')
+    out = stream.getvalue()
+    assert '…' not in out
+    assert '[bold] :one:' in ' '.join(out.split())
+
+
+def test_long_names_in_a_plan_are_never_cut(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run.console, '_width', 80)
+    config = tmp_path / 'long.py'
+    config.write_text(
+        'from tests import tiny_config\n'
+        'def get_config(variant):\n'
+        '    c = tiny_config.get_config()\n'
+        "    return dict(name='[bold]long', runs={'teacher_' * 6 + end: c.runs.teacher for end in ('t1', 't10')})\n"
+    )
+    assert run.main([f'--config={config}', f'--workdir={tmp_path / "[red]:one:"}', '--plan']) == 0
+    out = capsys.readouterr().out
+    assert '…' not in out
+    assert '[red]:one:' in ''.join(out.split())
+    whole = ''.join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+    assert 't10-s0' in whole
 
 
 def test_a_foreign_checkpoint_is_refused_before_training(finished, tmp_path, capsys):

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from kd_jax.report.plain_console import PlainConsole
 from kd_jax.report.tables import study_tables
 from kd_jax.report.terminal_tables import fitting, print_tables
 
@@ -22,6 +23,18 @@ def test_the_terminal_shows_whole_numbers_within_its_width(loaded):
     assert max(map(len, text.splitlines())) <= 60
     for cell in ('7.0 ± 1.0', '93.00 ± 1.00', 'not run yet', '+2.0'):
         assert cell in text
+
+
+def test_rows_with_long_names_never_read_alike(loaded):
+    study, results = loaded
+    names = [f'student_of_two_teachers_with_a_long_name_t{t}' for t in (1, 2, 10)]
+    del study['report']
+    stream = io.StringIO()
+    print_tables(study, dict.fromkeys(names, results['student']), console=PlainConsole(file=stream, width=40))
+    text = stream.getvalue()
+    assert '…' not in text
+    assert max(map(len, text.splitlines())) <= 40
+    assert all(end in text for end in ('t1 ', 't2 ', 't10 '))
 
 
 def test_markup_in_a_label_is_printed_as_it_is(loaded):

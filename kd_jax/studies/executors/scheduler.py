@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.visible_text import show_log
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.run_groups import needed_ids
 from kd_jax.studies.study import Progress, Run, Study
@@ -173,6 +174,7 @@ def make_assignments(study: Study, groups: Sequence[Group], workdir: Workdir) ->
 
 def train_in_worker(assignment: Assignment, report: Progress) -> Outcome:
     """Trains a group in this process, which is a worker."""
+    show_log()
     logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
     for name, value in assignment.settings.items():
         jax.config.update(name, value)
