@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.methods import METHODS
+from experiments import run
 from kd_jax import evaluation, losses
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
@@ -139,3 +140,22 @@ def test_the_metric_of_the_page_works():
     names = {}
     exec(example, names)
     assert names['worst_case'](np.zeros((3, 2)), np.array([[1, 0], [0, -4], [2, 2]])) == {'largest_error': 4.0}
+
+
+def test_the_files_of_the_page_on_a_first_config_run(tmp_path, monkeypatch, capsys):
+    """The first file is planned; the whole one is trained for a moment, and its report is made."""
+    monkeypatch.chdir(tmp_path)
+    small, files = (
+        tmp_path / 'small.py',
+        [b for b in blocks((DOCS / 'first_config.md').read_text()) if 'get_config' in b],
+    )
+    for text, variant, options in zip(files, ('', ':quick'), (['--plan'], ['--only=t4,baseline']), strict=True):
+        assert text.startswith('# first.py\n')
+        small.write_text(
+            text.replace('examples=2000', 'examples=64').replace("source='mnist'", "source='mnist', shrink=4")
+        )
+        assert run.main([f'--config={small}{variant}', *options]) == 0
+    shown = capsys.readouterr().out
+    assert 'teacher-s0' in shown
+    assert 'distilled, T = 4' in shown
+    assert (tmp_path / 'runs/first/report.html').exists()
