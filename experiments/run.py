@@ -58,6 +58,7 @@ from kd_jax.training import provenance
 from kd_jax.training.run_result import stated_units
 from kd_jax.training.stop_signals import Preempted
 
+WORKERS = 2  # of --executor=processes
 SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
 
 
@@ -69,8 +70,8 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')
     parser.add_argument('--fresh', action='store_true', help='restart the runs whose config has changed')
     parser.add_argument('--executor', choices=('in_process', 'processes', 'ray'), default='in_process')
-    parser.add_argument('--workers', type=int, default=2, help='for --executor=processes: runs at once (default: 2)')
-    parser.add_argument('--ray_address', default='auto', help="for --executor=ray: 'host:port' (default: auto)")
+    parser.add_argument('--workers', type=int, help=f'for --executor=processes: runs at once (default: {WORKERS})')
+    parser.add_argument('--ray_address', help="for --executor=ray: 'host:port' (default: auto)")
     hosts = parser.add_argument_group('one program on several processes; start each process with the same command')
     hosts.add_argument(
         '--distributed', action='store_true', help='take the three below from the environment (Cloud TPU)'
@@ -82,8 +83,24 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     for text in options.only:
         if not text.strip(','):
             raise UserError('--only= names no run: give globs separated by commas, or leave the option out.')
+    _check_executor(options)
     options.only = [glob for text in options.only for glob in text.split(',') if glob]
     return options, overrides
+
+
+def _check_executor(options: argparse.Namespace) -> None:
+    """Refuses options of an executor that was not chosen, and fills in the others."""
+    for option, value, executor in (
+        ('--workers', options.workers, 'processes'),
+        ('--ray_address', options.ray_address, 'ray'),
+    ):
+        if value is not None and options.executor != executor:
+            raise UserError(
+                f'{option}={value} is for --executor={executor}, but the executor is {options.executor}: set '
+                f'--executor={executor}, or leave {option} out.'
+            )
+    options.workers = WORKERS if options.workers is None else options.workers
+    options.ray_address = options.ray_address or 'auto'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

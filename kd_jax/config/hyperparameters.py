@@ -26,6 +26,7 @@ Temperature = Annotated[
 Count = Annotated[int, 'must be 1 or more', lambda number: number >= 1]
 Repeats = Annotated[Count, 'must be at most 2000, because each makes the program longer', lambda n: n <= 2000]
 NonNegative = Annotated[float, 'must not be negative', lambda x: x >= 0]
+Below1 = Annotated[float, 'must be at least 0 and less than 1', lambda x: 0 <= x < 1]
 Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
 InnerFraction = Annotated[float, 'must be greater than 0 and less than 1', lambda x: 0 < x < 1]
 
@@ -156,13 +157,13 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
 
 
 def _check_several(option: Any, declared: Any, where: str) -> None:
-    """Refuses an option that is no tuple of numbers; whole numbers are counts or sizes, so they must be 1 or more."""
+    """Refuses an option that is no tuple of numbers. `Sequence[int]` declares sizes, which are 1 or more."""
     floats = get_args(declared)[0] is float
-    kinds, least = ((int, float), -math.inf) if floats else ((int,), 1)
+    kinds, least = ((int, float), -math.inf) if floats else ((int,), 1 if declared == Sequence[int] else -math.inf)
     whole = isinstance(option, int) and not isinstance(option, bool)
     if not isinstance(option, list | tuple) or not all(type(one) in kinds and one >= least for one in option):
         shown = f'({option},)' if whole and option > 0 else '(0.5, 0.5)' if floats else '(64, 32)'
-        what = 'numbers' if floats else 'whole numbers, 1 or more'
+        what = 'numbers' if floats else 'whole numbers' if declared != Sequence[int] else 'whole numbers, 1 or more'
         raise UserError(f'{where} is {option!r}, but it must be a tuple of {what}, such as {shown}.')
     if len(option) > LONGEST:
         raise UserError(f'{where} has {len(option)} numbers, but it must have at most {LONGEST}.')

@@ -11,7 +11,7 @@ import optax
 
 from kd_jax.config import hyperparameters
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.hyperparameters import Fraction, NonNegative, Positive, parse_number, value_at
+from kd_jax.config.hyperparameters import Below1, Fraction, NonNegative, Positive, parse_number, value_at
 
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
 OURS = ('weight_decay', 'weight_decay_on', 'clip', 'max_norm')
@@ -21,12 +21,18 @@ DECAYED = ('all', 'kernels')
 
 # arguments of optax that are functions or trees, which no config can hold
 MASKS = ('mask', 'weight_decay_mask', 'trust_ratio_mask')
+NEEDS = {  # the option without which an option of optax does nothing
+    'nesterov': 'momentum', 'accumulator_dtype': 'momentum', 'dtype_momentum': 'momentum',
+    'min_dim_size_to_factor': 'factored',
+}  # fmt: skip
 DTYPES = ('mu_dtype', 'accumulator_dtype', 'dtype_momentum')
 
 
 RANGES = {
     'learning_rate': NonNegative, 'weight_decay': NonNegative, 'clip': Positive, 'max_norm': Positive,
-    'momentum': Fraction, 'b1': Fraction, 'b2': Fraction,
+    'momentum': Fraction, 'b1': Below1, 'b2': Below1, 'decay': Below1, 'decay_rate': Fraction, 'eps': NonNegative,
+    'eps_root': NonNegative, 'initial_scale': NonNegative, 'initial_accumulator_value': NonNegative,
+    'weight_decay_rate': NonNegative, 'trust_coefficient': Positive, 'clipping_threshold': Positive,
 }  # fmt: skip
 
 
@@ -54,8 +60,9 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
     Returns:
       the `Optimizer`, and its numbers, which are leaves of `hparams`.
     Raises:
-      UserError: the optimizer or an option is unknown, the learning rate is missing, a number is out of range, or an
-        option of optax is a function or a tree of parameters, which a config cannot hold.
+      UserError: the optimizer or an option is unknown, the learning rate is missing, a number is out of range, an
+        option does nothing because another is missing, or an option of optax is a function or a tree of parameters,
+        which a config cannot hold.
     """
     if not isinstance(config, Mapping):
         raise UserError(
@@ -82,6 +89,7 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
         elif option is not None:
             hyperparameters.check_option(option, float if key in RANGES or isinstance(default, float) else Any, place)
             static[key] = _dtype(option, place) if key in DTYPES else option
+    _check_effects(options, own, where)
     if 'learning_rate' not in numbers:
         raise UserError(f'{where}: optimizer {name!r} needs a learning_rate.')
     if decayed not in DECAYED:
@@ -98,6 +106,16 @@ def _check_masks(options: Mapping[str, Any], name: str, where: str) -> None:
                 f'{where}: {key!r} of optimizer {name!r} is a function or a tree of parameters, which a config cannot '
                 "hold; to leave biases and the scales of norms out of the weight decay, set weight_decay_on='kernels'."
             )
+
+
+def _check_effects(options: Mapping[str, Any], own: Mapping[str, inspect.Parameter], where: str) -> None:
+    """Refuses options that do nothing because another option is missing."""
+    for key, needed in NEEDS.items():
+        if not (options.get(key) and key in own and needed in own):
+            continue
+        given = options.get(needed, own[needed].default)
+        if given is None or given is False:
+            raise UserError(f'{where}.{key} does nothing without {needed}: set {needed}, or leave {key} out.')
 
 
 def _dtype(option: Any, where: str) -> Any:

@@ -157,6 +157,7 @@ def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mappin
     """Raises a UserError if an option needs labels, classes, images or image files that the source does not have."""
     source = config['source']
     streamed = any(isinstance(array, Images) for array in loaded.train.values())
+    _check_effects(config, place)
     for key in ('classes', 'exclude', 'subset', 'label_noise'):
         if config.get(key):
             _check_classes(loaded, source, f'{place}.{key}', streamed)
@@ -178,6 +179,20 @@ def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mappin
         )
     if augmentations:
         _check_images(loaded.train, augmentations, source, place)
+
+
+def _check_effects(config: Mapping[str, Any], place: str) -> None:
+    """Refuses options that do nothing without another option. An option that is switched off is no mistake."""
+    if 'valid_by' in config and 'valid' not in config:
+        raise UserError(f'{place}.valid_by chooses the examples that valid holds out, but valid is not set; set it.')
+    if config.get('views', 0) > 1 and not config.get('augment'):
+        raise UserError(
+            f'{place}.views is {config["views"]}, but without augment all views of an image are alike; set augment, or '
+            'leave views out.'
+        )
+    augment = config.get('augment', {})
+    if augment.get('moves') and not {'crop', 'flip'} & augment.keys():
+        raise UserError(f'{place}.augment.moves names arrays that crop and flip move, but neither of them is set.')
 
 
 def _check_classes(loaded: Source, source: Any, what: str, streamed: bool) -> None:

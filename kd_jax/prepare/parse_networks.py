@@ -28,6 +28,7 @@ USE_KEYS = (
     'compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding', 'update',
 )  # fmt: skip
 FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule')  # with update='follow'
+MOST_COPIES = 1000
 
 
 def parse_network(
@@ -66,6 +67,12 @@ def parse_network(
     copies, of = fields.get('copies', 0), fields.get('of', '')
     if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:
         raise UserError(f'{where}: copies is {copies!r}, but it must be a whole number, 0 or more.')
+    if copies > MOST_COPIES:
+        raise UserError(
+            f'{where}: copies is {copies}, but at most {MOST_COPIES} copies are trained together, because each may add '
+            'to the program; use several runs or seeds.'
+        )
+    _check_use(update, fields, options, where)
     hyperparameters.check_option(fields.get('own_batches', False), bool, f'{where}.own_batches')
     if fields.get('own_batches') and not copies:
         raise UserError(f'{where} has own_batches, so it must have copies, one for each part of the batch: set copies.')
@@ -84,6 +91,20 @@ def parse_network(
         optimizer, hparams['optimizers'][name] = parse_optimizer(choice, f'{where}.optimizer')
     made = _parse_model(name, options, hparams, where)
     return Network(name, inputs=paths, optimizer=optimizer, **made, **fields)
+
+
+def _check_use(update: str, fields: Mapping[str, Any], options: Mapping[str, Any], where: str) -> None:
+    """Refuses options that do nothing for a network with this update, or without another option."""
+    for key in ('fresh', 'part'):
+        if fields[key] and not fields.get('init'):
+            raise UserError(
+                f'{where} has {key}={fields[key]!r} but no init from which weights are taken; set init, or leave {key} '
+                'out.'
+            )
+    if fields['fresh'] and fields['part']:
+        raise UserError(f'{where} has both fresh and part; part alone says what is taken from init.')
+    if update != 'sgd' and 'optimizer' in options:
+        raise UserError(f'{where} has an optimizer, but update={update!r} does not train it; leave one of them out.')
 
 
 def parse_shared_network(

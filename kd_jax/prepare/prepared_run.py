@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from kd_jax import analyses
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import parse_result
 from kd_jax.core.accumulation import check_accumulation
@@ -34,6 +35,7 @@ from kd_jax.prepare.check_data import (
     check_mixing,
     check_multi_label_targets,
 )
+from kd_jax.prepare.check_effects import check_effects
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -142,7 +144,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     complete = len(known) == len(config.get('data', {}))
-    _check_starts(recipe, context, where)
+    check_effects(recipe, config, context, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
@@ -185,20 +187,13 @@ def _check_trains(epochs: float, order: ExampleOrder, recipe: Recipe, where: str
         raise UserError(
             f'{where}: epochs is {epochs}, which is less than one step; an epoch has {order.steps_per_epoch}.'
         )
+    if epochs * order.steps_per_epoch >= 2**31:
+        raise UserError(
+            f'{where}: epochs is {epochs:g}, which is {epochs * order.steps_per_epoch:.3g} steps, but steps are '
+            'counted in 32 bits: train fewer than 2**31 steps.'
+        )
     if not (recipe.terms and recipe.trained):
         raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
-
-
-def _check_starts(recipe: Recipe, context: Context, where: str) -> None:
-    """Refuses frozen networks whose parameters would stay random."""
-    for network in recipe.frozen:
-        if network.init or isinstance(network.module, Pretrained):
-            continue
-        if jax.tree.leaves(network_shapes(network, context)[0]):
-            raise UserError(
-                f"{where}, network '{network.name}' is frozen but has no weights to load: set init='run:NAME' or "
-                "init='torch:FILE'."
-            )
 
 
 def _check_analysis(name: str, options: Mapping[str, Any], context: Context, where: str) -> None:
@@ -209,6 +204,11 @@ def _check_analysis(name: str, options: Mapping[str, Any], context: Context, whe
         if key not in (*positional, *keywords, 'analysis', 'splits'):
             hint = suggest(key, [*positional, *keywords])
             raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
+    for key, parameter in keywords.items():
+        if key not in options and parameter.default is parameter.empty:
+            raise UserError(f'{place}: {function.__name__} needs {key}.')
+        if key in options and not parse_result(options[key]) and parameter.annotation != Sequence[int]:
+            check_option(options[key], parameter.annotation, f'{place}.{key}')
     for key in positional:
         if key not in options:
             raise UserError(f'{place}: {function.__name__} needs a path for {key}.')

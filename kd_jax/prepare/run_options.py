@@ -21,14 +21,14 @@ TAKEN = {'networks': ('batch',), 'terms': ('loss', 'grad_norm')}  # names of wha
 
 
 NUMBERS = {  # type and least value; `MOST` has the largest values
-    'accumulate': (int, 1), 'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 0),
+    'accumulate': (int, 1), 'batch_size': (int, 1), 'epochs': (float, 0), 'eval_every': (float, 1e-6),
     'checkpoint_seconds': (float, 0), 'patience': (int, 1), 'data.examples': (int, 0), 'data.label_noise': (float, 0),
     'data.valid': (int, 0), 'data.views': (int, 0), 'data.workers': (int, 0),
     'resources.cpu': (float, 0), 'resources.gpu': (float, 0), 'resources.tpu': (float, 0),
 }  # fmt: skip
 
 
-MOST = {'data.label_noise': 1.0}
+MOST = {'data.label_noise': 1.0, 'data.workers': 256}  # workers are processes of this machine
 
 
 def check_options(config: Mapping[str, Any], where: str) -> None:
@@ -60,12 +60,16 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
         value = within[section].get(leaf, 0) if section else config.get(key, 1)
         whole = isinstance(value, int) and not isinstance(value, bool)
         right_kind = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
-        most = MOST.get(key, math.inf)
+        most = MOST.get(key, 2**31 - 1 if kind is int else 1e9)
         reference = parse_result(value)
         if (reference and section == 'data') or (right_kind and least <= value <= most):
             continue
         what = 'a whole number' if kind is int else 'a number'
-        room = f'{least} or more' if most == math.inf else f'between {least} and {most:g}'
+        room = 'greater than 0' if 0 < least < 1 else f'{least} or more'
+        if right_kind and value > most:
+            room = f'at most {most:g}'
+        if key in MOST:
+            room = f'between {least} and {most:g}'
         hint = ' Only options of data, and numbers of terms, may be results of other runs.' if reference else ''
         raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.{hint}')
 

@@ -44,6 +44,7 @@ def patience_ended(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) 
     later = sum(bool(row.get('valid')) and row['step'] > since for row in history)
     if not prepared.config.get('patience') or later < prepared.config['patience']:
         return ''
-    judge = next(iter(prepared.evaluator.measured.values()))
+    judge = judge_of(prepared.evaluator.measured.values())
+    assert judge is not None  # as there is a best evaluation
     evaluations = f'{later} evaluation' + ('s' if later > 1 else '')
     return f"no better {judge.best} of '{judge.name}' on validation in {evaluations} since step {since}"

@@ -155,6 +155,18 @@ def test_numbers_and_progress_change_without_tracing_anew():
         ({'learning_rate': 0.1, 'max_norm': -1.0}, 'c.max_norm is -1'),
         ({'learning_rate': 0.1, 'weight_decay': -1.0}, 'c.weight_decay is -1'),
         ({'learning_rate': {'schedule': 'cosine', 'peak': -1.0}}, 'c.learning_rate.peak is -1'),
+        ({'name': 'adam', 'learning_rate': 0.1, 'b2': 1.0}, 'c.b2 is 1, but it must be at least 0 and less than 1'),
+        ({'name': 'adam', 'learning_rate': 0.1, 'eps': -1.0}, 'c.eps is -1, but it must not be negative'),
+        ({'learning_rate': 0.1, 'nesterov': True}, 'c.nesterov does nothing without momentum: set momentum, or leave'),
+        (
+            {'name': 'rmsprop', 'learning_rate': 0.1, 'nesterov': True, 'momentum': None},
+            'c.nesterov does nothing without momentum',
+        ),
+        ({'learning_rate': 0.1, 'accumulator_dtype': 'bfloat16'}, 'c.accumulator_dtype does nothing without momentum'),
+        (
+            {'name': 'adafactor', 'learning_rate': 0.1, 'min_dim_size_to_factor': 8, 'factored': False},
+            'c.min_dim_size_to_factor does nothing without factored',
+        ),
     ],
 )
 def test_a_wrong_optimizer_is_refused(config, message):
@@ -226,3 +238,18 @@ def test_types_of_moments_may_be_given_by_name():
 def test_what_a_config_cannot_say_is_refused(config, message):
     with pytest.raises(UserError, match=message):
         parse_optimizer({'learning_rate': 0.1, **config}, 'c')
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        {'nesterov': True, 'momentum': 0.9},
+        {'name': 'lars', 'nesterov': True},  # its momentum is 0.9
+        {'name': 'adam', 'nesterov': True},  # needs no momentum
+        {'nesterov': False},
+        {'name': 'adafactor', 'min_dim_size_to_factor': 8},
+        {'name': 'adafactor', 'dtype_momentum': 'bfloat16', 'momentum': 0.9},
+    ],
+)
+def test_options_that_need_another_option_pass_with_it(config):
+    assert parse_optimizer({'learning_rate': 0.1, **config}, 'c')[0].static

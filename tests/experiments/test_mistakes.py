@@ -155,6 +155,14 @@ def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
+        (
+            ['--workers=4'],
+            '--workers=4 is for --executor=processes, but the executor is in_process: set --executor=proc',
+        ),
+        (
+            ['--executor=processes', '--ray_address=auto'],
+            '--ray_address=auto is for --executor=ray, but the executor is',
+        ),
         (['--executor=processes', '--workers=0'], '--workers=0: it must be 1 or more, the number of worker processes'),
         (['--executor=ray', '--ray_address=127.0.0.1:1'], 'no Ray cluster answers at 127.0.0.1:1 ([Errno 111]'),
         (['--executor=ray', '--ray_address=head'], "--ray_address=head is neither 'auto' nor 'host:port'"),

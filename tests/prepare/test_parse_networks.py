@@ -55,11 +55,38 @@ def test_a_network_that_trains_takes_nothing_of_another():
         ({**SMALL, 'dropout': 'b.t'}, r"'a'.dropout is 'b.t', which is not a number"),
         ({**SMALL, 'dropuot': RISING}, r"takes no 'dropuot'.*'dropout'"),
         ({**SMALL, 'copies': RISING}, r'copies is .* but it must be a whole number'),
+        ({**SMALL, 'copies': 10**8}, r"'a': copies is 100000000, but at most 1000 copies are trained together"),
+        ({**SMALL, 'num_classes': -2}, r"'a'.num_classes is -2, but it must be 1 or more"),
+        ({**SMALL, 'num_classes': 0}, r"'a'.num_classes is 0, but it must be 1 or more"),
+        ({**SMALL, 'hidden': (0,)}, r"'a'.hidden is \(0,\), but it must be a tuple of whole numbers, 1 or more"),
+        ({'model': 'wide_resnet', 'depth': 6 * 10**8 + 4}, r"'a'.depth is 6e\+08, but it must be at most 2000"),
+        ({'model': 'masked_generator', 'channels': 0}, r"'a'.channels is 0, but it must be 1 or more"),
+        ({'model': 'masked_generator', 'channels': 3, 'share': 2}, r"'a'.share is 2, but it must lie between 0 and 1"),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused(network, message):
     with pytest.raises(UserError, match=message):
         recipe_of({'a': network}, {'hard': hard('a')})
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [
+        (
+            {'fresh': ('head',)},
+            r"'a' has fresh=\('head',\) but no init from which weights are taken; set init, or leave",
+        ),
+        ({'part': 'head', 'update': 'frozen'}, r"'a' has part=\('head',\) but no init from which weights are taken"),
+        ({'part': 'head', 'fresh': 'dense1', 'init': 'run:b'}, r"'a' has both fresh and part; part alone says"),
+        (
+            {'update': 'frozen', 'init': 'run:b', 'optimizer': {'learning_rate': 1.0}},
+            r"'a' has an optimizer, but update='frozen' does not train it; leave one of them out",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(network, message):
+    with pytest.raises(UserError, match=message):
+        recipe_of({'a': {**SMALL, **network}}, {'hard': hard('a')})
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ def test_a_function_of_two_networks_runs_with_the_parameters_of_both():
     networks = {
         'a': {**student, 'hidden': ()}, 'b': {**student, 'hidden': (2,)}, 'c': mixture('a', '~b', input='batch.points'),
     }  # fmt: skip
-    terms = {'soft': {'loss': 'mse', 'student': 'c.logits', 'target': 'batch.value'}}
+    soft = {'loss': 'mse', 'student': 'c.logits', 'target': 'batch.value'}
+    terms = {'soft': soft, 'other': {**soft, 'student': 'b.logits'}}
     prepared = prepare_run(regression(networks=networks, terms=terms), 0, 'c')
     counts = [count_parameters(prepared, network) for network in prepared.recipe.networks]
     assert counts == [3 + 1, 3 * 2 + 2 + 2 + 1, 4 + 11]

@@ -44,6 +44,13 @@ def test_what_is_right_passes(config):
         ({'evaluate': {'': {}}}, "here.evaluate: '' cannot be the name of an evaluation"),
         ({'networks': {'batch': {}}}, "here.networks: 'batch' has another meaning in every run; choose another name."),
         ({'terms': {'loss': {}}}, "here.terms: 'loss' has another meaning in every run; choose another name."),
+        ({'epochs': 1e30}, 'here: epochs is 1e+30, but it must be a number, at most 1e+09.'),
+        ({'batch_size': 2**31}, 'here: batch_size is 2147483648, but it must be a whole number, at most 2.14748e+09.'),
+        (
+            {'data': {'workers': 10**6}},
+            'here: data.workers is 1000000, but it must be a whole number, between 0 and 256.',
+        ),
+        ({'eval_every': 0}, 'here: eval_every is 0, but it must be a number, greater than 0.'),
         ({'data': {'valid': None}}, 'here: data.valid is None, but it must be a whole number, 0 or more.'),
     ],
 )

@@ -1,0 +1,68 @@
+"""What a config says about networks without any effect."""
+
+import pytest
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.check_recipe import check_recipe
+from kd_jax.prepare.check_effects import check_effects
+from kd_jax.prepare.parse_recipe import parse_recipe
+from tests.small_recipes import BATCH, SMALL, hard, mixture, soft
+
+OWN = {'optimizer': {'learning_rate': 0.1}}
+FROZEN = {**SMALL, 'update': 'frozen', 'init': 'run:other'}
+
+
+def check(networks, terms, **options):
+    config = {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5}, 'epochs': 1, **options}
+    recipe = parse_recipe(config, 'c')
+    check_effects(recipe, config, check_recipe(recipe, BATCH, 'c'), 'c')
+
+
+HARD = {'hard': hard('a')}
+
+
+@pytest.mark.parametrize(
+    ('networks', 'terms', 'options'),
+    [
+        ({'a': SMALL}, HARD, {}),
+        ({'a': {**SMALL, **OWN}, 'b': SMALL}, {**HARD, 'other': hard('b')}, {}),
+        ({'a': SMALL, 'b': {**FROZEN, 'part': ['head', 'dense1']}}, {**HARD, 'soft': soft('a', 'b.logits')}, {}),
+        # Through another network, and through a function of both.
+        ({'a': {**SMALL, 'input': 'b.logits'}, 'b': SMALL}, HARD, {}),
+        ({'a': SMALL, 'b': SMALL, 'c': mixture('a', 'b')}, {'both': hard('c')}, {}),
+        ({'a': {**SMALL, 'sharding': 'fsdp'}}, HARD, {'mesh': {'fsdp': -1}}),
+        ({'a': SMALL, 'b': SMALL}, HARD, {'epochs': 0}),
+        # Without parameters there is nothing to learn.
+        ({'a': SMALL, 'n': {'model': 'noise', 'input': 'a.logits'}}, {'soft': soft('a', '~n.logits')}, {}),
+    ],
+)
+def test_what_has_an_effect_passes(networks, terms, options):
+    check(networks, terms, **options)
+
+
+@pytest.mark.parametrize(
+    ('networks', 'terms', 'said'),
+    [
+        ({'a': SMALL, 'b': SMALL}, HARD, "c, network 'b' is trained, but no term sends it a gradient"),
+        ({'a': SMALL, 'b': SMALL}, {**HARD, 'soft': soft('a', '~b.logits')}, "c, network 'b' is trained, but no term"),
+        ({'a': SMALL, 'b': SMALL, 'c': mixture('a', '~b')}, {'both': hard('c')}, "c, network 'b' is trained, but no"),
+        ({'a': {**SMALL, 'input': '~b.logits'}, 'b': SMALL}, HARD, "c, network 'b' is trained, but no term sends"),
+        ({'a': {**SMALL, **OWN}}, HARD, 'c: optimizer has no effect, because every trained network has its own'),
+        ({'a': SMALL, 'b': {**SMALL, 'update': 'frozen'}}, HARD, "c, network 'b' is frozen but has no weights to load"),
+        (
+            {'a': SMALL, 'b': {**FROZEN, 'fresh': 'head'}},
+            HARD,
+            "c, network 'b' is frozen, but fresh leaves head at random values for ever",
+        ),
+        (
+            {'a': SMALL, 'b': {**FROZEN, 'part': 'head'}},
+            HARD,
+            "c, network 'b' is frozen, but part leaves dense1 at random values for ever",
+        ),
+        ({'a': {**SMALL, 'sharding': 'fsdp'}}, HARD, "c, network 'a': sharding='fsdp' splits its parameters over the"),
+    ],
+)
+def test_what_has_no_effect_is_refused(networks, terms, said):
+    with pytest.raises(UserError) as error:
+        check(networks, terms)
+    assert str(error.value).startswith(said)
