@@ -50,10 +50,10 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
             place.write(array, part, rows[start:stop])
 
     def read() -> Any:
-        return place.rows('logits', rows.dtype)[:]
+        return place.rows('logits', (classes,), rows.dtype, cut, rows.dtype)[:]
 
     def read_batches() -> None:
-        array = place.rows('logits', rows.dtype)
+        array = place.rows('logits', (classes,), rows.dtype, cut, rows.dtype)
         for start in range(0, examples, batch_size):
             array[0, positions[start : start + batch_size]]
 

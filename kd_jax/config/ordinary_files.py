@@ -162,6 +162,20 @@ def refuse_links(*paths: pathlib.Path) -> None:
             )
 
 
+def check_directory(path: pathlib.Path, option: str) -> None:
+    """Refuses a path that cannot be a directory, because it or one above it is a file; it may be missing.
+
+    Args:
+      path: the path.
+      option: where the user gave it, for example '--out'.
+    Raises:
+      UserError: there is a file.
+    """
+    for one in (path, *path.parents):
+        if os.path.exists(one) and not os.path.isdir(one):  # pathlib raises an error for a path that is too long
+            raise UserError(f'{one} is a file, not a directory; choose another {option}.')
+
+
 def check_ordinary_below(directory: pathlib.Path, links: bool = False) -> None:
     """Refuses everything below a directory that is neither an ordinary file nor a directory.
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import flat
-from kd_jax.config.ordinary_files import refuse_links
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs, recorded_config
 from kd_jax.studies.study import Run, Study
@@ -65,6 +64,5 @@ def train_on(study: Study, workdir: Workdir, ids: Sequence[str]) -> list[str]:
     begun = [run_id for run_id in anew if (workdir.directory(run_id) / 'config.json').exists()]
     forget_runs(study, workdir, anew)
     for run_id in set(ids) - set(anew):
-        refuse_links(workdir.path / 'results')
         workdir.result_path(run_id).unlink(missing_ok=True)
     return begun

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import read_json
-from kd_jax.config.ordinary_files import check_ordinary_below, open_to_change, refuse_links
+from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change
 from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
 from kd_jax.report.result_files import check_same_study
@@ -90,20 +90,20 @@ class Workdir:
         If several processes run one program, the primary process holds the lock for all.
 
         Raises:
-          UserError: another process holds the lock, or the directory cannot be written.
+          UserError: another process holds the lock, the directory cannot be written, or it holds links or files that
+            are not ordinary ones.
         """
         lock = on_primary(functools.partial(self._lock, shared))
         with lock or contextlib.nullcontext():
             yield
 
     def _lock(self, shared: bool) -> IO[bytes]:
+        check_directory(self.path, '--workdir')
         try:
-            refuse_links(*(self.path / name for name in OWN))
+            for name in OWN:
+                check_ordinary_below(self.path / name)
             (self.path / 'results').mkdir(parents=True, exist_ok=True)
-            check_ordinary_below(self.path / 'results')
             lock = open_to_change(self.path / '.lock')
-        except FileExistsError as error:
-            raise UserError(f'{error.filename} is a file, not a directory; choose another --workdir.') from error
         except OSError as error:
             raise UserError(
                 f'the work directory {self.path} cannot be written ({error.strerror}); choose another --workdir.'
@@ -120,7 +120,6 @@ class Workdir:
     @contextlib.contextmanager
     def alone(self, run_id: str) -> Iterator[None]:
         """Waits until no other process trains this run, because a replaced worker may still be running."""
-        check_ordinary_below(self.directory(run_id))
         self.directory(run_id).mkdir(parents=True, exist_ok=True)
         with open_to_change(self.directory(run_id) / '.lock') as lock:
             if is_primary():

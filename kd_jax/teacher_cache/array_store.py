@@ -21,7 +21,7 @@ import tensorstore
 
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import parse_json
-from kd_jax.config.ordinary_files import check_ordinary_below, open_to_change
+from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change
 
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
 MANIFEST_BYTES = 2**20
@@ -78,6 +78,8 @@ class ArrayStore:
         self.path = path
         local = '://' not in path
         self.directory = pathlib.Path(path).expanduser().absolute() if local else None
+        if self.directory is not None:
+            check_directory(self.directory, 'cache.path')
         with self.explained('opened'):
             spec: Any = {'driver': 'file', 'path': f'{self.directory}/'} if local else f'{path.rstrip("/")}/'
             self._files = tensorstore.KvStore.open(spec).result()
@@ -107,20 +109,8 @@ class ArrayStore:
 
     def create(self, name: str, shape: Sequence[int], dtype: Any, cut: Layout) -> Any:
         """Opens an array for writing, with one value [*shape] per example; parts that exist already are kept."""
-        row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        chunk = cut.rows
-        while chunk % 2 == 0 and chunk * row_bytes > CHUNK_BYTES:
-            chunk //= 2
-        plain = [{'name': 'bytes', 'configuration': {'endian': 'little'}}, {'name': 'crc32c'}]
-        sharded = {'chunk_shape': [1, chunk, *shape], 'codecs': plain, 'index_codecs': plain}
-        metadata = {
-            'shape': [cut.views, cut.examples, *shape],
-            'data_type': np.dtype(dtype).name,
-            'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [1, cut.rows, *shape]}},
-            'codecs': [{'name': 'sharding_indexed', 'configuration': sharded}],
-        }
         with self.explained('written'):
-            return self._open(name, metadata=metadata, create=True)
+            return self._open(name, _metadata(shape, dtype, cut), create=True)
 
     def write(self, array: Any, part: tuple[int, int, int], rows: np.ndarray) -> None:
         """Writes one part [stop - start, ...] of an array from `create`."""
@@ -128,16 +118,17 @@ class ArrayStore:
         with self.explained('written'):
             array[view, start:stop].write(rows.astype(array.dtype.numpy_dtype, copy=False)).result()
 
-    def rows(self, name: str, dtype: Any) -> Rows:
-        """Opens a stored array [views, examples, ...] without reading it; its rows are read as `dtype`."""
+    def rows(self, name: str, shape: Sequence[int], dtype: Any, cut: Layout, read_as: Any) -> Rows:
+        """Opens an array from `create` without reading it; its rows are read as another dtype."""
         with self.explained('read'):
-            return Rows(self._open(name), dtype, self)
+            return Rows(self._open(name, _metadata(shape, dtype, cut)), read_as, self)
 
-    def _open(self, name: str, **more: Any) -> Any:
+    def _open(self, name: str, metadata: Mapping[str, Any], **more: Any) -> Any:
+        # TensorStore refuses an array whose own metadata differ: they could claim any size.
         # Parts of nothing but fill values are written too, so that a missing part is an error, never read as fill.
         exact = {'store_data_equal_to_fill_value': True, 'fill_missing_data_reads': False}
         spec = {'driver': 'zarr3', 'kvstore': (self._files / f'{name}/').spec().to_json()}
-        return tensorstore.open({**spec, **exact, **more, 'open': True}).result()
+        return tensorstore.open({**spec, **exact, **more, 'metadata': metadata, 'open': True}).result()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -177,3 +168,19 @@ class ArrayStore:
 
 def _names(directory: pathlib.Path) -> list[str]:
     return [path.name for path in directory.iterdir()] if directory.is_dir() else []
+
+
+def _metadata(shape: Sequence[int], dtype: Any, cut: Layout) -> dict[str, Any]:
+    """The metadata of an array with one value [*shape] per example: its chunks, and a checksum for each."""
+    row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    chunk = cut.rows
+    while chunk % 2 == 0 and chunk * row_bytes > CHUNK_BYTES:
+        chunk //= 2
+    plain = [{'name': 'bytes', 'configuration': {'endian': 'little'}}, {'name': 'crc32c'}]
+    sharded = {'chunk_shape': [1, chunk, *shape], 'codecs': plain, 'index_codecs': plain}
+    return {
+        'shape': [cut.views, cut.examples, *shape],
+        'data_type': np.dtype(dtype).name,
+        'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [1, cut.rows, *shape]}},
+        'codecs': [{'name': 'sharding_indexed', 'configuration': sharded}],
+    }

@@ -48,7 +48,7 @@ def replay_outputs(
             record_parts(what, store, _manifest(store, parts, count, what.where), frozen, key, between)
     recorded: dict[str, dict[str, Any]] = {}
     for path, like in what.outputs.items():
-        rows = store.rows(str(path), like.dtype)
+        rows = store.rows(str(path), like.shape, what.stored(like.dtype), what.layout, like.dtype)
         recorded.setdefault(path.source, {})[path.name] = rows[:] if cache.in_memory else rows
     return {**what.arrays, RECORDED: recorded}
 

@@ -15,6 +15,7 @@ from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.disk_errors import disk_errors, not_of_the_file
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import check_ordinary_below
 from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import State, moving_variables
 from kd_jax.devices.processes import on_primary, values_of_all_processes
@@ -125,6 +126,7 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
     """
     if not directory.is_dir():
         raise UserError(f'{where}: there are no checkpoints in {directory}.')
+    check_ordinary_below(directory, links=True)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     try:
         with ocp.training.Checkpointer(literal_path(directory)) as checkpointer:

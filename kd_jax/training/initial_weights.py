@@ -8,6 +8,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import check_ordinary_below
 from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
 from kd_jax.core.inherited_weights import source_for, without_fresh
 from kd_jax.core.network import Network
@@ -97,6 +98,7 @@ def load_from_checkpoint(
             f'{where}: {directory} holds no best checkpoint, because the run was not evaluated on validation; take the '
             'last checkpoint.'
         )
+    check_ordinary_below(saved, links=True)
     try:
         with ocp.training.Checkpointer(literal_path(saved)) as checkpointer:
             latest = max((c.step for c in checkpointer.checkpoints), default=None)

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs
 from kd_jax.studies.study import select_runs
 from kd_jax.studies.workdir import Workdir
@@ -76,3 +77,27 @@ def test_resources_are_no_part_of_the_experiment(tmp_path):
     (tmp_path / 'runs' / 'a-s0').mkdir(parents=True)
     (tmp_path / 'runs' / 'a-s0' / 'config.json').write_text(json.dumps(before.runs[0].config))
     assert changed_leaves(after, Workdir(tmp_path), after.runs) == {}
+
+
+def test_forgetting_a_run_never_empties_a_directory_behind_a_link(workdir, tmp_path_factory):
+    planned, precious = parsed(), tmp_path_factory.mktemp('precious')
+    begin(workdir, planned)
+    (precious / 'file').write_text('mine')
+    directory = workdir.directory('student-s0')
+    (directory / 'link').symlink_to(precious)
+    forget_runs(planned, workdir, ['student-s0'])
+    assert list(directory.iterdir()) == []
+    directory.rmdir()
+    directory.symlink_to(precious)
+    with pytest.raises(UserError, match='student-s0 is a symbolic link'):
+        forget_runs(planned, workdir, ['student-s0'])
+    assert (precious / 'file').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('content', [b'', b'[1]', b'{"a": ', b'\xff', b'[' * 5000])
+def test_a_config_of_a_run_that_cannot_be_read_is_named(content, workdir):
+    planned = parsed()
+    begin(workdir, planned)
+    (workdir.directory('peer-s0') / 'config.json').write_bytes(content)
+    with pytest.raises(UserError, match=r'peer-s0/config.json .*; delete .*peer-s0 and run the same command again'):
+        changed_leaves(planned, workdir, planned.runs)

@@ -1,5 +1,7 @@
 """The work directory: results, references to them, and locks."""
 
+import os
+
 import pytest
 
 from kd_jax.config.errors import UserError
@@ -52,3 +54,36 @@ def test_a_study_and_a_search_do_not_share_a_work_directory_but_two_searches_do(
         pass
     with work.locked(), pytest.raises(UserError, match=said), work.locked(shared=True):
         pass
+
+
+@pytest.mark.parametrize(
+    'name', ['.lock', 'study.json', 'report.html', 'results', 'runs', 'runs/a-s0', 'runs/a-s0/checkpoints',
+             'runs/a-s0/metrics.jsonl', 'runs/a-s0/.lock', 'caches', 'caches/x/manifest.json', 'figures', 'search/id'],
+)  # fmt: skip
+def test_a_link_inside_a_work_directory_is_refused_and_its_target_stays(name, tmp_path):
+    target, link = tmp_path / 'target', tmp_path / 'work' / name
+    target.mkdir()
+    (target / 'file').write_text('mine')
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target / 'file' if '.' in name.split('/')[-1] else target)
+    with pytest.raises(UserError, match=f'{link} is a symbolic link'), Workdir(tmp_path / 'work').locked():
+        pass
+    assert [(path.name, path.read_text()) for path in target.iterdir()] == [('file', 'mine')]
+
+
+def test_a_work_directory_may_be_a_link_itself_and_its_neighbours_may_be_links(tmp_path):
+    (tmp_path / 'there').mkdir()
+    (tmp_path / 'there' / 'my_data').symlink_to(tmp_path)
+    (tmp_path / 'work').symlink_to(tmp_path / 'there')
+    with Workdir(tmp_path / 'work').locked(), Workdir(tmp_path / 'work').alone('a-s0'):
+        assert (tmp_path / 'there' / 'runs' / 'a-s0' / '.lock').exists()
+
+
+def test_a_fifo_or_a_file_where_a_directory_belongs_is_a_sentence(tmp_path):
+    os.mkfifo(tmp_path / '.lock')
+    with pytest.raises(UserError, match=r'\.lock is a FIFO'), Workdir(tmp_path).locked():
+        pass
+    (tmp_path / 'file').write_text('')
+    for path in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(UserError, match=r'file is a file, not a directory; choose another --workdir'):
+            Workdir(path)._lock(shared=False)

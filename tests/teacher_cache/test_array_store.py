@@ -1,6 +1,7 @@
 """Recorded outputs on disk: writers that are killed, damage, full disks, other precisions."""
 
 import json
+import os
 import resource
 import threading
 
@@ -105,3 +106,72 @@ def test_sixteen_bits_take_half_the_room_and_round_to_their_precision(tmp_path):
         assert rounded.dtype == np.float32
         np.testing.assert_array_equal(rounded, logits(full).astype(jnp.dtype(dtype)).astype(np.float32))
         np.testing.assert_allclose(rounded, logits(full), rtol=2.0**-digits, atol=1e-7)
+
+
+LAYOUT = array_store.Layout(views=1, examples=4, rows=2)
+
+
+def stored(directory):
+    """A cache of one array [1, 4, 3], and the array."""
+    store, values = array_store.ArrayStore(str(directory)), np.arange(12, dtype=np.float32).reshape(1, 4, 3)
+    with store.locked():
+        array = store.create('t.logits', (3,), np.float32, LAYOUT)
+        for number in range(LAYOUT.count):
+            view, start, stop = LAYOUT.part(number)
+            store.write(array, (view, start, stop), values[view, start:stop])
+        store.commit({'done': 2, 'parts': 2, 'fingerprint': {}})
+    return store, values
+
+
+def read(store):
+    return store.rows('t.logits', (3,), np.float32, LAYOUT, np.float32)[:]
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        {'shape': [1, 2**40, 3]},
+        {'data_type': 'float64'},
+        {'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [1, 2**40, 3]}}},
+        {'codecs': [{'name': 'bytes', 'configuration': {'endian': 'little'}}, {'name': 'gzip'}]},
+    ],
+)
+def test_an_array_that_claims_something_else_than_was_recorded_is_not_read(other, tmp_path):
+    store, values = stored(tmp_path / 'cache')
+    np.testing.assert_array_equal(read(store), values)
+    path = tmp_path / 'cache' / 't.logits' / 'zarr.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    with pytest.raises(UserError, match=r'the cache .* could not be read .*; delete it and run the same command again'):
+        read(array_store.ArrayStore(str(tmp_path / 'cache')))
+
+
+def test_links_fifos_and_strange_manifests_are_refused(tmp_path):
+    store, _ = stored(tmp_path / 'cache')
+    manifest = tmp_path / 'cache' / 'manifest.json'
+    for content in (b'[' * 5000, b'[1]', b'{"done": 1}', b'', b'\xff', b' ' * 2**21):
+        manifest.write_bytes(content)
+        with pytest.raises(UserError, match=f'{tmp_path}/cache (could not be read|holds other files but no cache)'):
+            store.manifest()
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(UserError, match=r'manifest.json is a FIFO'):
+        store.manifest()
+    manifest.unlink()
+    (tmp_path / 'precious').write_text('mine')
+    for name in ('manifest.json', '.lock'):
+        (tmp_path / 'cache' / name).unlink(missing_ok=True)
+        (tmp_path / 'cache' / name).symlink_to(tmp_path / 'precious')
+        with pytest.raises(UserError, match=f'{name} is a symbolic link'), store.locked():
+            pass
+        (tmp_path / 'cache' / name).unlink()
+    assert (tmp_path / 'precious').read_text() == 'mine'
+
+
+def test_a_path_to_a_file_is_refused_and_one_that_reads_as_a_pattern_or_an_address_is_a_path(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match=r'file is a file, not a directory; choose another cache.path'):
+        array_store.ArrayStore(str(tmp_path / 'file'))
+    for name in ('a [b]*?', 'a#b', 'a%20b', 'a|b', 'ü', "a'b"):
+        _, values = stored(tmp_path / name)
+        np.testing.assert_array_equal(read(array_store.ArrayStore(str(tmp_path / name))), values)
+        assert (tmp_path / name / 'manifest.json').exists()
