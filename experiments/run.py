@@ -35,7 +35,7 @@ from rich.text import Text
 
 from experiments import command_line
 from experiments.plan_table import plan_table
-from experiments.terminal import console, keep_going
+from experiments.terminal import console, keep_going, leave
 from kd_jax import report
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
@@ -311,4 +311,4 @@ def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> 
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(main())

@@ -9,12 +9,11 @@ The same command continues a search that was killed. All workers share one --wor
 import argparse
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.run import execute, exit_code
-from experiments.terminal import console, keep_going
+from experiments.terminal import console, keep_going, leave
 from kd_jax import report
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
@@ -100,4 +99,4 @@ def train_one(options: argparse.Namespace, config, wanted: Search, joined, workd
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(main())

@@ -15,6 +15,10 @@ class Diverged(UserError):
     """The run's loss or gradient became NaN or infinite. A search counts the trial as failed and goes on."""
 
 
+class MachineError(UserError):
+    """The machine, not a run, is at fault: the disk is full, for example. A study ends instead of trying other runs."""
+
+
 def suggest(name: Any, known: Iterable[str]) -> str:
     """Ends a message about an unknown name: 'Did you mean ...? Known: ...', or the new name of a renamed option."""
     known = sorted(known)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.config.errors import Diverged, UserError
+from kd_jax.config.errors import Diverged, MachineError, UserError
 from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import Metrics, State
 from kd_jax.devices.processes import is_primary
@@ -193,6 +193,8 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
                 active.best = Checkpoints(run_to_train.directory / DIRECTORIES[BEST])
                 opened.callback(active.best.close)
             begun.append(active)
+        except MachineError:
+            raise
         except UserError as error:
             begun.append(error)
     active_runs = [active for active in begun if isinstance(active, ActiveRun)]

@@ -1,5 +1,7 @@
 """Saves and restores a run with Orbax: the training state and the position in the data."""
 
+import contextlib
+import errno
 import functools
 import glob
 import logging
@@ -13,7 +15,7 @@ import jax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.disk_errors import disk_errors, not_of_the_file
+from kd_jax.config.disk_errors import check_readable, disk_errors
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.ordinary_files import check_ordinary_below
 from kd_jax.config.references import BEST, LAST
@@ -21,6 +23,7 @@ from kd_jax.core.state import State, moving_variables
 from kd_jax.devices.processes import on_primary, values_of_all_processes
 
 KEEP = 2
+SPARE = 32  # files that Orbax may hold open while it reads
 DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ class Checkpoints:
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
         with disk_errors(directory):
+            _check_writable(directory)
             self._checkpointer = ocp.training.Checkpointer(
                 literal_path(directory),
                 save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -66,12 +70,12 @@ class Checkpoints:
         abstract = jax.tree.map(abstract_array, like._asdict())
         for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
             path = self.directory / str(checkpoint.step)
-            loaded, reason, intact = self._load(checkpoint.step, abstract)
-            everywhere = values_of_all_processes(loaded is not None, intact)
+            loaded, reason = self._load(checkpoint.step, abstract)
+            everywhere = values_of_all_processes(loaded is not None, isinstance(reason, UserError))
             if loaded is not None and everywhere[:, 0].all():
                 return State(**loaded['state']), loaded['data']
             if everywhere[:, 1].any():
-                raise UserError(f'{path} cannot be read ({reason}); mend this and run the same command again.')
+                raise reason if isinstance(reason, UserError) else UserError(f'{path}: {reason}.')
             aside = path.with_name(f'{path.name}.damaged')
             log.warning(
                 '%s cannot be read (%s); it was renamed to %s, and training goes back to the previous checkpoint.',
@@ -81,15 +85,20 @@ class Checkpoints:
             self._checkpointer.reload()
         return None
 
-    def _load(self, step: int, abstract: Any) -> tuple[Any, str, bool]:
-        """The checkpoint of `step`, or None; the reason for None, and whether that is no damage of the checkpoint."""
+    def _load(self, step: int, abstract: Any) -> tuple[Any, str | UserError]:
+        """The checkpoint of `step`, or None; and the reason for None, a UserError if the checkpoint is not damaged."""
         try:
             loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
             if loaded['data']['step'] != int(loaded['state']['step']):
                 raise ValueError('its state and its data position have different steps')
         except Exception as error:
-            return None, first_line(error), not_of_the_file(error)
-        return loaded, 'another process could not read it', False
+            try:
+                check_readable(error, self.directory / str(step))
+                _check_opens(self.directory / str(step))
+            except UserError as other:
+                return None, other
+            return None, first_line(error)
+        return loaded, 'another process could not read it'
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints."""
@@ -140,6 +149,7 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
             }
             loaded: Any = checkpointer.load_checkpointables(newest, {'state': abstract})['state']
     except Exception as error:
+        check_readable(error, directory)
         raise UserError(f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}).') from error
     return moving_variables(loaded['params'], loaded['collections'])
 
@@ -154,6 +164,28 @@ class LiteralPath(type(epath.Path('/'))):  # type: ignore[misc]
 def literal_path(directory: pathlib.Path) -> LiteralPath:
     """The path of a directory of checkpoints for Orbax."""
     return LiteralPath(directory.absolute())
+
+
+def _check_opens(checkpoint: pathlib.Path) -> None:
+    """Raises a UserError if files cannot be opened here at all. Orbax does not say so when it fails to read a part."""
+    with contextlib.ExitStack() as opened:
+        try:
+            for path in (*[pathlib.Path(os.devnull)] * SPARE, *checkpoint.rglob('*')):
+                if not path.is_dir():
+                    opened.enter_context(path.open('rb'))
+        except OSError as error:
+            check_readable(error, checkpoint)
+
+
+def _check_writable(directory: pathlib.Path) -> None:
+    """Raises an OSError, before anything is trained, if checkpoints cannot be written here.
+
+    Orbax would find out when it saves, and its threads would then wait for ten minutes.
+    """
+    if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
+        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number))
 
 
 def _remove(paths: Sequence[pathlib.Path]) -> None:

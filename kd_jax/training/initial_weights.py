@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from kd_jax.config.disk_errors import check_readable
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.ordinary_files import check_ordinary_below
 from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
@@ -116,6 +117,7 @@ def load_from_checkpoint(
     except UserError:
         raise
     except Exception as error:
+        check_readable(error, saved)
         raise UserError(
             f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}); delete the result of that '
             'run and run the same command again.'

@@ -1,6 +1,7 @@
 """Tests of checkpoints: exact restore, damaged files and a full disk."""
 
 import gc
+import os
 import pathlib
 import resource
 import shutil
@@ -8,7 +9,7 @@ import shutil
 import jax
 import pytest
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.training.checkpoints import Checkpoints, read_variables
 from tests.training.saved_states import position, state, truncate_everything, variables
 
@@ -63,7 +64,7 @@ def test_a_good_checkpoint_that_cannot_be_read_now_stays(saved, monkeypatch, err
 
     checkpoints = Checkpoints(saved / 'checkpoints')
     monkeypatch.setattr(checkpoints._checkpointer, 'load_checkpointables', fail)
-    with pytest.raises(UserError, match=r'checkpoints/2 cannot be read .*; mend this and run the same command again'):
+    with pytest.raises(UserError, match=r'checkpoints/2 could not be read .* and run the same command again'):
         checkpoints.restore(state(0))
     checkpoints.close()
     assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['1', '2']
@@ -140,10 +141,29 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, a
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(UserError, match='the disk is full: free some space'):
+        with pytest.raises(UserError, match='a file may not become that large: raise the limit'):
             checkpoints.save(large, position(3))
-        with pytest.raises(UserError, match='the disk is full'):
+        with pytest.raises(UserError, match='may not become that large'):
             checkpoints.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_bitwise(restored(saved)[0], state(2))
+
+
+def test_a_checkpoint_that_cannot_be_opened_now_is_not_called_damaged(saved, assert_bitwise):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    checkpoints = Checkpoints(saved / 'checkpoints')
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/dev/fd')) + 4, hard))
+    try:
+        with pytest.raises(MachineError, match='could not be read because too many files are open'):
+            checkpoints.restore(state(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    checkpoints.close()
+    assert_bitwise(restored(saved)[0], state(2))
+
+
+def test_a_directory_that_cannot_be_written_is_refused_before_training(saved, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    with pytest.raises(UserError, match=r'could not be written \(.*Permission denied\): make it writable'):
+        Checkpoints(saved / 'checkpoints')

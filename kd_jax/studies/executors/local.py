@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.executors.scheduler import (
     POLL_SECONDS,
@@ -42,6 +42,8 @@ def in_process() -> Executor:
             agenda.waiting.remove(group)
             try:
                 agenda.end(group, execute_group(study, group, workdir, progress))
+            except MachineError:
+                raise
             except UserError as error:
                 agenda.fail(group, str(error))
         agenda.close()
@@ -177,7 +179,15 @@ def _receive(pipe: Connection, process: SpawnProcess) -> Any:
 def _worker(pipe: Connection, assignment: Assignment) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent tells this one
     threading.Thread(target=_stop_when_told, args=(pipe,), daemon=True).start()
-    pipe.send(train_in_worker(assignment, lambda *progress: pipe.send(progress)))
+
+    def tell(message: Any) -> None:
+        with contextlib.suppress(OSError):  # the parent has been killed; `_stop_when_told` stops this process
+            pipe.send(message)
+
+    outcome = train_in_worker(assignment, lambda *progress: tell(progress))
+    tell(outcome)
+    if outcome.kind != 'finished':
+        os._exit(0)  # Orbax's threads would keep the process for ten minutes after a save that failed
 
 
 def _stop_when_told(pipe: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.config.visible_text import show_log
 from kd_jax.studies.execute import execute_group
 from kd_jax.studies.run_groups import needed_ids
@@ -33,9 +33,10 @@ class Outcome(NamedTuple):
     """How a worker ended.
 
     Attributes:
-      kind: 'finished', 'failed' (a user's mistake), 'stopped' (it saved first), 'died', or 'crashed' (a bug of kd_jax).
-      value: for 'finished', the result or the error of each run; for 'failed', the message; for 'stopped' and 'died',
-        how it ended; for 'crashed', a traceback.
+      kind: 'finished', 'failed' (a user's mistake), 'no machine' (a full disk, for example), 'stopped' (it saved
+        first), 'died', or 'crashed' (a bug of kd_jax).
+      value: for 'finished', the result or the error of each run; for 'failed' and 'no machine', the message; for
+        'stopped' and 'died', how it ended; for 'crashed', a traceback.
     """
 
     kind: str
@@ -114,6 +115,7 @@ def run_workers(
         and stop.
       finished: called with each finished run and its result.
     Raises:
+      MachineError: the machine of a worker is at fault; raised at once.
       UserError: errors in runs, and groups whose workers died too often; raised when the other groups are done.
       Preempted: this process was asked to stop; every worker has saved.
       RuntimeError: a bug of kd_jax in a worker; the message has the traceback.
@@ -132,6 +134,8 @@ def run_workers(
                 deaths[name] += kind in ('died', 'stopped')
                 if kind == 'finished':
                     agenda.end(group, value)
+                elif kind == 'no machine':
+                    raise MachineError(value)
                 elif kind == 'crashed':
                     raise RuntimeError(f'{name}: its worker met a bug of kd_jax:\n{value}')
                 elif kind == 'failed':
@@ -181,6 +185,8 @@ def train_in_worker(assignment: Assignment, report: Progress) -> Outcome:
     try:
         results = execute_group(assignment.study, assignment.group, Workdir(assignment.workdir), _now_and_then(report))
         return Outcome('finished', results)
+    except MachineError as error:
+        return Outcome('no machine', str(error))
     except UserError as error:
         return Outcome('failed', str(error))
     except Preempted as stop:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.studies import executors
 from kd_jax.studies.executors import local
 from kd_jax.studies.run_groups import plan_groups
@@ -39,6 +39,20 @@ def test_in_process_a_mistake_stops_what_depends_on_it_and_nothing_else(monkeypa
             planned, plan_groups(planned.runs), Workdir(tmp_path), None, lambda run, _: done.append(run.name)
         )
     assert done == ['peer']
+
+
+def test_in_process_a_full_disk_ends_the_study_at_once(monkeypatch, tmp_path):
+    tried = []
+
+    def execute_group(planned, group, workdir, progress):
+        tried.append(group[0].name)
+        raise MachineError('the disk is full.')
+
+    monkeypatch.setattr(local, 'execute_group', execute_group)
+    planned = parsed()
+    with pytest.raises(MachineError, match=r'^the disk is full.$'):
+        executors.in_process()(planned, plan_groups(planned.runs), Workdir(tmp_path), None, None)
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize(

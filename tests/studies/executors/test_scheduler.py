@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.studies import executors
 from kd_jax.studies.executors.scheduler import Outcome, resources_of, run_workers
 from kd_jax.studies.run_groups import plan_groups
@@ -79,6 +79,13 @@ def test_a_worker_that_dies_is_replaced_three_times(caplog):
     with pytest.raises(UserError, match=r'^teacher-s0: 4 workers died, the last one was ended by SIGKILL; '):
         workers.drive(parsed())
     assert workers.log.count('teacher') == 4
+
+
+def test_a_full_disk_ends_the_study_at_once():
+    workers = Pretended({'peer': [Outcome('no machine', 'the disk is full.')]}, room=1)
+    with pytest.raises(MachineError, match=r'^the disk is full.$'):
+        workers.drive(parsed())
+    assert workers.log == ['peer']  # the first to start, and no other after it
 
 
 def test_an_error_of_ours_is_raised_with_its_traceback():
