@@ -14,6 +14,7 @@ import jax
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import names_from_file
+from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def export(argv: Sequence[str] | None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=pathlib.Path, required=True, help='work directory of the study')
+    parser.add_argument('--workdir', type=user_path, required=True, help='work directory of the study')
     parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
     parser.add_argument('--network', default='', help='network of that run (default: its only trained network)')
     parser.add_argument(
@@ -46,7 +47,7 @@ def export(argv: Sequence[str] | None) -> int:
         '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
         help="model, loss or data source of the run's config that may be imported (see docs/trust.md)",
     )  # fmt: skip
-    parser.add_argument('--out', type=pathlib.Path, required=True, help='output directory')
+    parser.add_argument('--out', type=user_path, required=True, help='output directory')
     args = parser.parse_args(argv)
     tpu_chips.leave_out_libtpu()
     try:

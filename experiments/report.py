@@ -14,7 +14,7 @@ from pathlib import Path
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import JSON_BYTES, read_json
-from kd_jax.config.ordinary_files import read_bytes, refuse_links, write_bytes, write_text
+from kd_jax.config.ordinary_files import read_bytes, refuse_links, user_path, write_bytes, write_text
 from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
 from kd_jax.report.result_files import load_results
@@ -61,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write_and_print(argv: Sequence[str] | None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=Path, required=True, help='work directory with study.json and results/*.json')
-    parser.add_argument('--out', type=Path, help='write the report and a copy of the results here instead')
+    parser.add_argument(
+        '--workdir', type=user_path, required=True, help='work directory with study.json and results/*.json'
+    )
+    parser.add_argument('--out', type=user_path, help='write the report and a copy of the results here instead')
     args = parser.parse_args(argv)
     out = args.out or args.workdir
     try:

@@ -41,6 +41,7 @@ from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import write_json
+from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.visible_text import show_log, visible
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
 from kd_jax.prepare.prepared_run import PreparedRun
@@ -65,7 +66,7 @@ SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signa
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options of the command line and the overrides of config leaves."""
     parser = command_line.parser(__doc__)
-    parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>')
+    parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>')
     parser.add_argument('--only', action='append', default=[], help='globs of runs, separated by commas')
     parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')
     parser.add_argument('--fresh', action='store_true', help='restart the runs whose config has changed')

@@ -19,6 +19,7 @@ from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.config.json_files import write_json
+from kd_jax.config.ordinary_files import user_path
 from kd_jax.studies.optuna_trials import (
     join_search,
     next_trial,
@@ -27,6 +28,7 @@ from kd_jax.studies.optuna_trials import (
     runs_of_trials,
     search_report,
     short_value,
+    sqlite_url,
     tell_optuna,
 )
 from kd_jax.studies.prepare_study import prepare_study
@@ -42,7 +44,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     parser = command_line.parser(__doc__)
     parser.add_argument('--trials', type=int, required=True, help='total number of trials, over all workers')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
-    parser.add_argument('--workdir', type=pathlib.Path, help='default: runs/<name of the study>_search')
+    parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>_search')
     return command_line.parse(parser, argv)
 
 
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if options.trials < 1:
         raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
-    storage = options.storage or f'sqlite:///{workdir.path.absolute() / "search.db"}'
+    storage = options.storage or sqlite_url(workdir.path.absolute() / 'search.db')
     workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):
         joined = join_search(wanted, config, storage, workdir, options.config)

@@ -18,6 +18,11 @@ UNPACKED, UNPACKED_RATIO = 2**28, 64  # bytes of a small file; times the size of
 OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
 
 
+def user_path(text: str) -> pathlib.Path:
+    """The path that a user typed; '~' is the home directory, which shells leave as it is after a '='."""
+    return pathlib.Path(os.path.expanduser(text))
+
+
 def open_ordinary(path: str | pathlib.Path) -> IO[bytes]:
     """Opens an ordinary file for reading; the path may be a link to one.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.ordinary_files import user_path
 
 RUN, RESULT, TORCH = 'run:', 'result:', 'torch:'
 LAST, BEST = 'last', 'best'
@@ -58,10 +59,10 @@ def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
     if init.startswith(RUN):
         return _parse_run(init)
     if init.startswith(TORCH):
-        return TorchFile(init.removeprefix(TORCH))
+        return TorchFile(str(user_path(init.removeprefix(TORCH))))
     directory, at, checkpoint = init.rpartition('@')
     known = at and checkpoint in (LAST, BEST)  # another '@' belongs to the path
-    return RunDirectory(pathlib.Path(directory), checkpoint) if known else RunDirectory(pathlib.Path(init))
+    return RunDirectory(user_path(directory), checkpoint) if known else RunDirectory(user_path(init))
 
 
 def parse_checkpoint(name: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError, first_line, suggest
-from kd_jax.config.ordinary_files import open_ordinary
+from kd_jax.config.ordinary_files import open_ordinary, user_path
 
 NOT_READ = ('EPS', 'PDF')  # to read EPS, Pillow runs a program (Ghostscript); PDF it only writes
 MAX_PIXELS = 2**26  # 192 MB in memory; a file of some kilobytes can claim that many
@@ -69,7 +69,7 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
       UserError: there is no such folder, a split or a class has no image, a split has a class that train lacks, an
         image lies beside the folders of the classes, or a folder beside train/ is no split.
     """
-    root = pathlib.Path(path).expanduser()
+    root = user_path(path)
     if not root.is_dir():
         raise UserError(f'data.path={path!r} is not a folder.')
     roots = {'train': root}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.ordinary_files import user_path
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
@@ -119,7 +120,7 @@ def npz(*, path: str, num_classes: int | None = None) -> Source:
       UserError: the file is missing, is not a .npz file, has no training arrays, or has arrays of different lengths in
         a split.
     """
-    file = pathlib.Path(path).expanduser()
+    file = user_path(path)
     state = file.stat() if file.exists() else None
     return _npz(path, state and (state.st_size, state.st_mtime_ns), num_classes)
 
@@ -129,7 +130,7 @@ def _npz(path: str, state: tuple[int, int] | None, num_classes: int | None) -> S
     """Reads the file; its `state`, size and time, tells a new file from the one that was read before."""
     prefixes = ('train_', 'test_', 'valid_')
     try:
-        arrays, unread = read_npz(pathlib.Path(path).expanduser(), lambda name: name.startswith(prefixes))
+        arrays, unread = read_npz(user_path(path), lambda name: name.startswith(prefixes))
     except Exception as error:  # A damaged file can raise anything.
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({first_line(error)}).') from error
     train, test, valid = (

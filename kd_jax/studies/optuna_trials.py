@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import pathlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -66,6 +67,20 @@ def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir
         )
     there.set_user_attr(OWN, here)
     return there
+
+
+def sqlite_url(path: pathlib.Path) -> str:
+    """The URL of an SQLite file.
+
+    Raises:
+      UserError: the path has characters that mean something else in a URL, and this SQLAlchemy cannot quote them.
+    """
+    from sqlalchemy.engine import URL, make_url
+
+    url = URL.create('sqlite', database=str(path)).render_as_string()
+    if make_url(url).database != str(path):
+        raise UserError(f"{path} cannot be the file of an Optuna storage; choose a path without '?' and '%'.")
+    return url
 
 
 def open_storage(url: str) -> Any:

@@ -14,7 +14,8 @@ from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
 from kd_jax.report.result_files import check_same_study
 
-OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'study.json')
+OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'search.db',
+       'search.db-journal', 'search.db-wal', 'study.json')  # fmt: skip
 
 
 class Workdir:

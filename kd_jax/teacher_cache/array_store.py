@@ -21,7 +21,7 @@ import tensorstore
 
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import parse_json
-from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change
+from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change, user_path
 
 MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
 MANIFEST_BYTES = 2**20
@@ -77,7 +77,7 @@ class ArrayStore:
     def __init__(self, path: str):
         self.path = path
         local = '://' not in path
-        self.directory = pathlib.Path(path).expanduser().absolute() if local else None
+        self.directory = user_path(path).absolute() if local else None
         if self.directory is not None:
             check_directory(self.directory, 'cache.path')
         with self.explained('opened'):

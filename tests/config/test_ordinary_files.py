@@ -13,6 +13,7 @@ from kd_jax.config.ordinary_files import (
     read_text,
     refuse_links,
     replacing,
+    user_path,
     write_bytes,
     write_text,
 )
@@ -127,3 +128,10 @@ def test_links_and_strange_files_below_a_directory_are_refused(tmp_path):
         check_ordinary_below(tmp_path / 'a', links=True)
     with pytest.raises(UserError, match='folder is a symbolic link'):
         refuse_links(deep / 'none', deep / 'folder')
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert str(user_path('~/a')) == '/home/me/a'
+    assert str(user_path('a/~')) == 'a/~'
+    assert str(user_path('~nobody_of_this_name/a')) == '~nobody_of_this_name/a'

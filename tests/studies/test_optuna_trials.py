@@ -9,7 +9,7 @@ import pytest
 from experiments import search as command
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.studies import execute
-from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, open_storage, tell_optuna
+from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, open_storage, sqlite_url, tell_optuna
 from kd_jax.studies.workdir import Workdir
 from tests.small_searches import RATE, T, config, parsed
 
@@ -54,6 +54,19 @@ def test_a_study_that_others_have_filled_is_refused_by_what_its_trials_searched(
     there.ask({'width': optuna.distributions.IntDistribution(1, 9)})
     with pytest.raises(UserError, match=f'{T}, width differ; {T} is absent there'):
         join(*parsed(), workdir)
+
+
+@pytest.mark.parametrize('name', ['a [1]', 'a?b', 'a%20b', 'a#b', 'ü', 'a:b@c'])
+def test_the_storage_lies_in_a_work_directory_of_any_name(name, tmp_path):
+    workdir = Workdir(tmp_path / name)
+    workdir.path.mkdir()
+    try:
+        url = sqlite_url(workdir.path / 'search.db')
+    except UserError:
+        pytest.skip('this SQLAlchemy cannot quote it')
+    join(*parsed(), workdir, url)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (workdir.path / 'search.db').exists()
 
 
 def test_storage_that_does_not_open_is_one_sentence(workdir):
