@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.npz_files import read_npz
 from kd_jax.data.prepared_sets import check_runs_no_code
+from kd_jax.devices.memory import host_bytes
 
 __all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
 
@@ -71,7 +73,7 @@ def _shrunk(images: np.ndarray, by: int) -> np.ndarray:
 
 @functools.cache
 def mnist_pairs(
-    *, train: int = 50_000, valid: int = 0, test: int = 10_000, sources: int = 50_000, shrink: int = 1
+    *, train: Count = 50_000, valid: int = 0, test: Count = 10_000, sources: int = 50_000, shrink: int = 1
 ) -> Source:
     """Two MNIST digits side by side: image [..., 28, 56] uint8, label 10 * left + right in [0, 100).
 
@@ -86,11 +88,19 @@ def mnist_pairs(
       sources: number of digit images that training pairs are made of, at most 50,000; fewer images are harder.
       shrink: as for `mnist`.
     Raises:
-      UserError: `sources` is not between 10 and 50,000, or `shrink` is not 1, 2 or 4.
+      UserError: `sources` is not between 10 and 50,000, `shrink` is not 1, 2 or 4, or the pairs do not fit the
+        memory of this machine.
     """
     digits, pool = mnist(), 50_000
     if not 10 <= sources <= pool:
         raise UserError(f'data.sources is {sources}, but it must be between 10 and {pool}.')
+
+    size, memory = (train + valid + test) * digits.train['image'][0].size * 2, host_bytes()
+    if memory and size > memory:
+        raise UserError(
+            f'data.train, valid and test are {train}, {valid} and {test}; these pairs need {size / 2**30:,.1f} GiB, '
+            f'but this machine has {memory / 2**30:,.1f} GiB; take fewer.'
+        )
 
     def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
         images, labels = arrays['image'][chosen], arrays['label'][chosen]

@@ -36,6 +36,7 @@ from kd_jax.prepare.check_data import (
     check_multi_label_targets,
 )
 from kd_jax.prepare.check_effects import check_effects
+from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -141,6 +142,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     check_mixing(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
+    if devices is None:  # else these may be stand-ins for other devices
+        check_memory(recipe, context, mesh, where)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     complete = len(known) == len(config.get('data', {}))

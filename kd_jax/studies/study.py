@@ -13,6 +13,7 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training.stacked_runs import BATCHINGS
 
 STUDY_KEYS = ('name', 'group_runs', 'runs', 'seeds', 'text', 'title')
+MOST_RUNS = 10_000  # with all seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,11 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     seeds = config.get('seeds', 1)
     if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
         raise UserError(f'{where}: seeds is {seeds!r}, but it must be the number of seeds, 1 or more.')
+    if seeds * len(named) > MOST_RUNS:
+        raise UserError(
+            f'{where}: {len(named)} x {seeds} runs (seeds is {seeds}) are too many: a study has at most {MOST_RUNS}, '
+            'because each has files of its own and a row in the plan; use fewer seeds, or several studies.'
+        )
     check_grouping(config.get('group_runs', 'auto'), where)
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}

@@ -1,0 +1,83 @@
+"""Refuses a run whose arrays cannot fit the memory of its devices, before any of them is allocated."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.network import Network
+from kd_jax.core.optimizers import make_transformation
+from kd_jax.core.paths import Context
+from kd_jax.core.placement import variables_sharding
+from kd_jax.core.recipe import Recipe
+from kd_jax.devices.memory import device_bytes
+from kd_jax.devices.mesh import batch_parts
+
+STATES = 3  # no optimizer here keeps more than two arrays for each parameter
+
+
+def check_memory(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> None:
+    """Refuses a run whose variables and optimizer state, or one of whose activations, exceed the memory of a device.
+
+    This is a lower bound: gradients, the other activations and the data need memory, too. `scale.preflight` gives the
+    memory that the compiled program needs.
+
+    Args:
+      recipe: the recipe of the run.
+      context: shapes of everything that a path can read, from `check_recipe`.
+      mesh: the devices of the run.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: the arrays cannot fit; the message has both sizes. If the memory is not known, nothing is checked.
+    """
+    limit = device_bytes(mesh)
+    if limit is None:
+        return
+    own = {network.name: network_shapes(network, context)[0] for network in recipe.owners}
+    sizes = {n.name: _bytes_on_a_device(n, own[n.name], mesh) for n in recipe.owners}
+    if STATES * sum(sizes.values()) > limit:
+        for network in recipe.trained:
+            state = optimizer_state_shapes(network, own[network.name], recipe.hparams)
+            sizes[network.name] += _bytes_on_a_device(network, state, mesh)
+    if sum(sizes.values()) > limit:
+        name, whole = max(sizes, key=lambda name: sizes[name]), sum(sizes.values())
+        raise UserError(
+            f'{where}: the parameters of its networks and the state of their optimizers need {_shown(whole)} on each '
+            f"device, '{name}' alone {_shown(sizes[name])}, but a device has {_shown(limit)}; make the networks "
+            'smaller, or split them over more devices.'
+        )
+    for source, arrays in context.items():
+        for key, array in arrays.items():
+            size = _bytes(array.shape, array.dtype) // batch_parts(mesh)
+            if size > limit:
+                raise UserError(
+                    f"{where}: '{source}.{key}' of one batch has shape {list(array.shape)} and needs {_shown(size)} on "
+                    f'each device, but a device has {_shown(limit)}; make the network, the image or batch_size smaller.'
+                )
+
+
+def optimizer_state_shapes(network: Network, variables: Mapping[str, Any], hparams: Mapping[str, Any]) -> Any:
+    """The shapes of the state of a network's optimizer."""
+    assert network.optimizer is not None
+    transformation = make_transformation(network.optimizer, hparams['optimizers'][network.name], jnp.zeros(()))
+    init = jax.vmap(transformation.init) if network.copies else transformation.init
+    return jax.eval_shape(init, variables['params'])
+
+
+def _bytes_on_a_device(network: Network, shapes: Any, mesh: Mesh) -> int:
+    arrays = [a for a in jax.tree.leaves(shapes) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]
+    shardings = jax.tree.leaves(variables_sharding(network, mesh, arrays))
+    return sum(_bytes(s.shard_shape(a.shape), a.dtype) for a, s in zip(arrays, shardings, strict=True))
+
+
+def _bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    return 0 if jnp.issubdtype(dtype, jax.dtypes.extended) else math.prod(shape) * dtype.itemsize
+
+
+def _shown(size: int) -> str:
+    return f'{size / 2**30:,.1f} GiB'
