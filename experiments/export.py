@@ -18,6 +18,7 @@ from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
+from kd_jax.devices.platform import check_platform
 from kd_jax.interop.stablehlo import write_stablehlo
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.scale import tpu_chips
@@ -64,6 +65,7 @@ def exported(args: argparse.Namespace) -> str:
     Raises:
       UserError: the run is not finished, or its network cannot be exported.
     """
+    check_platform()
     workdir = Workdir(args.workdir)
     result = workdir.result(args.run)
     if result is None:

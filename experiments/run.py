@@ -9,18 +9,12 @@ python -m experiments.run --config=... --executor=processes --workers=4         
 import argparse
 import dataclasses
 import itertools
-import logging
 import math
-import os
 import pathlib
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-from jax.errors import JaxRuntimeError
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,22 +25,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
-from rich.text import Text
 
 from experiments import command_line
 from experiments.plan_table import plan_table
 from experiments.terminal import console, keep_going, leave
+from experiments.training_command import exit_code
 from kd_jax import report
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import write_json
 from kd_jax.config.ordinary_files import user_path
-from kd_jax.config.visible_text import show_log, visible
+from kd_jax.config.visible_text import visible
+from kd_jax.devices.platform import check_platform
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
-from kd_jax.scale import tpu_chips
 from kd_jax.studies import executors
 from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.longer_runs import longer_runs, train_on
@@ -57,10 +51,8 @@ from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
 from kd_jax.training.run_result import stated_units
-from kd_jax.training.stop_signals import Preempted
 
 WORKERS = 2  # of --executor=processes
-SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -108,35 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return keep_going(lambda: exit_code(lambda: run(*arguments(argv))))
 
 
-def exit_code(command: Callable[[], int]) -> int:
-    """Runs a command that trains and returns its exit code: 2 for a user's mistake, 128 + n if signal n stopped it."""
-    show_log()
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
-    logging.getLogger('kd_jax').setLevel(logging.INFO)
-    tpu_chips.leave_out_libtpu()
-    cache = pathlib.Path.home() / '.cache' / 'kd_jax' / 'xla'
-    jax.config.update('jax_compilation_cache_dir', str(cache))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
-    try:
-        return command()
-    except UserError as error:
-        console.print(Text.assemble(('error: ', 'bold red'), str(error)), soft_wrap=True)
-        return 2
-    except Preempted as stop:
-        console.print(str(stop), soft_wrap=True)
-        return SIGNALLED + stop.number
-    except JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        # The other processes have ended. A normal exit of JAX would wait for them, so leave at once.
-        console.print(f'another process ended ({first_line(error)}); run the same command again in all processes.')
-        sys.stdout.flush()
-        os._exit(1)
-    except KeyboardInterrupt:
-        console.print('stopped between checkpoints; run the same command to continue.')
-        return SIGNALLED + signal.SIGINT
-
-
 def join(options: argparse.Namespace) -> None:
     """Joins a program of several processes if the command line asks for it; only the first process prints."""
     hosts = (options.coordinator, options.processes, options.process)
@@ -156,7 +119,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     variant = split_variant(options.config)[1]
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
     report.check_report(about, {run.name for run in planned.runs})
-    prepared_runs = prepare_study(planned, executors.stand_ins(planned) if options.executor == 'ray' else None)
+    stand_ins = executors.stand_ins(planned) if options.executor == 'ray' else None
+    check_platform()
+    prepared_runs = prepare_study(planned, stand_ins)
     report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
     runs = select_runs(planned, options.only, workdir)
     workdir.check_same_study(about['name'])

@@ -12,14 +12,16 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.run import execute, exit_code
+from experiments.run import execute
 from experiments.terminal import console, keep_going, leave
+from experiments.training_command import exit_code
 from kd_jax import report
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.config.json_files import write_json
 from kd_jax.config.ordinary_files import user_path
+from kd_jax.devices.platform import check_platform
 from kd_jax.studies.optuna_trials import (
     join_search,
     next_trial,
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, _ = load_config(options.config, overrides)
     wanted = parse_search(load_search(options.config), config, options.config)
     with_it, judged = with_trial(config, wanted, 0, first_values(wanted), options.config)
+    check_platform()
     prepared_runs = prepare_study(parse_study(with_it, options.config))
     if judged in prepared_runs:
         check_objective(wanted, prepared_runs[judged])

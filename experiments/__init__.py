@@ -1,0 +1,11 @@
+"""The commands. They end with one sentence on a platform that kd_jax does not support."""
+
+import os
+import sys
+
+if os.name != 'posix' or sys.version_info < (3, 11):
+    print(
+        f'error: kd_jax needs Python 3.11 or newer on Linux or macOS, but this is Python '
+        f'{sys.version_info[0]}.{sys.version_info[1]} on {sys.platform}; on Windows, use WSL.'
+    )
+    sys.exit(2)
