@@ -58,13 +58,21 @@ def _returned(module: Any, function: str, file_and_variant: str) -> dict[str, An
         made = getattr(module, function)(variant)
         if not isinstance(made, Mapping | ConfigDict):
             raise UserError(f'{function} must return a dictionary, not {made!r}.')
-        return plain_config(made, function.removeprefix('get_'))
+        plain = plain_config(made, function.removeprefix('get_'))
+        if isinstance(plain.get('runs'), dict):
+            plain['runs'] = {name: plain['runs'][name] for name in _as_written(made['runs'])}
+        return plain
     except UserError as error:
         raise UserError(f'--config={file_and_variant}: {error}') from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too
         raise UserError(f'--config={file_and_variant}: {function} failed: {_told(error, name)}') from error
+
+
+def _as_written(runs: Mapping[str, Any] | ConfigDict) -> list[str]:
+    """The names of the runs in the order in which the config file adds them; a ConfigDict gives them sorted."""
+    return list(vars(runs).get('_fields', runs) if isinstance(runs, ConfigDict) else runs)
 
 
 def config_variants(file: str | pathlib.Path) -> tuple[str, ...]:

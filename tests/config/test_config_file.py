@@ -173,3 +173,15 @@ def test_ctrl_c_while_a_config_is_loaded_stays_ctrl_c(tmp_path):
     (tmp_path / 'slow.py').write_text('raise KeyboardInterrupt')
     with pytest.raises(KeyboardInterrupt):
         load_config(str(tmp_path / 'slow.py'))
+
+
+@pytest.mark.parametrize('made', ['ConfigDict(c)', 'c'])
+def test_runs_keep_the_order_in_which_the_file_adds_them(tmp_path, made):
+    path = tmp_path / 'sweep.py'
+    runs = {f't{t}': {} for t in (1, 2, 10, 20, '0_5')}
+    path.write_text(
+        'from ml_collections import ConfigDict\n'
+        f'def get_config(variant):\n    c = dict(name="a", runs={runs})\n    return {made}\n'
+    )
+    config, _ = load_config(str(path), ['runs.t3={}'])
+    assert list(config['runs']) == ['t1', 't2', 't10', 't20', 't0_5', 't3']
