@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.terminal import keep_going
+from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import JSON_BYTES, read_json
-from kd_jax.config.ordinary_files import read_bytes, refuse_links, user_path, write_bytes, write_text
+from kd_jax.config.ordinary_files import check_directory, read_bytes, refuse_links, user_path, write_bytes, write_text
 from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
 from kd_jax.report.result_files import load_results
@@ -68,9 +69,11 @@ def write_and_print(argv: Sequence[str] | None) -> int:
     args = parser.parse_args(argv)
     out = args.out or args.workdir
     try:
+        check_directory(out, '--out')
         loaded = load_results(args.workdir)
-        copy_evidence(args.workdir, out)
-        build_report(out, out)
+        with disk_errors(out):
+            copy_evidence(args.workdir, out)
+            build_report(out, out)
         print_tables(*loaded)
     except UserError as error:
         print(visible(str(error)), file=sys.stderr)

@@ -23,6 +23,17 @@ def user_path(text: str) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(text))
 
 
+def inside(directory: pathlib.Path, name: str) -> pathlib.Path:
+    """The path of an entry of a directory.
+
+    Raises:
+      UserError: the name would lead somewhere else.
+    """
+    if name in ('', '.', '..') or '/' in name or '\0' in name:
+        raise UserError(f'{name!r} cannot be the name of a file in {directory}.')
+    return directory / name
+
+
 def open_ordinary(path: str | pathlib.Path) -> IO[bytes]:
     """Opens an ordinary file for reading; the path may be a link to one.
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from kd_jax.config.ordinary_files import replacing
+from kd_jax.config.ordinary_files import inside, replacing
 from kd_jax.report import figure_style, number_format
 from kd_jax.report.contents import Picture
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
@@ -55,7 +55,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
     title, caption = entry.get('title', name.replace('_', ' ')), entry.get('caption', '')
     with matplotlib.rc_context(figure_style.RC):
         figure, note = kinds[entry['kind']](entry, results)
-        path = out_dir / f'{name}.png' if figure else None
+        path = inside(out_dir, f'{name}.png') if figure else None
         if figure and path:
             with replacing(path) as part:
                 figure.savefig(part, format='png', dpi=figure_style.DPI, metadata={'Software': None})

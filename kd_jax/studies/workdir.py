@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import read_json
-from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change
+from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, inside, open_to_change
 from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
 from kd_jax.report.result_files import check_same_study
@@ -29,7 +29,7 @@ class Workdir:
         self.path = path
 
     def directory(self, run_id: str) -> pathlib.Path:
-        return self.path / 'runs' / run_id
+        return inside(self.path / 'runs', run_id)
 
     @property
     def caches(self) -> pathlib.Path:
@@ -37,7 +37,7 @@ class Workdir:
         return self.path / 'caches'
 
     def result_path(self, run_id: str) -> pathlib.Path:
-        return self.path / 'results' / f'{run_id}.json'
+        return inside(self.path / 'results', f'{run_id}.json')
 
     def result(self, run_id: str) -> dict[str, Any] | None:
         """The result of a run; None if the run is not finished.

@@ -8,6 +8,7 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.config.ordinary_files import (
     check_ordinary_below,
+    inside,
     open_to_change,
     read_bytes,
     read_text,
@@ -135,3 +136,10 @@ def test_a_tilde_is_the_home_directory(monkeypatch):
     assert str(user_path('~/a')) == '/home/me/a'
     assert str(user_path('a/~')) == 'a/~'
     assert str(user_path('~nobody_of_this_name/a')) == '~nobody_of_this_name/a'
+
+
+def test_a_name_stays_inside_its_directory(tmp_path):
+    assert inside(tmp_path, 'a [1]..b') == tmp_path / 'a [1]..b'
+    for name in ('', '.', '..', '/etc/passwd', '../a', 'a/b', 'a\0b'):
+        with pytest.raises(UserError, match=f'cannot be the name of a file in {tmp_path}'):
+            inside(tmp_path, name)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -78,3 +79,51 @@ def test_a_bad_result_file_is_one_sentence_and_exit_code_2(study_dir, capsys, co
 def test_a_directory_without_a_study_is_one_sentence_and_exit_code_2(tmp_path, capsys):
     assert main([f'--workdir={tmp_path}']) == 2
     assert 'there is no study.json here' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['results', 'figures'])
+def test_nothing_is_written_or_removed_behind_a_link(name, study_dir, tmp_path, capsys):
+    out, precious = tmp_path / 'out', tmp_path / 'precious'
+    out.mkdir()
+    precious.mkdir()
+    for suffix in ('json', 'png'):
+        (precious / f'mine.{suffix}').write_text('mine')
+    (out / name).symlink_to(precious)
+    assert main([f'--workdir={study_dir}', f'--out={out}']) == 2
+    assert f'{name} is a symbolic link' in capsys.readouterr().err
+    assert sorted(path.name for path in precious.iterdir()) == ['mine.json', 'mine.png']
+
+
+def test_links_to_files_are_replaced_and_their_targets_stay(study_dir, tmp_path):
+    (tmp_path / 'precious').write_text('mine')
+    (study_dir / 'figures').mkdir(exist_ok=True)
+    names = ('report.md', 'report.html', 'figures/curves.png')
+    for name in names:
+        (study_dir / name).unlink(missing_ok=True)
+        (study_dir / name).symlink_to(tmp_path / 'precious')
+    assert main([f'--workdir={study_dir}']) == 0
+    assert (tmp_path / 'precious').read_text() == 'mine'
+    assert not any((study_dir / name).is_symlink() for name in names)
+
+
+def test_what_is_no_directory_or_no_ordinary_file_is_one_sentence(study_dir, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert main([f'--workdir={study_dir}', f'--out={tmp_path / "file"}']) == 2
+    assert capsys.readouterr().err == f'{tmp_path / "file"} is a file, not a directory; choose another --out.\n'
+    path = study_dir / 'results' / 'student-s0.json'
+    path.unlink()
+    os.mkfifo(path)
+    assert main([f'--workdir={study_dir}']) == 2
+    assert capsys.readouterr().err == f'{path} is a FIFO, not an ordinary file.\n'
+
+
+def test_a_network_out_of_a_file_never_names_a_file_elsewhere(study_dir, tmp_path, capsys):
+    for path in study_dir.glob('results/student-*.json'):
+        path.write_text(path.read_text().replace('"student":', '"/x":'))
+    study = json.loads((study_dir / 'study.json').read_text())
+    (study_dir / 'study.json').write_text(json.dumps({**study, 'report': {}}))
+    (study_dir / 'figures').mkdir(exist_ok=True)
+    (study_dir / 'figures' / 'curves-test-').symlink_to(tmp_path)
+    assert main([f'--workdir={study_dir}']) == 2
+    assert 'cannot be the name of a file in' in capsys.readouterr().err
+    assert not list(tmp_path.glob('x*'))
