@@ -27,7 +27,7 @@ VARIANTS = ('', 'low', 'grid')
 STRENGTHS, BEYOND = (0.1, 0.3, 1.0, 3.0), (0.03, 10.0)
 MANY, FEW, VALID = 10_000, 1000, 5000
 # No weight of the literature is known for the kernel form of correlation congruence, so more of them are searched.
-SEARCHED = {'correlation congruence': (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)}
+SEARCHED = {'correlation congruence': (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)}
 EPOCHS = {MANY: 6, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
@@ -59,8 +59,8 @@ CHOSEN = {  # all others: 1
         'hard_labels_black_box', 'kd_temperature_annealed', 'kdsvd', 'mgd', 'one', 'similarity_preserving',
     ),
     3.0: (
-        'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'label_smoothing', 'mlld', 'overhaul_ofd',
-        'rkd', 'top_k_targets_with_a_tail',
+        'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'jsd', 'label_smoothing', 'mlld',
+        'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
     ),
     10.0: (
         'adversarial_features', 'cka', 'deep_supervision', 'ensemble', 'fitnet', 'ickd', 'kendalls_tau',
