@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.terminal import keep_going
-from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import JSON_BYTES, read_json
 from kd_jax.config.ordinary_files import check_directory, read_bytes, refuse_links, user_path, write_bytes, write_text
 from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
+from kd_jax.report.check_report import check_report
 from kd_jax.report.result_files import load_results
 from kd_jax.report.terminal_tables import print_tables
 
@@ -71,12 +71,16 @@ def write_and_print(argv: Sequence[str] | None) -> int:
     try:
         check_directory(out, '--out')
         loaded = load_results(args.workdir)
-        with disk_errors(out):
-            copy_evidence(args.workdir, out)
-            build_report(out, out)
+        check_report(loaded.study)
         print_tables(*loaded)
+        copy_evidence(args.workdir, out)
+        build_report(out, out)
     except UserError as error:
         print(visible(str(error)), file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        print(visible(f'{out} cannot be written ({reason}): give another directory with --out.'), file=sys.stderr)
         return 2
     print(visible(f'wrote {out / "report.html"} and {out / "report.md"}'))
     return 0

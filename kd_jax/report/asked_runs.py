@@ -59,20 +59,18 @@ def seed_count(study: Mapping[str, Any]) -> int | None:
 
 def said_missing(study: Mapping[str, Any], results: Results) -> str:
     """Says in a sentence which results the study asks for and does not have; '' if there are none."""
-    count, asked = (
-        sum(map(len, missing_seeds(study, results).values())),
-        (seed_count(study) or 0) * len(study.get('runs', ())),
-    )
-    if count == asked:
-        return f'Not finished: none of the {asked} results that the study asks for is there yet.' if asked else ''
+    if 'runs' not in study:
+        return '' if results else 'No run has finished yet.'
+    asked = (seed_count(study) or 0) * len(study['runs'])
+    missing = sum(map(len, missing_seeds(study, results).values()))
+    if not missing:
+        return ''
+    if missing == asked:
+        return f'Not finished: none of the {asked} results that the study asks for is there yet.'
     names = missing_runs(study, results)
-    named = names if len(names) <= FEW else [*names[:FEW], f'and {len(names) - FEW} more runs']
-    are = 'is' if count == 1 else 'are'
-    return (
-        f'Not finished: {count} of the {asked} results that the study asks for {are} missing: {", ".join(named)}.'
-        if count
-        else ''
-    )
+    named = ', '.join(names if len(names) <= FEW else [*names[:FEW], f'and {len(names) - FEW} more runs'])
+    are = 'is' if missing == 1 else 'are'
+    return f'Not finished: {missing} of the {asked} results that the study asks for {are} missing: {named}.'
 
 
 def missing_runs(study: Mapping[str, Any], results: Results) -> list[str]:

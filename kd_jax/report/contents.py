@@ -11,6 +11,7 @@ from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, Results, missing_runs, ranges
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.tables import NOT_RUN, Table
+from kd_jax.report.validation_use import unused_validation
 
 LEFT_ASIDE = 'These results lie in the directory of the study and count nowhere in this report.'
 
@@ -73,6 +74,7 @@ def facts(study: dict[str, Any], results: Results, left_aside: Sequence[LeftAsid
         'seeds': ranges(seeds),
         'missing': ', '.join(missing_runs(study, results)) if every else '',
         'left aside': f'{number_format.with_plural(len(left_aside), "result")}, listed below' if left_aside else '',
+        'validation': unused_validation(study, results),
         'time': f'{number_format.duration(sum(seconds))} in total' if seconds else '',
         'time per run': _spread(seconds) if seconds else '',
         'commit': _commits(every),

@@ -24,6 +24,62 @@ def test_the_report_is_written_beside_the_results(study_dir, capsys):
     assert '7.0 ± 1.0' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('elsewhere', [(), ('--out',)])
+def test_a_directory_that_cannot_be_written_is_one_sentence_after_the_tables(study_dir, tmp_path, capsys, elsewhere):
+    (tmp_path / 'file').write_text('')
+    out = tmp_path / 'file' / 'out' if elsewhere else study_dir
+    if not elsewhere:
+        (study_dir / 'figures').write_text('')  # what a test that runs as root can do against writing
+    assert main([f'--workdir={study_dir}', *(f'{option}={out}' for option in elsewhere)]) == 2
+    said, error = capsys.readouterr()
+    assert '7.0 ± 1.0' in said
+    assert error.count('\n') == 1
+    assert f'{out} cannot be written (' in error or 'is a file, not a directory' in error
+
+
+def test_a_read_only_study_is_reported_elsewhere(study_dir, tmp_path):
+    before = _tree(study_dir)
+    assert main([f'--workdir={study_dir}', f'--out={tmp_path / "out"}']) == 0
+    assert _tree(study_dir) == before
+
+
+def test_a_missing_directory_one_without_results_and_one_without_runs_are_sentences(study_dir, tmp_path, capsys):
+    assert main([f'--workdir={tmp_path / "nowhere"}']) == 2
+    assert 'nowhere: there is no such directory; give the directory in which' in capsys.readouterr().err
+    for path in (study_dir / 'results').iterdir():
+        path.unlink()
+    assert main([f'--workdir={study_dir}']) == 0
+    assert 'No run has finished yet.' in capsys.readouterr().out
+    study = json.loads((study_dir / 'study.json').read_text())
+    (study_dir / 'study.json').write_text(json.dumps({**study, 'runs': {'a': {}, 'b': {}}, 'seeds': 2}))
+    assert main([f'--workdir={study_dir}']) == 0
+    assert 'none of the 4 results that the study asks for is there yet.' in capsys.readouterr().out
+    (study_dir / 'results').rmdir()
+    assert main([f'--workdir={study_dir}']) == 0
+    (study_dir / 'study.json').write_text(json.dumps({**study, 'runs': {}}))
+    capsys.readouterr()
+    assert main([f'--workdir={study_dir}']) == 2
+    assert (
+        capsys.readouterr().err
+        == f'{study_dir / "study.json"} names no runs; run the study again, which writes it anew.\n'
+    )
+
+
+def test_control_characters_in_names_are_shown_by_the_command(study_dir, tmp_path, capsys):
+    for path in (study_dir / 'results').glob('student-*.json'):
+        path.write_text(json.dumps({**json.loads(path.read_text()), 'run': 'x\x1b[31m[bold]:one:'}))
+    study = json.loads((study_dir / 'study.json').read_text())
+    (study_dir / 'study.json').write_text(json.dumps({**study, 'report': {}, 'title': '\x1b]0;title\x07'}))
+    assert main([f'--workdir={study_dir}']) == 0
+    said = capsys.readouterr().out
+    assert r'x\x1b[31m[bold]:one:' in said
+    pages = [(study_dir / name).read_text() for name in ('report.md', 'report.html')]
+    assert all('\x1b' not in text and '\x07' not in text for text in (said, *pages))
+    (study_dir / 'study.json').write_text(json.dumps({'name': '\x1b[31m'}))
+    assert main([f'--workdir={study_dir}']) == 2
+    assert '\x1b' not in capsys.readouterr().err
+
+
 def test_the_copied_evidence_rebuilds_itself(study_dir, tmp_path):
     out = tmp_path / 'evidence'
     assert main([f'--workdir={study_dir}', f'--out={out}']) == 0
