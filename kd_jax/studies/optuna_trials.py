@@ -23,14 +23,22 @@ OWN = 'kd_jax'  # the attribute of the Optuna study that describes the search
 def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir: Workdir, where: str) -> Any:
     """Opens the Optuna study in `storage`; creates it if it does not exist.
 
+    One worker after another does so, because those that start together would each create the tables of the database.
+
     Raises:
       UserError: the storage cannot be opened, or its study has another search space, objective, direction, config or
         work directory.
     """
+    here = _identity(search, config, workdir, where)
+    with _lock(workdir, 'ask'):
+        return _joined(search, config, storage, workdir, here)
+
+
+def _joined(search: Search, config: Mapping[str, Any], storage: str, workdir: Workdir, here: Mapping[str, Any]) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    here, direction = _identity(search, config, workdir, where), optuna.study.StudyDirection[search.direction.upper()]
+    direction = optuna.study.StudyDirection[search.direction.upper()]
     try:
         there = optuna.create_study(
             storage=open_storage(storage), study_name=config['name'], direction=direction, load_if_exists=True

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -67,6 +68,36 @@ def test_the_storage_lies_in_a_work_directory_of_any_name(name, tmp_path):
     join(*parsed(), workdir, url)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (workdir.path / 'search.db').exists()
+
+
+JOIN = """
+import sys
+from kd_jax.studies.optuna_trials import join_search, sqlite_url
+from kd_jax.studies.workdir import Workdir
+from tests.small_searches import parsed
+workdir = Workdir(__import__('pathlib').Path(sys.argv[1]))
+import optuna, sqlalchemy.dialects.sqlite
+print('ready', flush=True)
+sys.stdin.readline()
+join_search(*parsed(), sqlite_url(workdir.path / 'search.db'), workdir, 'here')
+"""
+
+
+def test_workers_that_start_together_create_one_storage(workdir):
+    workers = [
+        subprocess.Popen(
+            [sys.executable, '-c', JOIN, workdir.path], text=True, env={**os.environ, 'PYTHONPATH': os.getcwd()},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for worker in workers:
+        assert worker.stdout.readline() == 'ready\n'
+    for worker in workers:
+        worker.stdin.write('\n')
+        worker.stdin.flush()
+    assert [(worker.communicate(timeout=60)[1], worker.returncode) for worker in workers] == [('', 0), ('', 0)]
+    join(*parsed(), workdir)
 
 
 def test_storage_that_does_not_open_is_one_sentence(workdir):
