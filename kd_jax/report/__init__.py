@@ -5,7 +5,11 @@ A *value path* gives the place of a number in a result, with keys joined by dots
 The report section of a study may hold the following, and all of it is optional:
 
   tables.NAME     title, text, columns {heading: path}, rows {run: {label, run, columns, paper}}; the columns of a
-                  row replace the paths of the table, and its paper {heading: number} is shown beside our numbers
+                  row replace the paths of the table, and its paper {heading: number} is shown beside our numbers;
+                  baseline (the key of a row; `comparison.find_baseline` finds one otherwise), and compare (the heading
+                  of the column in which rows are compared with it; the first that has a better way otherwise)
+  lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
+                  otherwise the curve of the swept number that the finding is about, or the rows of its table
   claims.NAME     title, paper, and a kind:
     share         (value - low) / (high - low), each a run:path
     difference    value - low
@@ -19,6 +23,7 @@ The report section of a study may hold the following, and all of it is optional:
     matrices      values {label: run:path}, each [C, C]; label (of the colour bar)
     soft_targets  run, analysis
 
+Numbers that a study sweeps get a figure each, and the histories get learning curves, if the report draws none.
 The paper's numbers have the unit of the value path: an accuracy of 58.9% is 0.589.
 """
 

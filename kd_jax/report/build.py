@@ -6,6 +6,7 @@ from kd_jax.config.ordinary_files import refuse_links, write_text
 from kd_jax.report.asked_runs import said_missing
 from kd_jax.report.check_report import check_report
 from kd_jax.report.contents import Report, facts, origins
+from kd_jax.report.finding import find
 from kd_jax.report.html_page import html_page
 from kd_jax.report.markdown_page import markdown_page
 from kd_jax.report.paper_claims import study_claims
@@ -28,17 +29,22 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     check_report(study)
     out_dir = Path(out_dir)
     refuse_links(out_dir / 'figures')
-    pictures = draw(study, results, out_dir / 'figures')
+    tables = study_tables(study, results)
+    finding = find(tables, results)
+    pictures = draw(study, results, out_dir / 'figures', finding)
+    others = [picture for picture in pictures if not picture.leads]
     report = Report(
         name=study['name'],
         title=study.get('title') or study['name'],
         text=study.get('text') or '',
+        finding=finding,
+        lead=next((picture for picture in pictures if picture.leads), None),
         missing=said_missing(study, results),
         facts=facts(study, results, left_aside),
-        tables=study_tables(study, results),
+        tables=tables,
         claims=study_claims(study, results),
-        figures=[picture for picture in pictures if picture.kind != 'curves'],
-        curves=[picture for picture in pictures if picture.kind == 'curves'],
+        figures=[picture for picture in others if picture.kind != 'curves'],
+        curves=[picture for picture in others if picture.kind == 'curves'],
         origins=origins(results),
         left_aside=left_aside,
     )

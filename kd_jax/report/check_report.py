@@ -26,6 +26,7 @@ CLAIMS: Kinds = {
 }
 
 
+SECTIONS = ('tables', 'claims', 'figures')
 WORDS = ('kind', 'title', 'caption', 'xlabel', 'ylabel')
 
 
@@ -40,9 +41,9 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     """
     report = study.get('report') or {}
     known = None if runs is None else list(runs)
-    _known_keys(report, ('tables', 'claims', 'figures'), 'the report')
+    _known_keys(report, ('lead', *SECTIONS), 'the report')
     for key, named in report.items():
-        if not isinstance(named or {}, dict):
+        if key in SECTIONS and not isinstance(named or {}, dict):
             raise UserError(f'{key} of the report are {named!r}, but they must be a dictionary: name -> options.')
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
@@ -53,11 +54,15 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
             _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
     for name, figure in (report.get('figures') or {}).items():
         _check_figure(name, figure, known)
+    if 'lead' in report:
+        _known_keys([report['lead']], report.get('figures') or {}, "'lead', which must name one of the figures,")
 
 
 def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> None:
     _needs(table, ('columns', 'rows'), where)
-    _known_keys(table, ('title', 'text', 'columns', 'rows'), where)
+    _known_keys(table, ('title', 'text', 'columns', 'rows', 'baseline', 'compare'), where)
+    _known_keys([table['baseline']] if 'baseline' in table else [], table['rows'], f"{where}, 'baseline'")
+    _known_keys([table['compare']] if 'compare' in table else [], table['columns'], f"{where}, 'compare'")
     for key, row in table['rows'].items():
         place = f'{where}, row {key!r}'
         _known_run(row.get('run', key), known, place)

@@ -9,6 +9,7 @@ from typing import Any
 
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, Results, missing_runs, ranges
+from kd_jax.report.finding import Finding
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.tables import NOT_RUN, Table
 from kd_jax.report.validation_use import unused_validation
@@ -18,7 +19,7 @@ LEFT_ASIDE = 'These results lie in the directory of the study and count nowhere 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A drawn figure. `note` says what is missing from it; `path` is None if nothing could be drawn."""
+    """A drawn figure. `note` says what is missing from it; `path` is None if nothing could be drawn; one may lead."""
 
     name: str
     kind: str
@@ -26,6 +27,7 @@ class Picture:
     caption: str
     path: Path | None
     note: str = ''
+    leads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Report:
     name: str
     title: str
     text: str
+    finding: Finding
+    lead: Picture | None
     missing: str
     facts: dict[str, str]
     tables: list[Table]

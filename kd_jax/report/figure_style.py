@@ -1,10 +1,14 @@
 """The look of figures: colours, sizes, axes and labels."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -28,6 +32,7 @@ MAPS = 'cividis'
 
 
 RC: Any = {
+    'text.parse_math': False,  # a name with dollar signs is a name
     'font.size': 10.5,
     'axes.labelsize': 10.5,
     'axes.edgecolor': MUTED,
@@ -55,6 +60,17 @@ RC: Any = {
 def canvas(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout='constrained')
     return figure, figure.subplots()
+
+
+def file_stem(text: str) -> str:
+    """A name for a figure that was not named by a report; it becomes a file name."""
+    return re.sub(r'\W+', '-', text)
+
+
+def colours(count: int) -> list[str]:
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    return [to_hex(colour) for colour in matplotlib.colormaps[MAPS](np.linspace(0, 0.9, count))]
 
 
 def value_axis(axes: Axes, which: str, unit: number_format.Unit, values: Sequence[float], log: bool = False) -> None:

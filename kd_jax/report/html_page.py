@@ -9,7 +9,8 @@ from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Report, tree_state
 from kd_jax.report.prose import html_prose
-from kd_jax.report.tables import NOT_RUN, table_legend
+from kd_jax.report.table_texts import DIFFERENCE, GAIN, LEVEL, gain_text, table_legend
+from kd_jax.report.tables import NOT_RUN
 
 HERE = Path(__file__).parent
 
@@ -36,6 +37,10 @@ def html_page(report: Report) -> str:
         DASH=number_format.DASH,
         NOT_RUN=NOT_RUN,
         LEFT_ASIDE=LEFT_ASIDE,
+        GAIN=GAIN,
+        DIFFERENCE=DIFFERENCE,
+        LEVEL=LEVEL,
+        gain_text=gain_text,
         legend=table_legend(report.tables),
     )
 

@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, tree_state
 from kd_jax.report.prose import code_span, escape_markdown, markdown_prose
-from kd_jax.report.tables import Table, table_cells, table_legend
+from kd_jax.report.table_texts import LEVEL, ShownCell, table_cells, table_legend
+from kd_jax.report.tables import Table
 
 
 def markdown_page(report: Report) -> str:
     """Returns the report as Markdown; its images are the files in `figures/`."""
-    blocks = [f'# {escape_markdown(report.title)}', markdown_prose(report.text)]
+    blocks = [f'# {escape_markdown(report.title)}', f'**{escape_markdown(report.finding.sentence)}**']
+    blocks += [escape_markdown(report.finding.note)]
     blocks += [f'**{escape_markdown(report.missing)}**'] if report.missing else []
+    blocks += [_picture(report.lead) if report.lead else '', markdown_prose(report.text)]
     blocks += [_section(table) for table in report.tables]
     blocks += [f'*{escape_markdown(legend)}*'] if (legend := table_legend(report.tables)) else []
     if report.claims:
@@ -35,10 +38,10 @@ def markdown_page(report: Report) -> str:
         ]
         for o in report.origins
     ]
-    blocks += ['## Provenance', _rows(headings, rows, {0, 2, 3, 4}) if rows else 'No run has finished yet.']
+    blocks += ['## Provenance', _rows(headings, _shown(rows), {0, 2, 3, 4}) if rows else 'No run has finished yet.']
     if report.left_aside:
         asides = [[aside.run, str(aside.seed), aside.reason] for aside in report.left_aside]
-        blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], asides, {0, 2})]
+        blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], _shown(asides), {0, 2})]
     return '\n\n'.join(block for block in blocks if block) + '\n'
 
 
@@ -52,9 +55,20 @@ def _section(table: Table) -> str:
     return '\n\n'.join([*filter(None, blocks), *(f'*{escape_markdown(note)}*' for note in table.notes)])
 
 
-def _rows(headings: list[str], rows: Iterable[list[str]], left: set[int]) -> str:
+def _rows(headings: list[str], rows: Iterable[list[ShownCell]], left: set[int]) -> str:
     rule = [':--' if i in left else '--:' for i in range(len(headings))]
-    return '\n'.join(f'| {" | ".join(map(escape_markdown, line))} |' for line in [headings, rule, *rows])
+    return '\n'.join(
+        f'| {" | ".join(line)} |' for line in [map(escape_markdown, headings), rule, *(map(_cell, row) for row in rows)]
+    )
+
+
+def _shown(rows: Iterable[Iterable[str]]) -> list[list[ShownCell]]:
+    return [[ShownCell(text) for text in row] for row in rows]
+
+
+def _cell(cell: ShownCell) -> str:
+    text = escape_markdown(cell.text)
+    return f'**{text}**' if cell.mark == 'best' else f'{text} {LEVEL}' if cell.mark == 'level' else text
 
 
 def _picture(picture: Picture) -> str:

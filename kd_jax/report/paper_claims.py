@@ -1,11 +1,16 @@
 """Claims of a study: a share of a gain, or a difference, beside the number that the paper reports."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from kd_jax.report import number_format
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds, split_reference, why_missing
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds, path_in_words, split_reference, why_missing
 from kd_jax.report.stated_units import stated_in
+from kd_jax.report.table_texts import row_labels
+from kd_jax.report.tables import study_tables
+
+Labels = Mapping[tuple[str, str], str]  # (run, value path) -> label of a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +38,11 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
     """Returns the claims of the study's report section."""
     entries = (study.get('report') or {}).get('claims') or {}
     weigh = {'share': _share, 'difference': _difference}
-    return [weigh[entry['kind']](name, entry, results) for name, entry in entries.items()]
+    labels = row_labels(study_tables(study, results)) if entries else {}
+    return [weigh[entry['kind']](name, entry, results, labels) for name, entry in entries.items()]
 
 
-def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
+def _share(name: str, entry: dict[str, Any], results: Results, labels: Labels) -> Claim:
     value, low, high = parts = [
         measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low', 'high')
     ]
@@ -51,7 +57,7 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
     seedwise = Measure(by_seed) if by_seed else None
     of_means = (value.mean - low.mean) / (high.mean - low.mean) if high.mean != low.mean else None
     unit = stated_in(results, split_reference(entry['value']))['unit']
-    names = _named(entry, {'value': value, 'low': low, 'high': high}, unit)
+    names = _named(entry, {'value': value, 'low': low, 'high': high}, unit, labels)
     if of_means is None:
         words = f'{names[1]} and {names[2]} are equal, so the gain is zero and a share of it is undefined.'
     else:
@@ -60,7 +66,7 @@ def _share(name: str, entry: dict[str, Any], results: Results) -> Claim:
     return _claim(name, entry, of_means, seedwise, words, 'fraction')
 
 
-def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
+def _difference(name: str, entry: dict[str, Any], results: Results, labels: Labels) -> Claim:
     value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
     gaps = _gaps(entry, ('value', 'low'), parts, results)
     if gaps or value is None or low is None:
@@ -74,7 +80,7 @@ def _difference(name: str, entry: dict[str, Any], results: Results) -> Claim:
     if seedwise and seedwise.sd is not None:
         words += f' ± {number_format.plain(seedwise.sd, unit, digits)}'
     words += f' {_what(entry, unit)}'
-    names = _named(entry, {'value': value, 'low': low}, unit)
+    names = _named(entry, {'value': value, 'low': low}, unit, labels)
     words += f' from {names[1]} to {names[0]}'
     if not seedwise:
         words += ', the difference of the means (the two runs have no seed in common)'
@@ -127,12 +133,20 @@ def _common(*measures: Measure) -> list[int]:
     return sorted(set.intersection(*(set(m.by_seed) for m in measures)))
 
 
-def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit) -> list[str]:
-    """Returns 'run (number)' for each part; 'run:path (number)' if two parts are of one run."""
-    runs = [split_reference(entry[key])[0] for key in parts]
-    names = runs if len(set(runs)) == len(runs) else [entry[key] for key in parts]
+def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit, labels: Labels) -> list[str]:
+    """Returns the name of each part with its number.
+
+    A part is named by the label of the table row that shows its number. Without one it is named by its run, and by the
+    number too if two parts are of one run.
+    """
+    places = [split_reference(entry[key]) for key in parts]
+    runs = [run for run, _ in places]
+    names = [
+        labels.get((run, path)) or (run if runs.count(run) == 1 else f'{run}, {path_in_words(path)}')
+        for run, path in places
+    ]
     numbers = [number_format.with_unit(number_format.measured(part, unit), unit) for part in parts.values()]
-    return [f'{name} ({text})' for name, text in zip(names, numbers, strict=True)]
+    return [f'“{name}” ({text})' for name, text in zip(names, numbers, strict=True)]
 
 
 def _percent(share: float) -> str:

@@ -35,6 +35,16 @@ class Measure:
         """Sample standard deviation (ddof=1); None for a single seed."""
         return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the mean (Student's t with n - 1 degrees of freedom); None for one seed."""
+        from scipy.special import stdtrit
+
+        if self.sd is None:
+            return None
+        half = float(stdtrit(self.n - 1, 0.975)) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
     def over(self, other: 'Measure') -> 'Measure | None':
         """Returns this number minus the other for each seed that both have; None if there is no such seed."""
         seeds = sorted(self.by_seed.keys() & other.by_seed.keys())
@@ -165,6 +175,28 @@ def split_reference(text: str) -> tuple[str, str]:
     if not (run and colon and path):
         raise UserError(f"report: {text!r} must have the form 'run:path', such as 'student:last.test.student.errors'.")
     return run, path
+
+
+def measures_of(values: Mapping[str, str], results: Results) -> tuple[dict[str, Measure], str]:
+    """Returns the number at each 'run:path', by label, and says which of them are missing."""
+    found = {label: measure_over_seeds(results, *split_reference(text)) for label, text in values.items()}
+    gaps = [why_missing(results, *split_reference(values[label])) for label, value in found.items() if value is None]
+    return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
+
+
+def last_key(path: str) -> str:
+    """The last key of a value path that is not an index."""
+    return next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
+
+
+def path_in_words(path: str) -> str:
+    """Says what a value path is: 'last.test.net.accuracy' -> 'accuracy of net on test examples'."""
+    keys = path.split('.')
+    if keys[0] in ('last', 'best') and len(keys) == 4:
+        examples = {'train': 'training', 'valid': 'validation'}.get(keys[1], keys[1])
+        return f'{keys[3]} of {keys[2]} on {examples} examples' + (' (best epoch)' if keys[0] == 'best' else '')
+    inner = ', '.join(keys[1:-1])
+    return f'{keys[-1]} ({inner})' if inner else keys[-1]
 
 
 def matching_runs(results: Results, patterns: str | Iterable[str]) -> list[str]:

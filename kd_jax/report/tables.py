@@ -1,23 +1,38 @@
-"""Tables of a study as plain data: our numbers, the paper's numbers, and the difference."""
+"""Tables of a study as plain data: numbers, their gain over the baseline, and the paper's numbers beside them."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import seed_count
+from kd_jax.report.comparison import Gain, Mark, find_baseline, gain_over, marks, teachers
 from kd_jax.report.result_files import Measure, Results, judged_split, measure_over_seeds, why_missing
-from kd_jax.report.stated_units import stated_in
+from kd_jax.report.stated_units import SPLITS, stated_in
 
 NOT_RUN = 'not run yet'
 NOTHING = 'Nothing was evaluated. A run names what to evaluate in `evaluate`.'
 ROUNDED = ('count', 'fraction', 'seconds')  # units whose numbers have their own number of decimals
+Role = Literal['baseline', 'teacher', '']
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
+    """A column of numbers.
+
+    Attributes:
+      heading: its heading.
+      unit: the unit of its numbers.
+      better: 'lower' or 'higher', as the metric states; None if it states neither.
+      paper: whether any row has a number from the paper.
+      gains: whether the gain over the baseline stands beside it.
+    """
+
     heading: str
     unit: number_format.Unit
-    paper: bool  # whether any row has a number from the paper in this column
+    better: str | None
+    paper: bool
+    gains: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +40,29 @@ class Cell:
     """Our number and the paper's, in the unit of the value path; the properties are the formatted texts."""
 
     measure: Measure | None
+    path: str  # the value path of the number; '' if the row has none in this column
     paper: float | None
     unit: number_format.Unit
     seeds: int  # number of seeds of the row; a cell that has fewer says so
     digits: int | None = None  # decimals that the whole column uses; None if each number has its own
+    mark: Mark = ''
+    gain: Gain | None = None
 
     @property
     def ours(self) -> str:
         text = number_format.measured(self.measure, self.unit, self.digits)
         fewer = self.measure is not None and self.measure.n < self.seeds
         return f'{text} ({number_format.seeds(self.measure.n)})' if fewer and self.measure else text
+
+    @property
+    def gained(self) -> str:
+        if self.gain is None:
+            return number_format.DASH
+        n = self.gain.by_seed.n if self.gain.by_seed else 2
+        digits = self.digits if self.digits is not None else number_format.decimals(self.gain.mean, self.unit, n)
+        text = number_format.signed(self.gain.mean, self.unit, digits)
+        spread = self.gain.by_seed.sd if self.gain.by_seed else None
+        return text if spread is None else f'{text} ± {number_format.plain(spread, self.unit, digits)}'
 
     @property
     def quoted(self) -> str:
@@ -52,10 +80,13 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
+    """A row. A teacher is shown for reference: it does not count when the best number of a column is marked."""
+
     label: str
     run: str
     seeds: int
     cells: tuple[Cell, ...]
+    role: Role = ''
     asked: int | None = None  # the number of seeds that the study asks for; None if it does not say
 
     @property
@@ -74,6 +105,15 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    @property
+    def baseline(self) -> Row | None:
+        return next((row for row in self.rows if row.role == 'baseline'), None)
+
+    @property
+    def compared(self) -> int | None:
+        """The index of the column in which the rows are compared with the baseline; None if they are not."""
+        return next((i for i, column in enumerate(self.columns) if column.gains), None)
 
 
 def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
@@ -110,37 +150,90 @@ def _table(name: str, table: dict[str, Any], results: Results, asked: int | None
     columns = tuple(
         Column(
             heading,
-            _unit(table, heading, results),
+            _stated(table, heading, results)['unit'],
+            _stated(table, heading, results).get('better'),
             any((row.get('paper') or {}).get(heading) is not None for row in table['rows'].values()),
         )
         for heading in table['columns']
     )
-    rows = _aligned([_row(key, row, table['columns'], columns, results) for key, row in table['rows'].items()])
-    rows = tuple(dataclasses.replace(row, asked=asked) for row in rows)
+    roles = _roles(table, results)
+    rows = [_row(row, key, roles[key], table['columns'], columns, results) for key, row in table['rows'].items()]
+    rows = [dataclasses.replace(row, asked=asked) for row in rows]
     notes = _notes(table, rows, results)
-    return Table(name, table.get('title', name), table.get('text', ''), columns, rows, notes)
+    columns, rows = _compared(table, columns, _marked(_aligned(rows), columns))
+    return Table(name, table.get('title', name), table.get('text', ''), columns, tuple(rows), notes)
 
 
-def _unit(table: dict[str, Any], heading: str, results: Results) -> number_format.Unit:
-    """The unit of a column: of the default path where a run states it, else of a row's own path."""
+def _stated(table: dict[str, Any], heading: str, results: Results) -> Mapping[str, Any]:
+    """What is stated about a column: by the default path where a run states it, else by a row's own path.
+
+    No way is the better one on training examples.
+    """
     rows = {row.get('run', key): (row.get('columns') or {}).get(heading) for key, row in table['rows'].items()}
     default = [(run, table['columns'][heading]) for run in (*rows, *results)]
-    return stated_in(results, *default, *((run, path) for run, path in rows.items() if path))['unit']
+    own = [(run, path) for run, path in rows.items() if path]
+    stated = stated_in(results, *default, *own)
+    ways = (stated_in(results, place).get('better') for place in own)
+    better = stated.get('better') or next(filter(None, ways), None)
+    trained = any(key == SPLITS[0] for key in table['columns'][heading].split('.')[:2])
+    return {'unit': stated['unit'], 'better': None if trained else better}
 
 
-def _row(key: str, row: dict[str, Any], paths: dict[str, str], columns: tuple[Column, ...], results: Results) -> Row:
+def _roles(table: dict[str, Any], results: Results) -> dict[str, Role]:
+    """The role of each row: the baseline that the table names or that is found, the teachers, and the others."""
+    runs = {key: row.get('run', key) for key, row in table['rows'].items()}
+    baseline, teaching = table.get('baseline') or find_baseline(runs, results), teachers(results)
+    return {key: 'baseline' if key == baseline else 'teacher' if run in teaching else '' for key, run in runs.items()}
+
+
+def _row(
+    row: dict[str, Any], key: str, role: Role, paths: dict[str, str], columns: tuple[Column, ...], results: Results
+) -> Row:
     run = row.get('run', key)
     seeds = len(results.get(run, {}))
     cells = []
     for column in columns:
-        path = (row.get('columns') or {}).get(column.heading, paths[column.heading])
+        path = (row.get('columns') or {}).get(column.heading, paths[column.heading]) or ''
         found = measure_over_seeds(results, run, path) if path else None
         paper = (row.get('paper') or {}).get(column.heading)
-        cells.append(Cell(found, paper, column.unit, seeds))
-    return Row(row.get('label', key), run, seeds, tuple(cells))
+        cells.append(Cell(found, path, paper, column.unit, seeds))
+    return Row(row.get('label', key), run, seeds, tuple(cells), role)
 
 
-def _aligned(rows: list[Row]) -> tuple[Row, ...]:
+def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Marks the best numbers of each column; teachers do not compete."""
+    marked = [list(row.cells) for row in rows]
+    competing = [i for i, row in enumerate(rows) if row.role != 'teacher']
+    for j, column in enumerate(columns):
+        found = marks([rows[i].cells[j].measure for i in competing], column.better)
+        for i, mark in zip(competing, found, strict=True):
+            marked[i][j] = dataclasses.replace(marked[i][j], mark=mark)
+    return [dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
+
+
+def _compared(
+    table: dict[str, Any], columns: tuple[Column, ...], rows: list[Row]
+) -> tuple[tuple[Column, ...], list[Row]]:
+    """Adds the gains over the baseline to one column: the one that the table names, or the first that states a way."""
+    headings = [column.heading for column in columns]
+    judged = [i for i, column in enumerate(columns) if column.better]
+    place = headings.index(table['compare']) if 'compare' in table else next(iter(judged), None)
+    baseline = next((row.cells[place].measure for row in rows if row.role == 'baseline' and place is not None), None)
+    if place is None or baseline is None or (better := columns[place].better) is None:
+        return columns, rows
+    gained = []
+    for row in rows:
+        cells, measure = list(row.cells), row.cells[place].measure
+        if measure and row.role != 'baseline':
+            cells[place] = dataclasses.replace(cells[place], gain=gain_over(measure, baseline, better))
+        gained.append(dataclasses.replace(row, cells=tuple(cells)))
+    if not any(row.cells[place].gain for row in gained):
+        return columns, rows
+    changed = dataclasses.replace(columns[place], gains=True)
+    return (*columns[:place], changed, *columns[place + 1 :]), gained
+
+
+def _aligned(rows: list[Row]) -> list[Row]:
     """Gives all plain numbers of a column the same number of decimals."""
     columns = []
     for cells in zip(*(row.cells for row in rows), strict=True):
@@ -150,10 +243,10 @@ def _aligned(rows: list[Row]) -> tuple[Row, ...]:
             digits = min(digits, 4)
         columns.append([dataclasses.replace(cell, digits=digits) for cell in cells])
     lines = zip(*columns, strict=True) if columns else [()] * len(rows)
-    return tuple(dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(rows, lines, strict=True))
+    return [dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(rows, lines, strict=True)]
 
 
-def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tuple[str, ...]:
+def _notes(table: dict[str, Any], rows: Sequence[Row], results: Results) -> tuple[str, ...]:
     """Explains gaps that look like mistakes: an empty column, or a row's own path without a number."""
     notes: list[str] = []
     ran = [(row, entry) for row, entry in zip(rows, table['rows'].values(), strict=True) if row.seeds]
@@ -163,32 +256,3 @@ def _notes(table: dict[str, Any], rows: tuple[Row, ...], results: Results) -> tu
         if empty and len(empty) == len(ran) and not any(own for _, own in empty):
             notes.append(f'{heading}: {why_missing(results, empty[0][0].run, default)}')
     return tuple(notes)
-
-
-def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Returns headings and rows as strings. A column with numbers from a paper becomes three columns."""
-    headings = ['']
-    for column in table.columns:
-        headings.append(number_format.heading(column.heading, column.unit))
-        headings += ['paper', 'difference'] if column.paper else []
-    rows = []
-    for row in table.rows:
-        line = [row.label]
-        for i, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-            line.append(NOT_RUN if not row.seeds and i == 0 else cell.ours)
-            line += [cell.quoted, cell.difference] if column.paper else []
-        rows.append([*line, row.counted])
-    return [*headings, 'seeds'], rows
-
-
-def table_legend(shown: list[Table]) -> str:
-    """Returns a legend that explains the numbers of the tables."""
-    measures = [cell.measure for table in shown for row in table.rows for cell in row.cells if cell.measure]
-    words = []
-    if any(measure.n > 1 for measure in measures):
-        words.append('Our numbers are the mean ± standard deviation over seeds.')
-    elif measures:
-        words.append('Our numbers come from one seed, so they have no standard deviation.')
-    if any(column.paper for table in shown for column in table.columns):
-        words.append('The difference is our number minus the paper’s; for percentages it is in percentage points.')
-    return ' '.join(words)

@@ -12,32 +12,40 @@ from rich.text import Text
 from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, said_missing
+from kd_jax.report.finding import find
 from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.plain_console import PlainConsole
 from kd_jax.report.result_files import Results
-from kd_jax.report.tables import NOT_RUN, Table, study_tables, table_cells, table_legend
+from kd_jax.report.table_texts import DIFFERENCE, LEVEL, PAPER, SEEDS, ShownCell, table_cells, table_legend
+from kd_jax.report.tables import NOT_RUN, Table, study_tables
 
+BEST = '*'  # stands after the best number of a column, which is bold too if the terminal can show that
+GAP = 3  # characters between two columns
 LABEL = 24  # characters; narrow terminals wrap row labels to this width
 
 
 def print_tables(
     study: dict[str, Any], results: Results, left_aside: Sequence[LeftAside] = (), console: Console | None = None
 ) -> None:
-    """Prints what is missing, the claims, and each table that has a finished run, and what was left aside.
+    """Prints what was found, what is missing, each table that has a finished run, the claims, and what is left aside.
 
     Numbers from the paper have their own colour.
     """
     console = console or PlainConsole()
+    tables = study_tables(study, results)
+    finding = find(tables, results)
+    console.print(Text(visible(finding.sentence), 'bold'))
     if missing := said_missing(study, results):
         console.print(Text(missing, 'yellow'))
-    shown = [table for table in study_tables(study, results) if any(row.seeds for row in table.rows)]
+    console.print(Text(f'{finding.note}\n' if finding.note else '', 'dim'))
+    shown = [table for table in tables if any(row.seeds for row in table.rows)]
     for table in shown:
         console.print(Text(table.title, 'bold'))
         for part in fitting(table, console.width):
             console.print(_terminal(part))
         for note in table.notes:
             console.print(Text(note, 'yellow'))
-    console.print(Text(table_legend(shown), 'dim'))
+    console.print(Text(table_legend(shown, BEST), 'dim'))
     for claim in study_claims(study, results):
         console.print()
         console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))
@@ -49,8 +57,9 @@ def print_tables(
 
 def fitting(table: Table, width: int) -> list[Table]:
     """Splits a table that is wider than `width` characters into several tables, each with some of the columns."""
-    headings, rows = table_cells(table)
-    widths = [max(map(len, cells)) + 2 for cells in zip(headings, *rows, strict=True)]
+    headings, rows = _marked_cells(table)
+    columns = zip(headings, *([cell.text for cell in row] for row in rows), strict=True)
+    widths = [max(map(len, texts)) + GAP for texts in columns]
     if min(widths[0], LABEL) + sum(widths[1:]) <= width or len(table.columns) == 1:
         return [table]
     half = -(-len(table.columns) // 2)
@@ -61,15 +70,34 @@ def fitting(table: Table, width: int) -> list[Table]:
     return parts
 
 
-def _terminal(table: Table) -> RichTable:
+def _marked_cells(table: Table) -> tuple[list[str], list[list[ShownCell]]]:
+    """Headings, and cells with their marks. In a column with marks all cells leave space for one, to stay aligned."""
     headings, rows = table_cells(table)
+    signs = {'best': f' {BEST}', 'level': f' {LEVEL}', '': '  '}
+    marked = [any(row[i].mark for row in rows) for i in range(len(headings))]
+    return [visible(heading) for heading in headings], [
+        [
+            ShownCell(visible(cell.text) + signs[cell.mark] * has, cell.mark)
+            for cell, has in zip(row, marked, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _terminal(table: Table) -> RichTable:
+    headings, rows = _marked_cells(table)
     shown = RichTable(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     for i, heading in enumerate(headings):
-        style = {'paper': 'cyan', 'difference': 'dim', 'seeds': 'dim'}.get(heading, '') if i else ''
+        style = {PAPER: 'cyan', DIFFERENCE: 'dim', SEEDS: 'dim'}.get(heading, '') if i else ''
         justify: Literal['left', 'right'] = 'right' if i else 'left'
         shown.add_column(
-            Text(visible(heading)), justify=justify, style=style, header_style=style, no_wrap=i > 0, overflow='fold'
+            Text(heading), justify=justify, style=style, header_style=style, no_wrap=i > 0, overflow='fold'
         )
     for row in rows:
-        shown.add_row(*(Text(visible(cell), 'dim' if cell in (NOT_RUN, number_format.DASH) else '') for cell in row))
+        shown.add_row(*map(_text, row))
     return shown
+
+
+def _text(cell: ShownCell) -> Text:
+    nothing = cell.text.strip() in (NOT_RUN, number_format.DASH)
+    return Text(cell.text, 'bold' if cell.mark == 'best' else 'dim' if nothing else '')

@@ -8,7 +8,8 @@ import pytest
 from experiments import run
 from kd_jax.report.number_format import named
 from kd_jax.report.result_files import load_results
-from kd_jax.report.tables import study_tables, table_cells
+from kd_jax.report.table_texts import table_cells
+from kd_jax.report.tables import study_tables
 
 pytestmark = pytest.mark.usefixtures('settings_as_before')
 RNG = np.random.default_rng(0)
@@ -96,7 +97,7 @@ def test_a_regression_is_judged_printed_and_reported_by_its_own_metrics(tmp_path
     assert table_cells(table)[0] == ['', 'mse', 'mae', 'r2', 'teacher_mse', 'seeds']
     report = (tmp_path / 'work' / 'report.md').read_text()
     assert 'Learning curves: mse of depth' in report
-    assert ' mse from teacher (' in report
+    assert ' mse from “teacher” (' in report
     assert all((tmp_path / 'work' / 'runs' / name).exists() for name in ('student-s0', 'student-s1'))
 
 

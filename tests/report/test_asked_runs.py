@@ -9,7 +9,8 @@ from kd_jax.report.asked_runs import asked_results, missing_seeds, ranges, said_
 from kd_jax.report.build import build_report
 from kd_jax.report.contents import facts
 from kd_jax.report.result_files import load_results
-from kd_jax.report.tables import study_tables, table_cells
+from kd_jax.report.table_texts import table_cells
+from kd_jax.report.tables import study_tables
 from tests.report.conftest import result
 
 TAUGHT = {'networks': {'teacher': {'init': 'run:teacher', 'update': 'frozen'}}}
@@ -38,7 +39,7 @@ def asking(edit_study):
 
 def errors_of(study_dir):
     [table] = study_tables(*load_results(study_dir)[:2])
-    return {row[0]: (row[1], row[-1]) for row in table_cells(table)[1]}
+    return {row[0].text: (row[1].text, row[-1].text) for row in table_cells(table)[1]}
 
 
 def test_results_of_another_config_count_nowhere(study_dir, asking, tmp_path):

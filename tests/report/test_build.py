@@ -9,7 +9,7 @@ from kd_jax.report.build import build_report
 def test_the_same_results_give_the_same_bytes(report_dir, tmp_path):
     build_report(report_dir, tmp_path)
     written = [path for path in tmp_path.rglob('*') if path.is_file()]
-    assert len(written) == 7  # report.md, report.html, five figures
+    assert len(written) == 8  # report.md, report.html, six figures
     assert all(path.read_bytes() == (report_dir / path.relative_to(tmp_path)).read_bytes() for path in written)
 
 

@@ -2,9 +2,13 @@
 
 import pytest
 
-from kd_jax.report.figure_style import spread
+from kd_jax.report.figure_style import file_stem, spread
 
 
 def test_labels_are_pushed_apart_and_stay_centred():
     assert spread([0.5, 0.5, 0.9], 0.1) == pytest.approx([0.45, 0.55, 0.9])
     assert spread([0.50, 0.55, 0.62], 0.1) == pytest.approx([0.4567, 0.5567, 0.6567], abs=1e-4)
+
+
+def test_a_figure_that_no_report_named_has_a_name_for_a_file():
+    assert file_stem('sweep-terms.soft.t-../x y') == 'sweep-terms-soft-t-x-y'

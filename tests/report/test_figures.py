@@ -1,57 +1,20 @@
-"""Lines, bars, points, and the files that they are drawn to."""
+"""Points, the files that figures are drawn to, and the figure that leads a report."""
 
 import struct
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from kd_jax.report.figures import bars, draw, lines, scatter
+from kd_jax.report.figures import draw, scatter
+from kd_jax.report.finding import find
+from kd_jax.report.tables import study_tables
 
 
 def _texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_lines_pass_through_the_means_with_the_deviation_as_error_bar(loaded):
-    study, results = loaded
-    figure, note = lines(study['report']['figures']['sweep'], results)
-    [axes] = figure.axes
-    [container] = axes.containers
-    line, _, (bars_,) = container.lines
-    np.testing.assert_allclose(line.get_xydata(), [[1, 12], [4, 7], [20, 4]])
-    np.testing.assert_allclose(bars_.get_segments()[1], [[4, 6], [4, 8]])  # student: 7 ± 1
-    assert axes.get_xscale() == 'log'
-    assert 'widths 30' in _texts(axes)
-    assert note == ''
-
-
-def test_lines_are_grouped_in_the_order_of_the_groups_value(loaded):
-    study, results = loaded
-    for result in results['student'].values():
-        result['config']['widths'] = [4]
-    entry = study['report']['figures']['sweep'] | {
-        'by_label': '{} units',
-        'reference': {'floor': 'teacher:seconds'},
-    }
-    figure, _ = lines(entry, results)
-    assert [len(c.lines[0].get_xydata()) for c in figure.axes[0].containers] == [1, 2]
-    assert set(_texts(figure.axes[0])) == {'4 units', '30 units', 'floor'}
-
-
-def test_bars_start_at_zero_and_carry_their_numbers(loaded):
-    study, results = loaded
-    figure, note = bars(study['report']['figures']['bars'], results)
-    [axes] = figure.axes
-    assert axes.get_xlim()[0] == 0
-    assert [patch.get_width() for patch in axes.patches] == [7.0]
-    assert _texts(axes) == ['7.0 ± 1.0']
-    assert note == ''
-
-
-def test_the_note_names_a_bar_that_cannot_be_drawn(loaded):
-    figure, note = bars({'values': {'a': 'student:seconds', 'b': 'absent:seconds'}}, loaded[1])
-    assert isinstance(figure, Figure)
-    assert note == 'absent has not been run yet.'
+def _drawn(study, results, out):
+    return draw(study, results, out, find(study_tables(study, results), results))
 
 
 def test_points_that_no_other_point_beats_are_joined_and_named():
@@ -91,11 +54,43 @@ def test_each_figure_is_one_png_and_a_stale_one_goes(loaded, tmp_path):
     out = tmp_path / 'figures'
     out.mkdir()
     (out / 'old.png').write_bytes(b'')
-    pictures = draw(*loaded, out)
+    pictures = _drawn(*loaded, out)
     drawn = {picture.path.name for picture in pictures if picture.path}
     assert drawn == {path.name for path in out.iterdir()}
-    assert drawn == {'sweep.png', 'bars.png', 'matrices.png', 'dark.png', 'curves-test-student-errors.png'}
+    assert drawn == {
+        'compared-main.png',
+        'sweep.png',
+        'bars.png',
+        'matrices.png',
+        'dark.png',
+        'curves-test-student-errors.png',
+    }
     width = struct.unpack('>I', (out / 'bars.png').read_bytes()[16:20])[0]
     assert width == 1080
     [nothing] = [picture for picture in pictures if picture.path is None]
     assert (nothing.name, nothing.note) == ('nothing', 'absent has not been run yet.')
+
+
+def test_the_report_leads_with_the_figure_that_it_names_or_with_the_sweep_of_the_finding_or_with_its_table(
+    loaded, tmp_path
+):
+    study, results = loaded
+
+    def lead():
+        first, *others = _drawn(study, results, tmp_path)
+        assert not any(picture.leads for picture in others)
+        return first.name if first.leads else None
+
+    study['report']['lead'] = 'bars'
+    assert lead() == 'bars'
+    del study['report']['lead']
+    assert lead() == 'compared-main'  # the report itself draws the swept number
+    del study['report']['figures']
+    assert lead() == 'sweep-t-student'
+    assert _drawn({'name': 'small'}, {}, tmp_path) == []
+
+
+def test_dollar_signs_in_a_name_are_no_formula(loaded, tmp_path):
+    study, results = loaded
+    study['report']['tables']['main']['rows']['student']['label'] = r'$\nosuchsymbol$'
+    assert _drawn(study, results, tmp_path)[0].path.exists()

@@ -11,7 +11,7 @@ def test_markdown_shows_every_figure_that_was_drawn_and_says_which_was_not(repor
     shown = set(re.findall(r'\]\(figures/(.+?)\)', text))
     assert shown == {path.name for path in (report_dir / 'figures').iterdir()}
     assert '**nothing** Left out: absent has not been run yet.' in text
-    assert '| distilled | 7.0 ± 1.0 | 5 | +2.0 | 93.00 ± 1.00 | 3 |' in text
+    assert '| distilled | **7.0 ± 1.0** | +5.0 ± 1.0 | 5 | +2.0 | **93.00 ± 1.00** | 3 |' in text
 
 
 def test_every_result_file_is_in_the_provenance(report_dir):
@@ -27,7 +27,18 @@ def test_a_study_that_evaluates_nothing_says_so(study_dir):
         path.write_text(json.dumps({**json.loads(path.read_text()), **nothing}))
     build_report(study_dir, study_dir)
     text = (study_dir / 'report.md').read_text().partition('## What was run')[0]
-    assert text.split('\n\n', 2)[2].strip() == (
+    assert text.split('\n\n', 3)[3].strip() == (
         '## Every run\n\nNothing was evaluated. A run names what to evaluate in `evaluate`.'
     )
     assert 'Nothing was evaluated.' in (study_dir / 'report.html').read_text()
+
+
+def test_the_page_begins_with_what_was_found_and_ends_with_what_was_run(report_dir):
+    title, found, picture, caption, text, *_ = (report_dir / 'report.md').read_text().split('\n\n')
+    assert title == '# A small study'
+    assert found.startswith('**“distilled” removes 5 of the 12 errors that “baseline” makes (7.0 ± 1.0 instead of')
+    assert picture == '![Errors](figures/compared-main.png)'
+    assert caption.startswith('**Errors** Mean and standard deviation over seeds. The dashed line is the baseline.')
+    assert text == 'What *was* run.'
+    headings = re.findall(r'^## (.+)$', (report_dir / 'report.md').read_text(), re.MULTILINE)
+    assert headings == ['Errors', 'Claims', 'Figures', 'Learning curves', 'What was run', 'Provenance']

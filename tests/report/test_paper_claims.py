@@ -10,7 +10,7 @@ def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
     # means: (7 - 12) / (4 - 12) = 0.625; seeds: (6-10)/(4-10), (7-12)/(4-12), (8-14)/(4-14) = 2/3, 5/8, 3/5
     assert kept.of_means == pytest.approx(0.625)
     assert kept.seedwise.by_seed == pytest.approx({0: 2 / 3, 1: 5 / 8, 2: 3 / 5})
-    assert '62.5% of the way from baseline (12.0 ± 2.0) to teacher (4.0 ± 0.0)' in kept.sentence
+    assert '62.5% of the way from “baseline” (12.0 ± 2.0) to “teacher” (4.0 ± 0.0)' in kept.sentence
     assert 'seed by seed 63.1% ± 3.4% (3 seeds). The paper reports 80%.' in kept.sentence
 
 
@@ -18,7 +18,7 @@ def test_a_difference_is_taken_seed_by_seed(loaded):
     gain = study_claims(*loaded)[1]
     # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5 and standard deviation 1, so five deviations from 0
     assert gain.seedwise.by_seed == {0: -4, 1: -5, 2: -6}
-    assert gain.sentence.startswith('−5.0 ± 1.0 errors from baseline (12.0 ± 2.0) to student (7.0 ± 1.0)')
+    assert gain.sentence.startswith('−5.0 ± 1.0 errors from “baseline” (12.0 ± 2.0) to “distilled” (7.0 ± 1.0)')
     assert '5.0 standard deviations' in gain.sentence
     assert gain.sentence.endswith('The paper reports −72.')
 
@@ -70,8 +70,8 @@ def test_a_seed_without_a_gain_is_left_out_and_counted(loaded):
 def test_claims_on_one_seed_say_so(loaded):
     study, results = loaded
     kept, gain = study_claims(study, {run: {1: seeds[1]} for run, seeds in results.items()})
-    assert 'student (7) is 62.5% of the way from baseline (12) to teacher (4), on one seed.' in kept.sentence
-    assert '−5 errors from baseline (12) to student (7), on one seed.' in gain.sentence
+    assert '“distilled” (7) is 62.5% of the way from “baseline” (12) to “teacher” (4), on one seed.' in kept.sentence
+    assert '−5 errors from “baseline” (12) to “distilled” (7), on one seed.' in gain.sentence
 
 
 def test_a_claim_about_a_missing_run_stays_open(loaded):
@@ -88,4 +88,5 @@ def test_two_numbers_of_one_run_are_told_apart(loaded):
         'self': {'kind': 'difference', 'value': 'student:last.test.student.count', 'low': 'student:seconds'}
     }
     [claim] = study_claims(study, results)
-    assert 'from student:seconds (60.0 ± 0.0) to student:last.test.student.count (100.0 ± 0.0)' in claim.sentence
+    words = 'from “student, seconds” (60.0 ± 0.0) to “student, count of student on test examples” (100.0 ± 0.0)'
+    assert words in claim.sentence

@@ -9,6 +9,7 @@ from kd_jax.report.result_files import (
     load_results,
     matching_runs,
     measure_over_seeds,
+    path_in_words,
     value_at_path,
     why_missing,
 )
@@ -103,3 +104,26 @@ def test_two_files_for_one_run_and_seed_are_refused(study_dir):
     _break(study_dir, lambda content: content.update(seed=1))
     with pytest.raises(UserError, match="repeats run 'student', seed 1"):
         load_results(study_dir)
+
+
+def test_the_interval_of_a_mean_is_students_t():
+    # the 97.5% quantile of t is 12.7062 for 1 degree of freedom and 4.3027 for 2
+    assert Measure({0: 1.0, 1: 3.0}).interval == pytest.approx((2 - 12.7062, 2 + 12.7062), rel=1e-4)
+    assert Measure({0: 1.0, 1: 2.0, 2: 3.0}).interval == pytest.approx(
+        (2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4
+    )
+    assert Measure({0: 1.0, 1: 1.0}).interval == (1, 1)
+    assert Measure({0: 1.0}).interval is None
+
+
+@pytest.mark.parametrize(
+    ('path', 'words'),
+    [
+        ('last.test.net.accuracy', 'accuracy of net on test examples'),
+        ('best.valid.net.errors', 'errors of net on validation examples (best epoch)'),
+        ('analyses.bias.tuned_on_test.errors', 'errors (bias, tuned_on_test)'),
+        ('seconds', 'seconds'),
+    ],
+)
+def test_a_path_is_said_in_words(path, words):
+    assert path_in_words(path) == words

@@ -43,3 +43,21 @@ def test_markup_in_a_label_is_printed_as_it_is(loaded):
     stream = io.StringIO()
     print_tables(study, results, console=Console(file=stream, width=100))
     assert '[red]x[/red]' in stream.getvalue()
+
+
+def test_the_terminal_says_first_what_was_found_and_marks_the_best_without_colours_too(loaded):
+    stream = io.StringIO()
+    print_tables(*loaded, console=Console(file=stream, width=120))
+    text = stream.getvalue()
+    assert text.startswith('“distilled” removes 5 of the 12 errors that “baseline” makes')
+    [row] = [line for line in text.splitlines() if line.lstrip().startswith('distilled')]
+    assert '7.0 ± 1.0 *' in row
+    assert '+5.0 ± 1.0 ' in row
+    assert '*: the best mean of its column.' in text
+
+
+def test_marks_never_squeeze_the_names_of_rows(loaded):
+    for width in range(60, 100):
+        stream = io.StringIO()
+        print_tables(*loaded, console=Console(file=stream, width=width))
+        assert [line for line in stream.getvalue().splitlines() if line.split()[:1] == ['distilled']], width

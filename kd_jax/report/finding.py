@@ -1,0 +1,134 @@
+"""What a study found, in one sentence: how much the best row gains over the baseline, and how certain that is."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from kd_jax.report import number_format
+from kd_jax.report.comparison import Gain
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds
+from kd_jax.report.tables import Cell, Column, Row, Table
+
+NOTHING_RAN = 'No run has finished yet, so nothing is found yet.'
+NOTHING_MEASURED = 'No run measured anything by which runs can be compared.'
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What leads a report.
+
+    Attributes:
+      sentence: what was found.
+      note: how the row was chosen, if there were several.
+      table: the table that the sentence speaks of, if any.
+      row: the row that the sentence speaks of, if it is compared with a baseline.
+    """
+
+    sentence: str
+    note: str = ''
+    table: Table | None = None
+    row: Row | None = None
+
+
+def find(tables: Sequence[Table], results: Results) -> Finding:
+    """States what the first table with a measured baseline shows, seed by seed.
+
+    The row is the best of the rows that are neither the baseline nor a teacher. It is chosen on validation examples if
+    all of these rows have the number there. Otherwise it is chosen by the number that is shown, and the note says so.
+    A gain counts as found if its 95% interval over seeds leaves zero out.
+    """
+    for table in tables:
+        rows = [row for row in table.rows if row.role == '' and (cell := _compared(table, row)) and cell.gain]
+        if rows:
+            return _compare(table, rows, results)
+    return _without_baseline(tables, results)
+
+
+def _compared(table: Table, row: Row) -> Cell | None:
+    return None if table.compared is None else row.cells[table.compared]
+
+
+def _compare(table: Table, rows: list[Row], results: Results) -> Finding:
+    assert table.compared is not None
+    assert table.baseline is not None
+    place, column, baseline = table.compared, table.columns[table.compared], table.baseline
+    valid = [measure_over_seeds(results, row.run, _on_validation(row.cells[place].path)) for row in rows]
+    measured = [measure for measure in valid if measure]
+    chosen_on_validation = len(measured) == len(rows)
+    judged = measured if chosen_on_validation else [m for row in rows if (m := row.cells[place].measure)]
+    means = [measure.mean for measure in judged]
+    row = rows[means.index((min if column.better == 'lower' else max)(means))]
+    note = '' if len(rows) == 1 else _chosen(len(rows), row.cells[place].path, chosen_on_validation)
+    own, base, gain = row.cells[place].measure, baseline.cells[place].measure, row.cells[place].gain
+    assert own
+    assert base
+    assert gain
+    return Finding(_sentence(row.label, baseline.label, column, own, base, gain), note, table, row)
+
+
+def _on_validation(path: str) -> str:
+    return path.replace('.test.', '.valid.', 1)
+
+
+def _chosen(count: int, path: str, on_validation: bool) -> str:
+    if on_validation and '.test.' in path:
+        return f'Of {count} rows, it is the one that is best on validation examples.'
+    return f'It is the best of {count} rows by this very number, which therefore flatters it.'
+
+
+def _sentence(row: str, baseline: str, column: Column, own: Measure, base: Measure, gain: Gain) -> str:
+    unit = column.unit
+    ours, theirs = (number_format.with_unit(number_format.measured(m, unit), unit) for m in (own, base))
+    if gain.by_seed is None:
+        what = f'“{row}” has {column.heading} {ours}, and “{baseline}” {theirs}'
+        return f'{what}; they have no seed in common, so the difference is not certain.'
+    if gain.interval is None:
+        words = 'is better than' if gain.mean > 0 else 'is as good as' if gain.mean == 0 else 'is worse than'
+        numbers = f'{column.heading} {ours} instead of {theirs}'
+        return f'On one seed, “{row}” {words} “{baseline}” ({numbers}); this may be chance, because seeds differ.'
+    over = f'over {number_format.seeds(gain.by_seed.n)}'
+    if not gain.is_certain:
+        low, high = (number_format.signed(end, unit) for end in gain.interval)
+        numbers = f'{column.heading} {ours} instead of {theirs} {over}'
+        spread = f'the 95% interval of its gain, {low} to {high}{_points(unit)}, includes zero'
+        return f'No certain gain over “{baseline}”: the best row, “{row}”, has {numbers}, but {spread}.'
+    if gain.mean < 0:
+        numbers = f'{column.heading} {ours} instead of {theirs} {over}'
+        return f'Nothing is better than “{baseline}”: even the best other row, “{row}”, is worse ({numbers}).'
+    if unit == 'count' and column.better == 'lower' and base.mean > 0:
+        share = f'{_whole(base.mean - own.mean)} of the {_whole(base.mean)} {column.heading}'
+        return f'“{row}” removes {share} that “{baseline}” makes ({ours} instead of {theirs} {over}).'
+    by = number_format.plain(gain.mean, unit) + (_points(unit) or f' {unit}' * (unit not in number_format.PLAIN))
+    return f'“{row}” improves the {column.heading} of “{baseline}” by {by} ({ours} instead of {theirs} {over}).'
+
+
+def _points(unit: number_format.Unit) -> str:
+    return ' percentage points' if unit == 'fraction' else ''
+
+
+def _whole(count: float) -> str:
+    return number_format.plain(count, 'count', 0 if count >= 10 else None)
+
+
+def _without_baseline(tables: Sequence[Table], results: Results) -> Finding:
+    if not results:
+        return Finding(NOTHING_RAN)
+    for table in tables:
+        if table.baseline and not table.baseline.seeds:
+            return Finding(f'“{table.baseline.label}”, the baseline, has not been run yet, so nothing is compared yet.')
+    for table in tables:
+        for place, column in enumerate(table.columns):
+            rows = [row for row in table.rows if row.cells[place].measure]
+            if column.better and rows:
+                return Finding(_best_alone(column, rows, place), table=table)
+    return Finding(NOTHING_MEASURED)
+
+
+def _best_alone(column: Column, rows: Sequence[Row], place: int) -> str:
+    """What can be said without a baseline: the best number."""
+    measured = [(measure.mean, row) for row in rows if (measure := row.cells[place].measure)]
+    row = (min if column.better == 'lower' else max)(measured, key=lambda pair: pair[0])[1]
+    text = number_format.measured(row.cells[place].measure, column.unit)
+    number = f'{column.heading} {number_format.with_unit(text, column.unit)}'
+    if len(rows) == 1:
+        return f'“{row.label}” has {number}; nothing else was measured, so there is nothing to compare it with.'
+    return f'“{row.label}” is the best of {len(rows)} rows ({number}); none is known as the baseline to compare with.'

@@ -1,0 +1,219 @@
+"""Draws a number over a setting of the config; adds such a figure for every number that a study sweeps."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from kd_jax.report import figure_style, number_format
+from kd_jax.report.figure_style import MUTED, Drawn
+from kd_jax.report.finding import Finding
+from kd_jax.report.result_files import (
+    Measure,
+    Results,
+    judged_split,
+    last_key,
+    matching_runs,
+    measure_over_seeds,
+    measures_of,
+    number,
+    value_at_path,
+    why_missing,
+)
+from kd_jax.report.stated_units import stated_in
+from kd_jax.report.swept_numbers import Sweep, find_sweeps
+
+Point = tuple[float, float, float]  # x, mean, standard deviation
+MOST = 6  # the largest number of swept numbers that a report draws without being asked
+
+
+def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
+    """Draws one line per group of runs: the mean, and a band of one standard deviation over seeds.
+
+    If the entry has a second path `beside`, its numbers are drawn as dashed lines.
+    """
+    groups, gaps = _groups(entry, results)
+    if not groups:
+        return None, gaps
+    figure, axes = figure_style.canvas()
+    unit = stated_in(results, *((run, entry['y']) for run in matching_runs(results, entry['runs'])))['unit']
+    ends, reach = [], []
+    for (name, (points, beside)), colour in zip(groups.items(), figure_style.colours(len(groups)), strict=True):
+        ends.append((_line(axes, points, colour), name or ('test' if beside else ''), colour))
+        reach += [end for _, mean, sd in points for end in (mean - sd, mean + sd)]
+        if beside:
+            ends.append((_line(axes, beside, colour, dashed=True), '' if name else 'validation', colour))
+            reach += [mean for _, mean, _ in beside]
+    references, unknown = measures_of(entry.get('reference') or {}, results)
+    for (label, found), dashes in zip(references.items(), itertools.cycle(('--', ':', '-.')), strict=False):
+        axes.axhline(found.mean, color=MUTED, linestyle=dashes, linewidth=1.2)
+        ends.append((found.mean, label, MUTED))
+        reach.append(found.mean)
+    places = [x for points, _ in groups.values() for x, _, _ in points]
+    figure_style.ticks_at(axes, places, bool(entry.get('log_x')) and min(places) > 0)
+    log_y = bool(entry.get('log_y')) and min(reach) > 0
+    figure_style.value_axis(axes, 'y', unit, reach, log_y)
+    figure_style.label_ends(axes, [end for end in ends if end[1]])
+    axes.set_xlabel(entry.get('xlabel', last_key(entry['x'])))
+    axes.set_ylabel(entry.get('ylabel', last_key(entry['y'])))
+    return figure, f'{gaps} {unknown}'.strip()
+
+
+def _line(axes: Axes, points: Sequence[Point], colour: str, dashed: bool = False) -> float:
+    """Draws one line and its band; returns the height of its right end."""
+    x, y, sd = (np.array(column) for column in zip(*sorted(points), strict=True))
+    style: dict[str, Any] = {'linestyle': (0, (3, 2)), 'linewidth': 1.2} if dashed else {'marker': 'o'}
+    axes.plot(x, y, color=colour, markeredgecolor='white', **style)
+    if sd.any() and not dashed:
+        axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.18, linewidth=0)
+    return float(y[-1])
+
+
+def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[list[Point], list[Point]]], str]:
+    """Returns the points of each group, and those beside them, and says which runs have no point."""
+    runs = matching_runs(results, entry['runs'])
+    found: dict[Any, tuple[list[Point], list[Point]]] = {}
+    gaps = [] if runs else [f'no run that matches {entry["runs"]} has been run yet.']
+    for run in runs:
+        any_seed = next(iter(results[run].values()))
+        x, y = number(any_seed, entry['x']), measure_over_seeds(results, run, entry['y'])
+        if x is None or y is None:
+            gaps.append(why_missing(results, run, entry['x'] if x is None else entry['y']))
+            continue
+        points, beside = found.setdefault(entry['of'][run] if 'of' in entry else _value(any_seed, entry), ([], []))
+        points.append((x, y.mean, y.sd or 0.0))
+        if other := _beside(entry, results, run):
+            beside.append((x, other.mean, other.sd or 0.0))
+    label = entry.get('by_label', f'{last_key(entry.get("by", ""))} {{}}')
+    ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
+    names = {key: label.replace('{}', _short(key)) if 'by' in entry else str(key) for key in ordered}
+    return {names[key]: found[key] for key in ordered}, ' '.join(gaps)
+
+
+def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None:
+    """The number at the path `beside`; a count is scaled to as many examples as `y` is counted on."""
+    if 'beside' not in entry:
+        return None
+    found = measure_over_seeds(results, run, entry['beside'])
+    if found is None or stated_in(results, (run, entry['y']))['unit'] != 'count':
+        return found
+    counts = [measure_over_seeds(results, run, f'{entry[key].rpartition(".")[0]}.count') for key in ('y', 'beside')]
+    if counts[0] is None or counts[1] is None or not counts[1].mean:
+        return None
+    scale = counts[0].mean / counts[1].mean
+    return Measure({seed: scale * value for seed, value in found.by_seed.items()})
+
+
+def _value(result: dict[str, Any], entry: dict[str, Any]) -> Any:
+    """The value by which the lines are told apart."""
+    if 'by' not in entry:
+        return ''
+    try:
+        value = value_at_path(result, entry['by'])
+    except KeyError:
+        return number_format.DASH
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _short(value: Any) -> str:
+    return f'{value:,.6g}' if isinstance(value, int | float) else str(value)
+
+
+def default_sweeps(results: Results, finding: Finding, report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns a figure for each swept number, without what a figure of the report draws; at most `MOST` of them."""
+    drawn = [
+        set(matching_runs(results, figure['runs']))
+        for figure in (report.get('figures') or {}).values()
+        if figure['kind'] == 'lines'
+    ]
+    found = [sweep.without(drawn) for sweep in find_sweeps(results)]
+    shown = [sweep for sweep in found if sweep.lines]
+    about = finding.row.run if finding.row else ''
+    shown.sort(key=lambda sweep: about not in sweep.values)
+    entries: dict[str, dict[str, Any]] = {}
+    for sweep in shown[:MOST]:
+        entries |= _figures(sweep, results, finding)
+    if entries and len(shown) > MOST:
+        entries[next(reversed(entries))]['note'] = f'{len(shown) - MOST} more swept numbers.'
+    return entries
+
+
+def _figures(sweep: Sweep, results: Results, finding: Finding) -> dict[str, dict[str, Any]]:
+    """One figure for each network that the runs of a sweep evaluate.
+
+    It shows the metric in which the finding's table compares these runs, or else the one that chooses the best epoch.
+    """
+    run = next(iter(sweep.values))
+    first = next(iter(results[run].values()))
+    split, networks = judged_split(first)
+    of_table = _compared_paths(finding)
+    entries = {}
+    for network in networks:
+        y = f'last.{split}.{network}.{first["best_by"][network]}'
+        y = of_table[run] if f'.{network}.' in of_table.get(run, '') else y
+        unit, metric, reference = stated_in(results, (run, y))['unit'], last_key(y), _reference(finding, y)
+        beside = {'beside': y.replace('.test.', '.valid.')} if '.test.' in y and first['last'].get('valid') else {}
+        measured = [measure_over_seeds(results, one, y) for one in sweep.values]
+        measured += measures_of(reference, results)[0].values()
+        means = [measure.mean for measure in measured if measure]
+        places = list(sweep.values.values())
+        entries[figure_style.file_stem(f'sweep-{sweep.path}-{network}')] = {
+            'kind': 'lines', 'runs': list(sweep.values), 'x': f'config.{sweep.path}', 'y': y, **beside,
+            'of': {run: label for label, runs in sweep.lines.items() for run in runs},
+            'log_x': min(places) > 0 and max(places) >= 10 * min(places),
+            'log_y': unit != 'fraction' and bool(means) and 0 < 8 * min(means) < max(means),
+            'reference': reference, 'title': f'{metric} of {network} over {_named(sweep.path)}',
+            'xlabel': _named(sweep.path), 'ylabel': f'{metric}, {_examples(y)}',
+            'caption': _caption(bool(beside), unit, any(measure.n > 1 for measure in measured if measure)),
+        }  # fmt: skip
+    return entries
+
+
+def _compared_paths(finding: Finding) -> dict[str, str]:
+    """The value path by which the finding's table compares each run."""
+    if finding.table is None or finding.table.compared is None:
+        return {}
+    place = finding.table.compared
+    return {row.run: row.cells[place].path for row in finding.table.rows if row.cells[place].measure}
+
+
+def _examples(path: str) -> str:
+    return 'test examples' if '.test.' in path else 'validation examples'
+
+
+def _reference(finding: Finding, y: str) -> dict[str, str]:
+    """The baseline and the teachers of the finding's table, if they are measured by the same metric."""
+    if finding.table is None or finding.table.compared is None:
+        return {}
+    place = finding.table.compared
+    rows = [row for row in finding.table.rows if row.role and row.cells[place].measure]
+    return {row.label: f'{row.run}:{row.cells[place].path}' for row in rows if _alike(row.cells[place].path, y)}
+
+
+def _alike(path: str, other: str) -> bool:
+    """Whether two paths give the same metric on the same examples, perhaps of two networks."""
+    return last_key(path) == last_key(other) and _examples(path) == _examples(other)
+
+
+def _caption(beside: bool, unit: str, several_seeds: bool) -> str:
+    words = ['Mean over seeds, and a band of one standard deviation.' if several_seeds else 'One seed.']
+    if beside:
+        scaled = ', scaled to as many examples' if unit == 'count' else ''
+        words.append(f'Solid: test examples. Dashed: validation examples{scaled}.')
+    return ' '.join(words)
+
+
+def _named(path: str) -> str:
+    """A path of the config in words: 'terms.soft.t' -> 't of soft', 'networks.net.hidden.0' -> 'hidden of net'."""
+    keys = [key for key in path.split('.') if not key.isdecimal()]
+    if keys[0] in ('terms', 'networks') and len(keys) > 2:
+        return f'{".".join(keys[2:])} of {keys[1]}'
+    return '.'.join(keys[1:] or keys)
+
+
+def leading_sweep(entries: Mapping[str, Mapping[str, Any]], finding: Finding) -> str | None:
+    """The name of the figure that was added for the swept number that the finding is about."""
+    run = finding.row.run if finding.row else None
+    return next((name for name, entry in entries.items() if run in entry.get('of', ())), None)

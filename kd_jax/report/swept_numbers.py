@@ -1,0 +1,125 @@
+"""Finds the numbers that a study sweeps, by comparing the configs of its runs."""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kd_jax.report.result_files import Results
+
+LEAST = 3  # the least number of values that make a sweep
+SECTIONS = ('terms', 'networks', 'optimizer', 'data')  # which of the numbers that change together names the sweep
+ASIDE = (
+    'analyses',
+    'evaluate',
+    'cache',
+    'eval_every',
+    'checkpoint_seconds',
+)  # options that do not change what is learned
+
+Leaves = Mapping[str, Hashable]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A number of the config, and the runs in which nothing else changes.
+
+    Attributes:
+      path: its path in the config, such as 'terms.soft.t'.
+      lines: groups of runs by a label ('' for a single group). Within a group only this number differs, and those that
+        change with it one to one, such as the second of two equal widths.
+      values: the number of each run.
+    """
+
+    path: str
+    lines: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, float]
+
+    def without(self, drawn: Sequence[set[str]]) -> 'Sweep':
+        """The sweep without the groups all of whose runs are in one of the sets `drawn`."""
+        kept = {label: line for label, line in self.lines.items() if not any(set(line) <= runs for runs in drawn)}
+        return Sweep(self.path, kept, {run: self.values[run] for line in kept.values() for run in line})
+
+
+def find_sweeps(results: Results) -> list[Sweep]:
+    """The swept numbers of a study, each with at least three values."""
+    configs = {run: dict(_leaves(next(iter(seeds.values())).get('config'))) for run, seeds in results.items()}
+    alike: dict[frozenset[str], list[str]] = collections.defaultdict(list)
+    for run, leaves in configs.items():
+        alike[frozenset(leaves)].append(run)
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for runs in alike.values():
+        for path, lines in _sweeps_among(runs, configs):
+            found.setdefault(path, []).extend(lines)
+    return [
+        Sweep(path, _labelled(lines), {run: configs[run][path] for line in lines for run in line})  # type: ignore[misc]
+        for path, lines in found.items()
+    ]
+
+
+def _leaves(tree: Any, path: str = '') -> Iterator[tuple[str, Hashable]]:
+    """The leaves of a config by their path, without the options that do not change what is learned."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if path or key not in ASIDE:
+                yield from _leaves(value, f'{path}{key}.')
+    elif isinstance(tree, list | tuple):
+        for i, value in enumerate(tree):
+            yield from _leaves(value, f'{path}{i}.')
+    else:
+        yield path[:-1], tree
+
+
+def _sweeps_among(runs: Sequence[str], configs: Mapping[str, Leaves]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """Each swept number of runs with the same options, with its groups of runs."""
+    changing = [path for path in configs[runs[0]] if len({configs[run][path] for run in runs}) > 1]
+    known: set[str] = set()
+    for path in sorted(changing, key=_priority):
+        if path in known:
+            continue
+        together = [other for other in changing if _one_to_one([(configs[r][path], configs[r][other]) for r in runs])]
+        known |= set(together)
+        if not all(_is_number(configs[run][other]) for run in runs for other in together):
+            continue
+        rest = [other for other in changing if other not in together]
+        groups: dict[Hashable, list[str]] = collections.defaultdict(list)
+        for run in runs:
+            groups[tuple(configs[run][other] for other in rest)].append(run)
+        lines = [tuple(group) for group in groups.values() if len({configs[run][path] for run in group}) >= LEAST]
+        if lines:
+            yield path, lines
+
+
+def _priority(path: str) -> int:
+    section = path.partition('.')[0]
+    return SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
+
+
+def _one_to_one(pairs: Sequence[tuple[Hashable, Hashable]]) -> bool:
+    return len(set(pairs)) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _labelled(lines: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Names each group of runs by what the names of its runs have in common."""
+    if len(lines) == 1:
+        return {'': lines[0]}
+    names = [_common_part(line) or line[0] for line in lines]
+    return {name if names.count(name) == 1 else line[0]: line for name, line in zip(names, lines, strict=True)}
+
+
+def _common_part(names: Sequence[str]) -> str:
+    """The common start or end of names, whichever is longer: w30_t1, w30_t8 -> w30; w30_t1, w300_t1 -> t1."""
+    start, end = _common_start(names), _common_start([name[::-1] for name in names])[::-1]
+    start = start.rpartition('_')[0] if '_' in start else start
+    end = end.partition('_')[2] if '_' in end else end
+    return max(start, end, key=len)
+
+
+def _common_start(names: Sequence[str]) -> str:
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return ''.join(letters[0] for letters in alike)
