@@ -63,6 +63,8 @@ def place_moves(options: Mapping[str, Any], arrays: Mapping[str, Any], where: st
     alike = [name for name, array in arrays.items() if name != 'image' and getattr(array, 'shape', ())[1:3] == size]
     moves = dict.fromkeys(alike, 0)
     if given is not None:
+        if not isinstance(given, str | list | tuple | Mapping):
+            raise UserError(f'{where}.{MOVES} is {given!r}, but it must be a list of names of arrays, or a dictionary.')
         named = dict.fromkeys([given] if isinstance(given, str) else given, 0)
         moves = dict(given) if isinstance(given, Mapping) else named
     for name, padding in moves.items():

@@ -27,14 +27,17 @@ def parse_classes(chosen: Any, num_classes: int | None, where: str) -> tuple[int
     """Returns classes that a config names, one or several; () for None.
 
     Raises:
-      UserError: one of them is no class.
+      UserError: one of them is no class, or is named twice.
     """
     if chosen is None:
         return ()
-    classes = tuple(np.atleast_1d(chosen).tolist())
+    classes = tuple(chosen) if isinstance(chosen, list | tuple | np.ndarray) else (chosen,)
     for number in classes:
-        if num_classes is None or number not in range(num_classes):
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if num_classes is None or not whole or number not in range(num_classes):
             raise UserError(f'{where}: {number!r} is not a class; classes are the integers in [0, {num_classes}).')
+        if classes.count(number) > 1:
+            raise UserError(f'{where} names class {number} twice.')
     return classes
 
 

@@ -103,22 +103,28 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations, resident)
 
 
-def _parse_source(config: Mapping[str, Any], place: str) -> tuple[Callable[..., Source], dict[str, Any]]:
-    """Returns the source and its own options; refuses options that neither a source nor a run has."""
+def check_option_names(config: Mapping[str, Any], place: str) -> None:
+    """Raises a UserError if an option is none of a source or of a run, whatever its value."""
     source = find_by_name(config.get('source', ''), sources, 'data source', place)
-    parameters = inspect.signature(source).parameters
-    own = list(parameters)
+    own = list(inspect.signature(source).parameters)
     for key in config:
         if key not in OPTIONS and key not in own:
             nested = [f'augment.{name}' for name in augment.OPTIONS]
             raise UserError(f'{place}: there is no option {key!r}. {suggest(key, [*OPTIONS, *own, *nested])}')
+
+
+def _parse_source(config: Mapping[str, Any], place: str) -> tuple[Callable[..., Source], dict[str, Any]]:
+    """Returns the source and its own options; refuses options that neither a source nor a run has."""
+    check_option_names(config, place)
+    source = find_by_name(config.get('source', ''), sources, 'data source', place)
+    parameters = inspect.signature(source).parameters
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in config]
     if missing:
         raise UserError(f'{place}: source {config["source"]!r} needs {", ".join(missing)}.')
     by = config.get('valid_by', 'random')
     if by not in VALID_BY:
         raise UserError(f'{place}: there is no valid_by {by!r}. {suggest(by, VALID_BY)}')
-    options = {key: config[key] for key in own if key in config}
+    options = {key: config[key] for key in parameters if key in config}
     for key, option in options.items():
         check_option(option, parameters[key].annotation, f'{place}.{key}')
     return source, options

@@ -24,7 +24,7 @@ from kd_jax.core.recipe import Recipe
 from kd_jax.data import splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
 from kd_jax.data.example_order import ExampleOrder
-from kd_jax.data.splits import example_count, load_splits
+from kd_jax.data.splits import check_option_names, example_count, load_splits
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
@@ -125,6 +125,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_options(config, where)
     recipe = parse_recipe(config, where)
     _check_init(recipe, where)
+    check_option_names(config.get('data', {}), f'{where}, data')
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
     splits = load_splits(known, seed, where)
     batch_size = config.get('batch_size', 128)
@@ -158,7 +159,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
     recorded = None
-    if config.get('cache'):
+    if config.get('cache', False) is not False:
         train = splits.arrays['train']
         recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
     prepared = PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.names import check_name
 from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.workdir import Workdir
@@ -102,6 +103,8 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
             f'{where}: {len(named)} x {seeds} runs (seeds is {seeds}) are too many: a study has at most {MOST_RUNS}, '
             'because each has files of its own and a row in the plan; use fewer seeds, or several studies.'
         )
+    for key in ('text', 'title'):
+        check_option(config.get(key, ''), str, f'{where}: {key}')
     check_grouping(config.get('group_runs', 'auto'), where)
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}

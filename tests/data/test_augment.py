@@ -214,6 +214,7 @@ def test_arrays_of_the_height_and_width_of_the_image_move_with_it_unless_moves_n
             "c.moves names 'maks', which does not exist; arrays that move with the image are [examples, height, ",
         ),
         ('small', "c.moves names 'small', which has shape [40, 3, 3]; arrays"),
+        (3, 'c.moves is 3, but it must be a list of names of arrays, or a dictionary.'),
         ({'mask': 0.5}, 'c.moves: mask of type int32 cannot be padded with 0.5.'),
         ({'mask': 'x'}, "c.moves: mask of type int32 cannot be padded with 'x'."),
     ],

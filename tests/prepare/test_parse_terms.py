@@ -77,6 +77,7 @@ def test_a_loss_may_demand_a_number():
         ({**SOFT, 'temperature': 2.0}, '', ": loss kd takes no 'temperature'. Known: average, loss"),
         ({**SOFT, 'averge': 'logits'}, '', ": loss kd takes no 'averge'. Did you mean 'average'"),
         ({**SOFT, 'average': 'logit'}, '', ": there is no average 'logit'. Did you mean 'logits'"),
+        ({**SOFT, 'mask': {}}, '', ": a path looks like 'student.logits' or 'batch.label', not {}"),
         ({**SOFT, 'average': 3}, '', ': there is no average 3'),
         ({**SOFT, 'standardise': 2}, '.standardise', ' is 2, but it must be True or False.'),
         ({**SOFT, 'shares': (0.5, 'a')}, '.shares', " is (0.5, 'a'), but it must be a tuple of numbers"),

@@ -93,3 +93,33 @@ def test_a_function_of_two_networks_runs_with_the_parameters_of_both():
     prepared = prepare_run(regression(networks=networks, terms=terms), 0, 'c')
     counts = [count_parameters(prepared, network) for network in prepared.recipe.networks]
     assert counts == [3 + 1, 3 * 2 + 2 + 2 + 1, 4 + 11]
+
+
+def test_an_option_of_data_must_exist_even_if_its_value_is_a_result_to_come():
+    data = {'source': linear_numbers, 'valid': 16, 'exmaples': 'result:first.count'}
+    with pytest.raises(UserError, match=r"c, data: there is no option 'exmaples'. Did you mean 'examples'"):
+        prepare_run(regression(data=data), 0, 'c')
+
+
+def test_steps_are_counted_in_32_bits():
+    with pytest.raises(
+        UserError, match=r'c: epochs is 1e\+09, which is 4e\+09 steps, but steps are counted in 32 bits'
+    ):
+        prepare_run(regression(epochs=1e9), 0, 'c')
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ({}, "c, analysis 'a': confusable_classes needs clusters"),
+        ({'clusters': 2.5, 'size': 2}, "c, analysis 'a'.clusters is 2.5, but it must be a whole number"),
+        (
+            {'clusters': 2, 'size': 2, 'scale': 'corelation'},
+            "there is no scale 'corelation'. Did you mean 'correlation'",
+        ),
+    ],
+)
+def test_the_options_of_an_analysis_are_checked_before_training(options, said):
+    analysis = {'analysis': 'confusable_classes', 'logits': 'student.logits', **options}
+    with pytest.raises(UserError, match=said):
+        prepare_run(regression(analyses={'a': analysis}), 0, 'c')

@@ -113,6 +113,7 @@ def test_a_run_needs_what_its_results_come_from_too():
         ({'runs': {'a': {}}, 'seeds': 0}, 'seeds is 0'),
         ({'runs': {'a': {}}, 'seeds': '3'}, "seeds is '3'"),
         ({'runs': {'a': {}, 'b': {}}, 'seeds': 10**9}, '2 x 1000000000 runs (seeds is 1000000000) are too many'),
+        ({'runs': {'a': {}}, 'title': 3}, 'here: title is 3, but it must be a text'),
         ({'runs': {'a': {}}, 'seed': 3}, "no option 'seed'. Did you mean 'seeds'"),
         ({'runs': {'a': {}}, 'name': ''}, 'here has no name'),
         ({'runs': {'a': {}}, 'name': '/tmp/elsewhere'}, "'/tmp/elsewhere' cannot be the name of a study"),

@@ -39,6 +39,8 @@ def test_targets_of_another_temperature_are_refused(tmp_path):
     [
         (('cache=True',), r'cache: with a new view of each image .* set data\.views'),
         (('cache=3', 'data.views=1'), 'cache is 3, but it must be True, False or a dictionary'),
+        (("cache=''",), "cache is '', but it must be True, False or a dictionary"),
+        (('cache={}',), r'cache: with a new view of each image .* set data\.views'),
         (('cache={"dtpye": "float16"}', 'data.views=1'), "cache: there is no option 'dtpye'. Did you mean 'dtype'"),
         (('cache={"dtype": "int8"}', 'data.views=1'), "cache: there is no dtype 'int8'"),
         (('cache={"read": "tape"}', 'data.views=1'), "cache: there is no read 'tape'"),
