@@ -13,6 +13,7 @@ from kd_jax.prepare.program_identity import program_identity
 from kd_jax.training.active_run import ActiveRun, step_of_group
 from kd_jax.training.batch_feed import BatchFeed
 from kd_jax.training.chunk_program import make_chunk_program, stack_states
+from kd_jax.training.recorded_choices import record_choice, record_path, recorded_choice
 from kd_jax.training.run_result import measure_runs
 from kd_jax.training.stacked_runs import ALONE, BATCHINGS
 
@@ -27,7 +28,8 @@ _fastest: list[tuple[Any, str]] = []
 def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, grouping: Any) -> str:
     """Chooses 'vmap' or 'map' for a group of runs ('alone' for one run), and records the choice in their positions.
 
-    A resumed group keeps its earlier choice. If the runs are split over devices, the choice is 'vmap' without timing.
+    A resumed group keeps its earlier choice. A group whose program was timed on this machine before takes the choice
+    that was recorded then. If the runs are split over devices, the choice is 'vmap' without timing.
 
     Args:
       active_runs: the runs, all at the same step.
@@ -46,8 +48,11 @@ def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, groupi
     elif size * (prepared.total_steps - done) < SHORT:
         by = 'map'
     else:
-        key = program_identity(prepared.config, prepared.where), size, read.shared
-        by = faster_of_both(key, functools.partial(_trial, active_runs, read))
+        key = program_identity(prepared.config, prepared.where), size, sorted(read.shared.frozen), read.shared.batches
+        record = record_path(key)
+        by = recorded_choice(record) or record_choice(
+            record, faster_of_both(key, functools.partial(_trial, active_runs, read))
+        )
     for active in active_runs:
         last = (active.position['grouped'] or [{}])[-1]
         if (last.get('by', ALONE), last.get('runs', 1)) != (by, size):
