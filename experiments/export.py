@@ -1,34 +1,49 @@
 """Exports a trained network for use without kd_jax: weights.safetensors, and logits.stablehlo, the program to run.
 
 python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --out=exported
+
+What is exported is what the run evaluates, with all networks that it reads. The program is run on the data of the
+study, and is written only if it makes the numbers of the study.
 """
 
 import argparse
 import pathlib
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
+import safetensors.numpy
 
 from experiments.terminal import keep_going
-from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.import_by_name import names_from_file
-from kd_jax.config.ordinary_files import user_path
+from kd_jax.config.disk_errors import disk_errors
+from kd_jax.config.errors import UserError
+from kd_jax.config.import_by_name import NotAllowed, names_from_file
+from kd_jax.config.ordinary_files import replacing, user_path, write_bytes
 from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
+from kd_jax.data.splits import load_splits
 from kd_jax.devices.platform import check_platform
-from kd_jax.interop.stablehlo import write_stablehlo
-from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.interop.stablehlo import export_program, flat_weights, network_program, shown_inputs
 from kd_jax.scale import tpu_chips
-from kd_jax.studies.finished_runs import exportable_network, load_trained
+from kd_jax.studies.check_export import check_program
+from kd_jax.studies.evaluated_network import (
+    EvaluatedNetwork,
+    described_batch,
+    finished_run,
+    one_copy,
+    open_network,
+)
 from kd_jax.studies.workdir import Workdir
 
-USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/logits.stablehlo. Running it needs only jax:
+USE = """wrote {out}/weights.safetensors ({count:,} numbers) and {out}/{name}.stablehlo. Running it needs only jax:
   weights = safetensors.numpy.load_file('{out}/weights.safetensors')
-  logits = jax.export.deserialize(bytearray(open('{out}/logits.stablehlo', 'rb').read())).call
-  logits(weights, ...)  # {inputs}"""
+  {name} = jax.export.deserialize(bytearray(open('{out}/{name}.stablehlo', 'rb').read())).call
+  {name}(weights, ...)  # {inputs}
+{checked}"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,13 +55,16 @@ def export(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument('--workdir', type=user_path, required=True, help='work directory of the study')
     parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
-    parser.add_argument('--network', default='', help='network of that run (default: its only trained network)')
+    parser.add_argument(
+        '--network', default='', help='evaluation or network of that run (default: its only evaluation)'
+    )
+    parser.add_argument('--copy', type=int, help='which one of the stacked copies of the network, from 0')
     parser.add_argument(
         '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
     )
     parser.add_argument(
         '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
-        help="model, loss or data source of the run's config that may be imported (see docs/trust.md)",
+        help="model, metric or data source of the run's config that may be imported (see docs/trust.md)",
     )  # fmt: skip
     parser.add_argument('--out', type=user_path, required=True, help='output directory')
     args = parser.parse_args(argv)
@@ -63,24 +81,78 @@ def exported(args: argparse.Namespace) -> str:
     """Writes both files and returns a message that says how to use them.
 
     Raises:
-      UserError: the run is not finished, or its network cannot be exported.
+      UserError: the run is not finished, its network cannot be exported, or the program makes other numbers than the
+        study.
     """
     check_platform()
     workdir = Workdir(args.workdir)
-    result = workdir.result(args.run)
-    if result is None:
-        finished = [path.stem for path in args.workdir.glob('results/*.json')]
-        raise UserError(f'{args.workdir} has no finished run {args.run!r}. {suggest(args.run, finished)}')
-    config = {key: value for key, value in result['config'].items() if key != 'mesh'}
-    file = workdir.result_path(args.run)
-    with names_from_file(file, config, args.allow, lambda names: how_to_allow(file, names)):
-        prepared = prepare_run(config, result['seed'], f"run '{args.run}'")
-    step = (result[args.checkpoint] or result[LAST])['step']
-    network = exportable_network(prepared, args.network, step)
-    variables = load_trained(prepared, network, workdir.directory(args.run), args.checkpoint)
-    inputs = write_stablehlo(network, variables, batch_shapes(prepared.splits.arrays['train'], 1), args.out)
-    count = sum(a.size for a in jax.tree.leaves(variables['params']))
-    return USE.format(out=args.out, count=count, inputs=inputs)
+    run_id, result = finished_run(workdir, args.run)
+    read = {key: result['config'].get(key, {}) for key in ('networks', 'evaluate', 'data')}
+    file = workdir.result_path(run_id)
+    with names_from_file(file, read, args.allow, lambda names: how_to_allow(file, names)):
+        found = open_network(workdir, run_id, result, args.network, args.checkpoint)
+        found.check_is_evaluated()
+        check_copy(found, args.copy)
+        arrays, reason = data_of(found)
+    batch = batch_shapes(arrays['train'], 1) if arrays else described_batch(result)
+    if not batch:
+        raise UserError(f'{found.where}: the shapes of its inputs are not known, because {reason}')
+    chosen = found if args.copy is None else one_copy(found, args.copy)
+    weights = flat_weights(chosen.owners, chosen.variables)
+    program = export_program(
+        network_program(chosen.networks, chosen.owners, chosen.variables, chosen.path),
+        weights,
+        [batch[name] for name in chosen.inputs],
+        f"{chosen.where}, network '{chosen.network.name}'",
+    )
+    serialized = bytes(program.serialize())
+    checked = compared(found, serialized, weights, arrays, reason)
+    name = found.path.name if re.fullmatch(r'\w+', found.path.name) else 'output'
+    inputs = shown_inputs(program, len(chosen.inputs))
+    with disk_errors(args.out):
+        args.out.mkdir(parents=True, exist_ok=True)
+        with replacing(args.out / 'weights.safetensors') as part:
+            safetensors.numpy.save_file(weights, part, metadata={'format': 'pt', 'inputs': inputs})
+        write_bytes(args.out / f'{name}.stablehlo', serialized)
+    count = sum(array.size for array in weights.values())
+    return USE.format(out=args.out, count=count, name=name, inputs=inputs, checked=checked)
+
+
+def check_copy(found: EvaluatedNetwork, copy: int | None) -> None:
+    """Refuses a network with copies of which none is chosen, and a chosen copy of a network without copies."""
+    last = found.network.copies - 1
+    if found.network.copies and copy is None:
+        raise UserError(
+            f"{found.where}, network '{found.network.name}' has {last + 1} copies; choose one of --copy=0 to "
+            f'--copy={last}.'
+        )
+    if not found.network.copies and copy is not None:
+        raise UserError(f"{found.where}, network '{found.network.name}' has no copies; leave out --copy.")
+
+
+def data_of(found: EvaluatedNetwork) -> tuple[Mapping[str, Any], str]:
+    """The splits of the run's data; if it cannot be loaded, {} and the reason."""
+    try:
+        return load_splits(found.result['config'].get('data', {}), found.result['seed'], found.where).arrays, ''
+    except NotAllowed:
+        raise
+    except UserError as error:
+        return {}, f'the data cannot be loaded: {error}'
+
+
+def compared(
+    found: EvaluatedNetwork, serialized: bytes, weights: Mapping[str, Any], arrays: Mapping[str, Any], reason: str
+) -> str:
+    """Runs the exported program on the data of the study; says what it measures there, or why that is not known."""
+    if found.evaluation is None:
+        reason = 'the run evaluates nothing.'
+    if reason:
+        return f'not checked against the study, because {reason}'
+    every = [weights]
+    if found.network.copies:
+        copies = (one_copy(found, i) for i in range(found.network.copies))
+        every = [flat_weights(copy.owners, copy.variables) for copy in copies]
+    return check_program(found, jax.jit(jax.export.deserialize(bytearray(serialized)).call), every, arrays)
 
 
 def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:

@@ -10,14 +10,14 @@ def load(
 ) -> Callable[..., Any]:
     """Loads a network of a finished run as a function.
 
-    The data of the run is not needed. A model or loss of your own ('package.module:name') that the run's config names
-    is imported only if you `allow` it, because a result may come from somebody else and importing runs code.
+    The data of the run is not needed. A model or metric of your own ('package.module:name') that the run's config
+    names is imported only if you `allow` it, because a result may come from somebody else and importing runs code.
 
     Args:
       workdir: the work directory of the study.
       run: a run and its seed, 'student-s0', or 'student' if it has one seed; 'student-s0@best' for the weights of its
         best evaluation on validation instead of the last ones.
-      network: the name of a trained network; '' for the only one.
+      network: an evaluation of the run or its network; '' for the only one. Networks that it reads run, too.
       allow: names 'package.module:name' in the run's config that may be imported.
     Returns:
       `(images, *, activations=False) -> logits`. `images` are as the data has them, [batch, ...], 8-bit or floats as in
@@ -25,8 +25,8 @@ def load(
       stacked copies [copies, batch, num_classes]. With `activations=True` the function returns all activations of the
       network by name. It runs in evaluation mode, is compiled for each new shape, and may be differentiated.
     Raises:
-      UserError: there is no such run or network, the network depends on frozen networks, or the config names something
-        to import that is not allowed.
+      UserError: there is no such run or network, weights that it needs are not there, or the config names something to
+        import that is not allowed.
     """
     import pathlib
 

@@ -107,6 +107,14 @@ def settings_as_before(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def chain_study(tmp_path_factory):
+    """The work directory of the finished study of tests/chain_study.py; not to be written."""
+    from tests import chain_study
+
+    return chain_study.finish(tmp_path_factory.mktemp('chain_study'))
+
+
+@pytest.fixture(scope='session')
 def image_files(tmp_path_factory):
     """A directory with the TFDS data set 'squares', prepared as TFDS prepares its own: `prepare_squares`."""
     directory = tmp_path_factory.mktemp('tfds')

@@ -21,6 +21,10 @@ IMPORTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*')  # package.module
 REFERENCES = ('run', 'result', 'torch')  # before ':' they begin a reference to another run or a file
 
 
+class NotAllowed(UserError):
+    """A file names something to import that the user has not allowed."""
+
+
 class _FromFile(NamedTuple):
     """The file that a config was read from, the names in it that may be imported, and the others."""
 
@@ -65,7 +69,7 @@ def _check_may_be_imported(name: str, kind: str, where: str) -> None:
     found = _FILE.get()
     if found is not None and name not in found.allowed:
         asked = tuple(dict.fromkeys((name, *found.others)))
-        raise UserError(
+        raise NotAllowed(
             f'{found.file} names the {kind} {name!r}. Importing it runs code, and a file that is not your own config '
             f'may come from anybody. {found.remedy(asked)}'
         )

@@ -38,7 +38,7 @@ MODULES = {  # without the leading 'kd_jax.'
     'executors.cluster': 'studies.executors.ray_cluster',
     'executors.driving': 'studies.executors.scheduler',
     'executors.local': 'studies.executors.local',
-    'export': 'interop.stablehlo, studies.finished_runs',
+    'export': 'interop.stablehlo, studies.evaluated_network',
     'feed': 'training.batch_feed',
     'hyperparameters': 'config.hyperparameters',
     'initialize': 'core.paths, core.activation_shapes, core.check_recipe, core.initial_state',

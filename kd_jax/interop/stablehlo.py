@@ -5,69 +5,102 @@
       logits = jax.export.deserialize(bytearray(file.read())).call
   logits(weights, images)  # [batch, num_classes] for a batch of any size
 
-The program includes the preprocessing of images: scaling to [0, 1] and the network's normalisation. It takes the
-weights as they are in the file, with PyTorch's names and layouts; see `interop/pytorch_weights.py`.
+The program includes the networks that the network reads, and the preprocessing of images: scaling to [0, 1] and the
+networks' normalisation. It takes the weights as they are in the file, with PyTorch's names and layouts; see
+`interop/pytorch_weights.py`. The weights of several networks have the name of their network in front.
 """
 
-import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import safetensors.numpy
+from flax.errors import FlaxError
 
-from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.ordinary_files import replacing, write_bytes
-from kd_jax.core.forward import forward
+from kd_jax.config.errors import UserError, first_line
+from kd_jax.core.forward import run_networks
 from kd_jax.core.network import Network
+from kd_jax.core.paths import Path, read_path
+from kd_jax.core.state import NUMBERS
 from kd_jax.data.batches import evaluation_view
 from kd_jax.interop import pytorch_weights
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
-def logits_function(network: Network, variables: Any) -> Callable[..., jax.Array]:
-    """Returns the function (weights, *inputs) -> logits [batch, num_classes]; inputs are not preprocessed."""
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), variables)
-
-    def logits(weights: Mapping[str, jax.Array], *inputs: jax.Array) -> jax.Array:
-        own = pytorch_weights.from_torch(network.module, weights, shapes)
-        names = [path.name for path in network.inputs]
-        seen = [evaluation_view({name: array})[name] for name, array in zip(names, inputs, strict=True)]
-        return forward(network, own, seen, jax.random.key(0), train=False)[0]['logits']
-
-    return logits
+def flat_weights(owners: Mapping[str, Network], variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The variables of networks, by name, as one flat dictionary with PyTorch's names and layouts."""
+    weights: dict[str, np.ndarray] = {}
+    for name, owner in owners.items():
+        own = pytorch_weights.to_torch(owner.module, variables[name])
+        weights |= {_prefix(name, owners) + key: np.ascontiguousarray(array) for key, array in own.items()}
+    return weights
 
 
-def write_stablehlo(network: Network, variables: Any, one: Mapping[str, Any], out: pathlib.Path) -> str:
-    """Writes weights.safetensors and logits.stablehlo to a directory.
+def _prefix(name: str, owners: Mapping[str, Network]) -> str:
+    return f'{name}.' if len(owners) > 1 else ''
+
+
+def network_program(
+    networks: Sequence[Network], owners: Mapping[str, Network], variables: Mapping[str, Any], path: Path
+) -> Callable[..., jax.Array]:
+    """The function (weights, *inputs) -> the array at `path`; inputs are not preprocessed.
 
     Args:
-      network: the network to write.
-      variables: its variables.
-      one: a batch of any size; gives shapes and dtypes of the inputs.
-      out: the directory; it is made if it does not exist.
-    Returns:
-      types and shapes of the program's inputs, for example 'uint8[batch,28,28]'.
-    Raises:
-      UserError: the directory cannot be written.
+      networks: the networks to run, in order of dependency.
+      owners: the networks whose parameters they use, by name.
+      variables: variables of the owners, by name, of which only the shapes matter, and numbers under `NUMBERS`.
+      path: what the function returns.
     """
-    arrays = [one[path.name] for path in network.inputs]
+    shapes = {name: jax.eval_shape(lambda own=variables[name]: own) for name in owners}
+    names = input_names(networks)
+
+    def program(weights: Mapping[str, jax.Array], *inputs: jax.Array) -> jax.Array:
+        own: dict[str, Any] = {NUMBERS: variables[NUMBERS]} if NUMBERS in variables else {}
+        for name, owner in owners.items():
+            start = _prefix(name, owners)
+            mine = {key.removeprefix(start): array for key, array in weights.items() if key.startswith(start)}
+            own[name] = {'params': {}, **pytorch_weights.from_torch(owner.module, mine, shapes[name])}
+        context = {'batch': evaluation_view(dict(zip(names, inputs, strict=True)))}
+        return read_path(run_networks(networks, own, context, jax.random.key(0), train=False)[0], path)
+
+    return program
+
+
+def input_names(networks: Sequence[Network]) -> tuple[str, ...]:
+    """The arrays of a batch that networks read, in the order in which their program takes them."""
+    paths = (path for network in networks for path in network.inputs)
+    return tuple(dict.fromkeys(path.name for path in paths if path.source == 'batch'))
+
+
+def export_program(
+    program: Callable[..., jax.Array], weights: Mapping[str, Any], inputs: Sequence[Any], where: str
+) -> jax.export.Exported:
+    """Exports a program for batches of any size on all `PLATFORMS`.
+
+    Args:
+      program: from `network_program`.
+      weights: from `flat_weights`.
+      inputs: its inputs, arrays or shapes of a batch of any size.
+      where: the network, for messages.
+    Raises:
+      UserError: the networks cannot be traced with these inputs.
+    """
     scope = jax.export.SymbolicScope()
     specs = [
         jax.ShapeDtypeStruct(
             jax.export.symbolic_shape(','.join(['batch', *map(str, a.shape[1:])]), scope=scope), a.dtype
         )
-        for a in arrays
+        for a in inputs
     ]
-    state = {name: np.ascontiguousarray(a) for name, a in pytorch_weights.to_torch(network.module, variables).items()}
-    weights = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in state.items()}
-    exported = jax.export.export(jax.jit(logits_function(network, variables)), platforms=PLATFORMS)(weights, *specs)
-    taken = ', '.join(f'{a.dtype}[{",".join(map(str, spec.shape))}]' for a, spec in zip(arrays, specs, strict=True))
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / 'weights.safetensors') as part:
-            safetensors.numpy.save_file(state, part, metadata={'format': 'pt', 'inputs': taken})
-        write_bytes(out / 'logits.stablehlo', bytes(exported.serialize()))
-    return taken
+    shapes = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in weights.items()}
+    try:
+        return jax.export.export(jax.jit(program), platforms=PLATFORMS)(shapes, *specs)
+    except (ValueError, TypeError, FlaxError, KeyError, NotImplementedError) as error:
+        reason = first_line(error).partition(' (https:')[0].rstrip('.')
+        raise UserError(f'{where} cannot be exported: {reason}.') from error
+
+
+def shown_inputs(exported: jax.export.Exported, count: int) -> str:
+    """Types and shapes of the last `count` arguments of a program, for example 'uint8[batch,28,28]'."""
+    return ', '.join(f'{a.dtype}[{",".join(map(str, a.shape))}]' for a in exported.in_avals[-count:])

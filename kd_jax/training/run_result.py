@@ -11,6 +11,7 @@ from kd_jax.analyses.units import units_of
 from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
+from kd_jax.data.batches import batch_shapes
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.training import provenance
 from kd_jax.training.best_evaluation import best_row
@@ -91,6 +92,10 @@ def make_result(
         'steps': steps,
         'epochs': prepared.config.get('epochs', 0),
         'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
+        'arrays': {
+            name: [str(array.dtype), *array.shape[1:]]  # of one example
+            for name, array in batch_shapes(prepared.splits.arrays['train'], 1).items()
+        },
         'oversampling': prepared.splits.oversampling,
         'seconds': history[-1]['seconds'] if history else 0.0,
         'grouped': list(position['grouped']),

@@ -9,11 +9,13 @@ import pytest
 import safetensors.numpy
 
 from experiments import export as command
+from kd_jax.config.errors import UserError
 from kd_jax.core.forward import forward
 from kd_jax.core.network import Network
+from kd_jax.core.paths import Path
 from kd_jax.interop import pytorch_weights
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
-from kd_jax.interop.stablehlo import logits_function
+from kd_jax.interop.stablehlo import export_program, network_program
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.execute import execute_group
@@ -63,6 +65,12 @@ def workdir(tmp_path_factory):
     return path
 
 
+def logits(network, variables):
+    """The program of a network on its own."""
+    name = network.name
+    return network_program([network], {name: network}, {name: variables}, Path(name, 'logits'))
+
+
 def exported(workdir, out, *options):
     return command.main([f'--workdir={workdir}', '--run=only-s0', f'--out={out}', *options])
 
@@ -93,7 +101,7 @@ def test_the_program_of_a_network_with_batch_norm_uses_its_averages():
     variables = jax.tree.map(lambda a: RNG.uniform(0.1, 1.0, a.shape).astype(a.dtype), shapes)
     state = pytorch_weights.to_torch(network.module, variables)
     assert 'layer1.0.bn1.running_mean' in state
-    got = jax.jit(logits_function(network, variables))(state, IMAGES)
+    got = jax.jit(logits(network, variables))(state, IMAGES)
     expected = jax.jit(network.module.apply)(variables, IMAGES / np.float32(255))['logits']
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
@@ -103,20 +111,13 @@ def test_only_the_image_of_a_batch_is_scaled(name, largest):
     config = {'networks': {'net': {'model': 'mlp', 'hidden': (), 'num_classes': 2, 'input': f'batch.{name}'}}}
     (network,) = parse_recipe({**config, 'optimizer': {'learning_rate': 0.1}}).networks
     variables = network.module.init(jax.random.key(0), IMAGES / np.float32(1), train=False)
-    got = logits_function(network, variables)(pytorch_weights.to_torch(network.module, variables), IMAGES)
+    got = logits(network, variables)(pytorch_weights.to_torch(network.module, variables), IMAGES)
     expected = network.module.apply(variables, IMAGES / np.float32(largest), train=False)['logits']
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ('option', 'message'),
-    [
-        ('--network=studnt', "no trained network 'studnt'. Did you mean 'student'"),
-        ('--run=onyl-s0', "no finished run 'onyl-s0'. Did you mean 'only-s0'"),
-        ('--checkpoint=best', 'only-s0 holds no best checkpoint, because the run was not evaluated on validation'),
-    ],
-)
-def test_what_is_not_there_is_refused_and_nothing_is_written(option, message, workdir, tmp_path, capsys):
-    assert exported(workdir, tmp_path / 'out', option) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()
+def test_a_network_that_cannot_be_traced_is_one_sentence():
+    (network,) = parse_recipe({'networks': {'a': {'model': 'cnn'}}, 'optimizer': {'learning_rate': 0.1}}).networks
+    program = network_program([network], {'a': network}, {'a': {'params': {}}}, Path('a', 'logits'))
+    with pytest.raises(UserError, match="here, network 'a' cannot be exported: "):
+        export_program(program, {}, [IMAGES], "here, network 'a'")
