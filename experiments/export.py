@@ -39,7 +39,7 @@ from kd_jax.studies.evaluated_network import (
 )
 from kd_jax.studies.workdir import Workdir
 
-USE = """wrote {out}/weights.safetensors ({count:,} numbers) and {out}/{name}.stablehlo. Running it needs only jax:
+USE = """wrote {out}/weights.safetensors ({count:,} parameters) and {out}/{name}.stablehlo. Running it needs only jax:
   weights = safetensors.numpy.load_file('{out}/weights.safetensors')
   {name} = jax.export.deserialize(bytearray(open('{out}/{name}.stablehlo', 'rb').read())).call
   {name}(weights, ...)  # {inputs}
@@ -114,7 +114,7 @@ def exported(args: argparse.Namespace) -> str:
         with replacing(args.out / 'weights.safetensors') as part:
             safetensors.numpy.save_file(weights, part, metadata={'format': 'pt', 'inputs': inputs})
         write_bytes(args.out / f'{name}.stablehlo', serialized)
-    count = sum(array.size for array in weights.values())
+    count = sum(a.size for name in chosen.owners for a in jax.tree.leaves(chosen.variables[name]['params']))
     return USE.format(out=args.out, count=count, name=name, inputs=inputs, checked=checked)
 
 

@@ -107,8 +107,10 @@ def open_network(
         reads cannot be found.
     """
     where = f"run '{run_id}'"
-    if checkpoint == BEST and result['best'] is None:
-        raise UserError(f'{where} has no best checkpoint, because it was not evaluated on validation; take the last.')
+    if checkpoint == BEST and (result['best'] is None or not result['last']['step']):
+        raise UserError(
+            f'{where} has no best checkpoint, because it was not evaluated on validation while it trained; take the last.'
+        )
     recipe = parse_recipe({**result['config'], 'terms': {}}, where)
     evaluation, path = _choose(recipe, result, name, where)
     networks = networks_behind(recipe, path.source)
