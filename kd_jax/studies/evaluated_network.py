@@ -109,7 +109,8 @@ def open_network(
     where = f"run '{run_id}'"
     if checkpoint == BEST and (result['best'] is None or not result['last']['step']):
         raise UserError(
-            f'{where} has no best checkpoint, because it was not evaluated on validation while it trained; take the last.'
+            f'{where} has no best checkpoint, because it was not evaluated on validation while it trained; take the '
+            'last.'
         )
     recipe = parse_recipe({**result['config'], 'terms': {}}, where)
     evaluation, path = _choose(recipe, result, name, where)
