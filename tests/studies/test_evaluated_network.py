@@ -77,7 +77,7 @@ def test_a_frozen_network_may_come_from_a_pytorch_file(chain_study, tmp_path):
     path.write_text(json.dumps(result))
     with pytest.raises(UserError, match='the result of the run is of an older version'):
         opened(tmp_path / 'work', 'simkd')
-    result['config']['networks']['classifier'] |= {'init': 'run:teacher', 'fresh': 'head'}
+    result['config']['networks']['classifier'] |= {'init': 'run:teacher', 'fresh': 'head', 'part': ()}
     path.write_text(json.dumps(result))
     with pytest.raises(UserError, match=r"network 'classifier' is frozen with random modules \(head\)"):
         opened(tmp_path / 'work', 'simkd')
