@@ -55,7 +55,7 @@ def parse_json(text: str) -> Any:
     """
     deep = ValueError(f'nested more than {DEPTH} deep')
     try:
-        value = json.loads(text, parse_int=_integer, parse_constant=_constant)
+        value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_constant)
     except RecursionError:
         raise deep from None
     if '\\ud' in text.lower():
@@ -77,6 +77,12 @@ def parse_json(text: str) -> Any:
 def _integer(text: str) -> int:
     if len(text) > 20 or abs(number := int(text)) >= INTEGERS:
         raise ValueError(f'an integer of {len(text.lstrip("-"))} digits')
+    return number
+
+
+def _float(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f'the number {text[:20]} is too large')
     return number
 
 

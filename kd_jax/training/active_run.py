@@ -17,11 +17,12 @@ from kd_jax.core.state import Metrics, State
 from kd_jax.devices.processes import is_primary
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.training.best_evaluation import best_row, patience_ended
-from kd_jax.training.checkpoints import DIRECTORIES, Checkpoints
+from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import compile_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
-from kd_jax.training.run_log import RunLog
+from kd_jax.training.run_log import RunLog, read_history
 from kd_jax.training.run_result import make_result, measure_run
+from kd_jax.training.saved_checkpoints import DIRECTORIES
 from kd_jax.training.scheduled_numbers import numbers_of_step
 from kd_jax.training.stacked_runs import float32_hparams, group_equal
 
@@ -48,7 +49,7 @@ class ActiveRun:
       run_to_train: the prepared run and where it trains.
       state: the training state at the latest evaluation or checkpoint.
       position: what a checkpoint stores beside the state: the step, the seconds, the sums of the losses, how the run
-        was grouped, and where and why it stopped early.
+        was grouped, where and why it stopped early, and the history.
       frozen: variables of the frozen networks.
       checkpoints: the run's checkpoints; training continues from the newest.
       best: the checkpoints of the best evaluations on validation, of variables alone; None without validation.
@@ -134,7 +135,7 @@ class ActiveRun:
         if self.best is not None and self.unsaved_best is not None:
             self.best.save_variables(*self.unsaved_best)
         self.unsaved_best = None
-        self.position |= {'step': done, 'seconds': self.seconds}
+        self.position |= {'step': done, 'seconds': self.seconds, 'history': self.writer.history}
         self.checkpoints.save(self.state, self.position)
 
     def keep_unsaved_best(self) -> None:
@@ -187,11 +188,12 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
             state, frozen = fresh(run_to_train)
             checkpoints = Checkpoints(run_to_train.directory / DIRECTORIES[LAST])
             opened.callback(checkpoints.close)
-            state, position = _restored(checkpoints, state)
+            state, position = _restored(checkpoints, state, run_to_train.directory)
             active = ActiveRun(run_to_train._replace(prepared=prepared), state, position, frozen, checkpoints)
             if prepared.validates:
                 active.best = Checkpoints(run_to_train.directory / DIRECTORIES[BEST])
                 opened.callback(active.best.close)
+                _check_best(active)
             begun.append(active)
         except MachineError:
             raise
@@ -202,19 +204,37 @@ def begin_runs(runs_to_train: Sequence[RunToTrain], opened: contextlib.ExitStack
     for active in active_runs:
         if active.best is not None:
             active.best.drop_after(active.step)
-        active.writer = RunLog(active.run_to_train.directory, active.step, is_primary())
+        active.writer = RunLog(active.run_to_train.directory, active.step, active.position['history'], is_primary())
         opened.callback(active.writer.close)
     return begun
 
 
-def _restored(checkpoints: Checkpoints, state: State) -> tuple[State, dict[str, Any]]:
+def _restored(checkpoints: Checkpoints, state: State, directory: pathlib.Path) -> tuple[State, dict[str, Any]]:
     state, position = checkpoints.restore(state) or (state, {})
+    if position and 'history' not in position:  # of an earlier version
+        rows = read_history(directory / 'metrics.jsonl')
+        position = {**position, 'history': [row for row in rows if row['step'] <= position['step']]}
     return state, first_position() | position
+
+
+def _check_best(active: ActiveRun) -> None:
+    """Raises a UserError if the best checkpoint so far, as the history names it, cannot be read.
+
+    Without it, the run would end with a worse one in its place.
+    """
+    row = best_row(active.prepared, active.position['history'])
+    if active.best is not None and row is not None and not active.best.is_intact(row['step']):
+        directory = active.run_to_train.directory
+        path = directory / DIRECTORIES[BEST] / str(row['step'])
+        raise UserError(
+            f'{active.prepared.where}: the best checkpoint {path} is missing or damaged; put a copy back, or '
+            f'delete {directory} and run the same command again to train it anew.'
+        )
 
 
 def first_position() -> dict[str, Any]:
     """The position of a run before its first step."""
-    return {'step': 0, 'seconds': 0.0, 'sums': {}, 'grouped': [], 'stopped': None}
+    return {'step': 0, 'seconds': 0.0, 'sums': {}, 'grouped': [], 'stopped': None, 'history': []}
 
 
 def _level(active_runs: Sequence[ActiveRun], fresh: Callable[[RunToTrain], State]) -> None:
@@ -230,7 +250,8 @@ def _level(active_runs: Sequence[ActiveRun], fresh: Callable[[RunToTrain], State
             return
     for active in ahead:
         active.checkpoints.drop_after(least)
-        active.state, active.position = _restored(active.checkpoints, fresh(active.run_to_train))
+        directory = active.run_to_train.directory
+        active.state, active.position = _restored(active.checkpoints, fresh(active.run_to_train), directory)
 
 
 def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float]:

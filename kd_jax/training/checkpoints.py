@@ -1,30 +1,40 @@
-"""Saves and restores a run with Orbax: the training state and the position in the data."""
+"""Saves and restores a run with Orbax: the training state and the position of the training loop.
+
+A checkpoint stores a checksum of each of its arrays. Beside the checkpoints, `newest.json` says which is the newest, so
+that a lost one is noticed.
+"""
 
 import contextlib
 import errno
 import functools
-import glob
+import json
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from etils import epath
 from orbax.checkpoint import v1 as ocp
 
+from kd_jax.config.checked_json import with_checksum, write_checked
 from kd_jax.config.disk_errors import check_readable, disk_errors
 from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.ordinary_files import check_ordinary_below
-from kd_jax.config.references import BEST, LAST
-from kd_jax.core.state import State, moving_variables
+from kd_jax.core.state import State
 from kd_jax.devices.processes import on_primary, values_of_all_processes
+from kd_jax.training.array_checksums import array_checksums
+from kd_jax.training.saved_checkpoints import (
+    NEWEST,
+    REASON,
+    SavedCheckpoint,
+    literal_path,
+    on_one_device,
+    stated_newest,
+)
 
 KEEP = 2
 SPARE = 32  # files that Orbax may hold open while it reads
-DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +61,7 @@ class Checkpoints:
         Raises:
           UserError: the disk is full or cannot be written; earlier checkpoints are not changed.
         """
-        self._save(int(state.step), {'state': state._asdict(), 'data': dict(position)})
+        self._save(int(state.step), state._asdict(), position)
 
     def save_variables(self, step: int, variables: Mapping[str, Any]) -> None:
         """Saves `params` and `collections` alone: a network can start from them, but no run can continue from them.
@@ -59,21 +69,34 @@ class Checkpoints:
         Raises:
           UserError: as `save`.
         """
-        self._save(step, {'state': dict(variables)})
+        self._save(step, variables, {'step': step})
 
-    def _save(self, step: int, tree: Mapping[str, Any]) -> None:
+    def _save(self, step: int, tree: Mapping[str, Any], position: Mapping[str, Any]) -> None:
+        # As one text, because Orbax would write each number of the position as an array of its own.
+        text = json.dumps(with_checksum({**position, 'arrays': array_checksums(tree)}))
         with disk_errors(self.directory):
-            self._checkpointer.save_checkpointables(step, tree, overwrite=True)
+            saved = {'state': dict(tree), 'data': {'step': step, 'position': text}}
+            self._checkpointer.save_checkpointables(step, saved, overwrite=True)
+            self._set_newest(step)
+
+    def _set_newest(self, step: int | None) -> None:
+        path = self.directory / NEWEST
+        on_primary(lambda: path.unlink(missing_ok=True) if step is None else write_checked(path, {'step': step}))
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
         """The newest readable state and position, or None; a damaged checkpoint is skipped with a warning."""
         abstract = jax.tree.map(abstract_array, like._asdict())
-        for checkpoint in sorted(self._checkpointer.checkpoints, key=lambda c: c.step, reverse=True):
-            path = self.directory / str(checkpoint.step)
-            loaded, reason = self._load(checkpoint.step, abstract)
+        saved = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+        with contextlib.suppress(UserError):  # if the file is damaged, it does not matter: it is written again
+            if (newest := stated_newest(self.directory)) is not None and newest > max(saved, default=0):
+                path = self.directory / str(newest)
+                log.warning('%s is missing, the newest checkpoint; training goes back to the previous one.', path)
+        for step in sorted(saved, reverse=True):
+            path = self.directory / str(step)
+            loaded, reason = self._load(step, abstract)
             everywhere = values_of_all_processes(loaded is not None, isinstance(reason, UserError))
             if loaded is not None and everywhere[:, 0].all():
-                return State(**loaded['state']), loaded['data']
+                return State(**loaded[0]), loaded[1]
             if everywhere[:, 1].any():
                 raise reason if isinstance(reason, UserError) else UserError(f'{path}: {reason}.')
             aside = path.with_name(f'{path.name}.damaged')
@@ -85,11 +108,12 @@ class Checkpoints:
             self._checkpointer.reload()
         return None
 
-    def _load(self, step: int, abstract: Any) -> tuple[Any, str | UserError]:
-        """The checkpoint of `step`, or None; and the reason for None, a UserError if the checkpoint is not damaged."""
+    def _load(self, step: int, abstract: Any) -> tuple[tuple[Any, dict[str, Any]] | None, str | UserError]:
+        """State and position of a checkpoint, or None; and the reason for None, a UserError if it is not damaged."""
         try:
-            loaded: Any = self._checkpointer.load_checkpointables(step, {'state': abstract, 'data': None})
-            if loaded['data']['step'] != int(loaded['state']['step']):
+            saved = SavedCheckpoint(self._checkpointer, self.directory, step)
+            position, state = saved.position, saved.load(abstract, whole=True)
+            if position['step'] != int(state['step']):
                 raise ValueError('its state and its data position have different steps')
         except Exception as error:
             try:
@@ -97,8 +121,19 @@ class Checkpoints:
                 _check_opens(self.directory / str(step))
             except UserError as other:
                 return None, other
-            return None, first_line(error)
-        return loaded, 'another process could not read it'
+            return None, first_line(error)[:REASON]
+        position = {key: value for key, value in position.items() if key != 'arrays'}
+        return (state, position), 'another process could not read it'
+
+    def is_intact(self, step: int) -> bool:
+        """Whether the checkpoint of variables of this step is there and can be read; reads all its arrays."""
+        try:
+            saved = SavedCheckpoint(self._checkpointer, self.directory, step)
+            saved.load(on_one_device(saved.shapes()), whole=True)
+        except Exception as error:
+            check_readable(error, self.directory / str(step))
+            return False
+        return True
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints."""
@@ -109,6 +144,7 @@ class Checkpoints:
         later = [own for own in self.steps() if own > step]
         if later:
             with disk_errors(self.directory):
+                self._set_newest(max((own for own in self.steps() if own <= step), default=None))
                 on_primary(functools.partial(_remove, [self.directory / str(own) for own in reversed(later)]))
             self._checkpointer.reload()
 
@@ -120,50 +156,6 @@ class Checkpoints:
         """Stops the threads of Orbax; they raise the errors of earlier saves again."""
         with disk_errors(self.directory):
             self._checkpointer.close()
-
-
-def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
-    """Reads the variables of all networks from the newest checkpoint in a directory, with the shapes that they have.
-
-    Args:
-      directory: the directory of the checkpoints.
-      where: the run, for messages.
-    Returns:
-      network name -> variables, on the first device of this process.
-    Raises:
-      UserError: there is no readable checkpoint.
-    """
-    if not directory.is_dir():
-        raise UserError(f'{where}: there are no checkpoints in {directory}.')
-    check_ordinary_below(directory, links=True)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    try:
-        with ocp.training.Checkpointer(literal_path(directory)) as checkpointer:
-            newest = max(checkpoint.step for checkpoint in checkpointer.checkpoints)
-            tree: Any = checkpointer.checkpointables_metadata(newest).metadata['state']
-            abstract: Any = {
-                part: jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), own)
-                if part in ('params', 'collections')
-                else jax.tree.map(lambda _: ocp.PLACEHOLDER, own)
-                for part, own in tree.items()
-            }
-            loaded: Any = checkpointer.load_checkpointables(newest, {'state': abstract})['state']
-    except Exception as error:
-        check_readable(error, directory)
-        raise UserError(f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}).') from error
-    return moving_variables(loaded['params'], loaded['collections'])
-
-
-class LiteralPath(type(epath.Path('/'))):  # type: ignore[misc]
-    """A path in whose own name '[', '*' and '?' stand for themselves; Orbax finds parts of a checkpoint by a glob."""
-
-    def glob(self, pattern: str) -> Iterator['LiteralPath']:
-        return map(type(self), glob.glob(os.path.join(glob.escape(str(self)), pattern)))
-
-
-def literal_path(directory: pathlib.Path) -> LiteralPath:
-    """The path of a directory of checkpoints for Orbax."""
-    return LiteralPath(directory.absolute())
 
 
 def _check_opens(checkpoint: pathlib.Path) -> None:

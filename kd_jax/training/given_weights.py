@@ -42,11 +42,11 @@ def finish_with_weights(
     with contextlib.ExitStack() as opened:
         checkpoints = Checkpoints(directory / 'checkpoints')
         opened.callback(checkpoints.close)
-        log = RunLog(directory, -1, is_primary())
+        log = RunLog(directory, -1, [], is_primary())
         opened.callback(log.close)
         seconds = time.monotonic() - began
-        position = first_position() | {'seconds': seconds}
-        checkpoints.save(state, position)
         row = {'step': 0, 'epoch': 0.0, 'seconds': seconds, 'terms': {}}
         log.write(row | {split: measured[split] for split in ('valid', 'test') if split in measured})
+        position = first_position() | {'seconds': seconds, 'history': log.history}
+        checkpoints.save(state, position)
         return make_result(prepared, state, frozen, measured, position, log.history)

@@ -7,9 +7,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from kd_jax.config.disk_errors import check_readable
-from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.ordinary_files import check_ordinary_below
+from kd_jax.config.errors import UserError
 from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
 from kd_jax.core.inherited_weights import source_for, without_fresh
 from kd_jax.core.network import Network
@@ -17,7 +15,8 @@ from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
-from kd_jax.training.checkpoints import DIRECTORIES, abstract_array, literal_path
+from kd_jax.training.checkpoints import abstract_array
+from kd_jax.training.saved_checkpoints import DIRECTORIES, newest_checkpoint
 
 
 def load_initial_weights(
@@ -99,27 +98,14 @@ def load_from_checkpoint(
             f'{where}: {directory} holds no best checkpoint, because the run was not evaluated on validation; take the '
             'last checkpoint.'
         )
-    check_ordinary_below(saved, links=True)
-    try:
-        with ocp.training.Checkpointer(literal_path(saved)) as checkpointer:
-            latest = max((c.step for c in checkpointer.checkpoints), default=None)
-            if latest is None:
-                raise UserError(f'{where}: {directory} holds no checkpoint to start from; train that run first.')
-            tree: Any = checkpointer.checkpointables_metadata(latest).metadata['state']
-            there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
-            source = source_for(network, source, there, shapes, where, str(directory))
-            abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-            for part, modules in without_fresh(shapes, network).items():
-                place = abstract['params'] if part == 'params' else abstract['collections'][source]
-                key = source if part == 'params' else part
-                place[key] = {**place[key], **jax.tree.map(abstract_array, modules)}
-            loaded: Any = checkpointer.load_checkpointables(latest, {'state': abstract})['state']
-    except UserError:
-        raise
-    except Exception as error:
-        check_readable(error, saved)
-        raise UserError(
-            f'{where}: the checkpoint in {directory} cannot be read ({first_line(error)}); delete the result of that '
-            'run and run the same command again.'
-        ) from error
+    with newest_checkpoint(saved, where) as newest:
+        tree = newest.shapes()
+        there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
+        source = source_for(network, source, there, shapes, where, str(directory))
+        abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
+        for part, modules in without_fresh(shapes, network).items():
+            place = abstract['params'] if part == 'params' else abstract['collections'][source]
+            key = source if part == 'params' else part
+            place[key] = {**place[key], **jax.tree.map(abstract_array, modules)}
+        loaded = newest.load(abstract)
     return without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)

@@ -2,34 +2,43 @@
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from kd_jax.config.json_files import flat, json_value, parse_json
+from kd_jax.config.checked_json import parse_checked
+from kd_jax.config.errors import UserError
+from kd_jax.config.file_schemas import HistoryRow
+from kd_jax.config.json_files import flat, json_value
 from kd_jax.config.ordinary_files import open_to_change, read_text, write_text
 
 HISTORY_BYTES = 2**30
+
+log = logging.getLogger(__name__)
 
 
 class RunLog:
     """Appends a run's history to `metrics.jsonl` and to TensorBoard event files in the same directory.
 
-    A resumed run first drops the rows after the step from which it continues. With several processes, only the primary
-    process writes; the others keep the history in memory. Events are written directly. The writer of tensorboardX uses
-    a thread, which a full disk ends; any code that waits for that thread would then wait forever.
+    A resumed run takes its history from its checkpoint, where it has a checksum, and writes the file anew. So the file
+    may be lost or damaged, and rows after the step from which the run continues are dropped. With several processes,
+    only the primary process writes; the others keep the history in memory. Events are written directly. The writer of
+    tensorboardX uses a thread, which a full disk ends; any code that waits for that thread would then wait forever.
     """
 
-    def __init__(self, directory: pathlib.Path, step: int, primary: bool = True):
+    def __init__(self, directory: pathlib.Path, step: int, history: Sequence[dict[str, Any]], primary: bool = True):
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
 
         self.path = directory / 'metrics.jsonl'
-        self.history = [row for row in read_history(self.path) if row['step'] <= step]
+        self.history = list(history)
         self.board = None
         if not primary:
             return
+        _warn_of_damage(self.path, self.history)
         write_text(self.path, ''.join(json.dumps(row) + '\n' for row in self.history))
         (directory / 'tensorboard').mkdir(exist_ok=True)
         self.board = EventsWriter(str(directory / 'tensorboard' / 'events'), f'.{step}')
@@ -64,11 +73,20 @@ class RunLog:
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`; an incomplete last line is left out."""
-    rows = []
-    for line in read_text(path, HISTORY_BYTES).splitlines() if path.exists() else []:
-        try:
-            rows.append(parse_json(line))
-        except ValueError:
-            break
-    return rows
+    """The rows of a `metrics.jsonl`; an incomplete last line is left out, and a file that does not exist has none.
+
+    Raises:
+      UserError: the file cannot be read, or another line is not a row.
+    """
+    mend = 'delete it together with the checkpoints of its run, or put a copy back'
+    lines = read_text(path, HISTORY_BYTES, mend).split('\n') if path.exists() else ['']
+    return [parse_checked(line, HistoryRow, f'{path}, line {n}', mend).content for n, line in enumerate(lines[:-1], 1)]
+
+
+def _warn_of_damage(path: pathlib.Path, history: Sequence[dict[str, Any]]) -> None:
+    try:
+        damaged = read_history(path)[: len(history)] != list(history)
+    except UserError:
+        damaged = True
+    if damaged:
+        log.warning('%s is damaged or missing; it is written anew from the checkpoint.', path)

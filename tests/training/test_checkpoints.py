@@ -79,7 +79,7 @@ def test_the_newest_two_checkpoints_are_kept(saved):
     checkpoints.save(state(3), position(3))
     assert checkpoints.latest() == 3
     checkpoints.close()
-    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['2', '3']
+    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['2', '3', 'newest.json']
 
 
 def truncate_arrays(newest):

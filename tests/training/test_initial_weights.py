@@ -70,7 +70,7 @@ def test_a_directory_without_checkpoints_is_named(tmp_path):
 
 def test_a_damaged_teacher_is_an_error_not_an_older_teacher(saved):
     truncate_everything(saved / 'checkpoints' / '2')
-    with pytest.raises(UserError, match=r'the checkpoint in .* cannot be read .* delete the result of that run'):
+    with pytest.raises(UserError, match=r'the checkpoint .*checkpoints/2 is damaged .* delete the result of that run'):
         load_from_checkpoint(NETWORK, saved, '', variables(0), 'here')
 
 

@@ -1,0 +1,168 @@
+"""What the files of a work directory hold: the types that `checked_json` checks files against when they are read.
+
+Every key that the code reads is named here, so nothing behind the reading asks again whether a value has its type. Keys
+that are not named are allowed, because later versions write more. `Required` keys must be there; the others may be
+missing, because earlier versions wrote fewer. A number that is not finite is null in a file.
+"""
+
+from typing import Annotated, Any, Literal, Required, TypedDict
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+Text = Annotated[str, Meta(min_length=1)]
+Metrics = dict[str, dict[str, float | None]]  # network -> metric -> number
+Anything = dict[str, Any]
+
+
+class Evaluated(TypedDict, total=False):
+    """Numbers after the last step, or at the best evaluation."""
+
+    step: Required[Count]
+    epoch: float
+    train: Metrics
+    valid: Metrics
+    test: Metrics
+
+
+class HistoryRow(TypedDict, total=False):
+    """A row of `metrics.jsonl`, and of the `history` of a result."""
+
+    step: Required[Count]
+    epoch: float
+    seconds: float
+    terms: dict[str, float | None]
+    numbers: Anything
+    valid: Metrics
+    test: Metrics
+
+
+class Stated(TypedDict):
+    """What a result states about a metric."""
+
+    unit: str
+    better: Literal['lower', 'higher'] | None
+
+
+class Hardware(TypedDict, total=False):
+    processor: str | None
+    cores: int | None
+    backend: str | None
+    devices: int | None
+    kind: str | None
+
+
+class ResultFile(TypedDict, total=False):
+    """A file of `results/`."""
+
+    study: Required[str]
+    run: Required[Text]
+    seed: Required[int]
+    config: Required[Anything]
+    steps: Required[Count]
+    seconds: Required[float]
+    last: Required[Evaluated]
+    best: Required[Evaluated | None]
+    history: list[HistoryRow]
+    metrics: dict[str, dict[str, Stated]]
+    best_by: dict[str, str]
+    analysis_units: dict[str, dict[str, str]]
+    analyses: Anything
+    parameters: dict[str, Count]
+    examples: dict[str, Count]
+    commit: str | None
+    dirty: bool | None
+    command: str | None
+    hardware: Hardware | None
+    versions: dict[str, str | None] | None
+    finished: str | None
+    checksum: str
+
+
+class TableRow(TypedDict, total=False):
+    label: str
+    run: str
+    columns: dict[str, str | None] | None
+    paper: dict[str, float | None] | None
+
+
+class Table(TypedDict, total=False):
+    title: str
+    text: str
+    columns: dict[str, str]
+    rows: dict[str, TableRow]
+
+
+class Claim(TypedDict, total=False):
+    kind: str
+    title: str
+    caption: str
+    value: str
+    low: str
+    high: str
+    paper: float | None
+
+
+class Figure(TypedDict, total=False):
+    kind: str
+    title: str
+    caption: str
+    xlabel: str
+    ylabel: str
+    runs: str | list[str]
+    run: str
+    analysis: str
+    x: str | dict[str, float]
+    y: str
+    by: str
+    by_label: str
+    log_x: bool
+    log_y: bool
+    label: str
+    reference: dict[str, str] | None
+    values: dict[str, str] | None
+    groups: dict[str, str] | None
+    named: list[str]
+
+
+class ReportSection(TypedDict, total=False):
+    """The section `report` of a study; `check_report` knows which keys each kind of figure and claim needs."""
+
+    tables: dict[str, Table] | None
+    claims: dict[str, Claim] | None
+    figures: dict[str, Figure] | None
+
+
+class StudyFile(TypedDict, total=False):
+    """`study.json`; the report section has its own check, because a config has it, too."""
+
+    name: Required[Text]
+    title: str | None
+    text: str | None
+    variant: str | None
+    command: str | None
+    report: Anything | None
+    checksum: str
+
+
+class Manifest(TypedDict, total=False):
+    """`manifest.json` of a cache of recorded outputs."""
+
+    done: Required[Count]
+    parts: Required[Count]
+    fingerprint: Required[Anything]
+    checksum: str
+
+
+class Position(TypedDict, total=False):
+    """What a checkpoint stores beside its arrays: the position of the training loop, and a checksum of each array."""
+
+    step: Required[Count]
+    arrays: Required[dict[str, str]]
+
+
+class Newest(TypedDict, total=False):
+    """`newest.json` beside checkpoints: the step of the newest one."""
+
+    step: Required[Count]
+    checksum: str
