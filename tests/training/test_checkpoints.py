@@ -10,7 +10,8 @@ import jax
 import pytest
 
 from kd_jax.config.errors import MachineError, UserError
-from kd_jax.training.checkpoints import Checkpoints, read_variables
+from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.saved_checkpoints import read_variables
 from tests.training.saved_states import position, state, truncate_everything, variables
 
 # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
