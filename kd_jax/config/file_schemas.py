@@ -79,21 +79,21 @@ class ResultFile(TypedDict, total=False):
     checksum: str
 
 
-class TableRow(TypedDict, total=False):
+class RowOptions(TypedDict, total=False):
     label: str
     run: str
     columns: dict[str, str | None] | None
     paper: dict[str, float | None] | None
 
 
-class Table(TypedDict, total=False):
+class TableOptions(TypedDict, total=False):
     title: str
     text: str
     columns: dict[str, str]
-    rows: dict[str, TableRow]
+    rows: dict[str, RowOptions]
 
 
-class Claim(TypedDict, total=False):
+class ClaimOptions(TypedDict, total=False):
     kind: str
     title: str
     caption: str
@@ -103,7 +103,7 @@ class Claim(TypedDict, total=False):
     paper: float | None
 
 
-class Figure(TypedDict, total=False):
+class FigureOptions(TypedDict, total=False):
     kind: str
     title: str
     caption: str
@@ -128,9 +128,9 @@ class Figure(TypedDict, total=False):
 class ReportSection(TypedDict, total=False):
     """The section `report` of a study; `check_report` knows which keys each kind of figure and claim needs."""
 
-    tables: dict[str, Table] | None
-    claims: dict[str, Claim] | None
-    figures: dict[str, Figure] | None
+    tables: dict[str, TableOptions] | None
+    claims: dict[str, ClaimOptions] | None
+    figures: dict[str, FigureOptions] | None
 
 
 class StudyFile(TypedDict, total=False):
