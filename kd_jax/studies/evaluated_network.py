@@ -24,8 +24,8 @@ from kd_jax.interop.stablehlo import input_names
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.studies.workdir import Workdir
-from kd_jax.training.checkpoints import DIRECTORIES, read_variables
 from kd_jax.training.initial_weights import load_from_checkpoint, load_from_files
+from kd_jax.training.saved_checkpoints import DIRECTORIES, read_variables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
