@@ -50,8 +50,10 @@ def parse_follow(options: dict[str, Any], where: str) -> tuple[Follow, dict[str,
         if key in options and rule != own:
             raise UserError(f'{where}: rule {rule!r} takes no {key}; it is an option of rule {own!r}.')
     every, broadcast = options.pop('every', 1), options.pop('broadcast', False)
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        raise UserError(f'{where}.every is {every!r}, but it must be a whole number of steps, 1 or more.')
+    if not isinstance(every, int) or isinstance(every, bool) or not 1 <= every < 2**31:
+        raise UserError(
+            f'{where}.every is {every!r}, but it must be a whole number of steps, 1 or more and of 32 bits.'
+        )
     hyperparameters.check_option(broadcast, bool, f'{where}.broadcast')
     if rule != 'ema':
         return Follow(rule, every, broadcast), {}

@@ -34,9 +34,15 @@ class Normalize:
         values = [config[key] if isinstance(config[key], list | tuple) else (config[key],) for key in known]
         if not all(hyperparameters.is_number(v) and not isinstance(v, Mapping) for both in values for v in both):
             raise UserError(f'{where}: mean and std must be numbers, one or one for each channel, not {config!r}.')
-        if len(values[0]) != len(values[1]) or min(values[1], default=0) <= 0:
-            raise UserError(f'{where}: mean and std must be of equal length, and std greater than 0, not {config!r}.')
-        return cls(*(tuple(map(float, both)) for both in values))
+        if len(values[0]) != len(values[1]) or not values[0]:
+            raise UserError(f'{where}: mean and std must be of equal length, not {config!r}.')
+        ranges = {'mean': float, 'std': hyperparameters.Positive}
+        return cls(
+            *(
+                tuple(hyperparameters.parse_number(value, ranges[key], f'{where}.{key}')[1] for value in both)
+                for key, both in zip(known, values, strict=True)
+            )
+        )
 
     def __call__(self, image: jax.Array) -> jax.Array:
         """Normalises images [..., channels]; with a single mean the shape may be any."""

@@ -81,14 +81,16 @@ def parse_optimizer(config: Mapping[str, Any], where: str) -> tuple[Optimizer, d
         if key not in known:
             raise UserError(f'{where}: optimizer {name!r} takes no {key!r}. {suggest(key, known)}')
         place, default = f'{where}.{key}', own[key].default if key in own else None
-        if isinstance(default, int):
+        if key in DTYPES and option is not None:
+            static[key] = _dtype(option, place)
+        elif isinstance(default, int):
             hyperparameters.check_option(option, type(default), place)
             static[key] = option
         elif hyperparameters.is_number(option):
             schedules[key], numbers[key] = parse_number(option, RANGES.get(key, float), place)
         elif option is not None:
             hyperparameters.check_option(option, float if key in RANGES or isinstance(default, float) else Any, place)
-            static[key] = _dtype(option, place) if key in DTYPES else option
+            static[key] = option
     _check_effects(options, own, where)
     if 'learning_rate' not in numbers:
         raise UserError(f'{where}: optimizer {name!r} needs a learning_rate.')

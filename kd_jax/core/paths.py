@@ -55,7 +55,9 @@ class Path:
 
 def parse_paths(read: Any, where: str) -> Path | tuple[Path, ...]:
     """Parses the path, or the tuple of paths, in a config."""
-    return Path.parse(read, where) if isinstance(read, str) else tuple(Path.parse(p, where) for p in read)
+    if isinstance(read, list | tuple) and read:
+        return tuple(Path.parse(path, where) for path in read)
+    return Path.parse(read, where)
 
 
 def read_path(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:

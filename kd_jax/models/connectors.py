@@ -38,8 +38,8 @@ class Connector(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool = False) -> Activations:
         """Args: x: [batch(, h, w), c]. Returns: features, [batch, channels] or [batch, *size, channels]."""
         if self.size:
-            sizes = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
-            if len(sizes) != 2 or min(sizes) < 1:
+            sizes = tuple(self.size) if isinstance(self.size, list | tuple) else (self.size, self.size)
+            if len(sizes) != 2 or not all(isinstance(one, int) and one >= 1 for one in sizes):
                 raise UserError(f'size is {self.size}, but it must be a height and a width, 1 or more')
             x = resized(x, sizes)
         x = nn.Dense(self.channels, use_bias=not self.batch_norm, name='regressor')(x)

@@ -204,7 +204,8 @@ def _parse_model(
             schedules[key], numbers[key] = parse_number(option, taken[key].annotation, f'{where}.{key}')
         else:
             hyperparameters.check_option(option, taken[key].annotation, f'{where}.{key}')
-            static[key] = lists_as_tuples(option)
+            whole = isinstance(option, int) and hyperparameters.is_float(taken[key].annotation)
+            static[key] = float(option) if whole else lists_as_tuples(option)
     model = Model(function, static, takes)
     at_start = {key: float(value_at(schedules[key], numbers[key], jnp.zeros(()))) for key in schedules}
     try:

@@ -9,17 +9,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from kd_jax import analyses
-from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.hyperparameters import check_option
-from kd_jax.config.import_by_name import find_by_name, parameters_of
+from kd_jax.config.errors import UserError
 from kd_jax.config.references import parse_result
 from kd_jax.core.accumulation import check_accumulation
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.check_recipe import check_recipe, evaluation_context
 from kd_jax.core.forward import network_numbers
 from kd_jax.core.network import Network
-from kd_jax.core.paths import Context, check_paths, parse_paths
+from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
 from kd_jax.data import splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
@@ -28,6 +25,7 @@ from kd_jax.data.splits import check_option_names, example_count, load_splits
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
+from kd_jax.prepare.check_analyses import check_analysis
 from kd_jax.prepare.check_data import (
     check_evaluated_labels,
     check_evaluated_splits,
@@ -152,7 +150,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
     for name, options in config.get('analyses', {}).items():
-        _check_analysis(name, options, evaluated, where)
+        check_analysis(options, evaluated, splits.arrays, f"{where}, analysis '{name}'")
     check_evaluated_splits(evaluator.measured.values(), recipe, splits, where)
     if complete:
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
@@ -198,26 +196,6 @@ def _check_trains(epochs: float, order: ExampleOrder, recipe: Recipe, where: str
         )
     if not (recipe.terms and recipe.trained):
         raise UserError(f'{where} has no {"networks to train" if recipe.terms else "terms"}: set some, or epochs=0.')
-
-
-def _check_analysis(name: str, options: Mapping[str, Any], context: Context, where: str) -> None:
-    place = f"{where}, analysis '{name}'"
-    function = find_by_name(options.get('analysis', ''), analyses, 'analysis', place)
-    positional, keywords = parameters_of(function)
-    for key in options:
-        if key not in (*positional, *keywords, 'analysis', 'splits'):
-            hint = suggest(key, [*positional, *keywords])
-            raise UserError(f'{place}: {function.__name__} takes no {key!r}. {hint}')
-    for key, parameter in keywords.items():
-        if key not in options and parameter.default is parameter.empty:
-            raise UserError(f'{place}: {function.__name__} needs {key}.')
-        if key in options and not parse_result(options[key]) and parameter.annotation != Sequence[int]:
-            check_option(options[key], parameter.annotation, f'{place}.{key}')
-    for key in positional:
-        if key not in options:
-            raise UserError(f'{place}: {function.__name__} needs a path for {key}.')
-        read = parse_paths(options[key], place)
-        check_paths(read if isinstance(read, tuple) else (read,), context, place)
 
 
 def count_parameters(prepared: PreparedRun, network: Network) -> int:

@@ -81,3 +81,20 @@ def test_a_function_of_a_network_sees_the_numbers_of_that_network():
 @pytest.mark.parametrize(('shape', 'copies', 'convolves'), [((3, 3, 1, 2), 0, True), ((2, 3, 3, 4), 2, False)])
 def test_a_kernel_of_four_axes_without_that_of_copies_is_a_convolution(shape, copies, convolves):
     assert Network('a', None, (), copies=copies).convolves({'kernel': np.zeros(shape)}) == convolves
+
+
+@pytest.mark.parametrize(
+    ('config', 'said'),
+    [
+        ({'mean': 0.5}, r"here is {'mean': 0.5}, but it must be dict\(mean=..., std=...\)"),
+        ({'mean': 'a', 'std': 1.0}, 'here: mean and std must be numbers, one or one for each channel'),
+        ({'mean': (0.5, 0.5), 'std': 1.0}, 'here: mean and std must be of equal length'),
+        ({'mean': (), 'std': ()}, 'here: mean and std must be of equal length'),
+        ({'mean': 0.5, 'std': 0.0}, 'here.std is 0, but it must be greater than 0'),
+        ({'mean': (0.5, 0.5), 'std': (1.0, float('nan'))}, 'here.std is nan, but it must be finite'),
+        ({'mean': 10**400, 'std': 1.0}, 'here.mean is inf, but it must be finite'),
+    ],
+)
+def test_a_normalisation_that_cannot_be_is_refused(config, said):
+    with pytest.raises(UserError, match=said):
+        Normalize.parse(config, 'here')

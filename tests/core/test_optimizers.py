@@ -228,6 +228,7 @@ def test_types_of_moments_may_be_given_by_name():
         ({'name': 'lars', 'weight_decay_mask': True}, "'weight_decay_mask' of optimizer 'lars'"),
         ({'name': 'lars', 'trust_ratio_mask': False}, "'trust_ratio_mask' of optimizer 'lars'"),
         ({'name': 'adamw', 'mu_dtype': 'bf16'}, "c.mu_dtype is 'bf16', but it must be a floating-point type"),
+        ({'name': 'adam', 'mu_dtype': 1}, 'c.mu_dtype is 1, but it must be a floating-point type'),
         ({'name': 'sgd', 'accumulator_dtype': 'int32'}, "c.accumulator_dtype is 'int32'"),
         ({'weight_decay': 0.1, 'weight_decay_on': 'kernel'}, "no weight_decay_on 'kernel'. .*'kernels'"),
         ({'weight_decay_on': 'kernels'}, "weight_decay_on is 'kernels', but there is no weight decay: set weight_d"),

@@ -106,20 +106,3 @@ def test_steps_are_counted_in_32_bits():
         UserError, match=r'c: epochs is 1e\+09, which is 4e\+09 steps, but steps are counted in 32 bits'
     ):
         prepare_run(regression(epochs=1e9), 0, 'c')
-
-
-@pytest.mark.parametrize(
-    ('options', 'said'),
-    [
-        ({}, "c, analysis 'a': confusable_classes needs clusters"),
-        ({'clusters': 2.5, 'size': 2}, "c, analysis 'a'.clusters is 2.5, but it must be a whole number"),
-        (
-            {'clusters': 2, 'size': 2, 'scale': 'corelation'},
-            "there is no scale 'corelation'. Did you mean 'correlation'",
-        ),
-    ],
-)
-def test_the_options_of_an_analysis_are_checked_before_training(options, said):
-    analysis = {'analysis': 'confusable_classes', 'logits': 'student.logits', **options}
-    with pytest.raises(UserError, match=said):
-        prepare_run(regression(analyses={'a': analysis}), 0, 'c')
