@@ -21,12 +21,14 @@ class Finding:
       note: how the row was chosen, if there were several.
       table: the table that the sentence speaks of, if any.
       row: the row that the sentence speaks of, if it is compared with a baseline.
+      on_validation: whether the row was chosen among several on validation examples.
     """
 
     sentence: str
     note: str = ''
     table: Table | None = None
     row: Row | None = None
+    on_validation: bool = False
 
 
 def find(tables: Sequence[Table], results: Results) -> Finding:
@@ -62,7 +64,8 @@ def _compare(table: Table, rows: list[Row], results: Results) -> Finding:
     assert own
     assert base
     assert gain
-    return Finding(_sentence(row.label, baseline.label, column, own, base, gain), note, table, row)
+    on_validation = chosen_on_validation and len(rows) > 1
+    return Finding(_sentence(row.label, baseline.label, column, own, base, gain), note, table, row, on_validation)
 
 
 def _on_validation(path: str) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from kd_jax.config.references import BEST, RunReference, leaves, parse_init, parse_reference
 from kd_jax.report.asked_runs import Results
+from kd_jax.report.finding import find
 from kd_jax.report.result_files import judged_split
+from kd_jax.report.tables import study_tables
 
 SHOWN = re.compile(r'(?:^|[:._])(?:valid|best\.)')  # a value path of a validation number or of the best evaluation
 
@@ -14,8 +16,8 @@ SHOWN = re.compile(r'(?:^|[:._])(?:valid|best\.)')  # a value path of a validati
 def unused_validation(study: Mapping[str, Any], results: Results) -> str:
     """A sentence if validation examples were held out and nothing was chosen on them, else ''.
 
-    What chooses on them: a search, `patience`, a start from a best checkpoint, or a reader who sees a validation
-    number in a table, a claim or a figure.
+    What chooses on them: a search, `patience`, a start from a best checkpoint, the sentence that leads the report, or a
+    reader who sees a validation number in a table, a claim or a figure.
     """
     every = [result for seeds in results.values() for result in seeds.values()]
     sizes = {size for result in every if (size := (result.get('examples') or {}).get('valid'))}
@@ -23,6 +25,8 @@ def unused_validation(study: Mapping[str, Any], results: Results) -> str:
     judged = any(judged_split(result)[0] == 'valid' and judged_split(result)[1] for result in every)
     chosen = any(_chooses(result.get('config') or {}) for result in every)
     if not sizes or study.get('search') or shown or judged or chosen:
+        return ''
+    if find(study_tables(dict(study), results), results).on_validation:
         return ''
     few, most = min(sizes), max(sizes)
     return f'{f"{few:,}" if few == most else f"{few:,} to {most:,}"} examples held out, and nothing was chosen on them'

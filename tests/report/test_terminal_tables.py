@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from kd_jax.report.plain_console import PlainConsole
@@ -23,6 +24,14 @@ def test_the_terminal_shows_whole_numbers_within_its_width(loaded):
     assert max(map(len, text.splitlines())) <= 60
     for cell in ('7.0 ± 1.0', '93.00 ± 1.00', 'not run yet', '+2.0'):
         assert cell in text
+
+
+@pytest.mark.parametrize('width', range(40, 80))
+def test_short_names_are_whole_at_any_width(loaded, width):
+    stream = io.StringIO()
+    print_tables(*loaded, console=PlainConsole(file=stream, width=width))
+    lines = [line.split() for line in stream.getvalue().splitlines()]
+    assert all(any(line[:1] == [name] for line in lines) for name in ('distilled', 'baseline'))
 
 
 def test_rows_with_long_names_never_read_alike(loaded):

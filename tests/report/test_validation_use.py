@@ -10,14 +10,26 @@ SAID = '500 examples held out, and nothing was chosen on them'
 
 def held_out(**config):
     last = {'test': {'net': {'errors': 3}}, 'valid': {'net': {'errors': 1}}}
-    return {'a': {0: {'seed': 0, 'examples': {'train': 9, 'valid': 500, 'test': 9}, 'last': last, 'config': config}}}
+    metrics = {'net': {'errors': {'unit': 'count', 'better': 'lower'}}}
+    result = {'seed': 0, 'examples': {'train': 9, 'valid': 500, 'test': 9}, 'last': last, 'metrics': metrics}
+    return {'a': {0: {**result, 'config': config}}}
 
 
 def test_it_stands_among_the_facts():
     assert facts({'name': 'a'}, held_out())['validation'] == SAID
-    table = {'columns': {'errors': 'last.test.net.errors'}, 'title': 'Best of all: validated elsewhere'}
+    table = {
+        'columns': {'errors': 'last.test.net.errors'},
+        'rows': {'a': {}},
+        'title': 'Best of all: validated elsewhere',
+    }
     assert unused_validation({'report': {'tables': {'t': table}}}, held_out()) == SAID
     assert unused_validation({}, held_out(networks={'t': {'init': 'run:a@last/net'}})) == SAID
+
+
+def test_the_sentence_that_leads_the_report_may_choose_among_rows_on_validation():
+    one = {'baseline': held_out()['a'], 'a': held_out()['a']}
+    assert unused_validation({}, one) == SAID
+    assert unused_validation({}, {**one, 'b': held_out()['a']}) == ''
 
 
 @pytest.mark.parametrize(
