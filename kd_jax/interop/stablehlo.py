@@ -13,6 +13,7 @@ networks' normalisation. It takes the weights as they are in the file, with PyTo
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 from flax.errors import FlaxError
@@ -32,13 +33,36 @@ def flat_weights(owners: Mapping[str, Network], variables: Mapping[str, Any]) ->
     """The variables of networks, by name, as one flat dictionary with PyTorch's names and layouts."""
     weights: dict[str, np.ndarray] = {}
     for name, owner in owners.items():
-        own = pytorch_weights.to_torch(owner.module, variables[name])
+        own = _to_flat(owner, variables[name])
         weights |= {_prefix(name, owners) + key: np.ascontiguousarray(array) for key, array in own.items()}
     return weights
 
 
 def _prefix(name: str, owners: Mapping[str, Network]) -> str:
     return f'{name}.' if len(owners) > 1 else ''
+
+
+def _is_nested_dict(variables: Any) -> bool:
+    """Whether variables are dictionaries of arrays, as those of linen modules; other models may have lists or more."""
+    return all(hasattr(leaf, 'shape') for leaf in flax.traverse_util.flatten_dict(variables).values())
+
+
+def _names(variables: Any) -> list[str]:
+    """A name for each leaf of variables of any structure."""
+    paths = jax.tree_util.tree_flatten_with_path(variables)[0]
+    return [jax.tree_util.keystr(path, simple=True, separator='.') for path, _ in paths]
+
+
+def _to_flat(owner: Network, variables: Any) -> dict[str, Any]:
+    if _is_nested_dict(variables):
+        return pytorch_weights.to_torch(owner.module, variables)
+    return dict(zip(_names(variables), jax.tree.leaves(variables), strict=True))
+
+
+def _from_flat(owner: Network, weights: Mapping[str, Any], shapes: Any) -> Any:
+    if _is_nested_dict(shapes):
+        return pytorch_weights.from_torch(owner.module, weights, shapes)
+    return jax.tree.unflatten(jax.tree.structure(shapes), [weights[name] for name in _names(shapes)])
 
 
 def network_program(
@@ -60,7 +84,7 @@ def network_program(
         for name, owner in owners.items():
             start = _prefix(name, owners)
             mine = {key.removeprefix(start): array for key, array in weights.items() if key.startswith(start)}
-            own[name] = {'params': {}, **pytorch_weights.from_torch(owner.module, mine, shapes[name])}
+            own[name] = {'params': {}, **_from_flat(owner, mine, shapes[name])}
         context = {'batch': evaluation_view(dict(zip(names, inputs, strict=True)))}
         return read_path(run_networks(networks, own, context, jax.random.key(0), train=False)[0], path)
 
@@ -98,6 +122,8 @@ def export_program(
         return jax.export.export(jax.jit(program), platforms=PLATFORMS)(shapes, *specs)
     except (ValueError, TypeError, FlaxError, KeyError, NotImplementedError) as error:
         reason = first_line(error).partition(' (https:')[0].rstrip('.')
+        if '_DimExpr' in reason:
+            reason += '; the program takes batches of any size: in the model, write x.shape[0] in place of len(x)'
         raise UserError(f'{where} cannot be exported: {reason}.') from error
 
 

@@ -1,7 +1,6 @@
 """Finds and loads what a finished run evaluates: a network, and all networks that it reads. No data is needed."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from kd_jax.interop.stablehlo import input_names
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.studies.workdir import Workdir
-from kd_jax.training.initial_weights import load_from_checkpoint, load_from_files
+from kd_jax.training.initial_weights import load_from_files
 from kd_jax.training.saved_checkpoints import DIRECTORIES, read_variables
 
 
@@ -119,9 +118,7 @@ def open_network(
     owners = {name: recipe.network(name) for name in dict.fromkeys(named)}
     saved = read_variables(workdir.directory(run_id) / DIRECTORIES[checkpoint], where)
     variables = {
-        name: _frozen(owner, recipe, workdir, result, where)
-        if owner.update == 'frozen'
-        else _own(owner, saved, workdir.directory(run_id), checkpoint, where)
+        name: _frozen(owner, recipe, workdir, result, where) if owner.update == 'frozen' else _own(owner, saved, where)
         for name, owner in owners.items()
     }
     if numbers := network_numbers(recipe, recipe.hparams, _progress(result, checkpoint)):
@@ -207,14 +204,14 @@ def _owner_names(network: Network) -> tuple[str, ...]:
     return network.of if network.update == 'shared' else (network.name,)
 
 
-def _own(
-    network: Network, saved: Mapping[str, Any], directory: pathlib.Path, checkpoint: str, where: str
-) -> Mapping[str, Any]:
-    """The variables of a network that the run saved; those of a model with its own weights have any structure."""
-    if isinstance(network.module, Pretrained):
-        shapes = jax.eval_shape(lambda: network.module.variables)
-        return load_from_checkpoint(network, directory, network.name, shapes, where, checkpoint)
-    return saved[network.name]
+def _own(network: Network, saved: Mapping[str, Any], where: str) -> Any:
+    """The variables of a network that the run saved; those of a model with weights of its own get their structure."""
+    if not isinstance(network.module, Pretrained):
+        return saved[network.name]
+    leaves, shapes = jax.tree.leaves(saved[network.name]), jax.tree.leaves(network.module.variables)
+    if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in shapes]:
+        raise UserError(f"{where}, network '{network.name}': the checkpoint does not fit its model, which has changed.")
+    return jax.tree.unflatten(jax.tree.structure(network.module.variables), leaves)
 
 
 def _frozen(network: Network, recipe: Recipe, workdir: Workdir, result: Mapping[str, Any], where: str) -> Any:

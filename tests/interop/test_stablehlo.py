@@ -15,7 +15,8 @@ from kd_jax.core.network import Network
 from kd_jax.core.paths import Path
 from kd_jax.interop import pytorch_weights
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
-from kd_jax.interop.stablehlo import export_program, network_program
+from kd_jax.interop.stablehlo import export_program, flat_weights, network_program
+from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.execute import execute_group
@@ -121,3 +122,20 @@ def test_a_network_that_cannot_be_traced_is_one_sentence():
     program = network_program([network], {'a': network}, {'a': {'params': {}}}, Path('a', 'logits'))
     with pytest.raises(UserError, match="here, network 'a' cannot be exported: "):
         export_program(program, {}, [IMAGES], "here, network 'a'")
+
+
+def test_weights_of_any_structure_are_named_by_their_places():
+    weights = {'w': [np.float32([[1, 2], [3, 4]])], 'b': np.float32([5, 6])}
+    network = Network('own', Pretrained(lambda p, x: x @ p['w'][0] + p['b'], weights), (Path('batch', 'x'),))
+    variables = {'own': network.module.variables}
+    flat = flat_weights({'own': network}, variables)
+    assert sorted(flat) == ['params.pretrained.b', 'params.pretrained.w.0']
+    program = network_program([network], {'own': network}, variables, Path('own', 'logits'))
+    np.testing.assert_array_equal(program(flat, np.float32([[1, 1]])), [[1 + 3 + 5, 2 + 4 + 6]])
+
+
+def test_a_model_that_takes_the_batch_size_as_a_number_is_told_how_to_write_it():
+    network = Network('own', Pretrained(lambda p, x: x.reshape(len(x), -1), {}), (Path('batch', 'x'),))
+    program = network_program([network], {'own': network}, {'own': network.module.variables}, Path('own', 'logits'))
+    with pytest.raises(UserError, match=r'in the model, write x.shape\[0\] in place of len\(x\)'):
+        export_program(program, {}, [IMAGES], 'here')
