@@ -60,6 +60,8 @@ def _to_flat(owner: Network, variables: Any) -> dict[str, Any]:
 
 
 def _from_flat(owner: Network, weights: Mapping[str, Any], shapes: Any) -> Any:
+    if not weights:  # flattening would lose the empty dictionaries
+        return shapes
     if _is_nested_dict(shapes):
         return pytorch_weights.from_torch(owner.module, weights, shapes)
     return jax.tree.unflatten(jax.tree.structure(shapes), [weights[name] for name in _names(shapes)])
@@ -84,7 +86,7 @@ def network_program(
         for name, owner in owners.items():
             start = _prefix(name, owners)
             mine = {key.removeprefix(start): array for key, array in weights.items() if key.startswith(start)}
-            own[name] = {'params': {}, **_from_flat(owner, mine, shapes[name])}
+            own[name] = _from_flat(owner, mine, shapes[name])
         context = {'batch': evaluation_view(dict(zip(names, inputs, strict=True)))}
         return read_path(run_networks(networks, own, context, jax.random.key(0), train=False)[0], path)
 
