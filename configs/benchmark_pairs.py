@@ -241,4 +241,5 @@ def get_report(variant: str = '') -> dict[str, Any]:
     return {
         'tables': {'methods': dict(title='Every method, last epoch', columns=columns, rows=rows)},
         'figures': figures,
+        **({'lead': 'cost'} if figures else {}),
     }

@@ -135,15 +135,16 @@ def data_free() -> dict[str, Any]:
 
 def get_report(variant: str = '') -> dict[str, Any]:
     accuracy, under = 'last.test.student.accuracy', 'last.test.under_pgd20.accuracy'
-    attacked = {'clean images': accuracy, 'under PGD-20': under}
+    attacked = {'accuracy on clean images': accuracy, 'accuracy under PGD-20': under}
     return {
         'tables': {
             'robust': dict(
                 title='Accuracy on clean and on attacked test images (maximum norm, radius 0.1)', columns=attacked,
+                baseline='robust_training', compare='accuracy under PGD-20',
                 rows={
                     'robust_teacher': dict(
                         label='teacher, adversarial training',
-                        columns={'clean images': 'last.test.teacher.accuracy'},
+                        columns={'accuracy on clean images': 'last.test.teacher.accuracy'},
                     ),
                     'not_robust': dict(label='student, labels'),
                     'not_robust_kd': dict(label='student, KD on clean images'),
@@ -153,7 +154,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 },
             ),
             'points': dict(
-                title='Accuracy of a PointNet on 48 points of the strokes',
+                title='Accuracy of a PointNet on 48 points of the strokes', baseline='points_labels',
                 columns={'accuracy': accuracy, 'agreement with the teacher': 'last.test.student.agreement'},
                 rows={
                     'image_teacher': dict(label='teacher, on images', columns={

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kd_jax.report.number_format import with_plural
+
 ERRORS = 'last.test.student.errors'
 ACCURACY = 'last.test.student.accuracy'
 AGREEMENT = 'last.test.student.agreement'
@@ -33,11 +35,6 @@ def short_report() -> dict[str, Any]:
             )
         },
         'figures': {
-            'errors': dict(
-                title='Test errors', kind='bars', ylabel='errors of 10,000',
-                values={'teacher': 'teacher:last.test.teacher.errors', 'baseline': f'baseline:{ERRORS}'}
-                | {f'T = {t}': f'student_t{t}:{ERRORS}' for t in (1, 4, 20)},
-            ),
             'curves': dict(
                 title='Learning curves', kind='curves', runs=('baseline', 'student_t*'), y='valid.student.errors',
                 ylabel='errors of 5,000 validation images',
@@ -108,7 +105,7 @@ def ensemble_table() -> dict[str, Any]:
     return {
         'ensemble': dict(
             title='Section 4: ten nets, their ensemble, and one student',
-            columns={'accuracy': ACCURACY}, text=ENSEMBLE_TEXT,
+            columns={'accuracy': ACCURACY}, text=ENSEMBLE_TEXT, baseline='member',
             rows={
                 'member': dict(
                     run='members', label='a single net', columns={'accuracy': 'last.test.member.accuracy'}
@@ -144,7 +141,7 @@ def specialist_tables(specialists: int) -> dict[str, Any]:
     scored = 'analyses.specialists.test'
     return {
         'specialists': dict(
-            title='Section 5: specialists', columns={'accuracy': f'{scored}.combined.accuracy'},
+            title='Section 5: specialists', columns={'accuracy': f'{scored}.combined.accuracy'}, baseline='generalist',
             rows={
                 'generalist': dict(
                     run='combined', label='generalist', columns={'accuracy': f'{scored}.generalist.accuracy'},
@@ -161,7 +158,8 @@ def specialist_tables(specialists: int) -> dict[str, Any]:
             title='Section 5: by the number of specialists that cover the true class', columns=covering(0),
             text="In the paper's table 4, the gain grows with the number of specialists that cover a class.",
             rows={
-                f'by{k}': dict(run='combined', label=f'{k} specialists', columns=covering(k)) for k in range(1, 6)
+                f'by{k}': dict(run='combined', label=with_plural(k, 'specialist'), columns=covering(k))
+                for k in range(1, 6)
             },
         ),
     }  # fmt: skip
@@ -173,7 +171,7 @@ def regulariser_table(temperatures: Sequence[float]) -> dict[str, Any]:
     soft_paper = dict(zip(few, (0.654, 0.57), strict=True))
     return {
         'regularisers': dict(
-            title='Section 6: soft targets as regularisers', columns=few,
+            title='Section 6: soft targets as regularisers', columns=few, baseline='few_hard',
             rows={
                 'baseline': dict(label='100%, hard targets', paper=dict(zip(few, (0.634, 0.589), strict=True))),
                 'few_hard': dict(label='3%, hard targets', paper=dict(zip(few, (0.673, 0.445), strict=True))),

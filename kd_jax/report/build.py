@@ -31,7 +31,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     refuse_links(out_dir / 'figures')
     tables = study_tables(study, results)
     finding = find(tables, results)
-    pictures = draw(study, results, out_dir / 'figures', finding)
+    pictures = draw(study, results, out_dir / 'figures', tables, finding)
     others = [picture for picture in pictures if not picture.leads]
     report = Report(
         name=study['name'],

@@ -62,6 +62,15 @@ def canvas(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+def power_of_ten(tick: float, _: Any = None) -> str:
+    """The label of a tick at a power of ten: 0.01 -> '10⁻²'; '' for other ticks."""
+    exponent = math.log10(tick) if tick > 0 else math.nan
+    whole = round(exponent) if math.isfinite(exponent) else 0
+    if not math.isclose(exponent, whole, abs_tol=1e-6):
+        return ''
+    return '10' + str(whole).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))
+
+
 def file_stem(text: str) -> str:
     """A name for a figure that was not named by a report; it becomes a file name."""
     return re.sub(r'\W+', '-', text)

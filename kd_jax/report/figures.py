@@ -1,7 +1,7 @@
 """Draws the figures of a study, one PNG each; scatter plots are drawn in this module."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from kd_jax.report.line_figures import default_sweeps, draw_lines, leading_sweep
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
 from kd_jax.report.result_files import Results, last_key, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
+from kd_jax.report.tables import Table
 
 
-def draw(study: dict[str, Any], results: Results, out_dir: Path, finding: Finding) -> list[Picture]:
+def draw(
+    study: dict[str, Any], results: Results, out_dir: Path, tables: Sequence[Table], finding: Finding
+) -> list[Picture]:
     """Draws the figures of a study into `out_dir`; the first is the one that leads the report.
 
     The report section names them. A figure of each swept number, and learning curves, are added if it has none of them.
@@ -28,7 +31,7 @@ def draw(study: dict[str, Any], results: Results, out_dir: Path, finding: Findin
     about, else with the rows of the table that the finding is about.
     """
     report = study.get('report') or {}
-    entries = {**default_sweeps(results, finding, report), **(report.get('figures') or {})}
+    entries = {**default_sweeps(results, tables, finding, report), **(report.get('figures') or {})}
     if not any(entry['kind'] == 'curves' for entry in entries.values()):
         entries |= default_curves(results)
     lead = report.get('lead') or leading_sweep(entries, finding)

@@ -24,6 +24,7 @@ from kd_jax.report.result_files import (
 )
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import Sweep, find_sweeps
+from kd_jax.report.tables import Table
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
 MOST = 6  # the largest number of swept numbers that a report draws without being asked
@@ -121,7 +122,9 @@ def _short(value: Any) -> str:
     return f'{value:,.6g}' if isinstance(value, int | float) else str(value)
 
 
-def default_sweeps(results: Results, finding: Finding, report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def default_sweeps(
+    results: Results, tables: Sequence[Table], finding: Finding, report: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Returns a figure for each swept number, without what a figure of the report draws; at most `MOST` of them."""
     drawn = [
         set(matching_runs(results, figure['runs']))
@@ -134,26 +137,32 @@ def default_sweeps(results: Results, finding: Finding, report: Mapping[str, Any]
     shown.sort(key=lambda sweep: about not in sweep.values)
     entries: dict[str, dict[str, Any]] = {}
     for sweep in shown[:MOST]:
-        entries |= _figures(sweep, results, finding)
+        entries |= _figures(sweep, results, _table_of(sweep, tables))
     if entries and len(shown) > MOST:
         entries[next(reversed(entries))]['note'] = f'{len(shown) - MOST} more swept numbers.'
     return entries
 
 
-def _figures(sweep: Sweep, results: Results, finding: Finding) -> dict[str, dict[str, Any]]:
+def _table_of(sweep: Sweep, tables: Sequence[Table]) -> Table | None:
+    """The first table that compares a run of the sweep with a baseline."""
+    compared = (table for table in tables if table.compared is not None)
+    return next((table for table in compared if any(row.run in sweep.values for row in table.rows)), None)
+
+
+def _figures(sweep: Sweep, results: Results, table: Table | None) -> dict[str, dict[str, Any]]:
     """One figure for each network that the runs of a sweep evaluate.
 
-    It shows the metric in which the finding's table compares these runs, or else the one that chooses the best epoch.
+    It shows the metric in which the table compares these runs, or else the one that chooses the best epoch.
     """
     run = next(iter(sweep.values))
     first = next(iter(results[run].values()))
     split, networks = judged_split(first)
-    of_table = _compared_paths(finding)
+    compared = _compared_paths(table)
     entries = {}
     for network in networks:
         y = f'last.{split}.{network}.{first["best_by"][network]}'
-        y = of_table[run] if f'.{network}.' in of_table.get(run, '') else y
-        unit, metric, reference = stated_in(results, (run, y))['unit'], last_key(y), _reference(finding, y)
+        y = compared[run] if f'.{network}.' in compared.get(run, '') else y
+        unit, metric, reference = stated_in(results, (run, y))['unit'], last_key(y), _reference(table, y)
         beside = {'beside': y.replace('.test.', '.valid.')} if '.test.' in y and first['last'].get('valid') else {}
         measured = [measure_over_seeds(results, one, y) for one in sweep.values]
         measured += measures_of(reference, results)[0].values()
@@ -164,32 +173,30 @@ def _figures(sweep: Sweep, results: Results, finding: Finding) -> dict[str, dict
             'of': {run: label for label, runs in sweep.lines.items() for run in runs},
             'log_x': min(places) > 0 and max(places) >= 10 * min(places),
             'log_y': unit != 'fraction' and bool(means) and 0 < 8 * min(means) < max(means),
-            'reference': reference, 'title': f'{metric} of {network} over {_named(sweep.path)}',
+            'reference': reference, 'title': f'{metric[:1].upper()}{metric[1:]} of {network} over {_named(sweep.path)}',
             'xlabel': _named(sweep.path), 'ylabel': f'{metric}, {_examples(y)}',
-            'caption': _caption(bool(beside), unit, any(measure.n > 1 for measure in measured if measure)),
+            'caption': _caption(sweep, bool(beside), unit, any(measure.n > 1 for measure in measured if measure)),
         }  # fmt: skip
     return entries
 
 
-def _compared_paths(finding: Finding) -> dict[str, str]:
-    """The value path by which the finding's table compares each run."""
-    if finding.table is None or finding.table.compared is None:
+def _compared_paths(table: Table | None) -> dict[str, str]:
+    """The value path by which the table compares each run."""
+    if table is None or table.compared is None:
         return {}
-    place = finding.table.compared
-    return {row.run: row.cells[place].path for row in finding.table.rows if row.cells[place].measure}
+    return {row.run: row.cells[table.compared].path for row in table.rows if row.cells[table.compared].measure}
 
 
 def _examples(path: str) -> str:
     return 'test examples' if '.test.' in path else 'validation examples'
 
 
-def _reference(finding: Finding, y: str) -> dict[str, str]:
-    """The baseline and the teachers of the finding's table, if they are measured by the same metric."""
-    if finding.table is None or finding.table.compared is None:
+def _reference(table: Table | None, y: str) -> dict[str, str]:
+    """The baseline and the teachers of the table, if they are measured by the same metric on the same examples."""
+    if table is None or table.compared is None:
         return {}
-    place = finding.table.compared
-    rows = [row for row in finding.table.rows if row.role and row.cells[place].measure]
-    return {row.label: f'{row.run}:{row.cells[place].path}' for row in rows if _alike(row.cells[place].path, y)}
+    shown = [(row, row.cells[table.compared]) for row in table.rows if row.role]
+    return {row.label: f'{row.run}:{cell.path}' for row, cell in shown if cell.measure and _alike(cell.path, y)}
 
 
 def _alike(path: str, other: str) -> bool:
@@ -197,11 +204,14 @@ def _alike(path: str, other: str) -> bool:
     return last_key(path) == last_key(other) and _examples(path) == _examples(other)
 
 
-def _caption(beside: bool, unit: str, several_seeds: bool) -> str:
+def _caption(sweep: Sweep, beside: bool, unit: str, several_seeds: bool) -> str:
     words = ['Mean over seeds, and a band of one standard deviation.' if several_seeds else 'One seed.']
     if beside:
         scaled = ', scaled to as many examples' if unit == 'count' else ''
         words.append(f'Solid: test examples. Dashed: validation examples{scaled}.')
+    if len(sweep.lines) == 1:
+        first, *_, last = sorted(sweep.values, key=lambda run: sweep.values[run])
+        words.append(f'Runs: {first} to {last}.')
     return ' '.join(words)
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
@@ -36,7 +36,7 @@ def draw_matrices(entry: dict[str, Any], results: Results) -> Drawn:
     norm = _scale(np.concatenate([matrix.ravel() for matrix in shown.values()]))
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(3.1 * columns + 0.8, 3.2 * rows), layout='constrained')
+    figure = Figure(figsize=(3.1 * columns + 0.8, 3.4 * rows), layout='compressed')
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
@@ -47,6 +47,9 @@ def draw_matrices(entry: dict[str, Any], results: Results) -> Drawn:
         ScalarMappable(norm, figure_style.MAPS), ax=grid, shrink=0.8, pad=0.02, label=entry.get('label', '')
     )
     bar.outline.set_visible(False)
+    if isinstance(norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(figure_style.power_of_ten)
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
     return figure, note
 
 
@@ -116,6 +119,7 @@ def _distribution(axes: Axes, probabilities: np.ndarray, label: int, first: bool
     axes.set_ylim(FLOOR, 1.6)
     axes.yaxis.set_major_locator(LogLocator(100, numticks=9))
     axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(figure_style.power_of_ten)
     axes.tick_params(axis='both', length=0, labelsize=7.5, labelleft=first)
     axes.xaxis.set_major_locator(FixedLocator(range(classes)) if classes <= 10 else MaxNLocator(5, integer=True))
     axes.grid(visible=False, axis='x')

@@ -39,6 +39,7 @@ class Sweep:
     def without(self, drawn: Sequence[set[str]]) -> 'Sweep':
         """The sweep without the groups all of whose runs are in one of the sets `drawn`."""
         kept = {label: line for label, line in self.lines.items() if not any(set(line) <= runs for runs in drawn)}
+        kept = dict(zip(kept if len(kept) > 1 else [''], kept.values(), strict=False))
         return Sweep(self.path, kept, {run: self.values[run] for line in kept.values() for run in line})
 
 

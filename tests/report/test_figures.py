@@ -14,7 +14,8 @@ def _texts(axes):
 
 
 def _drawn(study, results, out):
-    return draw(study, results, out, find(study_tables(study, results), results))
+    tables = study_tables(study, results)
+    return draw(study, results, out, tables, find(tables, results))
 
 
 def test_points_that_no_other_point_beats_are_joined_and_named():

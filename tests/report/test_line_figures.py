@@ -47,8 +47,8 @@ def test_a_swept_number_gets_its_curve_with_the_baseline_and_validation_beside_t
         for result in seeds.values():
             own = result['last']['test']['student']
             result['last']['valid'] = {'student': {'count': 50, 'errors': own['errors'] / 2 + 1}}
-    finding = find(study_tables(study, results), results)
-    [entry] = default_sweeps(results, finding, {}).values()
+    tables = study_tables(study, results)
+    [entry] = default_sweeps(results, tables, find(tables, results), {}).values()
     figure, note = draw_lines(entry, results)
     [axes] = figure.axes
     test, valid, baseline = axes.lines
@@ -65,13 +65,13 @@ def test_a_swept_number_gets_its_curve_with_the_baseline_and_validation_beside_t
 def test_the_axis_is_linear_below_a_decade(loaded):
     for result in loaded[1]['teacher'].values():
         result['config']['t'] = 8.0
-    [entry] = default_sweeps(loaded[1], NOTHING, {}).values()
+    [entry] = default_sweeps(loaded[1], [], NOTHING, {}).values()
     assert draw_lines(entry, loaded[1])[0].axes[0].get_xscale() == 'linear'
 
 
 def test_what_the_report_draws_is_not_drawn_twice(loaded):
     study, results = loaded
-    assert default_sweeps(results, NOTHING, study['report']) == {}
+    assert default_sweeps(results, [], NOTHING, study['report']) == {}
 
 
 def nested(path, value):
@@ -94,5 +94,5 @@ def test_a_swept_number_is_named_in_words(loaded, path, words):
     for value, seeds in enumerate(loaded[1].values()):
         for result in seeds.values():
             result['config'] = nested(path, value)
-    [entry] = default_sweeps(loaded[1], NOTHING, {}).values()
+    [entry] = default_sweeps(loaded[1], [], NOTHING, {}).values()
     assert entry['xlabel'] == words
