@@ -85,19 +85,19 @@ def size_of(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def check_unpacked(file: IO[bytes], unpacked: int) -> None:
+def check_unpacked(path: str | pathlib.Path, size: int, unpacked: int) -> None:
     """Refuses a file that would take much more memory than its size: data compress well, but not without end.
 
     Args:
-      file: the open file.
+      path: the file, or a directory of files.
+      size: its size, in bytes.
       unpacked: bytes that its content takes in memory.
     Raises:
       UserError: they are more than `UNPACKED` and `UNPACKED_RATIO` times the size of the file.
     """
-    size = size_of(file)
     if unpacked > UNPACKED + UNPACKED_RATIO * size:
         raise UserError(
-            f'{file.name} has {size:,} bytes and would take {unpacked:,} bytes of memory, too many for such a file; if '
+            f'{path} has {size:,} bytes and would take {unpacked:,} bytes of memory, too many for what it can hold; if '
             'you trust it, save it without compression.'
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kd_jax.config.ordinary_files import check_unpacked, open_ordinary
+from kd_jax.config.ordinary_files import check_unpacked, open_ordinary, size_of
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that NumPy writes
@@ -29,7 +29,7 @@ def read_npz(path: str | pathlib.Path, wanted: Callable[[str], bool]) -> tuple[d
     with open_ordinary(path) as file, zipfile.ZipFile(file) as archive:
         members = {one.filename.removesuffix('.npy'): one for one in archive.infolist()}
         chosen = {name: one for name, one in members.items() if one.filename.endswith('.npy') and wanted(name)}
-        check_unpacked(file, sum(one.file_size for one in chosen.values()))
+        check_unpacked(path, size_of(file), sum(one.file_size for one in chosen.values()))
         arrays = {name: _read_array(archive, one, name) for name, one in chosen.items()}
     return arrays, sorted(members.keys() - chosen.keys())
 

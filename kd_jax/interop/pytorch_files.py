@@ -123,7 +123,7 @@ def _from_legacy(file: IO[bytes]) -> Arrays:
 def _check_sizes(file: IO[bytes], storages: int, state: Mapping[str, Tensor]) -> None:
     """Refuses a file whose storages, in bytes, or whose tensors are much larger than the file."""
     tensors = sum(math.prod(tensor.shape) * tensor.storage.dtype.itemsize for tensor in state.values())
-    check_unpacked(file, max(storages, tensors))
+    check_unpacked(file.name, size_of(file), max(storages, tensors))
 
 
 def _arrays(state: Mapping[str, Tensor], read: Callable[[Storage], bytes]) -> Arrays:

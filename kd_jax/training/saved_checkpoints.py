@@ -4,9 +4,10 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from kd_jax.config.checked_json import parse_checked, read_checked
 from kd_jax.config.disk_errors import check_readable
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.file_schemas import Newest, Position
-from kd_jax.config.ordinary_files import check_ordinary_below
+from kd_jax.config.ordinary_files import check_ordinary_below, check_unpacked
 from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import moving_variables
 from kd_jax.training.array_checksums import array_checksum, first_difference, path_text
@@ -38,6 +39,8 @@ class SavedCheckpoint:
     @functools.cached_property
     def position(self) -> dict[str, Any]:
         """What was saved beside the arrays; `arrays` maps paths to checksums, and older checkpoints have none."""
+        if 'data' not in self._metadata:
+            raise ValueError('it has no position')
         found: Any = self.checkpointer.load_checkpointables(self.step, {'data': None})['data']
         if 'position' not in found:
             return found
@@ -52,7 +55,7 @@ class SavedCheckpoint:
         Raises:
           ValueError: it is not the tree that was saved.
         """
-        tree: Any = self.checkpointer.checkpointables_metadata(self.step).metadata['state']
+        tree: Any = self._metadata['state']
         if (saved := self._checksums) is not None:
             paths = [path_text(path) for path, _ in jax.tree.leaves_with_path(tree)]
             _refuse(first_difference({path: saved.get(path, '') for path in paths}, saved, whole=True), 'is missing')
@@ -67,9 +70,10 @@ class SavedCheckpoint:
         Raises:
           ValueError: an array is not the one that was saved.
         """
+        saved = self._checksums
         types = abstract if whole else jax.tree.map(_with_type, abstract, self.shapes())
         loaded = self.checkpointer.load_checkpointables(self.step, {'state': types})['state']
-        if (saved := self._checksums) is not None:
+        if saved is not None:
             read = [leaf for leaf in jax.tree.leaves_with_path(loaded) if leaf[1] is not ocp.PLACEHOLDER]
             found = {path_text(path): array_checksum(array) for path, array in read}
             _refuse(first_difference(found, saved, whole), 'is not what was saved')
@@ -77,10 +81,23 @@ class SavedCheckpoint:
             return loaded
         return jax.tree.map(lambda a, like: a if like is ocp.PLACEHOLDER else a.astype(like.dtype), loaded, abstract)
 
+    @functools.cached_property
+    def _metadata(self) -> Mapping[str, Any]:
+        """Shapes and types of all arrays.
+
+        Raises:
+          UserError: they claim much more memory than the files can hold; TensorStore would reserve it.
+        """
+        found: Any = self.checkpointer.checkpointables_metadata(self.step).metadata
+        path = self.directory / str(self.step)
+        size = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(path) for name in names)
+        check_unpacked(path, size, sum(map(_claimed_bytes, jax.tree.leaves(found))))
+        return found
+
     @property
     def _checksums(self) -> dict[str, str] | None:
         """The checksum of each array by its path; None for a checkpoint of an earlier version."""
-        if 'data' not in self.checkpointer.checkpointables_metadata(self.step).metadata:
+        if 'data' not in self._metadata:
             return None
         return self.position.get('arrays')
 
@@ -165,6 +182,14 @@ def read_variables(directory: pathlib.Path, where: str) -> dict[str, Any]:
 def on_one_device(shapes: Any) -> Any:
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), shapes)
+
+
+def _claimed_bytes(array: Any) -> int:
+    """The bytes of an array, or of one chunk of it on the disk if that is larger; 0 for what is not an array."""
+    if (storage := getattr(array, 'storage_metadata', None)) is None:
+        return 0
+    shapes = [array.shape, storage.chunk_shape or ()]
+    return max(map(math.prod, shapes)) * array.dtype.itemsize
 
 
 def _with_type(like: Any, saved: Any) -> Any:

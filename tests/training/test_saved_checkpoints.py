@@ -1,12 +1,15 @@
 """What is read from a checkpoint is what was saved, or one sentence says which file is damaged and what to do."""
 
 import gc
+import json
+import os
 import pathlib
 import shutil
 
 import jax
 import jax.numpy as jnp
 import pytest
+import tensorstore
 
 from kd_jax.config.errors import UserError
 from kd_jax.training.checkpoints import Checkpoints
@@ -151,3 +154,39 @@ def test_damage_to_any_file_is_reported_or_does_not_matter(damage, saved, tmp_pa
             assert 'checkpoints/2' in caplog.text, name
         assert where['sums'] == {'hard': [0.1 * where['step'], 3.0]}
         shutil.rmtree(copy)
+
+
+def claim(checkpoint, chunks, shapes):
+    """Changes what the arrays of a checkpoint say about their first axis: one of 2^31 rows, or chunks of so many."""
+    place = {'driver': 'file', 'path': f'{checkpoint / "state"}/'}
+    store, rows = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': place}).result(), 2**31 // 15 * 15
+    for key in store.list().result():
+        if key.startswith(b'params') and key.endswith(b'zarr.json'):
+            array = json.loads(store.read(key).result().value)
+            if shapes:
+                array['shape'][0] = rows
+            if chunks:
+                for grid in (array['chunk_grid'], array['codecs'][0]):
+                    grid['configuration']['chunk_shape'][0] = rows
+            store.write(key, json.dumps(array).encode()).result()
+
+
+@pytest.mark.parametrize(('chunks', 'shapes'), [(True, False), (False, True), (True, True)])
+def test_arrays_that_claim_more_than_the_files_can_hold_are_not_read(chunks, shapes, saved):
+    claim(saved / 'checkpoints' / '2', chunks, shapes)
+    with pytest.raises(UserError, match=r'checkpoints/2 has [\d,]+ bytes and would take \d\d,[\d,]+ bytes of memory'):
+        read_variables(saved / 'checkpoints', 'c')
+    got, _ = restored(saved)
+    assert got.step == 1
+
+
+def test_a_fifo_or_device_in_a_checkpoint_is_refused_and_does_not_hang(saved):
+    manifest = saved / 'checkpoints' / '2' / 'state' / 'manifest.ocdbt'
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(UserError, match=r'manifest.ocdbt is a FIFO'):
+        read_variables(saved / 'checkpoints', 'c')
+    manifest.unlink()
+    manifest.symlink_to('/dev/zero')
+    with pytest.raises(UserError, match=r'manifest.ocdbt is a device'):
+        read_variables(saved / 'checkpoints', 'c')
