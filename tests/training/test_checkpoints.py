@@ -53,7 +53,7 @@ def test_a_path_that_reads_as_a_pattern_is_a_path(tmp_path, assert_bitwise):
     checkpoints.close()
     got, _ = restored(directory.parent)
     assert_bitwise(got, state(1))
-    assert [path.name for path in directory.iterdir()] == ['1']
+    assert sorted(path.name for path in directory.iterdir()) == ['1', 'newest.json']
     read = read_variables(directory, 'c')
     assert_bitwise(read['net']['params'], state(1).params['net'])
 
@@ -68,7 +68,7 @@ def test_a_good_checkpoint_that_cannot_be_read_now_stays(saved, monkeypatch, err
     with pytest.raises(UserError, match=r'checkpoints/2 could not be read .* and run the same command again'):
         checkpoints.restore(state(0))
     checkpoints.close()
-    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['1', '2']
+    assert sorted(path.name for path in (saved / 'checkpoints').iterdir()) == ['1', '2', 'newest.json']
 
 
 def test_an_empty_directory_restores_nothing(tmp_path):
