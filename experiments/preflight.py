@@ -7,7 +7,6 @@ python -m experiments.preflight --config=configs/hinton_mnist.py --topology=cpu:
 
 import argparse
 import dataclasses
-import fnmatch
 import logging
 import math
 import sys
@@ -24,6 +23,7 @@ from kd_jax.config.config_file import load_config
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import write_json
+from kd_jax.config.name_globs import matching
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
@@ -120,7 +120,8 @@ def distinct(planned: Study, glob: str) -> list[Part]:
       UserError: no run matches, or the config of a run is wrong.
     """
     seeds, least = len({run.seed for run in planned.runs}), min(run.seed for run in planned.runs)
-    chosen = [r for r in planned.runs if r.seed == least and fnmatch.fnmatch(r.name, glob)]
+    matched = matching(glob, dict.fromkeys(run.name for run in planned.runs))
+    chosen = [r for r in planned.runs if r.seed == least and r.name in matched]
     if not chosen:
         raise UserError(f'--run={glob} matches no run. {suggest(glob, {run.name for run in planned.runs})}')
     wanted = {run.name for run in chosen}

@@ -1,10 +1,10 @@
 """Finds mistakes in a study's report section before anything is trained."""
 
-import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.name_globs import matching
 from kd_jax.report.result_files import split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -84,7 +84,7 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) ->
         _known_run(figure['run'], known, where)
     patterns = figure.get('runs', ())
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if known is not None and not fnmatch.filter(known, pattern):
+        if known is not None and not matching(pattern, known):
             raise UserError(f'report: {where}: no run matches {pattern!r}. {suggest(pattern, known)}')
 
 

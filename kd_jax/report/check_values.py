@@ -1,10 +1,10 @@
 """Checks, before training, that the runs of a study will measure what its report section shows."""
 
-import fnmatch
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.name_globs import matching
 from kd_jax.report.result_files import split_reference
 from kd_jax.report.stated_units import stated_at
 
@@ -54,7 +54,7 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
         if 'y' in figure:
             patterns = figure['runs']
             patterns = [patterns] if isinstance(patterns, str) else patterns
-            runs = [run for pattern in patterns for run in fnmatch.filter(stated, pattern)]
+            runs = [run for pattern in patterns for run in matching(pattern, stated)]
             yield f"{where}, 'y'", [(run, figure['y']) for run in runs]
     for name, table in (report.get('tables') or {}).items():
         shared: dict[str, Places] = {heading: [] for heading in table['columns']}

@@ -2,7 +2,11 @@
 
 import math
 import re
+import textwrap
+import warnings
+import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -10,8 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from kd_jax.config.ordinary_files import replacing
+from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 
 PALETTE = (
@@ -26,6 +33,7 @@ PALETTE = (
 
 
 INK, MUTED, GRID = '#1f2328', '#6b7280', '#e5e7eb'
+LONGEST = 60  # characters of a text on one line
 Drawn = tuple[Figure | None, str]  # the figure, and sentences that say what is missing from it
 WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches; at the width of a phone, the font size below is still 10 pixels
 MAPS = 'cividis'
@@ -72,8 +80,30 @@ def power_of_ten(tick: float, _: Any = None) -> str:
 
 
 def file_stem(text: str) -> str:
-    """A name for a figure that was not named by a report; it becomes a file name."""
-    return re.sub(r'\W+', '-', text)
+    """A name for a figure that was not named by a report; it becomes a file name.
+
+    A text with other characters than letters, digits, '_', '-' and '.' may read like another one without them, so a
+    checksum tells them apart.
+    """
+    if re.fullmatch(r'[\w.-]{1,120}', text):
+        return text.replace('.', '-')
+    stem, check = re.sub(r'\W+', '-', text)[:100], zlib.crc32(text.encode('utf-8', 'surrogatepass'))
+    return f'{stem}-{check:08x}'
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG; the same figure gives the same bytes.
+
+    Control characters in names are drawn as escapes, long texts on several lines. A character that the font lacks is
+    drawn as a box, without a warning.
+    """
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        shown = visible(text.get_text())
+        text.set_text(shown if len(shown) <= LONGEST else textwrap.fill(shown, LONGEST // 2))
+    with warnings.catch_warnings(), replacing(path) as part:
+        warnings.filterwarnings('ignore', r'Glyph .* missing from font', UserWarning)
+        figure.savefig(part, format='png', dpi=DPI, metadata={'Software': None})
 
 
 def colours(count: int) -> list[str]:

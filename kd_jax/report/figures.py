@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 
-from kd_jax.config.ordinary_files import inside, replacing
+from kd_jax.config.ordinary_files import inside
 from kd_jax.report import figure_style
 from kd_jax.report.bar_figures import default_comparison, draw_bars, draw_comparison
 from kd_jax.report.contents import Picture
@@ -60,8 +60,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
         figure, note = kinds[entry['kind']](entry, results)
         path = inside(out_dir, f'{name}.png') if figure else None
         if figure and path:
-            with replacing(path) as part:
-                figure.savefig(part, format='png', dpi=figure_style.DPI, metadata={'Software': None})
+            figure_style.save(figure, path)
     return Picture(name, entry['kind'], title, caption, path, ' '.join(filter(None, (note, entry.get('note')))))
 
 

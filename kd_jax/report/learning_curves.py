@@ -29,7 +29,7 @@ def default_curves(results: Results) -> dict[str, dict[str, Any]]:
                 y = f'{split}.{network}.{metric}'
                 curve = _curve(results, run, y)
                 if curve and len(curve[0]) > 1:
-                    name = f'curves-{split}-{network}-{metric}'
+                    name = figure_style.file_stem(f'curves-{split}-{network}-{metric}')
                     entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
                     break
     return entries

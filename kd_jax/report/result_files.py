@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import fnmatch
 import math
 import re
 import statistics
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import read_json
+from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import LeftAside, Results, asked_results
 from kd_jax.report.stated_units import with_stated_units
 
@@ -202,7 +202,7 @@ def path_in_words(path: str) -> str:
 def matching_runs(results: Results, patterns: str | Iterable[str]) -> list[str]:
     """Returns the runs whose names match one of the globs, in the order of the globs and then of the study."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    return list(dict.fromkeys(run for p in patterns for run in fnmatch.filter(results, p)))
+    return list(dict.fromkeys(run for p in patterns for run in matching(p, results)))
 
 
 def why_missing(results: Results, run: str, path: str) -> str:

@@ -1,13 +1,13 @@
 """A study: runs, the dependencies between them, and seeds."""
 
 import dataclasses
-import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
+from kd_jax.config.name_globs import matching
 from kd_jax.config.names import check_name
 from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.workdir import Workdir
@@ -178,8 +178,8 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run
         chosen[run.id] = run
 
     for glob in only or ['*']:
-        matched = [r for r in study.runs if glob in (r.name, r.id)]  # a name may have brackets, which mean a pattern
-        matched = matched or [r for r in study.runs if fnmatch.fnmatch(r.name, glob) or fnmatch.fnmatch(r.id, glob)]
+        names = set(matching(glob, [name for run in study.runs for name in (run.name, run.id)]))
+        matched = [run for run in study.runs if names & {run.name, run.id}]
         if not matched:
             raise UserError(f'--only={glob} matches no run. {suggest(glob, {r.name for r in study.runs})}')
         for run in matched:

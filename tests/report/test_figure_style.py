@@ -1,8 +1,10 @@
 """The places of labels."""
 
+import re
+
 import pytest
 
-from kd_jax.report.figure_style import file_stem, power_of_ten, spread
+from kd_jax.report.figure_style import canvas, file_stem, power_of_ten, save, spread
 
 
 def test_labels_are_pushed_apart_and_stay_centred():
@@ -11,7 +13,22 @@ def test_labels_are_pushed_apart_and_stay_centred():
 
 
 def test_a_figure_that_no_report_named_has_a_name_for_a_file():
-    assert file_stem('sweep-terms.soft.t-../x y') == 'sweep-terms-soft-t-x-y'
+    assert file_stem('sweep-terms.soft.t-student') == 'sweep-terms-soft-t-student'
+    hostile = ['../x y', '../x-y', 'a\x1b[31m', 'a-31m', 'x' * 300, 'x' * 301, '']
+    names = [file_stem(text) for text in hostile]
+    assert len(set(names)) == len(hostile)
+    assert all(re.fullmatch(r'[\w-]{1,120}', name) for name in names)
+
+
+def test_names_in_figures_are_drawn_as_they_are_without_warnings(tmp_path):
+    figure, axes = canvas()
+    axes.set_title('a\x1b[31m $x$ 漢')
+    axes.set_xlabel('long_' * 13 + 'end')
+    save(figure, tmp_path / 'a.png')
+    assert axes.get_title() == r'a\x1b[31m $x$ 漢'
+    assert axes.get_xlabel().replace('\n', '') == 'long_' * 13 + 'end'
+    assert max(map(len, axes.get_xlabel().splitlines())) <= 60
+    assert (tmp_path / 'a.png').stat().st_size > 0
 
 
 def test_a_tick_at_a_power_of_ten_is_written_as_one():
