@@ -5,10 +5,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from kd_jax.config import renamed
+from kd_jax.config.visible_text import visible
 
 
 class UserError(ValueError):
-    """A mistake that the user can correct. The message says what is wrong, where it is, and how to correct it."""
+    """A mistake that the user can correct. The message says what is wrong, where it is, and how to correct it.
+
+    The message may quote a file, so control characters in it become escapes.
+    """
+
+    def __init__(self, message: object = ''):
+        super().__init__(visible(str(message)))
 
 
 class Diverged(UserError):

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import flat
 from kd_jax.core.network import Network
@@ -42,6 +46,27 @@ def source_for(
                 f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; use the same model.'
             )
     return source
+
+
+def check_finite(variables: Any, where: str, origin: str) -> None:
+    """Raises a UserError if weights that were read are NaN or infinite; training would blame the learning rate.
+
+    Args:
+      variables: a tree of arrays.
+      where: the place in the config, for messages.
+      origin: the file or directory that the arrays come from, for messages.
+    """
+    for path, array in jax.tree_util.tree_leaves_with_path(variables):
+        if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
+            continue
+        whole = not isinstance(array, jax.Array) or array.is_fully_addressable
+        wrong = ~np.isfinite(np.asarray(array)) if whole else ~jnp.isfinite(array)
+        if wrong.any():
+            name = jax.tree_util.keystr(path, simple=True, separator='/')
+            raise UserError(
+                f'{where}: {int(wrong.sum()):,} of the {wrong.size:,} values of {name} in {origin} are NaN or '
+                'infinite; take other weights.'
+            )
 
 
 def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:

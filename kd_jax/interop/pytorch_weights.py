@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
+import numpy as np
 
 from kd_jax.config.errors import UserError
-from kd_jax.core.inherited_weights import check_fresh, without_fresh
+from kd_jax.core.inherited_weights import check_finite, check_fresh, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.interop.pytorch_files import read_pytorch_file
 
@@ -50,8 +51,8 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
       shapes: the variables of the network's model, as arrays or shapes.
       where: place in the config, for messages.
     Raises:
-      UserError: as for `read_pytorch_file`; keys are missing or unknown to the model; shapes differ; or the network has
-        copies.
+      UserError: as for `read_pytorch_file`; keys are missing or unknown to the model; shapes differ; weights are NaN or
+        infinite; or the network has copies.
     """
     if network.copies:
         raise UserError(
@@ -77,7 +78,10 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
                 f'{where} does not fit {path}: {named[path_here]} has shape {there} in the file, {here} in this model; '
                 'choose the model that the file was saved from.'
             )
-    return from_torch(network.module, state, wanted)
+    with np.errstate(over='ignore'):  # a number beyond float32 becomes infinite, and is refused next
+        variables = from_torch(network.module, state, wanted)
+    check_finite({named[at]: a for at, a in flax.traverse_util.flatten_dict(variables).items()}, where, path)
+    return variables
 
 
 def _listed(keys: list[str]) -> str:

@@ -12,6 +12,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import imported_names, names_from_file
 from kd_jax.config.json_files import write_json
 from kd_jax.config.references import BEST, RunReference
+from kd_jax.core.inherited_weights import check_finite
 from kd_jax.devices.processes import on_primary
 from kd_jax.prepare.inherited_models import with_inherited_models
 from kd_jax.prepare.parse_transform import check_fits, network_of_run, parse_transform, with_network
@@ -66,6 +67,7 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
         made = transform.apply(networks)
         prepared = prepare_run_of_study(study, run, with_network(config, made.name, made.options, where))
         check_fits(prepared, made, transform.where)
+        check_finite(made.variables, transform.where, 'the network that it makes')
         sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
         return finish_with_weights(prepared, directory, sources, {made.name: made.variables}, began)
     except UserError as error:

@@ -20,6 +20,7 @@ from kd_jax.training.best_evaluation import best_row, patience_ended
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import compile_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
+from kd_jax.training.non_finite import TOTALS, cause_and_remedy, first_not_finite
 from kd_jax.training.run_log import RunLog, read_history
 from kd_jax.training.run_result import make_result, measure_run
 from kd_jax.training.saved_checkpoints import DIRECTORIES
@@ -260,20 +261,16 @@ def _added(before: Sequence[float], pair: tuple[Any, Any]) -> tuple[float, float
 
 def _not_finite(chunk: Metrics, first: int, active: ActiveRun) -> Diverged | None:
     """The error for a chunk that starts at step `first`, if a term, the loss or the gradient norm is not finite."""
-    bad = {name: np.flatnonzero(~np.isfinite(summed)) for name, (summed, _) in chunk.items()}
-    bad = {name: where for name, where in bad.items() if len(where)}
-    if not bad:
+    found = first_not_finite(chunk, first)
+    if found is None:
         return None
-    terms = [name for name in bad if name not in ('loss', 'grad_norm')]
-    name = min(terms or bad, key=lambda name: bad[name][0])
-    step = first + int(bad[name][0]) + 1
-    what = f"term '{name}'" if name in terms else f'the {name.replace("_", " ")}'
+    name, prepared = found.name, active.prepared
+    what = f'the {name.replace("_", " ")}' if name in TOTALS else f"term '{name}'"
     kept = active.checkpoints.latest()
     last = f'The last good checkpoint, step {kept}, is kept.' if kept else 'There is no earlier checkpoint.'
     return Diverged(
-        f'{active.prepared.where}: {what} became non-finite at step {step} (epoch '
-        f'{step / active.prepared.order.steps_per_epoch:.2f}); lower the learning rate, warm it up or set '
-        f'optimizer.clip=1.0. {last}'
+        f'{prepared.where}: {what} became non-finite at step {found.step} (epoch '
+        f'{found.step / prepared.order.steps_per_epoch:.2f}){cause_and_remedy(prepared, found)}. {last}'
     )
 
 

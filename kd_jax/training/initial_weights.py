@@ -9,7 +9,7 @@ from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
-from kd_jax.core.inherited_weights import source_for, without_fresh
+from kd_jax.core.inherited_weights import check_finite, source_for, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
@@ -54,6 +54,7 @@ def _initial_weights(
 ) -> Mapping[str, Any]:
     where = f"{prepared.where}, network '{network.name}'"
     if origin is None:
+        check_finite(network.module.variables, where, 'its model')
         return network.module.variables
     shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
     if isinstance(origin, RunReference):
@@ -85,7 +86,8 @@ def load_from_checkpoint(
       where: the place in the config, for messages.
       checkpoint: 'last', or 'best' for that of the best evaluation on validation.
     Raises:
-      UserError: there is no readable checkpoint, it has no such network, or names or shapes of parameters differ.
+      UserError: there is no readable checkpoint, it has no such network, names or shapes of parameters
+        differ, or weights are NaN or infinite.
     """
     saved = directory / DIRECTORIES[checkpoint]
     if not (directory / DIRECTORIES[LAST]).is_dir():
@@ -108,4 +110,6 @@ def load_from_checkpoint(
             key = source if part == 'params' else part
             place[key] = {**place[key], **jax.tree.map(abstract_array, modules)}
         loaded = newest.load(abstract)
-    return without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
+    taken = without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
+    check_finite(taken, where, str(directory))
+    return taken

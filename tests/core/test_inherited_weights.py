@@ -1,10 +1,12 @@
 """Which variables a network takes over, and what is said of those that do not fit."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.core.inherited_weights import check_fresh, source_for, without_fresh
+from kd_jax.core.inherited_weights import check_finite, check_fresh, source_for, without_fresh
 from kd_jax.core.network import Network
 
 
@@ -64,3 +66,14 @@ def test_a_module_of_another_name_is_no_part_and_cannot_start_fresh():
         check_fresh(network(fresh=('haed',)), variables(), 'here')
     with pytest.raises(UserError, match=r"here has no module 'dens' to take from there. Did you mean 'dense'\?"):
         check_fresh(network(part=('head', 'dens')), variables(), 'here')
+
+
+@pytest.mark.parametrize('kind', [np.asarray, jnp.asarray, lambda values: jnp.asarray(values, jnp.bfloat16)])
+def test_weights_that_are_not_finite_are_named_with_their_count_and_origin(kind):
+    tree = {'params': {'dense': {'kernel': kind([[1.0, np.nan], [-np.inf, 2.0]])}}, 'count': np.zeros(3, int)}
+    with pytest.raises(UserError) as error:
+        check_finite(tree, 'here', 'teacher.pth')
+    said = 'here: 2 of the 4 values of params/dense/kernel in teacher.pth are NaN or infinite; take other weights.'
+    assert str(error.value) == said
+    check_finite(variables(), 'here', 'teacher.pth')
+    check_finite({'key': jax.random.key(0), 'arrays': [np.ones(2), jnp.ones(2)]}, 'here', 'teacher.pth')

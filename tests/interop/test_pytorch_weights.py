@@ -11,7 +11,7 @@ from kd_jax import models
 from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
 from kd_jax.interop import pytorch_weights
-from kd_jax.interop.pytorch_weights import load_pytorch_weights
+from kd_jax.interop.pytorch_weights import load_pytorch_weights, to_torch
 from kd_jax.models.resnet import ResNet
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.studies.execute import execute_group
@@ -148,3 +148,17 @@ def test_a_pytorch_file_that_does_not_fit_is_refused_when_a_study_is_planned(tmp
     planned = study_of(tmp_path, REFERENCE / 'with_code.pth', FORMULA['image'](16), np.array([1, 3], np.int32))
     with pytest.raises(UserError, match=r"run 'measured', network 'teacher': .*with_code.pth holds pickled code"):
         prepare_study(planned)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, 1e39])
+def test_weights_that_are_not_finite_in_float32_are_refused_by_their_name_in_the_file(value, tmp_path):
+    module = network_of().module
+    state = to_torch(module, jax.tree.map(lambda a: np.ones(a.shape), shapes_of(module)))
+    state['fc.bias'] = np.array([0.0, value, 0.0, 0.0, value])
+    file = tmp_path / 'weights.safetensors'
+    safetensors.numpy.save_file({key: np.ascontiguousarray(array) for key, array in state.items()}, file)
+    with pytest.raises(UserError) as caught:
+        loaded(file)
+    assert str(caught.value) == (
+        f"c, network 'teacher': 2 of the 5 values of fc.bias in {file} are NaN or infinite; take other weights."
+    )
