@@ -2,6 +2,18 @@
 
 import os
 import sys
+from typing import Any
+
+
+def say_errors(kind: Any, error: Any, trace: Any) -> None:
+    """Prints errors that nobody has caught; Ctrl-C while a command still imports its libraries is no traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        print('stopped before anything was done.', file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = say_errors
 
 if os.name != 'posix' or sys.version_info < (3, 11):
     print(

@@ -116,6 +116,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, shown = load_config(options.config, overrides)
     planned = parse_study(config, options.config)
     workdir = Workdir(options.workdir or pathlib.Path('runs') / planned.about['name'])
+    workdir.check_paths(run.id for run in planned.runs)
     variant = split_variant(options.config)[1]
     about = {**planned.about, 'variant': variant, 'report': shown, 'command': provenance.command()}
     report.check_report(about, {run.name for run in planned.runs})

@@ -65,6 +65,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if options.trials < 1:
         raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
+    workdir.check_paths(f'{name}_trial000-s0' for name in config['runs'])
     storage = options.storage or sqlite_url(workdir.path.absolute() / 'search.db')
     workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):

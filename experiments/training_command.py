@@ -18,6 +18,7 @@ from experiments.terminal import console
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.visible_text import show_log
 from kd_jax.scale import tpu_chips
+from kd_jax.training.quiet_orbax import quiet_orbax
 from kd_jax.training.stop_signals import Preempted
 
 SIGNALLED = 128  # exit code of a process that a signal stopped: 128 + the signal's number
@@ -28,7 +29,7 @@ log = logging.getLogger('kd_jax')
 def exit_code(command: Callable[[], int]) -> int:
     """Runs a command that trains and returns its exit code: 2 for a user's mistake, 128 + n if signal n stopped it."""
     show_log()
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
+    quiet_orbax()
     logging.getLogger('kd_jax').setLevel(logging.INFO)
     tpu_chips.leave_out_libtpu()
     allow_open_files()

@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import functools
+import os
 import pathlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from kd_jax.config.errors import UserError, suggest
@@ -16,6 +18,8 @@ from kd_jax.report.result_files import check_same_study
 
 OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'search.db',
        'search.db-journal', 'search.db-wal', 'study.json')  # fmt: skip
+LONGEST = 4096 if sys.platform == 'linux' else 1024  # bytes of a path
+BELOW = 300  # bytes that the longest path in the directory of a run adds, that of a checkpoint that is being written
 
 
 class Workdir:
@@ -83,6 +87,27 @@ class Workdir:
                     f"'{reference}': the result of run '{reference.run}' has no {key!r}. {suggest(key, known)}"
                 ) from None
         return value
+
+    def check_paths(self, run_ids: Iterable[str]) -> None:
+        """Refuses a directory in which the files of these runs would have paths that the system cannot have.
+
+        Raises:
+          UserError: a path is too long, or has characters that file names cannot have in this environment.
+        """
+        try:
+            length = max(len(os.fsencode(self.directory(run_id).absolute())) for run_id in run_ids)
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f'{error.object!r} cannot be a path, because file names have the encoding {error.encoding} here; set '
+                'PYTHONUTF8=1, or choose other names.'
+            ) from None
+        except FileNotFoundError:
+            raise UserError('the current directory no longer exists: go to one that does.') from None
+        if length + BELOW > LONGEST:
+            raise UserError(
+                f'the directories of runs would have paths of {length:,} bytes, but with what lies in them at most '
+                f'{LONGEST - BELOW:,} are possible; choose a shorter --workdir.'
+            )
 
     @contextlib.contextmanager
     def locked(self, shared: bool = False) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """The work directory: results, references to them, and locks."""
 
 import os
+import pathlib
+import sys
 
 import pytest
 
@@ -87,3 +89,27 @@ def test_a_fifo_or_a_file_where_a_directory_belongs_is_a_sentence(tmp_path):
     for path in (tmp_path / 'file', tmp_path / 'file' / 'below'):
         with pytest.raises(UserError, match=r'file is a file, not a directory; choose another --workdir'):
             Workdir(path)._lock(shared=False)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the limit is that of Linux')
+def test_a_path_that_would_be_too_long_is_refused_before_anything_is_written(tmp_path):
+    long = pathlib.Path(tmp_path, *['a' * 100] * 40)
+    with pytest.raises(UserError, match=r'paths of 4,\d\d\d bytes, .* at most 3,796 are possible'):
+        Workdir(long).check_paths(['student-s0'])
+    Workdir(pathlib.Path('/', *['a' * 100] * 36)).check_paths(['student-s0'])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_files_cannot_have_here_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsencode', lambda path: str(path).encode('ascii'))
+    with pytest.raises(UserError, match=r'ü-s0. cannot be a path, .* encoding ascii here; set PYTHONUTF8=1'):
+        Workdir(tmp_path).check_paths(['a-s0', 'ü-s0'])
+
+
+def test_a_current_directory_that_was_removed_is_one_sentence(tmp_path, monkeypatch):
+    gone = tmp_path / 'gone'
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UserError, match='the current directory no longer exists'):
+        Workdir(pathlib.Path('runs')).check_paths(['a-s0'])

@@ -17,6 +17,7 @@ from kd_jax.studies.execute import execute_group
 from kd_jax.studies.run_groups import needed_ids
 from kd_jax.studies.study import Progress, Run, Study
 from kd_jax.studies.workdir import Workdir
+from kd_jax.training.quiet_orbax import quiet_orbax
 from kd_jax.training.stop_signals import Preempted, stop_signals
 
 RETRIES = 3
@@ -179,7 +180,7 @@ def make_assignments(study: Study, groups: Sequence[Group], workdir: Workdir) ->
 def train_in_worker(assignment: Assignment, report: Progress) -> Outcome:
     """Trains a group in this process, which is a worker."""
     show_log()
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax raises the errors that it logs
+    quiet_orbax()
     for name, value in assignment.settings.items():
         jax.config.update(name, value)
     try:
