@@ -16,6 +16,7 @@ from rich.text import Text
 
 from experiments.terminal import console
 from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.memory_errors import memory_errors
 from kd_jax.config.visible_text import show_log
 from kd_jax.scale import tpu_chips
 from kd_jax.training.quiet_orbax import quiet_orbax
@@ -35,7 +36,8 @@ def exit_code(command: Callable[[], int]) -> int:
     allow_open_files()
     try:
         keep_compiled_programs()
-        return command()
+        with memory_errors('this study'):
+            return command()
     except UserError as error:
         console.print(Text.assemble(('error: ', 'bold red'), str(error)), soft_wrap=True)
         return 2

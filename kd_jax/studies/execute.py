@@ -8,6 +8,7 @@ from typing import Any
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import write_json
+from kd_jax.config.memory_errors import memory_errors
 from kd_jax.devices.processes import on_primary
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.prepare_study import prepare_run_of_study
@@ -40,7 +41,8 @@ def execute_group(
       Preempted: the process was asked to stop; the same call continues where it stopped.
     """
     grouping = study.about.get('group_runs', 'auto')
-    with disk_errors(workdir.path), contextlib.ExitStack() as held:
+    what = f'{study.where}: {group[0].id}' + (f' and {len(group) - 1} more' if len(group) > 1 else '')
+    with memory_errors(what), disk_errors(workdir.path), contextlib.ExitStack() as held:
         for run in group:
             held.enter_context(workdir.alone(run.id))
         outcomes: dict[str, Any] = {run.id: workdir.result(run.id) for run in group}
