@@ -18,6 +18,9 @@ from kd_jax.core.step import make_train_step
 from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.models.cnn import CNN
 from kd_jax.prepare.parse_recipe import parse_recipe
+from kd_jax.report.finding import find
+from kd_jax.report.result_files import load_results
+from kd_jax.report.tables import study_tables
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 PAGE = (DOCS / 'methods.md').read_text()
@@ -159,3 +162,14 @@ def test_the_files_of_the_page_on_a_first_config_run(tmp_path, monkeypatch, caps
     assert 'teacher-s0' in shown
     assert 'distilled, T = 4' in shown
     assert (tmp_path / 'runs/first/report.html').exists()
+
+
+def test_the_readme_says_first_what_the_committed_results_show():
+    results = load_results(DOCS.parent / 'experiments' / 'results' / 'hinton_mnist')
+    sentence = find(study_tables(results.study, results.results), results.results).sentence
+    removed, ours, theirs = re.search(
+        r'removes (\d+ of the \d+) errors .* \((.+) instead of (.+) over 3 seeds', sentence
+    ).groups()
+    first_screen = ' '.join((DOCS.parent / 'README.md').read_text().partition('## Quick start')[0].split())
+    assert f'removes {removed} test errors' in first_screen
+    assert f'{ours} instead of {theirs}' in first_screen
