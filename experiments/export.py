@@ -21,7 +21,7 @@ from experiments.terminal import keep_going
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import NotAllowed, names_from_file
-from kd_jax.config.ordinary_files import replacing, user_path, write_bytes
+from kd_jax.config.ordinary_files import check_directory, replacing, user_path, write_bytes
 from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
@@ -85,6 +85,7 @@ def exported(args: argparse.Namespace) -> str:
         study.
     """
     check_platform()
+    check_directory(args.out, '--out')
     workdir = Workdir(args.workdir)
     run_id, result = finished_run(workdir, args.run)
     read = {key: result['config'].get(key, {}) for key in ('networks', 'evaluate', 'data')}

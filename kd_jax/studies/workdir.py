@@ -89,11 +89,12 @@ class Workdir:
         return value
 
     def check_paths(self, run_ids: Iterable[str]) -> None:
-        """Refuses a directory in which the files of these runs would have paths that the system cannot have.
+        """Refuses a path that is no directory, or in which the files of these runs would have impossible paths.
 
         Raises:
-          UserError: a path is too long, or has characters that file names cannot have in this environment.
+          UserError: there is a file; a path is too long, or has characters that file names cannot have here.
         """
+        check_directory(self.path, '--workdir')
         try:
             length = max(len(os.fsencode(self.directory(run_id).absolute())) for run_id in run_ids)
         except UnicodeEncodeError as error:

@@ -75,6 +75,7 @@ def test_what_is_exported_makes_the_errors_of_the_study(network, copy, chain_stu
         (['--network=student'], "does not evaluate network 'student', so its logits may mean nothing; what it"),
         (['--network=pair'], "network 'pair' has 2 copies; choose one of --copy=0 to --copy=1."),
         (['--network=tags', '--copy=0'], "network 'tags' has no copies; leave out --copy."),
+        ([f'--out={__file__}'], f'{__file__} is a file, not a directory; choose another --out.'),
         (['--workdir=/no/such/place'], '/no/such/place does not exist: give the work directory of a study'),
     ],
 )
