@@ -40,7 +40,7 @@ def train_group(
       caches: where runs share the recorded outputs of the same networks.
     Raises:
       UserError: the disk is full, or a cache holds outputs of something else.
-      Preempted: SIGTERM or SIGINT arrived; the states are saved.
+      Preempted: SIGTERM, SIGINT or SIGHUP arrived; the states are saved.
     """
     provenance.of_this_process()
     with contextlib.ExitStack() as opened:

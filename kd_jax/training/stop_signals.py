@@ -1,8 +1,10 @@
-"""Stops training on SIGTERM or SIGINT after the state is saved."""
+"""Stops training on SIGTERM, SIGINT or SIGHUP after the state is saved."""
 
 import contextlib
 import signal
 from collections.abc import Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 
 class Preempted(Exception):
@@ -15,13 +17,16 @@ class Preempted(Exception):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yields a list that is empty until SIGTERM or SIGINT arrives; the signal's number is then appended.
+    """Yields a list that is empty until one of `SIGNALS` arrives; the signal's number is then appended.
+
+    A SIGHUP that is ignored, as `nohup` does, stays ignored.
 
     Raises:
       Preempted: at the end, if a signal arrived and the code inside did not act on it.
     """
     seen: list[int] = []
-    before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    heard = [s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+    before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in heard}
     try:
         yield seen
     finally:

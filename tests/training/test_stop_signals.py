@@ -8,7 +8,7 @@ import pytest
 from kd_jax.training.stop_signals import Preempted, stop_signals
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_seen_and_told_at_the_end(number):
     def work():
         with stop_signals() as seen:
@@ -22,7 +22,7 @@ def test_a_signal_is_seen_and_told_at_the_end(number):
 
 
 def test_the_handlers_of_before_come_back():
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     with stop_signals():
         assert all(signal.getsignal(number) != handler for number, handler in zip(numbers, before, strict=True))
@@ -39,3 +39,14 @@ def test_an_error_inside_passes_and_a_signal_does_not_hide_it():
     with pytest.raises(ZeroDivisionError):
         work()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals() as seen:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not seen
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -5,7 +5,7 @@ each group as soon as the runs that it needs are finished, and calls `progress` 
 
 A user's mistake in a run stops that run and the runs that depend on it. The others continue, and the error is raised
 when they are done. A worker that dies is replaced, at most `RETRIES` times for each group; the new worker continues
-from the last checkpoint. SIGTERM and SIGINT make all workers save and stop.
+from the last checkpoint. SIGTERM, SIGINT and SIGHUP make all workers save and stop.
 """
 
 from kd_jax.studies.executors.local import in_process as in_process

@@ -8,6 +8,7 @@ import pytest
 from kd_jax.config.errors import MachineError, UserError
 from kd_jax.studies import executors
 from kd_jax.studies.executors import local
+from kd_jax.studies.executors.scheduler import Outcome
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.run_log import read_history
@@ -53,6 +54,20 @@ def test_in_process_a_full_disk_ends_the_study_at_once(monkeypatch, tmp_path):
     with pytest.raises(MachineError, match=r'^the disk is full.$'):
         executors.in_process()(planned, plan_groups(planned.runs), Workdir(tmp_path), None, None)
     assert len(tried) == 1
+
+
+def test_a_worker_whose_parent_was_killed_ends_without_an_error(monkeypatch):
+    def train_in_worker(assignment, report):
+        report('runs', 1, 2, {})
+        return Outcome('finished', [])
+
+    monkeypatch.setattr(local, 'train_in_worker', train_in_worker)
+    monkeypatch.setattr(local, '_stop_when_told', lambda pipe: None)
+    monkeypatch.setattr(local.signal, 'signal', lambda *_: None)
+    parent, pipe = multiprocessing.Pipe()
+    parent.close()
+    with pipe:
+        local._worker(pipe, None)
 
 
 @pytest.mark.parametrize(
