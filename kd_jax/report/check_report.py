@@ -55,14 +55,15 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     for name, figure in (report.get('figures') or {}).items():
         _check_figure(name, figure, known)
     if 'lead' in report:
-        _known_keys([report['lead']], report.get('figures') or {}, "'lead', which must name one of the figures,")
+        _one_of(report['lead'], report.get('figures') or {}, "'lead' of the report", 'figures')
 
 
 def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> None:
     _needs(table, ('columns', 'rows'), where)
     _known_keys(table, ('title', 'text', 'columns', 'rows', 'baseline', 'compare'), where)
-    _known_keys([table['baseline']] if 'baseline' in table else [], table['rows'], f"{where}, 'baseline'")
-    _known_keys([table['compare']] if 'compare' in table else [], table['columns'], f"{where}, 'compare'")
+    for key, known_names in (('baseline', table['rows']), ('compare', table['columns'])):
+        if key in table:
+            _one_of(table[key], known_names, f'{where}, {key!r}', 'rows' if key == 'baseline' else 'columns')
     for key, row in table['rows'].items():
         place = f'{where}, row {key!r}'
         _known_run(row.get('run', key), known, place)
@@ -108,6 +109,11 @@ def _known_keys(entry: Iterable[str], known: Iterable[str], where: str) -> None:
     for key in entry:
         if key not in known:
             raise UserError(f'report: {where} has an unknown key {key!r}. {suggest(key, known)}')
+
+
+def _one_of(name: Any, known: Mapping[str, Any], where: str, what: str) -> None:
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f'report: {where} is {name!r}, but it must be one of the {what}. {suggest(str(name), known)}')
 
 
 def _known_run(run: str, known: list[str] | None, where: str) -> None:

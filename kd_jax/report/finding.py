@@ -127,11 +127,23 @@ def _without_baseline(tables: Sequence[Table], results: Results) -> Finding:
 
 
 def _best_alone(column: Column, rows: Sequence[Row], place: int) -> str:
-    """What can be said without a baseline: the best number."""
-    measured = [(measure.mean, row) for row in rows if (measure := row.cells[place].measure)]
-    row = (min if column.better == 'lower' else max)(measured, key=lambda pair: pair[0])[1]
-    text = number_format.measured(row.cells[place].measure, column.unit)
-    number = f'{column.heading} {number_format.with_unit(text, column.unit)}'
+    """What can be said without a baseline: the best number, beside that of a teacher if there is one."""
+    teachers, others = ([row for row in rows if (row.role == 'teacher') == teaches] for teaches in (True, False))
+    row = _best_row(others or rows, place, column.better)
+    number = f'{column.heading} {_text(row, place, column)}'
+    if teachers and others:
+        teacher = _best_row(teachers, place, column.better)
+        what = f'“{row.label}” has {number}, and the teacher, “{teacher.label}”, {_text(teacher, place, column)}'
+        return f'{what}; without a baseline, the same network trained alone, the gain from the teacher is unknown.'
     if len(rows) == 1:
         return f'“{row.label}” has {number}; nothing else was measured, so there is nothing to compare it with.'
     return f'“{row.label}” is the best of {len(rows)} rows ({number}); none is known as the baseline to compare with.'
+
+
+def _best_row(rows: Sequence[Row], place: int, better: str | None) -> Row:
+    measured = [(measure.mean, row) for row in rows if (measure := row.cells[place].measure)]
+    return (min if better == 'lower' else max)(measured, key=lambda pair: pair[0])[1]
+
+
+def _text(row: Row, place: int, column: Column) -> str:
+    return number_format.with_unit(number_format.measured(row.cells[place].measure, column.unit), column.unit)

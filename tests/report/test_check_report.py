@@ -44,9 +44,14 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (('tables', 'main', 'rows', 'studnet'), {}, "Did you mean 'student'?"),
         (('tables', 'main', 'rows', 'student', 'paper'), {'error': 5}, "Did you mean 'errors'?"),
         (('table',), {}, "Did you mean 'tables'?"),
-        (('tables', 'main', 'baseline'), 'studnet', "table 'main', 'baseline' has an unknown key 'studnet'. Did you"),
+        (
+            ('tables', 'main', 'baseline'),
+            'studnet',
+            "table 'main', 'baseline' is 'studnet', but it must be one of the rows. Did you",
+        ),
         (('tables', 'main', 'compare'), 'eror', "Did you mean 'errors'?"),
         (('lead',), 'bar', "Did you mean 'bars'?"),
+        (('lead',), ['bars'], "'lead' of the report is ['bars'], but it must be one of the figures."),
     ],
 )
 def test_a_mistake_is_named_with_the_nearest_right_name(study_dir, path, value, message):

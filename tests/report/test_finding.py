@@ -98,6 +98,17 @@ def test_without_a_baseline_the_best_number_is_all_there_is(loaded):
     assert finding.row is None
 
 
+def test_without_a_baseline_a_student_stands_beside_its_teacher(loaded):
+    study, results = loaded
+    study['report']['tables']['main']['rows'] = {'student': {}, 'teacher': {}}
+    for result in results['student'].values():
+        result['config']['networks'] = {'teacher': {'update': 'frozen', 'init': 'run:teacher'}, 'student': {}}
+    assert found(study, results).sentence == (
+        '“student” has errors 7.0 ± 1.0, and the teacher, “teacher”, 4.0 ± 0.0; without a baseline, the same network '
+        'trained alone, the gain from the teacher is unknown.'
+    )
+
+
 def test_what_has_not_run_or_not_measured_is_said(loaded):
     study, results = loaded
     assert found(study, {}).sentence == 'No run has finished yet, so nothing is found yet.'
