@@ -5,16 +5,16 @@ python -m experiments.report --workdir=runs/hinton_mnist --out=DIR       # copie
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.terminal import keep_going
+from kd_jax.config.checked_json import read_checked, write_checked
 from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.json_files import JSON_BYTES, read_json
-from kd_jax.config.ordinary_files import check_directory, read_bytes, refuse_links, user_path, write_bytes, write_text
+from kd_jax.config.file_schemas import Anything
+from kd_jax.config.ordinary_files import check_directory, refuse_links, user_path
 from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
 from kd_jax.report.check_report import check_report
@@ -25,7 +25,8 @@ from kd_jax.report.terminal_tables import print_tables
 def copy_evidence(workdir: Path, out: Path) -> None:
     """Copies study.json and results/ to `out`, and removes result files from `out` that `workdir` does not have.
 
-    Names of local directories are not copied: an absolute path in a command is shortened to its last component.
+    Names of local directories are not copied: an absolute path in a command is shortened to its last component. Every
+    copy has a checksum, also that of a file that has none.
 
     Raises:
       UserError: `out` holds another study.
@@ -47,12 +48,10 @@ def copy_evidence(workdir: Path, out: Path) -> None:
 
 
 def _copy(path: Path, to: Path) -> None:
-    content = read_json(path)
-    command = content.get('command') or ''
-    if (shorter := re.sub(r'(?<![^\s=])/[^\s=]*/', '', command)) == command:
-        write_bytes(to, read_bytes(path, JSON_BYTES))
-    else:
-        write_text(to, json.dumps({**content, 'command': shorter}, indent=1) + '\n')
+    content = read_checked(path, Anything, 'delete it and run the study again').content
+    if isinstance(command := content.get('command'), str):
+        content['command'] = re.sub(r'(?<![^\s=])/[^\s=]*/', '', command)
+    write_checked(to, content)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,10 +31,10 @@ from experiments.plan_table import plan_table
 from experiments.terminal import console, keep_going, leave
 from experiments.training_command import exit_code
 from kd_jax import report
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import write_json
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.visible_text import visible
 from kd_jax.devices.platform import check_platform
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with workdir.locked(), disk_errors(workdir.path):
         renew(planned, runs, prepared_runs, workdir, options.fresh)
         runs = select_runs(planned, options.only, workdir)
-        on_primary(lambda: write_json(workdir.path / 'study.json', {**about, 'runs': asked_configs(planned)}))
+        on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, 'runs': asked_configs(planned)}))
         groups = groups_of(planned, runs, workdir, prepared_runs, options)
         execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
     with disk_errors(workdir.path):

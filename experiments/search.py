@@ -16,10 +16,10 @@ from experiments.run import execute
 from experiments.terminal import console, keep_going, leave
 from experiments.training_command import exit_code
 from kd_jax import report
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import Diverged, UserError
-from kd_jax.config.json_files import write_json
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.devices.platform import check_platform
 from kd_jax.studies.optuna_trials import (
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         about = {key: value for key, value in config.items() if key != 'runs'}
         about |= {'command': provenance.command(), 'report': search_report(wanted, joined)}
         about |= {'runs': runs_of_trials(wanted, joined, config, options.config), 'search': wanted.objective}
-        write_json(workdir.path / 'study.json', about)
+        write_checked(workdir.path / 'study.json', about)
         report.build_report(workdir.path, workdir.path)
     report.print_tables(*report.load_results(workdir.path))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)

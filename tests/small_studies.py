@@ -2,6 +2,7 @@
 
 import json
 
+from kd_jax.config.checked_json import write_checked
 from kd_jax.studies.study import parse_study
 
 
@@ -27,9 +28,15 @@ def ids(runs):
     return [run.id for run in runs]
 
 
+# The least that a result holds.
+RESULT = {'config': {}, 'steps': 0, 'seconds': 0.0, 'last': {'step': 0}, 'best': None}
+
+
 def finish(workdir, *run_ids, **result):
     for run_id in run_ids:
-        workdir.result_path(run_id).write_text(json.dumps(result))
+        name, seed = run_id.rsplit('-s', 1)
+        named = {'study': 'chain', 'run': name, 'seed': int(seed)}
+        write_checked(workdir.result_path(run_id), {**named, **RESULT, **result})
 
 
 def begin(workdir, planned):

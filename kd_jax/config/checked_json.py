@@ -68,7 +68,10 @@ def parse_checked(text: str, schema: Any, name: str, mend: str) -> Checked:
         raise UserError(f'{name} is damaged ({first_line(error)}); {mend}.') from error
     stated = content.pop(CHECKSUM, None)
     if stated is not None and stated != checksum(content):
-        raise UserError(f'{name} is damaged: its content does not have its checksum {stated}; {mend}.')
+        raise UserError(
+            f'{name} is damaged: its content does not have its checksum {stated}; {mend}. If you edited it on purpose, '
+            f'remove its {CHECKSUM!r}.'
+        )
     return Checked(content, stated is not None)
 
 

@@ -142,6 +142,8 @@ class StudyFile(TypedDict, total=False):
     variant: str | None
     command: str | None
     report: Anything | None
+    runs: Annotated[dict[Text, Anything], Meta(min_length=1)]
+    seeds: Annotated[int, Meta(ge=1)]
     checksum: str
 
 

@@ -8,8 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.ordinary_files import read_text, write_text
+from kd_jax.config.ordinary_files import write_text
 
 JSON_BYTES = 2**26  # matrices of 1000 x 1000 classes take some 30 MB
 DEPTH = 100
@@ -27,23 +26,6 @@ def json_value(tree: Any) -> Any:
     if isinstance(tree, np.generic):
         tree = tree.item()
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
-
-
-def read_json(path: pathlib.Path, mend: str = '') -> Any:
-    """Reads a JSON file.
-
-    Args:
-      path: the file.
-      mend: ends the message of an error, for example 'delete it and run the same command again'.
-    Raises:
-      UserError: the file cannot be read, or holds what `parse_json` refuses.
-    """
-    text = read_text(path, JSON_BYTES, mend)
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        ending = f'; {mend}.' if mend else '.'
-        raise UserError(f'{path} is damaged ({first_line(error)}){ending}') from error
 
 
 def parse_json(text: str) -> Any:

@@ -11,6 +11,7 @@ from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, Results, missing_runs, ranges
 from kd_jax.report.finding import Finding
 from kd_jax.report.paper_claims import Claim
+from kd_jax.report.result_files import HAS_CHECKSUM
 from kd_jax.report.tables import NOT_RUN, Table
 from kd_jax.report.validation_use import unused_validation
 
@@ -40,6 +41,7 @@ class Origin:
     dirty: bool | None
     finished: str
     seconds: float | None
+    has_checksum: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,7 @@ def origins(results: Results) -> list[Origin]:
             result.get('dirty'),
             _when(result.get('finished')),
             result.get('seconds'),
+            result.get(HAS_CHECKSUM, False),
         )
         for run, seeds in results.items()
         for seed, result in seeds.items()
@@ -145,6 +148,11 @@ def _when(finished: str | None) -> str:
     except ValueError:
         return finished or ''
     return moment.astimezone(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')
+
+
+def checksum_state(has_checksum: bool) -> str:
+    """What is known of a result file: it has the checksum that it states, or it states none and may be damaged."""
+    return 'right' if has_checksum else 'not checked'
 
 
 def tree_state(dirty: bool | None) -> str:

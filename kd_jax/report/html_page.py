@@ -7,7 +7,7 @@ import jinja2
 
 from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
-from kd_jax.report.contents import LEFT_ASIDE, Report, tree_state
+from kd_jax.report.contents import LEFT_ASIDE, Report, checksum_state, tree_state
 from kd_jax.report.prose import html_prose
 from kd_jax.report.table_texts import DIFFERENCE, GAIN, LEVEL, gain_text, table_legend
 from kd_jax.report.tables import NOT_RUN
@@ -29,6 +29,7 @@ def html_page(report: Report) -> str:
     environment.filters['png'] = _data_url
     environment.filters['duration'] = number_format.duration
     environment.filters['tree'] = tree_state
+    environment.filters['checksum'] = checksum_state
     environment.filters['heading'] = lambda column: number_format.heading(column.heading, column.unit)
     css = jinja2.filters.Markup((HERE / 'page.css').read_text('utf-8'))
     return environment.get_template('page.html.j2').render(

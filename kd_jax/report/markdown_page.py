@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from kd_jax.report import number_format
-from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, tree_state
+from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, checksum_state, tree_state
 from kd_jax.report.prose import code_span, escape_markdown, markdown_prose
 from kd_jax.report.table_texts import LEVEL, ShownCell, table_cells, table_legend
 from kd_jax.report.tables import Table
@@ -26,7 +26,7 @@ def markdown_page(report: Report) -> str:
     blocks += [_picture(picture) for picture in report.curves]
     facts = [f'- {name}: {_fact(name, fact)}' for name, fact in report.facts.items()]
     blocks += ['## What was run', '\n'.join(facts)]
-    headings = ['run', 'seed', 'commit', 'working tree', 'finished', 'time']
+    headings = ['run', 'seed', 'commit', 'working tree', 'finished', 'time', 'checksum']
     rows = [
         [
             o.run,
@@ -35,10 +35,11 @@ def markdown_page(report: Report) -> str:
             tree_state(o.dirty),
             o.finished or number_format.DASH,
             number_format.duration(o.seconds),
+            checksum_state(o.has_checksum),
         ]
         for o in report.origins
     ]
-    blocks += ['## Provenance', _rows(headings, _shown(rows), {0, 2, 3, 4}) if rows else 'No run has finished yet.']
+    blocks += ['## Provenance', _rows(headings, _shown(rows), {0, 2, 3, 4, 6}) if rows else 'No run has finished yet.']
     if report.left_aside:
         asides = [[aside.run, str(aside.seed), aside.reason] for aside in report.left_aside]
         blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], _shown(asides), {0, 2})]

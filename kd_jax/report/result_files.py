@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kd_jax.config.checked_json import Checked, read_checked
 from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import read_json
+from kd_jax.config.file_schemas import ResultFile, StudyFile
 from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import LeftAside, Results, asked_results
 from kd_jax.report.stated_units import with_stated_units
+
+HAS_CHECKSUM = 'has_checksum'  # key that `load_results` adds to each result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +78,7 @@ def load_results(results_dir: str | Path) -> StudyResults:
     if not (results_dir / 'study.json').is_file():
         what = 'there is no study.json here' if results_dir.is_dir() else 'there is no such directory'
         raise UserError(f'{results_dir}: {what}; give the directory in which a study was run (--workdir).')
-    study = _read(results_dir / 'study.json', {'name': str})
-    if not isinstance(study.get('runs', {}), dict) or study.get('runs') == {}:
-        raise UserError(f'{results_dir / "study.json"} names no runs; run the study again, which writes it anew.')
+    study = _read_study(results_dir)
     return StudyResults(study, *asked_results(study, _read_results(results_dir, study['name'])))
 
 
@@ -89,7 +90,7 @@ def check_same_study(results_dir: str | Path, name: str) -> None:
     """
     results_dir = Path(results_dir)
     if (results_dir / 'study.json').is_file():
-        there = _read(results_dir / 'study.json', {'name': str})['name']
+        there = _read_study(results_dir)['name']
         if there != name:
             raise UserError(
                 f'{results_dir} holds the study {there!r}, and this is {name!r}. Nothing was changed there; choose '
@@ -101,7 +102,7 @@ def check_same_study(results_dir: str | Path, name: str) -> None:
 def _read_results(results_dir: Path, name: str) -> Results:
     results: Results = {}
     for path in sorted((results_dir / 'results').glob('*.json')):
-        result = _read(path, {'study': str, 'run': str, 'seed': int})
+        result, has_checksum = _read_result(path)
         if result['study'] != name:
             raise UserError(
                 f'{path} belongs to study {result["study"]!r}, not to {name!r}; move it to another directory, '
@@ -112,7 +113,7 @@ def _read_results(results_dir: Path, name: str) -> Results:
             raise UserError(
                 f'{path} repeats run {result["run"]!r}, seed {result["seed"]}; remove one of the two files.'
             )
-        seeds[result['seed']] = with_stated_units(result)
+        seeds[result['seed']] = {**with_stated_units(result), HAS_CHECKSUM: has_checksum}
     return {run: dict(sorted(results[run].items())) for run in sorted(results, key=in_order_of_numbers)}
 
 
@@ -122,14 +123,27 @@ def in_order_of_numbers(name: str) -> list[tuple[int, float, str]]:
     return [(0, float(part.replace('_', '.')), '') if i % 2 else (1, 0.0, part) for i, part in enumerate(parts)]
 
 
-def _read(path: Path, required: dict[str, type]) -> dict[str, Any]:
-    content = read_json(path, 'remove it and run the study again')
-    for key, kind in required.items():
-        if not isinstance(content, dict) or not isinstance(content.get(key), kind):
-            raise UserError(
-                f'{path} is not a file of a study, because it has no {key!r}; move it to another directory.'
-            )
-    return content
+def _read_study(results_dir: Path) -> dict[str, Any]:
+    return read_checked(results_dir / 'study.json', StudyFile, 'delete it and run the study again').content
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Reads a result file.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    return _read_result(path)[0]
+
+
+def _read_result(path: Path) -> Checked:
+    mend = 'delete it and run the study again'
+    found = read_checked(path, ResultFile, mend)
+    result = with_stated_units(found.content)
+    for name in [name for split in ('test', 'valid') for name in result['last'].get(split, ())]:
+        if name not in result['metrics'] or name not in result.get('best_by', {}):
+            raise UserError(f'{path} is damaged: it does not state the units of {name!r}; {mend}.')
+    return found
 
 
 def value_at_path(tree: Any, path: str) -> Any:

@@ -5,9 +5,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import write_json
 from kd_jax.config.memory_errors import memory_errors
 from kd_jax.devices.processes import on_primary
 from kd_jax.prepare.prepared_run import PreparedRun
@@ -71,12 +71,12 @@ def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence
     with names_of_study(study, workdir):
         prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-    on_primary(functools.partial(write_json, directory / 'config.json', run.config))
+    on_primary(functools.partial(write_checked, directory / 'config.json', run.config))
     return RunToTrain(prepared, directory, sources)
 
 
 def _write(study: Study, run: Run, result: Mapping[str, Any], workdir: Workdir) -> dict[str, Any]:
     asked = {key: study.about[key] for key in ('command',) if key in study.about}  # the study's command, not a worker's
     result = {'study': study.about['name'], 'run': run.name, 'seed': run.seed, **result, **asked}
-    on_primary(functools.partial(write_json, workdir.result_path(run.id), result))
+    on_primary(functools.partial(write_checked, workdir.result_path(run.id), result))
     return result

@@ -27,10 +27,12 @@ def longer_runs(
     longer = []
     for run_id, leaves in changed.items():
         run = by_id[run_id]
+        if [leaf.split(':')[0] for leaf in leaves] != ['epochs']:
+            continue
         before = recorded_config(workdir.directory(run_id) / 'config.json').get('epochs', 0)
         after = run.config.get('epochs', 0)
         numbers = all(isinstance(epochs, int | float) for epochs in (before, after))
-        raised = [leaf.split(':')[0] for leaf in leaves] == ['epochs'] and numbers and before < after
+        raised = numbers and before < after
         if raised and run.name in prepared_runs:
             if reason := _reason_against(prepared_runs[run.name], before):
                 raise UserError(

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import flat, json_value, read_json
+from kd_jax.config.checked_json import read_checked
+from kd_jax.config.file_schemas import Anything
+from kd_jax.config.json_files import flat, json_value
 from kd_jax.config.ordinary_files import refuse_links
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
@@ -17,7 +18,8 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
     """Finds the runs, among `runs` and those they need, whose config in the work directory differs.
 
     Returns:
-      run id -> the leaves that differ, as 'path: value in the work directory -> value here'.
+      run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run that has checkpoints
+      and no record of its config counts as one that differs.
     """
     changed = {}
     wanted = {run.id for run in runs}
@@ -27,6 +29,8 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
     for run in (run for run in study.runs if run.id in wanted):
         path = workdir.directory(run.id) / 'config.json'
         if not path.exists():
+            if (path.parent / 'checkpoints').exists():
+                changed[run.id] = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)']
             continue
         there, here = _experiment(recorded_config(path)), _experiment(_plain(run.config))
         leaves = [
@@ -45,11 +49,8 @@ def recorded_config(path: pathlib.Path) -> dict[str, Any]:
     Raises:
       UserError: the file cannot be read as a config.
     """
-    mend = f'delete {path.parent} and run the same command again'
-    config = read_json(path, mend)
-    if not isinstance(config, dict):
-        raise UserError(f'{path} is not the config of a run; {mend}.')
-    return config
+    mend = f'delete {path.parent} and the result of this run, and run the same command again'
+    return read_checked(path, Anything, mend).content
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import imported_names, names_from_file
-from kd_jax.config.json_files import write_json
 from kd_jax.config.references import BEST, RunReference
 from kd_jax.core.inherited_weights import check_finite
 from kd_jax.devices.processes import on_primary
@@ -55,7 +55,7 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
     """
     began = time.monotonic()
     directory, where = workdir.directory(run.id), f"{study.where}: run '{run.name}'"
-    on_primary(functools.partial(write_json, directory / 'config.json', run.config))
+    on_primary(functools.partial(write_checked, directory / 'config.json', run.config))
     try:
         config = complete_config(study, run, workdir)
         transform = parse_transform(config, where)

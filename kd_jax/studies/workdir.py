@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.json_files import read_json
 from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, inside, open_to_change
 from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
-from kd_jax.report.result_files import check_same_study
+from kd_jax.report.result_files import check_same_study, read_result
 
 OWN = ('.lock', '.seen', 'caches', 'figures', 'report.html', 'report.md', 'results', 'runs', 'search', 'search.db',
        'search.db-journal', 'search.db-wal', 'study.json')  # fmt: skip
@@ -50,7 +49,7 @@ class Workdir:
           UserError: the file is damaged.
         """
         path = self.result_path(run_id)
-        return read_json(path, 'delete it and run the same command again') if path.exists() else None
+        return read_result(path) if path.exists() else None
 
     def check_same_study(self, name: str, search: bool = False) -> None:
         """Checks, before anything is written, that the directory is new or holds this study or search.

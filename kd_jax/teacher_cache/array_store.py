@@ -19,11 +19,12 @@ import jax
 import numpy as np
 import tensorstore
 
+from kd_jax.config.checked_json import parse_checked, with_checksum
 from kd_jax.config.errors import UserError, first_line
-from kd_jax.config.json_files import parse_json
+from kd_jax.config.file_schemas import Manifest
 from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change, user_path
 
-MANIFEST, MANIFEST_KEYS = 'manifest.json', ('done', 'parts', 'fingerprint')
+MANIFEST = 'manifest.json'
 MANIFEST_BYTES = 2**20
 PART_ROWS = 8192  # examples; limits the work that is lost when a writer is killed
 PART_BYTES = 2**26
@@ -96,16 +97,20 @@ class ArrayStore:
             found = self._files.read(MANIFEST).result()
             if len(found.value) > MANIFEST_BYTES:
                 raise ValueError(f'{MANIFEST} has {len(found.value):,} bytes')
-            manifest = parse_json(found.value.decode()) if found.state == 'value' else None
-            others = self.directory is not None and any(name != '.lock' for name in _names(self.directory))
-            if others if manifest is None else not (isinstance(manifest, dict) and set(MANIFEST_KEYS) <= set(manifest)):
-                raise UserError(f'{self.path} holds other files but no cache; choose another cache.path.')
-        return manifest
+            if found.state == 'value':
+                name, mend = f'{self.path}/{MANIFEST}', 'delete this cache, and run the same command again'
+                return parse_checked(found.value.decode(), Manifest, name, mend).content
+            if self.directory is not None and any(name != '.lock' for name in _names(self.directory)):
+                raise UserError(
+                    f'{self.path} holds other files but no cache, as {MANIFEST} is missing; choose another cache.path, '
+                    'or delete the directory if it was a cache.'
+                )
+        return None
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
         """Replaces the manifest atomically."""
         with self.explained('written'):
-            self._files.write(MANIFEST, json.dumps(manifest, indent=1).encode()).result()
+            self._files.write(MANIFEST, json.dumps(with_checksum(manifest), indent=1).encode()).result()
 
     def create(self, name: str, shape: Sequence[int], dtype: Any, cut: Layout) -> Any:
         """Opens an array for writing, with one value [*shape] per example; parts that exist already are kept."""

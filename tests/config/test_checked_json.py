@@ -51,6 +51,16 @@ def test_a_file_without_a_checksum_is_read_and_marked(path):
     assert read_checked(path, Schema, MEND) == (CONTENT, False)
 
 
+def test_whoever_edits_a_file_on_purpose_removes_the_checksum(path):
+    edited = json.loads(path.read_text()) | {'name': 'mine'}
+    path.write_text(json.dumps(edited))
+    with pytest.raises(UserError, match="If you edited it on purpose, remove its 'checksum'"):
+        read_checked(path, Schema, MEND)
+    del edited['checksum']
+    path.write_text(json.dumps(edited))
+    assert read_checked(path, Schema, MEND).content == {**CONTENT, 'name': 'mine'}
+
+
 def test_an_edited_digit_is_named_with_the_file_and_the_way_out(path):
     path.write_text(path.read_text().replace('12', '13'))
     with pytest.raises(UserError, match=r'a\.json is damaged: its content does not have its checksum crc32:.*; delete'):

@@ -1,12 +1,14 @@
 """JSON files and flat names."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
+from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import flat, json_value, read_json, write_json
+from kd_jax.config.json_files import flat, json_value, parse_json, write_json
 
 
 def test_numbers_that_json_does_not_know_become_none():
@@ -51,6 +53,7 @@ def test_leaves_are_named_by_their_path():
         (b'{"a": ' + b'9' * 400 + b'}', 'an integer of 400 digits'),
         (b'[-18446744073709551616]', 'an integer of 20 digits'),
         (b'{"a": NaN}', 'NaN is not JSON'),
+        (b'{"a": 1e999}', 'the number 1e999 is too large'),
         (rb'{"a": "\ud800"}', 'surrogates not allowed'),
     ],
 )
@@ -58,7 +61,7 @@ def test_what_no_honest_json_file_holds_is_a_sentence(tmp_path, content, reason)
     path = tmp_path / 'file.json'
     path.write_bytes(content)
     with pytest.raises(UserError, match=f'{path}.*{reason}.*; delete it.$'):
-        read_json(path, 'delete it')
+        read_checked(path, Any, 'delete it')
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -67,4 +70,4 @@ def test_what_is_written_is_read(tmp_path):
         deep = [deep]
     value = {'a': [1, -(2**63), 2**64 - 1, 1e300, None, True], 'ü': '\U0001f600', 'deep': deep[0]}
     write_json(tmp_path / 'file.json', value)
-    assert read_json(tmp_path / 'file.json') == value
+    assert parse_json((tmp_path / 'file.json').read_text('utf-8')) == value

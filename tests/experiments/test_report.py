@@ -54,10 +54,7 @@ def test_a_missing_directory_one_without_results_and_one_without_runs_are_senten
     (study_dir / 'study.json').write_text(json.dumps({**study, 'runs': {}}))
     capsys.readouterr()
     assert main([f'--workdir={study_dir}']) == 2
-    assert (
-        capsys.readouterr().err
-        == f'{study_dir / "study.json"} names no runs; run the study again, which writes it anew.\n'
-    )
+    assert f'{study_dir / "study.json"} is damaged: runs: expected object of length >= 1' in capsys.readouterr().err
 
 
 def test_control_characters_in_names_are_shown_by_the_command(study_dir, tmp_path, capsys):
@@ -84,6 +81,26 @@ def test_the_copied_evidence_rebuilds_itself(study_dir, tmp_path):
     assert _tree(out) == first
 
 
+def test_copies_get_a_checksum_and_the_report_tells_which_results_have_none(study_dir, tmp_path):
+    out = tmp_path / 'evidence'
+    assert main([f'--workdir={study_dir}']) == 0
+    assert main([f'--workdir={study_dir}', f'--out={out}']) == 0
+    for name, other in (('report.md', '| not checked |'), ('report.html', '>not checked<')):
+        right = other.replace('not checked', 'right')
+        counts = [[(at / name).read_text().count(text) for text in (other, right)] for at in (study_dir, out)]
+        assert counts == [[9, 0], [0, 9]]
+
+
+def test_an_edited_digit_is_named_with_its_file(study_dir, tmp_path, capsys):
+    out = tmp_path / 'evidence'
+    assert main([f'--workdir={study_dir}', f'--out={out}']) == 0
+    path = out / 'results' / 'student-s0.json'
+    path.write_text(path.read_text().replace('"errors": 6', '"errors": 5', 1))
+    capsys.readouterr()
+    assert main([f'--workdir={out}']) == 2
+    assert f'{path} is damaged: its content does not have its checksum' in capsys.readouterr().err
+
+
 def test_directories_of_this_machine_do_not_come_along(study_dir, tmp_path):
     paths = study_dir / 'study.json', study_dir / 'results' / 'student-s0.json'
     for path in paths:
@@ -95,6 +112,7 @@ def test_directories_of_this_machine_do_not_come_along(study_dir, tmp_path):
         before, after = json.loads(path.read_text()), json.loads((out / path.relative_to(study_dir)).read_text())
         assert after.pop('command') == 'python -m experiments.run --config=configs/a.py --only=a/b --workdir=a --x c'
         before.pop('command')
+        assert after.pop('checksum').startswith('crc32:')
         assert after == before
     assert not any(
         '/home/me' in path.read_text() for path in out.rglob('*') if path.suffix in ('.json', '.md', '.html')

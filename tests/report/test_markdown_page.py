@@ -16,14 +16,14 @@ def test_markdown_shows_every_figure_that_was_drawn_and_says_which_was_not(repor
 
 def test_every_result_file_is_in_the_provenance(report_dir):
     text = (report_dir / 'report.md').read_text().partition('## Provenance')[2]
-    assert text.count('| abcdef012345 | clean | 2026-01-01 00:00 UTC | 1 min 00 s |') == 9
+    assert text.count('| abcdef012345 | clean | 2026-01-01 00:00 UTC | 1 min 00 s | not checked |') == 9
 
 
 def test_a_study_that_evaluates_nothing_says_so(study_dir):
     study = json.loads((study_dir / 'study.json').read_text())
     (study_dir / 'study.json').write_text(json.dumps({**study, 'report': {}}))
     for path in (study_dir / 'results').iterdir():
-        nothing = {'last': {'test': {}}, 'metrics': {}, 'best_by': {}, 'history': []}
+        nothing = {'last': {'step': 2, 'test': {}}, 'metrics': {}, 'best_by': {}, 'history': []}
         path.write_text(json.dumps({**json.loads(path.read_text()), **nothing}))
     build_report(study_dir, study_dir)
     text = (study_dir / 'report.md').read_text().partition('## What was run')[0]

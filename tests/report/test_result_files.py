@@ -96,7 +96,7 @@ def test_a_file_of_another_study_is_refused(study_dir):
 
 def test_a_file_without_a_seed_is_refused(study_dir):
     _break(study_dir, lambda content: content.pop('seed'))
-    with pytest.raises(UserError, match="it has no 'seed'"):
+    with pytest.raises(UserError, match=r'student-s0\.json is damaged: object missing required field seed'):
         load_results(study_dir)
 
 

@@ -13,6 +13,7 @@ from kd_jax.studies import execute
 from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, open_storage, sqlite_url, tell_optuna
 from kd_jax.studies.workdir import Workdir
 from tests.small_searches import RATE, T, config, parsed
+from tests.small_studies import RESULT, finish
 
 optuna = pytest.importorskip('optuna')
 CONFIG = f'--config={pathlib.Path(__file__).parents[1] / "tiny_config.py"}'
@@ -174,9 +175,9 @@ def test_a_trial_that_another_worker_is_at_is_left_to_it(workdir):
 
 def test_the_value_is_the_mean_over_the_seeds_and_none_if_one_is_not_finite(workdir):
     wanted, _ = parsed()
-    for seed, accuracy in enumerate(('0.5', '0.75', 'null')):
-        text = f'{{"last": {{"valid": {{"student": {{"accuracy": {accuracy}}}}}}}}}'
-        workdir.result_path(f'student_trial002-s{seed}').write_text(text)
+    for seed, accuracy in enumerate((0.5, 0.75, None)):
+        last = {'step': 1, 'valid': {'student': {'accuracy': accuracy}}}
+        finish(workdir, f'student_trial002-s{seed}', last=last)
     assert objective_value(wanted, 'student_trial002', 2, workdir) == 0.625
     assert objective_value(wanted, 'student_trial002', 3, workdir) is None
 
@@ -196,7 +197,7 @@ def pretended(monkeypatch, tmp_path):
             return Diverged('no longer finite.')
         t = run_to_train.prepared['terms'].get('soft', {}).get('t', 0.0)
         stated = {'best_by': {'student': 'nll'}, 'metrics': {'student': {'nll': {'unit': 'nats', 'better': 'lower'}}}}
-        return {'seconds': 0.0, 'last': {'test': {}, 'valid': {'student': {'nll': t}}}, **stated}
+        return {**RESULT, 'last': {'step': 0, 'test': {}, 'valid': {'student': {'nll': t}}}, **stated}
 
     monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
     monkeypatch.setattr(command, 'prepare_study', lambda _: {'student_trial000': None})

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs
 from kd_jax.studies.study import select_runs
@@ -25,6 +26,28 @@ def test_only_leaves_that_differ_are_differences(workdir):
             'networks.n.hidden: [3, 4] -> [3, 5]',
         ]
     }
+
+
+def test_a_run_with_checkpoints_whose_recorded_config_is_lost_counts_as_changed(workdir):
+    planned = parsed()
+    begin(workdir, planned)
+    path = workdir.directory('peer-s0') / 'config.json'
+    path.unlink()
+    (leaf,) = changed_leaves(planned, workdir, planned.runs)['peer-s0']
+    assert leaf.startswith(f'{path}: it is missing')
+    shutil.rmtree(workdir.directory('peer-s0') / 'checkpoints')
+    assert changed_leaves(planned, workdir, planned.runs) == {}
+
+
+def test_an_edited_digit_of_a_recorded_config_is_no_change_of_the_config(workdir):
+    planned = parsed({'a': {'epochs': 12}})
+    path = workdir.directory('a-s0') / 'config.json'
+    path.parent.mkdir(parents=True)
+    write_checked(path, {'epochs': 12})
+    assert changed_leaves(planned, workdir, planned.runs) == {}
+    path.write_text(path.read_text().replace('12', '13', 1))
+    with pytest.raises(UserError, match=r'config.json is damaged: its content does not have its checksum'):
+        changed_leaves(planned, workdir, planned.runs)
 
 
 def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
@@ -99,5 +122,5 @@ def test_a_config_of_a_run_that_cannot_be_read_is_named(content, workdir):
     planned = parsed()
     begin(workdir, planned)
     (workdir.directory('peer-s0') / 'config.json').write_bytes(content)
-    with pytest.raises(UserError, match=r'peer-s0/config.json .*; delete .*peer-s0 and run the same command again'):
+    with pytest.raises(UserError, match=r'peer-s0/config.json .*; delete .*peer-s0 and the result of this run'):
         changed_leaves(planned, workdir, planned.runs)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import export, run
+from kd_jax.config.checked_json import write_checked
 from kd_jax.core.paths import Path
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies import transform_run
@@ -170,7 +171,8 @@ def test_what_does_not_fit_is_found_when_the_transform_is_done(work, capsys):
 def test_a_model_in_a_result_that_the_config_does_not_name_is_not_imported(unfinished, work, capsys):
     named = 'base' if unfinished == 'slow' else 'slow'
     path = work / 'results' / f'{named}-s0.json'
-    path.write_text(path.read_text().replace('"mlp"', '"tests.own_transforms:no_network"'))
+    text = path.read_text().replace('"mlp"', '"tests.own_transforms:no_network"')
+    write_checked(path, json.loads(text))
     (work / 'results' / f'{unfinished}-s0.json').unlink()
     assert run.main([CONFIG, ALIKE, f'--workdir={work}']) == 2
     said = capsys.readouterr().out.replace('\n', ' ')

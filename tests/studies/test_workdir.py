@@ -46,7 +46,7 @@ def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path
 @pytest.mark.parametrize('text', ['', '{"run": ', '\x00'])
 def test_a_damaged_result_is_named(text, workdir):
     workdir.result_path('a-s0').write_text(text)
-    with pytest.raises(UserError, match=r'results/a-s0.json is damaged .* delete it and run the same command again'):
+    with pytest.raises(UserError, match=r'results/a-s0.json is damaged .* delete it and run the study again'):
         workdir.result('a-s0')
 
 
