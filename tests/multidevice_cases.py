@@ -24,7 +24,7 @@ from kd_jax.training.stop_signals import Preempted
 from tests.small_recipes import Mixture
 from tests.train_one import silent, train_run
 
-MESHES = {1: {}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
+MESHES = {1: {'data': 1, 'fsdp': 1}, 4: {'data': 2, 'fsdp': 2}, 8: {'data': 2, 'fsdp': 2, 'stack': 2}}
 STEPS = 3
 
 

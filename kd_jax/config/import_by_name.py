@@ -95,7 +95,9 @@ def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, 
         path, _, attribute = name.partition(':')
         try:
             found = getattr(importlib.import_module(path), attribute)
-        except Exception as error:  # of the module's own code, too
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of the module's own code, too, even SystemExit
             what = f'{type(error).__name__}: {error}'.rstrip('.')
             hint = f' {new}' if (new := new_module(str(error))) else ''
             raise UserError(f'{where}: {kind} {name!r} cannot be imported ({what}).{hint}') from error

@@ -50,5 +50,5 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
 
 def _checked_key(key: Any, where: str) -> str:
     if not isinstance(key, str):
-        raise UserError(f"{where}: the key {key!r} is not a string; write '{key}'.")
+        raise UserError(f'{where}: the key {key!r} is not a string; write {str(key)!r}.')
     return key

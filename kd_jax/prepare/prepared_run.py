@@ -161,12 +161,17 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         train = splits.arrays['train']
         recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
     prepared = PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
-    if config.get('patience') and complete and not prepared.validates:
+    if complete:
+        _check_patience(prepared)
+    return prepared
+
+
+def _check_patience(prepared: PreparedRun) -> None:
+    if (patience := prepared.config.get('patience')) and not prepared.validates:
         raise UserError(
-            f'{where}: patience={config["patience"]} stops a run that no longer gets better on validation, but the run '
+            f'{prepared.where}: patience={patience} stops a run that no longer gets better on validation, but the run '
             'is not evaluated on validation: set data.valid.'
         )
-    return prepared
 
 
 def _check_init(recipe: Recipe, where: str) -> None:

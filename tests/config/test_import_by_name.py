@@ -56,6 +56,13 @@ def test_a_mistake_in_the_code_of_a_module_is_quoted_in_one_sentence(tmp_path, m
         found('module_with_a_mistake:loss')
 
 
+def test_a_module_that_ends_the_program_is_one_sentence_too(tmp_path, monkeypatch):
+    (tmp_path / 'module_that_exits.py').write_text('raise SystemExit(3)\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"loss 'module_that_exits:loss' cannot be imported \(SystemExit: 3\)"):
+        found('module_that_exits:loss')
+
+
 def test_positional_parameters_are_paths_and_keyword_only_ones_are_options():
     paths, options = parameters_of(double)
     assert paths == ('x', 'scale')
