@@ -1,5 +1,7 @@
 """Texts on pages: no HTML, no scripts, no links but to http, https and relative places."""
 
+import re
+
 import pytest
 from markdown_it import MarkdownIt
 
@@ -30,14 +32,15 @@ HARMLESS = [
 
 def rendered(markdown):
     """What a reader of a Markdown page gets: its tags, links and text."""
-    tokens = MarkdownIt('commonmark', {'html': True}).parse(markdown)
-    return [token for block in tokens for token in (block, *(block.children or ()))]
+    reader = MarkdownIt('commonmark', {'html': True})
+    reader.validateLink = lambda url: True
+    return [token for block in reader.parse(markdown) for token in (block, *(block.children or ()))]
 
 
 @pytest.mark.parametrize('text', ATTACKS)
 def test_attacks_in_prose_are_shown_as_text(text):
     assert '<script' not in html_prose(text)
-    assert 'href="javascript' not in html_prose(text).lower()
+    assert all(url.startswith('https:') for url in re.findall('href="(.*?)"', html_prose(text)))
     assert '<img' not in html_prose(text)
     tokens = rendered(f'{markdown_prose(text)}\n\n[x][a]\n\nend')
     assert {token.type for token in tokens} <= {'paragraph_open', 'inline', 'paragraph_close', 'text', 'softbreak'}
