@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from kd_jax.config.references import parse_result, runs_referred_to
 
 Results = dict[str, dict[int, dict[str, Any]]]  # run -> seed -> content of the result file
+ABSENT = object()  # stands for an option that a config does not have
 FEW = 8  # the largest number of missing runs that a sentence names
 
 
@@ -136,9 +137,10 @@ def _leaves(asked: Any, there: Any, path: str) -> Iterator[str]:
         return
     if isinstance(asked, Mapping) and isinstance(there, Mapping):
         for key in [*asked, *(key for key in there if key not in asked)]:
-            yield from _leaves(asked.get(key, 'absent'), there.get(key, 'absent'), f'{path}.{key}' if path else key)
+            yield from _leaves(asked.get(key, ABSENT), there.get(key, ABSENT), f'{path}.{key}' if path else key)
     elif isinstance(asked, list) and isinstance(there, list) and len(asked) == len(there):
         for i, pair in enumerate(zip(asked, there, strict=True)):
             yield from _leaves(*pair, f'{path}.{i}')
     else:
-        yield f'{path} is {there!r} in the result and {asked!r} in the study'
+        here, before = ('absent' if value is ABSENT else repr(value) for value in (asked, there))
+        yield f'{path} is {before} in the result and {here} in the study'

@@ -157,6 +157,8 @@ def test_what_a_run_takes_over_from_others_is_no_difference():
 def test_several_differences_are_counted():
     said = reasons({'a': {'epochs': 2, 'data': {'valid': 5}}}, found(a={'epochs': 1, 'batch_size': 3}))['a']
     assert said == 'it has another config: epochs is 1 in the result and 2 in the study (and 2 more)'
+    said = reasons({'a': {'data': {}}}, found(a={'data': {'valid': None}}))['a']
+    assert said == 'it has another config: data.valid is None in the result and absent in the study'
 
 
 def test_ranges_of_seeds():
