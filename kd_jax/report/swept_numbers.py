@@ -74,13 +74,13 @@ def _leaves(tree: Any, path: str = '') -> Iterator[tuple[str, Hashable]]:
 
 def _sweeps_among(runs: Sequence[str], configs: Mapping[str, Leaves]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Each swept number of runs with the same options, with its groups of runs."""
-    changing = [path for path in configs[runs[0]] if len({configs[run][path] for run in runs}) > 1]
-    known: set[str] = set()
+    pattern = {path: _pattern([configs[run][path] for run in runs]) for path in configs[runs[0]]}
+    changing = [path for path in pattern if any(pattern[path])]
+    alike: dict[tuple[int, ...], list[str]] = collections.defaultdict(list)
     for path in sorted(changing, key=_priority):
-        if path in known:
-            continue
-        together = [other for other in changing if _one_to_one([(configs[r][path], configs[r][other]) for r in runs])]
-        known |= set(together)
+        alike[pattern[path]].append(path)
+    for path, *others in alike.values():
+        together = {path, *others}
         if not all(_is_number(configs[run][other]) for run in runs for other in together):
             continue
         rest = [other for other in changing if other not in together]
@@ -97,8 +97,10 @@ def _priority(path: str) -> int:
     return SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
 
 
-def _one_to_one(pairs: Sequence[tuple[Hashable, Hashable]]) -> bool:
-    return len(set(pairs)) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+def _pattern(values: Sequence[Hashable]) -> tuple[int, ...]:
+    """Says which of the values are equal; two numbers that change together one to one have the same pattern."""
+    first: dict[Hashable, int] = {}
+    return tuple(first.setdefault(value, len(first)) for value in values)
 
 
 def _is_number(value: Any) -> bool:
