@@ -21,7 +21,7 @@ class NotFinite(NamedTuple):
     """The metric that is not finite first.
 
     Attributes:
-      name: a term, 'loss' or 'grad_norm'; a term, if one is among them.
+      name: a term, 'loss' or 'grad_norm'; a term, if one is among those of the same step.
       step: its step, counted from 1.
       others: name -> mean of the metrics that are finite at that step.
     """
@@ -42,7 +42,7 @@ def first_not_finite(chunk: Metrics, done: int) -> NotFinite | None:
     bad = {name: where for name, where in bad.items() if len(where)}
     if not bad:
         return None
-    name = min([name for name in bad if name not in TOTALS] or bad, key=lambda name: bad[name][0])
+    name = min(bad, key=lambda name: (bad[name][0], name in TOTALS))
     at = bad[name][0]
     means = {other: float(summed[at]) / max(float(count[at]), 1.0) for other, (summed, count) in chunk.items()}
     return NotFinite(name, done + int(at) + 1, {other: mean for other, mean in means.items() if np.isfinite(mean)})

@@ -17,6 +17,7 @@ def test_the_first_term_is_named_before_the_totals_with_the_means_of_what_is_fin
     found = first_not_finite(chunk(hard=[1.0, 4.0, NAN], soft=[2.0, INF, 1.0], loss=[1.0, INF, NAN]), 10)
     assert found == NotFinite('soft', 12, {'hard': 2.0})
     assert first_not_finite(chunk(hard=[1.0], loss=[NAN]), 0) == NotFinite('loss', 1, {'hard': 0.5})
+    assert first_not_finite(chunk(hard=[1.0, NAN], grad_norm=[INF, NAN]), 4) == NotFinite('grad_norm', 5, {'hard': 0.5})
     assert first_not_finite(chunk(hard=[1.0], loss=[1.0]), 0) is None
 
 
