@@ -100,20 +100,26 @@ def _reason(study: Mapping[str, Any], run: str, seed: int, result: Mapping[str, 
         return 'the study has no run of this name'
     if seed not in range(seeds):
         return f'the study asks for {"seed 0" if seeds == 1 else f"the seeds 0 to {seeds - 1}"} alone'
-    differing = list(_differences(_trained(study['runs'][run]), _trained(result.get('config') or {})))
+    differing = list(_differences(_trained(study['runs'][run]), _trained(result.get('config'))))
     more = f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''
     return f'it has another config: {differing[0]}{more}' if differing else ''
 
 
-def _needed(config: Mapping[str, Any], seed: int) -> list[tuple[str, int]]:
+def _needed(config: Any, seed: int) -> list[tuple[str, int]]:
     """The results that a run reads or starts from: (run, seed)."""
-    seeds = (config.get('transform') or {}).get('seeds', [seed])
-    return [(name, each) for name in runs_referred_to(config) for each in seeds]
+    seeds = _mapping(_mapping(config).get('transform')).get('seeds')
+    every = seeds if isinstance(seeds, list) else [seed]
+    return [(name, each) for name in runs_referred_to(config) for each in every if isinstance(each, int)]
 
 
-def _trained(config: Mapping[str, Any]) -> dict[str, Any]:
+def _trained(config: Any) -> dict[str, Any]:
     """A run's config without what its numbers do not depend on."""
-    return {key: value for key, value in config.items() if key != 'resources'}
+    return {key: value for key, value in _mapping(config).items() if key != 'resources'}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value; no entries if it is none, because a file may hold anything."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
@@ -122,12 +128,15 @@ def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     A result holds the complete config: values instead of 'result:RUN.PATH', the model instead of `like`, and the
     network that a transform made.
     """
-    networks, completed = asked.get('networks') or {}, there.get('networks') or {}
+    networks, completed = _mapping(asked.get('networks')), _mapping(there.get('networks'))
     made = {name for name in completed if name not in networks} if 'transform' in asked else set()
-    taken = {name: {'like': options['like']} for name, options in networks.items() if 'like' in options}
+    taken = {name: {'like': options['like']} for name, options in networks.items() if 'like' in _mapping(options)}
     for name, own in completed.items():
-        if name in taken:
-            completed = {**completed, name: {**{k: own[k] for k in networks[name] if k in own}, **taken[name]}}
+        if name in taken and own and isinstance(own, Mapping):
+            completed = {
+                **completed,
+                name: {**{k: own[k] for k in networks[name] if k in own}, **taken[name]},
+            }
     shown = {name: options for name, options in completed.items() if name not in made}
     yield from _leaves({**asked, 'networks': networks}, {**there, 'networks': shown}, '')
 

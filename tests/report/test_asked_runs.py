@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.report.asked_runs import asked_results, missing_seeds, ranges, said_missing
 from kd_jax.report.build import build_report
 from kd_jax.report.contents import facts
@@ -164,3 +165,42 @@ def test_several_differences_are_counted():
 def test_ranges_of_seeds():
     assert ranges([0, 1, 2, 5]) == '0 to 2, 5'
     assert ranges([0, 1, 3]) == '0, 1, 3'
+
+
+WHOLE = {
+    'teacher': {'networks': {'teacher': {'model': 'mlp', 'hidden': [3, 4]}}, 'resources': {'cpu': 1}},
+    'student': {
+        'networks': {'teacher': {'like': 'run:teacher'}, 's': {'init': 'run:teacher'}},
+        'x': 'result:teacher.t',
+    },
+    'soup': {'transform': {'of': ['run:student/s'], 'seeds': [0]}, 'data': {}},
+}
+
+
+def places(tree, path=()):
+    yield path
+    for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield from places(part, (*path, key))
+
+
+def changed(tree, path, value):
+    if not path:
+        return value
+    made = copy.copy(tree)
+    made[path[0]] = changed(tree[path[0]], path[1:], value)
+    return made
+
+
+@pytest.mark.parametrize('value', [None, [], {}, 'run:teacher@x', 3, [[1]]])
+def test_whatever_stands_in_a_config_is_a_difference_and_no_error(value):
+    def reason(asked, there):
+        try:
+            return asked_results({'runs': asked, 'seeds': 1}, found(**there))[1]
+        except UserError:  # a reference to a checkpoint that no run has
+            return ['refused']
+
+    for path in list(places(WHOLE))[1:]:
+        other = changed(WHOLE, path, value)
+        is_same = other == WHOLE or 'resources' in path or path[-1] == 'like'  # a result holds the model instead
+        assert bool(reason(WHOLE, other)) != (is_same or path[-1] == 'x'), path
+        assert bool(reason(other, WHOLE)) or is_same, path
