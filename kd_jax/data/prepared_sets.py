@@ -1,11 +1,13 @@
 """Refuses prepared TFDS data sets that would have TFDS import code: community data sets, and features of their own."""
 
-import json
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.json_files import JSON_BYTES, parse_json
+from kd_jax.config.ordinary_files import read_text, user_path
 
 KINDS = ('pythonClassName', 'type')  # the keys of features.json, today's and the legacy one, that name a class
 FEATURES = 'tensorflow_datasets.'
@@ -29,16 +31,30 @@ def check_runs_no_code(name: str, data_dir: str | None) -> None:
             f'data.name is {name!r}, a community data set, for which TFDS loads and runs the code of others. Write '
             "its arrays to a .npz file, or read it in a data source of your own: data.source='my_package.data:source'."
         )
-    files = (pathlib.Path(data_dir) / dataset.name).rglob('features.json') if data_dir else ()
-    for file in files:
-        foreign = next(
-            (kind for kind in _kinds(json.loads(file.read_text('utf-8'))) if not kind.startswith(FEATURES)), ''
-        )
+    for file in _features(user_path(data_dir) / dataset.name) if data_dir else ():
+        text = read_text(file, JSON_BYTES)
+        try:
+            content = parse_json(text)
+        except ValueError as error:
+            raise UserError(f'{file} is damaged ({first_line(error)}); prepare the data set again.') from error
+        foreign = next((kind for kind in _kinds(content) if not kind.startswith(FEATURES)), '')
         if foreign:
             raise UserError(
                 f'{file} names the class {foreign!r}, which TFDS would import. Importing it runs code, and a data set '
                 "may come from anybody. Read it in a data source of your own: data.source='my_package.data:source'."
             )
+
+
+def _features(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Every features.json below a directory; links are followed, as TFDS does, and each directory is seen once."""
+    seen = set()
+    for at, folders, files in os.walk(directory, followlinks=True):
+        if (place := os.path.realpath(at)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        if 'features.json' in files:
+            yield pathlib.Path(at) / 'features.json'
 
 
 def _kinds(tree: Any) -> Iterator[str]:

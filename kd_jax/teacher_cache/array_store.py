@@ -22,10 +22,11 @@ import tensorstore
 from kd_jax.config.checked_json import parse_checked, with_checksum
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.file_schemas import Manifest
-from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change, user_path
+from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, open_to_change, read_bytes, user_path
 
 MANIFEST = 'manifest.json'
 MANIFEST_BYTES = 2**20
+MEND = 'delete this cache, and run the same command again'
 PART_ROWS = 8192  # examples; limits the work that is lost when a writer is killed
 PART_BYTES = 2**26
 CHUNK_BYTES = 2**14
@@ -94,18 +95,22 @@ class ArrayStore:
         with self.explained('read'):
             if self.directory is not None:
                 check_ordinary_below(self.directory)
-            found = self._files.read(MANIFEST).result()
-            if len(found.value) > MANIFEST_BYTES:
-                raise ValueError(f'{MANIFEST} has {len(found.value):,} bytes')
-            if found.state == 'value':
-                name, mend = f'{self.path}/{MANIFEST}', 'delete this cache, and run the same command again'
-                return parse_checked(found.value.decode(), Manifest, name, mend).content
+            content = self._manifest_bytes()
+            if content is not None:
+                return parse_checked(content.decode(), Manifest, f'{self.path}/{MANIFEST}', MEND).content
             if self.directory is not None and any(name != '.lock' for name in _names(self.directory)):
                 raise UserError(
                     f'{self.path} holds other files but no cache, as {MANIFEST} is missing; choose another cache.path, '
                     'or delete the directory if it was a cache.'
                 )
         return None
+
+    def _manifest_bytes(self) -> bytes | None:
+        if self.directory is not None:
+            path = self.directory / MANIFEST
+            return read_bytes(path, MANIFEST_BYTES, MEND) if path.exists() else None
+        found = self._files.read(MANIFEST).result()
+        return found.value if found.state == 'value' else None
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
         """Replaces the manifest atomically."""

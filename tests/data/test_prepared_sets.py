@@ -29,6 +29,22 @@ def test_a_data_set_whose_features_name_a_module_of_somebody_is_not_opened(image
         check_runs_no_code('squares', str(tmp_path / 'sets'))
 
 
+def test_features_behind_links_or_in_the_home_directory_are_looked_at_too(tmp_path, monkeypatch):
+    there = tmp_path / 'elsewhere' / '1.0.0'
+    there.mkdir(parents=True)
+    (there / 'features.json').write_text(json.dumps({'pythonClassName': 'of.Nobody'}))
+    (there / 'back').symlink_to(tmp_path)
+    (tmp_path / 'sets' / 'squares').mkdir(parents=True)
+    (tmp_path / 'sets' / 'squares' / '1.0.0').symlink_to(there)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for directory in (str(tmp_path / 'sets'), '~/sets'):
+        with pytest.raises(UserError, match=r"names the class 'of.Nobody'"):
+            check_runs_no_code('squares', directory)
+    (there / 'features.json').write_text('[' * 5000)
+    with pytest.raises(UserError, match=r'features.json is damaged .nested more than 100 deep'):
+        check_runs_no_code('squares', '~/sets')
+
+
 @pytest.mark.parametrize('name', ['huggingface:mnist', 'somebody:set/config:1.0.0'])
 def test_a_community_data_set_is_refused(name):
     with pytest.raises(UserError, match=f'data.name is {name!r}, a community data set'):
