@@ -1,20 +1,21 @@
 """Checks every path and shape of a recipe before anything is computed."""
 
-import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.errors import UserError
 from kd_jax.core.activation_shapes import init_variables, network_shapes
+from kd_jax.core.check_networks import check_network
 from kd_jax.core.forward import forward, network_numbers
 from kd_jax.core.network import Network
 from kd_jax.core.own_batches import as_trained, check_own_batches
-from kd_jax.core.paths import Context, Path, check_paths
+from kd_jax.core.paths import Context, check_paths
 from kd_jax.core.recipe import Recipe, trained_copies
+from kd_jax.core.shape_errors import explain_shape_errors, shown_paths
 from kd_jax.core.term import Term
 from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
@@ -36,9 +37,7 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
     check_own_batches(recipe, context, where)
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
-        check_paths(network.inputs, context, place)
-        with explain_shape_errors(f'{place} does not take {shown_paths(network.inputs, context)}'):
-            inputs, context = context, {**context, network.name: network_shapes(network, context)[1]}
+        inputs, context = context, {**context, network.name: check_network(network, context, place)}
         _check_schedules(network, recipe, inputs, place)
     for network in recipe.networks:
         _check_shares(network, recipe, context, where)
@@ -118,17 +117,3 @@ def values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Arr
     """The values of a term's loss, see `loss_values`, with its numbers as they are before the first step."""
     now = numbers_now(term, context, recipe.hparams['terms'][term.name], jnp.zeros(()))
     return loss_values(term, recipe, context, now)
-
-
-def shown_paths(paths: Iterable[Path], context: Context) -> str:
-    """Lists paths with the shapes of their arrays, for messages."""
-    return ', '.join(f'{path} {list(context[path.source][path.name].shape)}' for path in paths)
-
-
-@contextlib.contextmanager
-def explain_shape_errors(message: str) -> Iterator[None]:
-    """Turns a shape error inside a model or a loss into one sentence about the config, which starts with `message`."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise UserError(f'{message}: {first_line(error)}.') from error

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.arrays.random_keys import fold_in_name
+from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import value_at
 from kd_jax.core.network import Network
 from kd_jax.core.own_batches import as_trained
@@ -44,13 +45,32 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
             variables = tuple(itertools.starmap(_parameters_to_compute, zip(network.sources, variables, strict=True)))
         else:
             variables = _parameters_to_compute(network, variables)
-        out, updated = network.module.apply(variables, *inputs, train=train, rngs={'dropout': key}, mutable=mutable)
-        out = out if isinstance(out, Mapping) else {'logits': out}
+        # flax takes the stream 'params' for every stream that it is not given, such as a model's own 'noise'.
+        rngs = {'dropout': key, 'params': fold_in_name(key, 'other streams')}
+        out, updated = network.module.apply(variables, *inputs, train=train, rngs=rngs, mutable=mutable)
+        out = _by_name(out)
         return _cast((out, updated), 'float32') if low else (out, updated)
 
     if not network.copies:
         return one(variables, key, *inputs)
     return _over_copies(one, network, variables, jax.random.split(key, network.copies), *inputs)
+
+
+class ReturnsNoArrays(UserError):
+    """A model returns something else than an array or a dictionary of arrays."""
+
+
+def _by_name(out: Any) -> dict[str, Any]:
+    """What a model returns as activations by name: 'logits' if it is one array."""
+    named = dict(out) if isinstance(out, Mapping) else {'logits': out}
+    for name, value in named.items() or [('nothing', ())]:
+        if not isinstance(name, str) or not (isinstance(value, (int, float)) or hasattr(value, 'dtype')):
+            entry = f' with {name!r} of type {type(value).__name__}' if out and isinstance(out, Mapping) else ''
+            raise ReturnsNoArrays(
+                f'its model returns an object of type {type(out).__name__}{entry}, but it must return one array, the '
+                'logits, or a dictionary of arrays by name, such as dict(logits=..., features=...)'
+            )
+    return named
 
 
 def _parameters_to_compute(network: Network, variables: Tree) -> Tree:

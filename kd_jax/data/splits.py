@@ -11,6 +11,7 @@ import numpy as np
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name
+from kd_jax.config.own_code import explain_own_code
 from kd_jax.data import augment, sources
 from kd_jax.data.check_source import check_needs, check_source, warn_of_missing_splits, warn_of_untrained_classes
 from kd_jax.data.class_labels import noisy, parse_classes, relabel
@@ -73,7 +74,8 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     source, options = _parse_source(config, place)
     augmentations = augment.parse_augmentations(config.get('augment', {}), f'{place}.augment')
     try:
-        loaded = source(**options)
+        with explain_own_code(f'data source {config["source"]!r} fails'):
+            loaded = source(**options)
     except UserError as error:  # a source does not know whose data it loads
         raise UserError(f'{where}, {error}') from error
     check_source(loaded, place)

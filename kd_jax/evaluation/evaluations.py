@@ -13,9 +13,10 @@ from kd_jax import evaluation
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name, parameters_of
-from kd_jax.core.check_recipe import explain_shape_errors, shown_paths
+from kd_jax.config.own_code import explain_own_code
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, Path, check_paths, read_path
+from kd_jax.core.shape_errors import explain_shape_errors, shown_paths
 from kd_jax.evaluation.metrics import Metrics
 
 KEYS = ('best', 'metrics')
@@ -159,7 +160,8 @@ def check_evaluation(
             f'{where}: these metrics need {size / 2**30:.1f} GiB of memory for {examples} examples; the limit is '
             f'{STATISTICS_BYTES / 2**30:.0f} GiB.'
         )
-    given = list(one.values({name: np.zeros((1, *array.shape), array.dtype) for name, array in shapes.items()}))
+    with explain_own_code(f'{where}: the metrics fail'):
+        given = list(one.values({name: np.zeros((1, *array.shape), array.dtype) for name, array in shapes.items()}))
     if one.best not in given:
         raise UserError(f'{where}: best is {one.best!r}, which needs another path. {suggest(one.best, given)}')
     return given

@@ -12,6 +12,7 @@ from kd_jax.config import hyperparameters, renamed
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import parse_number, value_at
 from kd_jax.config.import_by_name import find_by_name
+from kd_jax.config.own_code import explain_own_code
 from kd_jax.core.follow import parse_follow
 from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Model, Network, Normalize
 from kd_jax.core.optimizers import parse_optimizer
@@ -209,7 +210,8 @@ def _parse_model(
     model = Model(function, static, takes)
     at_start = {key: float(value_at(schedules[key], numbers[key], jnp.zeros(()))) for key in schedules}
     try:
-        module = model.make(sources, at_start)
+        with explain_own_code(f'model {called!r} fails'):
+            module = model.make(sources, at_start)
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
     if not (hasattr(module, 'init') and hasattr(module, 'apply')):

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.extend
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.forward import forward, network_numbers, run_networks
 from kd_jax.core.initial_state import init_state
+from kd_jax.core.network import Network
 from kd_jax.core.state import all_variables
 from kd_jax.core.step import make_train_step
 from kd_jax.models.mlp import MLP
@@ -192,3 +194,24 @@ def test_each_copy_reads_its_own_copy_of_a_stacked_network():
         own = jax.tree.map(lambda a, copy=copy: a[copy], variables['head'])
         alone = module.apply(own, context['body']['hidden1'][copy])['logits']
         np.testing.assert_allclose(context['head']['logits'][copy], alone, rtol=1e-6)
+
+
+class Noisy(nn.Module):
+    """Adds noise from a stream of its own, and from that of dropout."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        if train:
+            return {name: jax.random.normal(self.make_rng(name), x.shape) for name in ('noise', 'dropout')}
+        return {'noise': x, 'dropout': x}
+
+
+def test_a_model_may_draw_from_any_random_stream():
+    def drawn(seed):
+        return forward(Network('net', Noisy(), ()), {}, [jnp.zeros(50)], jax.random.key(seed), train=True)[0]
+
+    first, again, other = drawn(0), drawn(0), drawn(1)
+    np.testing.assert_array_equal(first['noise'], again['noise'])
+    assert np.std(first['noise']) > 0.5
+    for different in (first['dropout'], other['noise']):
+        assert abs(np.corrcoef(first['noise'], different)[0, 1]) < 0.5
