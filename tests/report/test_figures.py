@@ -82,7 +82,8 @@ def test_the_report_leads_with_the_figure_that_it_names_or_with_the_sweep_of_the
         assert not any(picture.leads for picture in others)
         return first.name if first.leads else None
 
-    study['report']['lead'] = 'bars'
+    drawn = study['report']['figures']
+    study['report'] |= {'lead': 'bars', 'figures': {name: drawn[name] for name in ('bars', 'sweep')}}
     assert lead() == 'bars'
     del study['report']['lead']
     assert lead() == 'compared-main'  # the report itself draws the swept number

@@ -56,6 +56,15 @@ def assert_same(got, wanted, assert_bitwise, names=('jump', 'steady')):
             assert result[key] == own[key]
 
 
+def test_each_evaluation_has_the_learning_rate_of_its_last_step(whole):
+    for jump, steady in (results for _, results in whole.values()):
+        # the rate of 'jump' rises 400-fold at progress 0.4 of 42 steps; step 12 begins at 11/42, and step 18 at 17/42
+        for result, late in ((jump, 20.0), (steady, 0.05)):
+            rates = {row['step']: row['numbers']['optimizers']['teacher']['learning_rate'] for row in result['history']}
+            assert rates == {step: pytest.approx(0.05 if step < 18 else late) for step in rates}
+            assert {6, 12, 18} <= rates.keys()
+
+
 def test_a_run_without_a_better_evaluation_stops_and_says_where_and_why(whole):
     jump, steady = whole['map'][1]
     best, row = jump['best']['step'], jump['history'][-1]

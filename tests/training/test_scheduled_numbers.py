@@ -6,9 +6,8 @@ import pytest
 
 from kd_jax.config.json_files import flat
 from kd_jax.core.optimizers import make_transformation
-from kd_jax.training.run_log import read_history
 from kd_jax.training.scheduled_numbers import numbers_of_step
-from tests.train_one import prepare_one, silent, train_run
+from tests.train_one import prepare_one
 
 ANNEALED = "terms.soft.t={'schedule': 'linear', 'start': 8.0, 'end': 2.0}"
 
@@ -51,12 +50,3 @@ def test_numbers_of_networks_and_of_moving_averages_are_logged():
     numbers = numbers_of_step(prepared, 1)
     assert numbers['networks']['teacher'] == {'dropout': 0.5}
     assert numbers['follow'] == {'average': {'decay': 0.5}}
-
-
-def test_each_evaluation_has_the_numbers_of_its_last_step(tmp_path):
-    prepared = prepare_one('teacher')
-    train_run(prepared, tmp_path, {}, silent)
-    rows = read_history(tmp_path / 'metrics.jsonl')
-    assert len(rows) > 1
-    for row in rows:
-        assert row['numbers'] == numbers_of_step(prepared, row['step'])
