@@ -36,8 +36,10 @@ class LastingStream:
     def __init__(self, stream: TextIO):
         self._stream = stream
         self.error: OSError | None = None
+        self.last = ''
 
     def write(self, text: str) -> int:
+        self.last = text if text.strip() else self.last
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -64,7 +66,8 @@ def keep_going(command: Callable[[], int]) -> int:
     """Runs a command to its end even if its output cannot be written, and returns its exit code.
 
     A character that the encoding of stdout lacks is written as an escape such as \\xfc. If output was lost, the code is
-    2 instead of 0, and stderr says why. A reader that has gone, as in `| head`, has seen enough: the code stays.
+    2 instead of 0, and stderr says why. A reader that has gone, as in `| head`, has seen enough: the code stays. If the
+    command failed, stderr repeats the last that it said.
     """
     occupy_closed_streams()
     before = sys.stdout, sys.stderr
@@ -79,12 +82,19 @@ def keep_going(command: Callable[[], int]) -> int:
         for one in filter(None, streams):
             one.flush()
         sys.stdout, sys.stderr = before
-    lost = next((one.error for one in streams if one and one.error), None)
-    if lost is None or lost.errno == errno.EPIPE:
+    lost = next((one for one in streams if one and one.error), None)
+    if lost is None or lost.error is None:
         return code
-    done = 'the command failed' if code else 'its work is done'
     with contextlib.suppress(OSError):
-        print(f'error: output could not be written ({lost.strerror}), but {done}.', file=sys.stderr, flush=True)
+        if code:  # the last that was said is the reason
+            print(lost.last.strip(), file=sys.stderr, flush=True)
+        elif lost.error.errno != errno.EPIPE:
+            print(
+                f'error: output could not be written ({lost.error.strerror}), but its work is done.', file=sys.stderr,
+                flush=True,
+            )  # fmt: skip
+    if lost.error.errno == errno.EPIPE:
+        return code
     return code or 2
 
 
