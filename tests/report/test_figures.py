@@ -92,7 +92,7 @@ def test_the_report_leads_with_the_figure_that_it_names_or_with_the_sweep_of_the
     assert _drawn({'name': 'small'}, {}, tmp_path) == []
 
 
-def test_dollar_signs_in_a_name_are_no_formula(loaded, tmp_path):
+def test_dollar_signs_and_control_characters_in_a_name_are_drawn_as_text(loaded, tmp_path):
     study, results = loaded
-    study['report']['tables']['main']['rows']['student']['label'] = r'$\nosuchsymbol$'
+    study['report']['tables']['main']['rows']['student']['label'] = '$\\nosuchsymbol$ \x1b[31m'
     assert _drawn(study, results, tmp_path)[0].path.exists()
