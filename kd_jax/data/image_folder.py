@@ -3,15 +3,16 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from kd_jax.config.errors import UserError, first_line, suggest
-from kd_jax.config.ordinary_files import open_ordinary, user_path
+from kd_jax.config.ordinary_files import open_ordinary, size_of, user_path
 
 NOT_READ = ('EPS', 'PDF')  # to read EPS, Pillow runs a program (Ghostscript); PDF it only writes
 MAX_PIXELS = 2**26  # 192 MB in memory; a file of some kilobytes can claim that many
+MAX_BYTES = 8 * MAX_PIXELS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class ImageFiles(Sequence[Any]):
         path = self.files[number]
         try:
             formats = [name for name in Image.OPEN if name not in NOT_READ]
-            with open_ordinary(path) as file, Image.open(file, formats=formats) as image:
+            with open_ordinary(path) as file, Image.open(_bounded(file), formats=formats) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise OSError(f'it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}')
                 if image.mode[0] in 'IF':
@@ -57,6 +58,13 @@ class ImageFiles(Sequence[Any]):
 
 
 SPLITS = {'train': 'train', 'test': 'test', 'val': 'valid', 'valid': 'valid'}  # by the name of the folder
+
+
+def _bounded(file: IO[bytes]) -> IO[bytes]:
+    """The file itself; Pillow reads some formats whole before it knows the number of pixels."""
+    if (size := size_of(file)) > MAX_BYTES:
+        raise OSError(f'it has {size:,} bytes, more than {MAX_BYTES:,}')
+    return file
 
 
 def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:

@@ -140,8 +140,11 @@ def test_an_image_that_claims_more_than_memory_or_needs_a_program_is_refused(spl
     (cats / 'paper.eps').write_bytes(files['02'][0])
     arrays = load_splits(folder(splits_on_disk), 0).arrays['train']
     assert len(arrays['label']) == 10
+    os.truncate(cats / '05.png', 2**40)  # a file with a hole
     (cats / '04.png').unlink()
     os.mkfifo(cats / '04.png')  # as if it had changed after the folder was read
-    for number, message in enumerate([*(message for _, message in files.values()), 'is a FIFO']):
+    for number, message in enumerate(
+        [*(message for _, message in files.values()), 'is a FIFO', 'it has 1,099,511,627,776 bytes']
+    ):
         with pytest.raises(UserError, match=rf'cats/0{number}.png: .*{message}'):
             fetch_batch(arrays, np.array([4 + number]))
