@@ -28,6 +28,7 @@ from kd_jax.training.saved_checkpoints import (
     NEWEST,
     REASON,
     SavedCheckpoint,
+    check_files,
     literal_path,
     on_one_device,
     stated_newest,
@@ -85,6 +86,7 @@ class Checkpoints:
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
         """The newest readable state and position, or None; a damaged checkpoint is skipped with a warning."""
+        check_files(self.directory)
         abstract = jax.tree.map(abstract_array, like._asdict())
         saved = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
         with contextlib.suppress(UserError):  # if the file is damaged, it does not matter: it is written again

@@ -18,6 +18,7 @@ from kd_jax.config.checked_json import parse_checked, read_checked
 from kd_jax.config.disk_errors import check_readable
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.file_schemas import Newest, Position
+from kd_jax.config.json_files import JSON_BYTES
 from kd_jax.config.ordinary_files import check_ordinary_below, check_unpacked
 from kd_jax.config.references import BEST, LAST
 from kd_jax.core.state import moving_variables
@@ -114,6 +115,20 @@ def literal_path(directory: pathlib.Path) -> LiteralPath:
     return LiteralPath(directory.absolute())
 
 
+def check_files(directory: pathlib.Path) -> None:
+    """Refuses checkpoints whose files are not ordinary ones, or that have more to say about the arrays than is honest.
+
+    Raises:
+      UserError: there is such a file; Orbax would wait for it, or read it whole.
+    """
+    check_ordinary_below(directory, links=True)
+    for path in directory.rglob('*'):
+        is_data = path.parent.name == 'd'  # of OCDBT: read in parts
+        size = os.path.getsize(path) if path.is_file() and not is_data else 0
+        if size > JSON_BYTES:
+            raise UserError(f'{path} has {size:,} bytes, more than the {JSON_BYTES:,} bytes that such a file may have.')
+
+
 @contextlib.contextmanager
 def newest_checkpoint(directory: pathlib.Path, where: str) -> Iterator[SavedCheckpoint]:
     """Opens the newest checkpoint in a directory, to read some of its arrays.
@@ -127,7 +142,7 @@ def newest_checkpoint(directory: pathlib.Path, where: str) -> Iterator[SavedChec
     run, path = directory.parent, directory
     also = f' and {run}' if directory.name == DIRECTORIES[BEST] else ''  # going on from an older state gives no best
     mend = f'delete the result of that run, results/{run.name}.json{also}, and run its study again'
-    check_ordinary_below(directory, links=True)
+    check_files(directory)
     try:
         with ocp.training.Checkpointer(literal_path(directory)) as checkpointer:
             steps = [checkpoint.step for checkpoint in checkpointer.checkpoints]

@@ -190,3 +190,11 @@ def test_a_fifo_or_device_in_a_checkpoint_is_refused_and_does_not_hang(saved):
     manifest.symlink_to('/dev/zero')
     with pytest.raises(UserError, match=r'manifest.ocdbt is a device'):
         read_variables(saved / 'checkpoints', 'c')
+
+
+@pytest.mark.parametrize('name', ['_CHECKPOINT_METADATA', 'state/_METADATA', 'state/manifest.ocdbt'])
+def test_a_description_of_a_terabyte_is_not_read(name, saved):
+    os.truncate(saved / 'checkpoints' / '2' / name, 2**40)  # a file with a hole
+    for read in (lambda: read_variables(saved / 'checkpoints', 'c'), lambda: restored(saved)):
+        with pytest.raises(UserError, match=f'checkpoints/2/{name} has 1,099,511,627,776 bytes'):
+            read()
