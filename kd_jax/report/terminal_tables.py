@@ -56,18 +56,36 @@ def print_tables(
 
 
 def fitting(table: Table, width: int) -> list[Table]:
-    """Splits a table that is wider than `width` characters into several tables, each with some of the columns."""
+    """Splits a table that is wider than `width` characters into several tables, each with as many columns as fit.
+
+    Where even one column is too wide, its gains and the paper's numbers stand in a table each.
+    """
+    parts, start = [], 0
+    while start < len(table.columns):
+        stops = range(len(table.columns), start + 1, -1)
+        stop = next((stop for stop in stops if _width(_part(table, start, stop)) <= width), start + 1)
+        part = _part(table, start, stop)
+        first = part.columns[0]
+        if _width(part) > width and first.gains and first.paper:
+            alone = [dataclasses.replace(first, paper=False), dataclasses.replace(first, gains=False)]
+            parts += [dataclasses.replace(part, columns=(column,)) for column in alone]
+        else:
+            parts.append(part)
+        start = stop
+    return parts or [table]
+
+
+def _part(table: Table, start: int, stop: int) -> Table:
+    rows = tuple(dataclasses.replace(row, cells=row.cells[start:stop]) for row in table.rows)
+    return dataclasses.replace(table, columns=table.columns[start:stop], rows=rows)
+
+
+def _width(table: Table) -> int:
+    """The least width of a table in characters; narrow terminals wrap the labels of rows."""
     headings, rows = _marked_cells(table)
     columns = zip(headings, *([cell.text for cell in row] for row in rows), strict=True)
-    widths = [max(map(len, texts)) + GAP for texts in columns]
-    if min(widths[0], LABEL) + sum(widths[1:]) <= width or len(table.columns) == 1:
-        return [table]
-    half = -(-len(table.columns) // 2)
-    parts = []
-    for part in (slice(half), slice(half, None)):
-        cut = tuple(dataclasses.replace(row, cells=row.cells[part]) for row in table.rows)
-        parts += fitting(dataclasses.replace(table, columns=table.columns[part], rows=cut), width)
-    return parts
+    label, *others = [max(map(len, texts)) + GAP for texts in columns]
+    return min(label, LABEL) + sum(others)
 
 
 def _marked_cells(table: Table) -> tuple[list[str], list[list[ShownCell]]]:
