@@ -264,7 +264,7 @@ def test_a_disk_that_fills_up_is_one_sentence(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(run, 'write_json', full)
+    monkeypatch.setattr(run, 'write_checked', full)
     assert 'the disk is full: free some space' in refusal(capsys, tmp_path, CONFIG)
 
 
@@ -275,7 +275,7 @@ def test_files_that_can_grow_no_more_are_told_without_a_traceback(tmp_path):
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2
-    assert 'the disk is full: free some space and run the same command again' in done.stdout
+    assert 'a file may not become that large: raise the limit' in done.stdout
     assert 'Traceback' not in done.stdout + done.stderr
 
 
