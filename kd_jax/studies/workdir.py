@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
+from kd_jax.config.disk_errors import FULL, OPEN_FILES, disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, inside, open_to_change
 from kd_jax.config.references import map_leaves, parse_result
@@ -131,6 +132,9 @@ class Workdir:
             (self.path / 'results').mkdir(parents=True, exist_ok=True)
             lock = open_to_change(self.path / '.lock')
         except OSError as error:
+            if error.errno in (*FULL, *OPEN_FILES):  # another directory would not help
+                with disk_errors(self.path):
+                    raise
             raise UserError(
                 f'the work directory {self.path} cannot be written ({error.strerror}); choose another --workdir.'
             ) from error

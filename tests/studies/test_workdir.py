@@ -1,5 +1,6 @@
 """The work directory: results, references to them, and locks."""
 
+import errno
 import os
 import pathlib
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from kd_jax.config.errors import UserError
+from kd_jax.studies import workdir as workdir_module
 from kd_jax.studies.workdir import Workdir
 from tests.small_studies import finish
 
@@ -113,3 +115,15 @@ def test_a_current_directory_that_was_removed_is_one_sentence(tmp_path, monkeypa
     gone.rmdir()
     with pytest.raises(UserError, match='the current directory no longer exists'):
         Workdir(pathlib.Path('runs')).check_paths(['a-s0'])
+
+
+@pytest.mark.parametrize(
+    ('number', 'said'), [(errno.ENOSPC, 'the disk is full: free some space'), (errno.EROFS, 'choose another --workdir')]
+)
+def test_another_directory_is_advised_only_where_it_would_help(number, said, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(workdir_module, 'open_to_change', fails)
+    with pytest.raises(UserError, match=said), Workdir(tmp_path).locked():
+        pass
