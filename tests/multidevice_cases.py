@@ -113,11 +113,12 @@ FAMILIES = {
 
 
 def prepared_of(networks, terms, mesh, **options):
+    shared = not all('optimizer' in network for network in networks.values())
     config = {
         'data': {'source': source, 'augment': {'crop': 1}},
         'batch_size': 16,
         'epochs': 1,
-        'optimizer': {'learning_rate': 0.1, 'momentum': 0.9},
+        **({'optimizer': {'learning_rate': 0.1, 'momentum': 0.9}} if shared else {}),
         'networks': networks,
         'terms': terms,
         'mesh': mesh,
