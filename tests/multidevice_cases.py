@@ -268,7 +268,7 @@ def test_a_group_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path)
         optimizer = {'learning_rate': 0.05 * (1 + number), 'momentum': 0.9}
         return prepared_of({'a': {**NET, 'dropout': 0.2}}, {'hard': hard('a')}, mesh, optimizer=optimizer)
 
-    prepared_runs = [prepared(number, {'data': 2, 'stack': 4}) for number in range(4)]
+    prepared_runs = [prepared(number, {'data': 2, 'fsdp': 1, 'stack': 4}) for number in range(4)]
     states = stack_states(prepared_runs, [make_initial_state(own, {})[0] for own in prepared_runs])
     kernel = states.params['a']['dense1']['kernel']
     assert [shard.data.shape for shard in kernel.addressable_shards] == [(1, 144, 64)] * 8

@@ -18,11 +18,12 @@ from kd_jax.core.recipe import Recipe
 from kd_jax.devices.memory import device_bytes
 from kd_jax.devices.mesh import batch_parts
 
+ABSURD = 64  # an activation may be this many times too large: it need not exist whole, or the run is only planned here
 STATES = 3  # no optimizer here keeps more than two arrays for each parameter
 
 
 def check_memory(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> None:
-    """Refuses a run whose variables and optimizer state, or one of whose activations, exceed the memory of a device.
+    """Refuses a run whose variables and optimizer state exceed the memory of a device, or an activation by far.
 
     This is a lower bound: gradients, the other activations and the data need memory, too. `scale.preflight` gives the
     memory that the compiled program needs.
@@ -54,7 +55,7 @@ def check_memory(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> No
     for source, arrays in context.items():
         for key, array in arrays.items():
             size = _bytes(array.shape, array.dtype) // batch_parts(mesh)
-            if size > limit:
+            if size > ABSURD * limit:
                 raise UserError(
                     f"{where}: '{source}.{key}' of one batch has shape {list(array.shape)} and needs {_shown(size)} on "
                     f'each device, but a device has {_shown(limit)}; make the network, the image or batch_size smaller.'

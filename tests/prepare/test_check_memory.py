@@ -43,6 +43,7 @@ def test_copies_count(monkeypatch):
 
 
 def test_each_activation_of_a_batch_must_fit(monkeypatch):
+    monkeypatch.setattr(checked, 'ABSURD', 1)
     check({'a': WIDE}, HARD, 16 * MIB, monkeypatch, batch_size=16)
     with pytest.raises(UserError, match=r"^c: 'a.hidden1' of one batch has shape \[17, 262144\] and needs"):
         check({'a': WIDE}, HARD, 16 * MIB, monkeypatch, batch_size=17)
