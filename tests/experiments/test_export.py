@@ -1,6 +1,5 @@
 """The command that exports a network of a finished run."""
 
-import json
 import shutil
 
 import jax
@@ -11,6 +10,8 @@ import safetensors.numpy
 import kd_jax
 from experiments import export
 from kd_jax.config.errors import UserError
+from kd_jax.studies.workdir import Workdir
+from tests.chain_study import edit_result
 
 FOREIGN = {
     'data': {'source': 'os:system', 'command': 'touch RAN'},
@@ -21,11 +22,12 @@ FOREIGN = {
 
 
 @pytest.fixture
-def foreign(tmp_path, monkeypatch):
+def foreign(chain_study, tmp_path, monkeypatch):
     """A work directory of somebody else, whose result names programs to run."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'results').mkdir()
-    (tmp_path / 'results' / 'x-s0.json').write_text(json.dumps({'run': 'x', 'seed': 0, 'config': FOREIGN}))
+    shutil.copy(chain_study / 'results' / 'teacher-s0.json', tmp_path / 'results' / 'x-s0.json')
+    edit_result(tmp_path, 'x-s0', run='x', config=FOREIGN)
     return tmp_path
 
 
@@ -86,23 +88,21 @@ def test_what_cannot_be_exported_is_one_sentence(options, said, chain_study, tmp
 
 
 def test_other_numbers_than_those_of_the_study_are_refused_and_nothing_is_written(work, tmp_path, capsys):
-    path = work / 'results' / 'student-s0.json'
-    result = json.loads(path.read_text())
-    result['last']['test']['tags']['accuracy'] += 0.2
-    path.write_text(json.dumps(result))
+    last = Workdir(work).result('student-s0')['last']
+    last['test']['tags']['accuracy'] += 0.2
+    edit_result(work, 'student-s0', last=last)
     assert exported(work, tmp_path / 'out', '--network=tags') == 2
     assert 'the exported program measures accuracy' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
 def test_without_the_data_the_program_is_exported_and_not_checked(work, chain_study, tmp_path, capsys):
-    path = work / 'results' / 'student-s0.json'
-    path.write_text(path.read_text().replace('data.npz', 'gone.npz'))
+    edit_result(work, 'student-s0', 'data.npz', 'gone.npz')
     assert exported(work, tmp_path / 'out', '--network=tags') == 0
     assert 'not checked against the study, because the data cannot be loaded: ' in capsys.readouterr().out
     assert exported(chain_study, tmp_path / 'checked', '--network=tags') == 0
     images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     np.testing.assert_array_equal(read_back(tmp_path / 'out', images), read_back(tmp_path / 'checked', images))
-    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != 'arrays'}))
+    edit_result(work, 'student-s0', arrays=None)
     assert exported(work, tmp_path / 'out', '--network=tags') == 2
     assert 'the shapes of its inputs are not known, because the data cannot be loaded' in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 import kd_jax
 from kd_jax.config.errors import UserError
 from kd_jax.studies.workdir import Workdir
+from tests.chain_study import edit_result
 
 
 @pytest.fixture(scope='module')
@@ -75,8 +76,7 @@ def test_a_run_with_several_seeds_needs_its_seed(tmp_path):
 
 def test_a_model_of_ones_own_is_loaded_if_it_is_allowed(chain_study, test_split, tmp_path):
     shutil.copytree(chain_study, tmp_path / 'work')
-    path = tmp_path / 'work' / 'results' / 'teacher-s0.json'
-    path.write_text(path.read_text().replace('"mlp"', '"kd_jax.models:mlp"'))
+    edit_result(tmp_path / 'work', 'teacher-s0', '"mlp"', '"kd_jax.models:mlp"')
     with pytest.raises(UserError, match=r"names the model 'kd_jax.models:mlp'.*allow=\['kd_jax.models:mlp'\]"):
         kd_jax.load(tmp_path / 'work', 'teacher')
     predict = kd_jax.load(tmp_path / 'work', 'teacher', allow=['kd_jax.models:mlp'])
