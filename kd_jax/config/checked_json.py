@@ -61,11 +61,10 @@ def parse_checked(text: str, schema: Any, name: str, mend: str) -> Checked:
     """Parses the text of a JSON file, and checks it as `read_checked` does; `name` names the file in messages."""
     try:
         content = parse_json(text)
-        msgspec.convert(content, schema)
-    except msgspec.ValidationError as error:
-        raise UserError(f'{name} is damaged: {_place(error)}; {mend}.') from error
     except ValueError as error:
         raise UserError(f'{name} is damaged ({first_line(error)}); {mend}.') from error
+    if wrong := misfit(content, schema):
+        raise UserError(f'{name} is damaged: {wrong}; {mend}.')
     stated = content.pop(CHECKSUM, None)
     if stated is not None and stated != checksum(content):
         raise UserError(
@@ -75,9 +74,12 @@ def parse_checked(text: str, schema: Any, name: str, mend: str) -> Checked:
     return Checked(content, stated is not None)
 
 
-def _place(error: BaseException) -> str:
-    """Rewords a message of msgspec: 'Expected `int`, got `str` - at `$.seed`' -> 'seed: expected int, got str'."""
-    text = first_line(error).replace('`', '')
-    what, _, place = text.partition(' - at $')
-    place = place.lstrip('.')
-    return f'{place}: {what[:1].lower()}{what[1:]}' if place else f'{what[:1].lower()}{what[1:]}'
+def misfit(value: Any, schema: Any) -> str:
+    """Says where and how a value does not fit a schema, such as 'seed: expected int, got str'; '' if it fits."""
+    try:
+        msgspec.convert(value, schema)
+    except msgspec.ValidationError as error:
+        what, _, place = first_line(error).replace('`', '').partition(' - at $')
+        place = place.lstrip('.')
+        return f'{place}: {what[:1].lower()}{what[1:]}' if place else f'{what[:1].lower()}{what[1:]}'
+    return ''

@@ -79,6 +79,22 @@ class ResultFile(TypedDict, total=False):
     checksum: str
 
 
+class SoftTarget(TypedDict, total=False):
+    """An example of the analysis `soft_targets`."""
+
+    label: Required[int]
+    image: Required[Annotated[list[Annotated[list[float], Meta(min_length=1)]], Meta(min_length=1)]]
+    teacher: Required[list[Annotated[list[float | None], Meta(min_length=1)]]]
+    why: str
+
+
+class SoftTargets(TypedDict, total=False):
+    """What the analysis `soft_targets` gives, which a figure draws."""
+
+    temperatures: Required[list[float]]
+    examples: Required[Annotated[list[SoftTarget], Meta(min_length=1)]]
+
+
 class RowOptions(TypedDict, total=False):
     label: str
     run: str
@@ -91,6 +107,8 @@ class TableOptions(TypedDict, total=False):
     text: str
     columns: dict[str, str]
     rows: dict[str, RowOptions]
+    baseline: Any  # `check_report` says what these two may be
+    compare: Any
 
 
 class ClaimOptions(TypedDict, total=False):
@@ -120,7 +138,7 @@ class FigureOptions(TypedDict, total=False):
     log_y: bool
     label: str
     reference: dict[str, str] | None
-    values: dict[str, str] | None
+    values: dict[str, str]
     groups: dict[str, str] | None
     named: list[str]
 
@@ -131,6 +149,7 @@ class ReportSection(TypedDict, total=False):
     tables: dict[str, TableOptions] | None
     claims: dict[str, ClaimOptions] | None
     figures: dict[str, FigureOptions] | None
+    lead: Any  # `check_report` says what it may be
 
 
 class StudyFile(TypedDict, total=False):

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.file_schemas import ReportSection
 from kd_jax.config.name_globs import matching
 from kd_jax.report.result_files import split_reference
 
@@ -45,6 +47,8 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     for key, named in report.items():
         if key in SECTIONS and not isinstance(named or {}, dict):
             raise UserError(f'{key} of the report are {named!r}, but they must be a dictionary: name -> options.')
+    if wrong := misfit(report, ReportSection):
+        raise UserError(f'report: {wrong}.')
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
     for name, claim in (report.get('claims') or {}).items():
@@ -77,6 +81,9 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) ->
     if not name.replace('-', '').replace('_', '').isalnum():
         raise UserError(f'report: the name of {where} becomes a file name; use only letters, digits, - and _.')
     _check_kind(figure, FIGURES, where)
+    if isinstance(figure.get('x'), dict) != (figure['kind'] == 'scatter') and 'x' in figure:
+        wanted = 'a dictionary: label -> number' if figure['kind'] == 'scatter' else 'the path of a number'
+        raise UserError(f"report: {where}, 'x' is {figure['x']!r}, but it must be {wanted}.")
     for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
         _known_run(split_reference(value)[0], known, f'{where}, {label!r}')
     for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():

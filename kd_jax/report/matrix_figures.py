@@ -10,6 +10,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from kd_jax.config.checked_json import misfit
+from kd_jax.config.file_schemas import SoftTargets
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.result_files import Results, split_reference, value_at_path, why_missing
@@ -86,8 +88,9 @@ def draw_soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one row per image: the image and, for each temperature, the teacher's probabilities on a log scale."""
     path = f'analyses.{entry["analysis"]}'
     analysis = _first_seed(results, entry['run'], path)
-    if not analysis or not analysis.get('examples'):
-        return None, why_missing(results, entry['run'], path)
+    if not _are_soft_targets(analysis):
+        missing = why_missing(results, entry['run'], path)
+        return None, missing if analysis is None else f'{entry["run"]} has no soft targets to show at {path}.'
     temperatures, examples = analysis['temperatures'], analysis['examples']
     size = (1.3 + 1.5 * len(temperatures), 1.4 * len(examples) + 0.6)
     figure = Figure(figsize=size, layout='constrained')
@@ -102,6 +105,15 @@ def draw_soft_targets(entry: dict[str, Any], results: Results) -> Drawn:
     words = 'class (the label is orange); probability on a log scale'
     figure.supxlabel(words, fontsize=9.5, color=MUTED)
     return figure, ''
+
+
+def _are_soft_targets(analysis: Any) -> bool:
+    if misfit(analysis, SoftTargets):
+        return False
+    lengths = [{len(row) for row in example['image']} for example in analysis['examples']]
+    return all(len(own) == 1 for own in lengths) and all(
+        len(example['teacher']) == len(analysis['temperatures']) for example in analysis['examples']
+    )
 
 
 def _digit(axes: Axes, example: dict[str, Any]) -> None:
