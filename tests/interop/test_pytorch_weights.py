@@ -32,7 +32,8 @@ MODULES = {
 
 
 def network_of(**options):
-    options = {key: value for key, value in {**SMALL, 'update': 'frozen', **options}.items() if value is not None}
+    options = {**SMALL, 'update': 'frozen', 'init': 'torch:some.pth', **options}
+    options = {key: value for key, value in options.items() if value is not None}
     return parse_recipe({'networks': {'teacher': options}, 'terms': {}}).networks[0]
 
 
