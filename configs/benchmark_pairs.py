@@ -44,8 +44,6 @@ STUDENTS = {'codistillation': 'cohort', 'KDCL': 'group'}
 MEASURED = {**STUDENTS, 'SimKD': 'classifier'}
 # Their only term is the whole loss. AdamW does not depend on its scale, so no strength is searched.
 WHOLE = ('SimKD', 'progressive (PS-KD)')
-# Methods that replace the student's term on labels.
-WITHOUT_LABELS = (*WHOLE, *STUDENTS)
 CHOSEN = {  # all others: 1
     0.03: (
         'activation_boundaries', 'nst',
@@ -156,7 +154,7 @@ def run_of(method: Method | None, examples: int, strength: float = 1.0) -> dict[
     run['evaluate'] = {'student': dict(logits=f'{measured}.logits', teacher='teacher.logits')}
     if method_name in STUDENTS:
         del run['networks']['student']
-    if method_name in WITHOUT_LABELS:
+    if method_name in STUDENTS or (method and method.without_labels):
         del run['terms']['hard']
     for network in run['networks'].values():
         if network.get('model') in ('cnn', 'classifier'):

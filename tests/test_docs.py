@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from configs.methods import METHODS
 from experiments import run
 from kd_jax import evaluation, losses
-from kd_jax.core.check_recipe import check_recipe
+from kd_jax.config.config_file import load_config
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.evaluation.evaluations import parse_evaluation
@@ -21,9 +21,13 @@ from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.report.finding import find
 from kd_jax.report.result_files import load_results
 from kd_jax.report.tables import study_tables
+from kd_jax.studies.prepare_study import prepare_study
+from kd_jax.studies.study import parse_study
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 PAGE = (DOCS / 'methods.md').read_text()
+(FILE,) = re.findall(r'```python\n(# method.py\n.*?)```', PAGE, re.DOTALL)
+(COPIED,) = re.findall(r'c\.terms\.soft = .*', FILE)
 CONFIGS = {name: '; '.join(method.statements()) for name, method in METHODS.items()}
 CONNECTORS = (
     'classifier', 'connector', 'discriminator', 'embedding', 'fusion', 'gate', 'gated_average', 'generator',
@@ -45,16 +49,14 @@ def blocks(page):
 
 
 def config_of(*lines):
-    """The config of the page's run with these lines added."""
-    c = ConfigDict({'networks': {}, 'terms': {}, 'evaluate': {}})
-    c.optimizer = dict(name='sgd', learning_rate=1e-3)
-    for text in (blocks(PAGE)[0], *lines):
-        exec(text, {'c': c})
-    return c.to_dict()
+    """The config `c` of the file on the page of methods, with these lines in the place of the row that is copied."""
+    names = {}
+    exec(FILE.replace(COPIED, '\n'.join(lines).strip().replace('\n', '\n    ')), names)
+    return {**names['get_config']()['runs']['student'].to_dict(), 'optimizer': dict(name='sgd', learning_rate=1e-3)}
 
 
 def test_every_loss_and_every_connector_has_a_row():
-    used = '\n'.join([blocks(PAGE)[0], *CONFIGS.values()])
+    used = '\n'.join([FILE, *CONFIGS.values()])
     assert set(losses.__all__) <= set(re.findall(r"loss='(\w+)'", used))
     assert set(CONNECTORS) <= set(re.findall(r"model='(\w+)'", used))
 
@@ -62,21 +64,32 @@ def test_every_loss_and_every_connector_has_a_row():
 @pytest.mark.parametrize('method', CONFIGS)
 def test_the_statements_that_a_reader_copies_are_on_the_page_and_make_the_config_of_the_method(method):
     assert f'| `{CONFIGS[method]}` |' in PAGE
-    c = ConfigDict({'networks': {}, 'terms': {}, 'evaluate': {}})
+    c = ConfigDict({'networks': {}, 'terms': {'hard': {}}, 'evaluate': {}})
     exec(CONFIGS[method], {'c': c})
-    assert c.to_dict() == METHODS[method].parts()
+    hard = {} if METHODS[method].without_labels else {'hard': {}}
+    assert c.to_dict() == {**METHODS[method].parts(), 'terms': {**hard, **METHODS[method].terms}}
 
 
 @pytest.mark.parametrize('method', CONFIGS)
-def test_the_config_of_a_method_is_accepted(method):
-    made = parse_recipe(config_of(CONFIGS[method]))
-    assert len(made.terms) >= 2
-    assert set(check_recipe(made, BATCH)) == {'batch', *(network.name for network in made.networks)}
+def test_the_file_of_the_page_with_a_copied_row_is_a_study_whose_runs_can_start(method, tmp_path):
+    written = FILE.replace(COPIED, CONFIGS[method])
+    assert written != FILE
+    if method == 'multi-label KD':  # MNIST has no answers
+        data = tmp_path / 'data.npz'
+        np.savez(data, **{f'train_{name}': np.repeat(array, 400, 0) for name, array in BATCH.items() if name != 'id'})
+        written = written.replace("source='mnist',", f"source='npz', path='{data}', num_classes=10,")
+    (tmp_path / 'method.py').write_text(written)
+    planned = parse_study(load_config(f'{tmp_path}/method.py')[0], 'method.py')
+    student = prepare_study(planned)['student']
+    assert {term.name for term in student.recipe.terms} >= set(METHODS[method].terms)
+    assert ('hard' in student.config['terms']) != METHODS[method].without_labels
+    assert set(student.evaluator.measured) >= set(METHODS[method].evaluate)
 
 
 def test_all_methods_train_together_for_two_steps():
     # A memory bank of the page's size is large for a test.
-    made = parse_recipe(config_of(*[text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]))
+    small = [text.replace('60000', '50').replace('=1024', '=8') for text in CONFIGS.values()]
+    made = parse_recipe(config_of(*[text.removeprefix('del c.terms.hard; ') for text in small]))
     state, frozen = jax.jit(lambda: init_state(made, BATCH, seed=0))()
     before, train_step = state, jax.jit(make_train_step(made, 10))
     for _ in range(2):

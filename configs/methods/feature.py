@@ -104,6 +104,7 @@ METHODS = (
         objective="mean (P(x) − y)², with the teacher's classifier on P(x)",
         source='Chen et al. 2022',
         definition="without `hard`; evaluated is the teacher's classifier on the projected features",
+        without_labels=True,
         networks=dict(
             projected=dict(model='projector', input='student.block3', channels=64),
             classifier=dict(

@@ -22,6 +22,7 @@ class Method:
     terms: Mapping[str, Mapping[str, Any]]
     networks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     evaluate: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    without_labels: bool = False  # whether the term `hard` of the run that the page begins with is left out
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """The parts of a run's config that the method adds to, as copies that may be changed."""
@@ -30,11 +31,12 @@ class Method:
 
     def statements(self) -> list[str]:
         """The Python statements that add the method to a run's config `c`."""
-        return [
+        added = [
             f'c.{part}.{name} = {_expression(value)}'
-            for part, added in self.parts().items()
-            for name, value in added.items()
+            for part, values in self.parts().items()
+            for name, value in values.items()
         ]
+        return ['del c.terms.hard', *added] if self.without_labels else added
 
 
 def _expression(value: Any) -> str:

@@ -171,6 +171,7 @@ METHODS = (
             "for labels that do not exclude each other, without `hard`; mean over labels, over_labels='sum' adds "
             'them; `batch.answers` holds 0 or 1 for each label'
         ),
+        without_labels=True,
         terms=dict(
             answers=dict(loss='bce', logits='student.logits', target='batch.answers'),
             answers_kd=dict(loss='bce_kd', student='student.logits', target='teacher.logits', t=4.0),

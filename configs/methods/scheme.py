@@ -117,6 +117,7 @@ METHODS = (
         definition=(
             'replaces `hard`; uses the predictions made in training, with that view and dropout, as in the code'
         ),
+        without_labels=True,
         networks=dict(past=dict(model='recall', input=['~student.logits', 'batch.id'], examples=60000)),
         terms=dict(
             progressive=dict(
@@ -201,6 +202,7 @@ METHODS = (
         objective='soft labels in the attack and in the loss',
         source='Zi et al. 2021',
         definition='weights 5/6 and 1/6, without `hard`',
+        without_labels=True,
         networks=dict(
             soft_attack=dict(
                 model='pgd',
@@ -236,6 +238,7 @@ METHODS = (
         objective='from generated images that activate the teacher',
         source='Chen et al. 2019',
         definition='replaces `hard`; from the batch only the number and shape of images are used',
+        without_labels=True,
         networks=dict(
             inventor=dict(model='generator', input='batch.image', dim=16, channels=8),
             critic=dict(update='shared', of='teacher', input='inventor.image'),
