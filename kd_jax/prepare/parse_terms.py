@@ -66,7 +66,7 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
             hyperparameters.check_option(option, annotations[key], f'{where}.{key}')
             static[key] = lists_as_tuples(option)
     hparams['terms'][name] = numbers
-    mask = Path.parse(config['mask'], where) if config.get('mask') is not None else None
+    mask = None if config.get('mask') in (None, '') else Path.parse(config['mask'], where)
     return Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
 
 
