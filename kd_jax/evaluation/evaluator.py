@@ -32,7 +32,8 @@ class Evaluator:
     Args:
       recipe: the recipe whose networks are evaluated.
       config: name -> evaluation, see `parse_evaluation`. If it is empty, every network that is not frozen is evaluated
-        as a classifier of 'batch.label' under its own name, if it has logits.
+        as a classifier of 'batch.label' under its own name, if it has logits and does not read 'batch.id': what it
+        keeps of a training example says nothing about the test example of the same number.
       where: place in the config, for messages.
       mesh: the mesh that batches are split over; by default the first device only.
     Raises:
@@ -49,7 +50,9 @@ class Evaluator:
         self.recipe = recipe
         self.mesh = mesh or make_mesh({}, jax.local_devices()[:1], where)
         chosen: Mapping[str, Mapping[str, Any]] = dict(config) or {
-            n.name: {'logits': f'{n.name}.logits'} for n in recipe.networks if n.update != 'frozen'
+            n.name: {'logits': f'{n.name}.logits'}
+            for n in recipe.networks
+            if n.update != 'frozen' and 'batch.id' not in map(str, n.inputs)
         }
         self._chosen = bool(config)
         self.measured: dict[str, Evaluation] = {

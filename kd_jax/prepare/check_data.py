@@ -14,6 +14,7 @@ from kd_jax.data import augment
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.splits import Splits
 from kd_jax.evaluation.evaluations import Evaluation
+from kd_jax.models.example_memory import MemoryBank, Recall
 
 MIXED = ('image', 'target', 'id')  # the arrays of a batch that are still right after mixing
 
@@ -30,9 +31,26 @@ def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
         for path in (path for read in term.reads for path in (read if isinstance(read, tuple) else (read,))):
             if path.source == 'batch' and path.name not in MIXED:
                 raise UserError(
-                    f"{where}, term '{term.name}' reads '{path}', but data.augment mixes the images: read the mixed "
-                    "labels 'batch.target' with a loss that takes distributions, such as cross_entropy."
+                    f"{where}, term '{term.name}' reads '{path}', but data.augment mixes the images and not "
+                    "this array: read the mixed labels 'batch.target' with a loss that takes distributions, such as "
+                    'cross_entropy, or leave out data.augment.mixup and cutmix.'
                 )
+
+
+def check_memories(recipe: Recipe, splits: Splits, where: str) -> None:
+    """Refuses memories of examples that have no place for one: JAX would read and write another place, in silence.
+
+    Raises:
+      UserError: a training example has a number that is not smaller than the `examples` of a `memory_bank` or `recall`.
+    """
+    last = int(splits.arrays['train']['id'].max())
+    for network in recipe.networks:
+        if isinstance(network.module, MemoryBank | Recall) and last >= network.module.examples:
+            raise UserError(
+                f"{where}, network '{network.name}': examples is {network.module.examples}, but the training examples "
+                f'have numbers up to {last}, counted before data.valid and data.examples choose some of them; set '
+                f'examples to the number of training examples of the data set, here at least {last + 1}.'
+            )
 
 
 def check_labels_of_terms(recipe: Recipe, context: Context, arrays: Mapping[str, Any], where: str) -> None:

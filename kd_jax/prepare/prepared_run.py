@@ -30,6 +30,7 @@ from kd_jax.prepare.check_data import (
     check_evaluated_labels,
     check_evaluated_splits,
     check_labels_of_terms,
+    check_memories,
     check_mixing,
     check_multi_label_targets,
 )
@@ -140,6 +141,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     batch = batch_shapes(splits.arrays['train'], batch_size)
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     check_mixing(recipe, splits, where)
+    check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
     if devices is None:  # else these may be stand-ins for other devices
         check_memory(recipe, context, mesh, where)

@@ -109,6 +109,14 @@ def test_every_network_that_is_not_frozen_is_evaluated_by_default(evaluation):
     }
 
 
+def test_a_memory_of_training_examples_is_not_evaluated_by_default():
+    memory = {'model': 'recall', 'input': ['~student.logits', 'batch.id'], 'examples': 5}
+    networks = {'student': NETWORKS['student'], 'past': memory}
+    assert set(Evaluator(parse_recipe({'networks': networks, 'optimizer': {'learning_rate': 0.1}}), {}).measured) == {
+        'student'
+    }
+
+
 def test_a_wrong_evaluation_is_refused(evaluation):
     parsed = evaluation[0].recipe
     with pytest.raises(

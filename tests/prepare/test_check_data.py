@@ -103,3 +103,28 @@ def test_masks_move_with_their_images_in_training():
     options = {'crop': 2, 'flip': True, 'moves': {'mask': 0, 'ignored': 255, 'counts': 0}}
     made = prepared(hard('batch.ignored', mask='batch.counts'), num_classes=3, augment=options)
     assert made.splits.augment == options
+
+
+@pytest.mark.parametrize('memory', [{'model': 'recall'}, {'model': 'memory_bank', 'negatives': 2, 'dim': 2}])
+def test_a_memory_has_a_place_for_every_training_example(memory):
+    def run(examples):
+        networks = {
+            'net': {'model': Net},
+            'past': {**memory, 'input': ['~net.mean', 'batch.id'], 'examples': examples},
+        }
+        terms = OF_IMAGE | {'kept': {'loss': 'mse', 'student': 'net.mean', 'target': 'past.logits'}}
+        if memory['model'] == 'memory_bank':
+            terms['kept'] = {'loss': 'mse', 'student': 'past.embedding', 'target': '~past.entry'}
+        data = {'source': source, 'num_classes': 3, 'valid': 4}
+        return prepare_run(
+            {'data': data, 'batch_size': 4, 'epochs': 1, 'optimizer': {'learning_rate': 0.1}, 'networks': networks,
+             'terms': terms, 'evaluate': {'net': {'logits': 'net.mean'}}}, 0, 'c'
+        )  # fmt: skip
+
+    last = int(run(20).splits.arrays['train']['id'].max())  # 20 examples, of which 4 are held out
+    assert 15 < last < 20
+    run(last + 1)
+    with pytest.raises(
+        UserError, match=f"c, network 'past': examples is {last}, but .* numbers up to {last}, .*{last + 1}"
+    ):
+        run(last)
