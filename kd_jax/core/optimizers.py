@@ -10,11 +10,21 @@ import jax.numpy as jnp
 import optax
 
 from kd_jax.config import hyperparameters
+from kd_jax.config.described import Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import Below1, Fraction, NonNegative, Positive, parse_number, value_at
 
 NAMES = ('adam', 'adamw', 'adagrad', 'adafactor', 'lamb', 'lars', 'lion', 'rmsprop', 'sgd')
-OURS = ('weight_decay', 'weight_decay_on', 'clip', 'max_norm')
+OURS = {  # our own options, of every optimizer
+    'weight_decay': Described(
+        'L2: this times the weights is added to the gradient, if the optimizer has no weight decay of its own', None
+    ),
+    'weight_decay_on': Described(
+        "which weights decay: 'kernels' leaves out biases and the scales of norms", 'all', "'all', 'kernels'"
+    ),
+    'clip': Described('largest global norm of the gradient; a longer one is scaled down', None),
+    'max_norm': Described('largest norm of the incoming weights of each unit (Hinton et al. 2012)', None),
+}
 DECAYS = ('weight_decay', 'weight_decay_rate')
 DECAYED = ('all', 'kernels')
 

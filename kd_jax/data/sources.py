@@ -94,7 +94,6 @@ def mnist_pairs(
     digits, pool = mnist(), 50_000
     if not 10 <= sources <= pool:
         raise UserError(f'data.sources is {sources}, but it must be between 10 and {pool}.')
-
     size, memory = (train + valid + test) * digits.train['image'][0].size * 2, host_bytes()
     if memory and size > memory:
         raise UserError(
@@ -138,9 +137,8 @@ def npz(*, path: str, num_classes: int | None = None) -> Source:
 @functools.lru_cache(maxsize=4)
 def _npz(path: str, state: tuple[int, int] | None, num_classes: int | None) -> Source:
     """Reads the file; its `state`, size and time, tells a new file from the one that was read before."""
-    prefixes = ('train_', 'test_', 'valid_')
     try:
-        arrays, unread = read_npz(user_path(path), lambda name: name.startswith(prefixes))
+        arrays, unread = read_npz(user_path(path), lambda name: name.startswith(('train_', 'test_', 'valid_')))
     except Exception as error:  # A damaged file can raise anything.
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({first_line(error)}).') from error
     train, test, valid = (
@@ -167,9 +165,9 @@ def _npz(path: str, state: tuple[int, int] | None, num_classes: int | None) -> S
 def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0) -> Source:
     """Your own images in files: a folder for each class, such as path/train/cats/1.jpg; read image by image.
 
-    The classes are numbered in the order of their names in path/train. path/test holds the test images, and path/valid
-    or path/val the validation images if there are any. Without path/train, the class folders are in path itself. Any
-    format that Pillow reads will do. Without path/test, and with test=0, a study has no test split.
+    Classes are numbered in the order of their names in path/train. path/test holds the test images, path/valid or
+    path/val the validation images, if any. Without path/train, the class folders are in path itself. Any format
+    that Pillow reads will do. Without path/test, and with test=0, there is no test split.
 
     Args:
       path: the folder.
@@ -203,13 +201,21 @@ def image_folder(*, path: str, size: int = 224, resize: int = 256, test: int = 0
 
 @functools.cache
 def cifar10(*, data_dir: str | None = None) -> Source:
-    """CIFAR-10 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 10); see `tfds`."""
+    """CIFAR-10 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 10); see `tfds`.
+
+    Args:
+      data_dir: the directory where it was prepared; None for TFDS's default.
+    """
     return tfds.__wrapped__(name='cifar10', data_dir=data_dir)
 
 
 @functools.cache
 def cifar100(*, data_dir: str | None = None) -> Source:
-    """CIFAR-100 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 100); see `tfds`."""
+    """CIFAR-100 (Krizhevsky 2009): image [50000 and 10000, 32, 32, 3] uint8, label in [0, 100); see `tfds`.
+
+    Args:
+      data_dir: the directory where it was prepared; None for TFDS's default.
+    """
     return tfds.__wrapped__(name='cifar100', data_dir=data_dir)
 
 
@@ -237,7 +243,12 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
 def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 256) -> Source:
     """ImageNet (Russakovsky et al. 2015): 1,281,167 training images; the 50,000 validation images are its test split.
 
-    See `tfds_images` for the options. TFDS prepares it from the two archives of the challenge, which you must download.
+    TFDS prepares it from the two archives of the challenge, which you must download.
+
+    Args:
+      data_dir: the directory where it was prepared; None for TFDS's default.
+      size: height and width of the images that networks get, in pixels.
+      resize: in evaluation, the shorter side is scaled to this length before the central square of `size` is cut out.
     """
     return tfds_images(name='imagenet2012', data_dir=data_dir, test='validation', size=size, resize=resize)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name
@@ -20,18 +21,37 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
 OPTIONS = {
-    'source': 'name of the data source',
-    'valid': "number of training examples held out for validation, or taken from the source's validation split",
-    'valid_by': "'random' (the same ones for every seed, in proportion to the classes) or 'position' (the last ones)",
-    'examples': 'number of training examples to keep, drawn anew for each seed; 0 keeps all',
-    'classes': 'keep only training examples of these classes',
-    'exclude': 'drop training examples of these classes',
-    'subset': 'classes of a specialist: a label becomes its position here; all other classes become one last class',
-    'label_noise': 'share of training labels that are replaced by random classes, drawn anew for each seed',
-    'augment': 'random changes of each training image, drawn anew in each epoch; see `augment.OPTIONS`',
-    'views': 'number of views of each training image: epoch e uses view e modulo views; 0 draws a new view each epoch',
-    'resident': 'keep the data on the device; False streams it. Images that are read from files are always streamed',
-    'workers': 'number of processes that read images from files; 0 uses threads',
+    'source': Described("name of the data source, or your own function 'package.module:function'", REQUIRED, 'text'),
+    'valid': Described(
+        'number of training examples held out for validation, or taken from the validation split of the source; by '
+        'default that whole split, if the source has one, and none otherwise',
+        None,
+        'whole number, 0 or more',
+    ),
+    'valid_by': Described(
+        "which ones: 'random' (the same ones for every seed, in proportion to the classes) or 'position' (the last)",
+        'random',
+        "'random', 'position'",
+    ),
+    'examples': Described('number of training examples to keep, drawn anew for each seed; 0 keeps all', 0),
+    'classes': Described('keep only training examples of these classes', None, 'list of classes'),
+    'exclude': Described('drop training examples of these classes', None, 'list of classes'),
+    'subset': Described(
+        'classes of a specialist: a label becomes its position here; all other classes become one last class',
+        None,
+        'list of classes',
+    ),
+    'label_noise': Described('share of training labels replaced by random classes, drawn anew for each seed', 0.0),
+    'augment': Described('random changes of each training image, drawn anew in each epoch', {}, 'dictionary'),
+    'views': Described(
+        'number of views of each training image: epoch e uses view e modulo views; 0 draws a new view each epoch', 0
+    ),
+    'resident': Described(
+        'keep the data on the device; False streams it. Images that are read from files are always streamed',
+        True,
+        'True, False',
+    ),
+    'workers': Described('number of processes that read images from files; 0 uses threads', 0),
 }
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from kd_jax import evaluation
+from kd_jax.config.described import Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name, parameters_of
@@ -19,7 +20,14 @@ from kd_jax.core.paths import Context, Path, check_paths, read_path
 from kd_jax.core.shape_errors import explain_shape_errors, shown_paths
 from kd_jax.evaluation.metrics import Metrics
 
-KEYS = ('best', 'metrics')
+OPTIONS = {
+    'metrics': Described('name of the family of metrics, or your own', 'classification', 'text'),
+    'best': Described(
+        'the metric by which the best epoch is chosen, on validation; at most one evaluation of a run sets it',
+        'that of the family',
+        'text',
+    ),
+}
 STATISTICS_BYTES = 2**31  # limit for the statistics of one split, on the host
 
 
@@ -90,18 +98,18 @@ def parse_evaluation(name: str, config: Mapping[str, Any], where: str) -> Evalua
     Raises:
       UserError: an unknown family, path, option or metric; a path that is missing or malformed.
     """
-    family = find_by_name(config.get('metrics', 'classification'), evaluation, 'family of metrics', where)
+    family = find_by_name(config.get('metrics', OPTIONS['metrics'].default), evaluation, 'family of metrics', where)
     if not isinstance(family, Metrics):
         raise UserError(
             f'{where}: {config["metrics"]!r} is not a family of metrics; make it a `kd_jax.evaluation.metrics.Metrics`.'
         )
-    shown = config.get('metrics', 'classification')
+    shown = config.get('metrics', OPTIONS['metrics'].default)
     positional, early = parameters_of(family.statistics)
     late = parameters_of(family.values)[1]
     options = {key: parameter for key, parameter in (early | late).items() if key != 'where'}
     for key in config:
-        if key not in (*positional, *options, *KEYS):
-            hint = suggest(key, [*positional, *options, *KEYS])
+        if key not in (*positional, *options, *OPTIONS):
+            hint = suggest(key, [*positional, *options, *OPTIONS])
             raise UserError(f'{where}: there is no {key!r} for metrics {shown!r}. {hint}')
     paths = {**family.defaults, **{key: config[key] for key in positional if config.get(key) is not None}}
     signature = inspect.signature(family.statistics).parameters

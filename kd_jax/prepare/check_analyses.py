@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kd_jax import analyses
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import find_by_name, parameters_of
@@ -11,7 +12,10 @@ from kd_jax.config.references import parse_result
 from kd_jax.core.paths import Context, check_paths, parse_paths
 
 SPLITS = ('train', 'valid', 'test')
-READ = ('valid', 'test')  # the splits that an analysis reads if the config does not name them
+OPTIONS = {
+    'analysis': Described("name of the analysis, or your own function 'package.module:function'", REQUIRED, 'text'),
+    'splits': Described('the splits that it reads', ('valid', 'test'), "list of 'train', 'valid', 'test'"),
+}
 
 
 def check_analysis(options: Mapping[str, Any], context: Context, splits: Collection[str], where: str) -> None:
@@ -28,7 +32,7 @@ def check_analysis(options: Mapping[str, Any], context: Context, splits: Collect
     function = find_by_name(options.get('analysis', ''), analyses, 'analysis', where)
     positional, keywords = parameters_of(function)
     for key in options:
-        if key not in (*positional, *keywords, 'analysis', 'splits'):
+        if key not in (*positional, *keywords, *OPTIONS):
             hint = suggest(key, [*positional, *keywords])
             raise UserError(f'{where}: {function.__name__} takes no {key!r}. {hint}')
     for key, parameter in keywords.items():
@@ -46,7 +50,7 @@ def check_analysis(options: Mapping[str, Any], context: Context, splits: Collect
 
 def _check_splits(options: Mapping[str, Any], default: Any, known: Collection[str], where: str) -> None:
     """Refuses splits that the run does not have; `default` is that of the option `split`, if the analysis has it."""
-    named = options.get('splits', READ)
+    named = options.get('splits', OPTIONS['splits'].default)
     if not isinstance(named, list | tuple) or not named or not all(isinstance(split, str) for split in named):
         raise UserError(f"{where}.splits is {named!r}, but it must be a list of splits, such as ['valid', 'test'].")
     asked = list(named) if 'splits' in options else []

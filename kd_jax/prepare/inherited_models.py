@@ -5,7 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.references import RunReference, parse_reference
-from kd_jax.prepare.parse_networks import FOLLOW_KEYS, USE_KEYS
+from kd_jax.prepare.network_options import FOLLOW_KEYS, USE_KEYS
 from kd_jax.prepare.run_options import check_dictionary
 
 WITHOUT_WEIGHTS = ('frozen', 'shared')

@@ -24,11 +24,6 @@ SHARES = {  # the argument of a model for other networks, and what a config must
     'networks': "a function of several networks: set update='shared' and of=['NAME', 'OTHER']",
 }
 
-# The options of a network that say how its run uses it. The others say what it is; `like` takes those over.
-USE_KEYS = (
-    'compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding', 'update',
-)  # fmt: skip
-FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule')  # with update='follow'
 MOST_COPIES = 1000
 
 

@@ -11,6 +11,7 @@ from kd_jax.core.recipe import Recipe
 from kd_jax.core.term import Term
 from kd_jax.prepare.parse_networks import parse_network, parse_shared_network
 from kd_jax.prepare.parse_terms import parse_term, unknown_results_as_ones
+from kd_jax.prepare.run_options import run_option
 
 
 def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
@@ -31,7 +32,7 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
         if options.get('update') == 'shared':
             networks.append(parse_shared_network(name, options, networks, hparams, place))
         else:
-            options = {'compute_dtype': config.get('compute_dtype', 'float32'), **options}
+            options = {'compute_dtype': run_option(config, 'compute_dtype'), **options}
             networks.append(
                 parse_network(name, options, config.get('optimizer'), hparams, place, 'transform' not in config)
             )

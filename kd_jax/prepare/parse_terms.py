@@ -6,6 +6,7 @@ from typing import Any
 
 from kd_jax import losses
 from kd_jax.config import hyperparameters
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import parse_number
 from kd_jax.config.import_by_name import find_by_name, parameters_of
@@ -14,7 +15,11 @@ from kd_jax.core.paths import Path
 from kd_jax.core.term import Term
 from kd_jax.prepare.parse_networks import lists_as_tuples
 
-TERM_KEYS = ('loss', 'weight', 'mask')
+TERM_OPTIONS = {
+    'loss': Described("name of the loss, or your own function 'package.module:function'", REQUIRED, 'text'),
+    'weight': Described('what the loss is multiplied by', 1.0, 'number'),
+    'mask': Described('path of an array with the axis of examples first; values greater than 0 count', None, 'path'),
+}
 
 
 def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], where: str) -> Term:
@@ -37,8 +42,8 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
     positional, keywords = parameters_of(loss)
     compares = keywords.pop('where', None) is not None
     for key in config:
-        if key not in (*positional, *keywords, *TERM_KEYS):
-            hint = suggest(key, [*positional, *keywords, *TERM_KEYS])
+        if key not in (*positional, *keywords, *TERM_OPTIONS):
+            hint = suggest(key, [*positional, *keywords, *TERM_OPTIONS])
             raise UserError(f'{where}: loss {loss.__name__} takes no {key!r}. {hint}')
     missing = [key for key in positional if key not in config]
     if missing:
@@ -55,7 +60,7 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
     if required:
         raise UserError(f'{where}: loss {loss.__name__} needs {", ".join(required)}.')
     annotations = {key: p.annotation for key, p in keywords.items()}
-    options['weight'], annotations['weight'] = config.get('weight', 1.0), float
+    options['weight'], annotations['weight'] = config.get('weight', TERM_OPTIONS['weight'].default), float
     schedules, numbers, given, static = {}, {}, {}, {}
     for key, option in options.items():
         if isinstance(option, str) and '.' in option and hyperparameters.is_float(annotations[key]):

@@ -9,6 +9,7 @@ import jax
 
 from kd_jax import transforms
 from kd_jax.config import hyperparameters
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import RunReference, leaves, parse_reference
@@ -18,7 +19,11 @@ from kd_jax.prepare.parse_networks import lists_as_tuples
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.transforms.network_weights import NetworkWeights
 
-TRANSFORM_KEYS = ('name', 'of', 'seeds')
+TRANSFORM_OPTIONS = {
+    'name': Described("name of the transform, or your own function 'package.module:function'", REQUIRED, 'text'),
+    'of': Described('the networks that it reads', REQUIRED, "'run:NAME/NETWORK', or a list of them"),
+    'seeds': Described("the seeds of those runs; 'all' for all of the study", 'the own seed', "'all', list of seeds"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +91,10 @@ def parse_transform(config: Mapping[str, Any], where: str) -> Transform:
     if not named or len(references) < len(named):
         raise UserError(f"{place}: of is {of!r}, but it must be 'run:NAME/NETWORK' or a list of such names.")
     _, keywords = parameters_of(function)
-    options = {key: option for key, option in given.items() if key not in TRANSFORM_KEYS}
+    options = {key: option for key, option in given.items() if key not in TRANSFORM_OPTIONS}
     for key, option in options.items():
         if key not in keywords:
-            known = suggest(key, [*keywords, *TRANSFORM_KEYS])
+            known = suggest(key, [*keywords, *TRANSFORM_OPTIONS])
             raise UserError(f'{place}: {function.__name__} takes no {key!r}. {known}')
         hyperparameters.check_option(option, keywords[key].annotation, f'{place}.{key}')
     missing = [key for key, p in keywords.items() if p.default is p.empty and key not in options]

@@ -37,7 +37,7 @@ from kd_jax.prepare.check_data import (
 from kd_jax.prepare.check_effects import check_effects
 from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.parse_recipe import parse_recipe
-from kd_jax.prepare.run_options import check_dictionary, check_options
+from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
 from kd_jax.teacher_cache.recording import View
 
@@ -89,7 +89,7 @@ class PreparedRun:
     @property
     def total_steps(self) -> int:
         """The number of training steps of the whole run."""
-        return round(self.config.get('epochs', 0) * self.order.steps_per_epoch)
+        return round(run_option(self.config, 'epochs') * self.order.steps_per_epoch)
 
     @property
     def validates(self) -> bool:
@@ -99,7 +99,7 @@ class PreparedRun:
     @property
     def eval_steps(self) -> int:
         """The number of steps from one evaluation to the next."""
-        return max(1, round(self.config.get('eval_every', 1) * self.order.steps_per_epoch))
+        return max(1, round(run_option(self.config, 'eval_every') * self.order.steps_per_epoch))
 
     def numbers_after(self, steps: int) -> dict[str, dict[str, np.ndarray]]:
         """The numbers of networks that are schedules, by network and option, as they are after so many steps."""
@@ -127,14 +127,14 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_option_names(config.get('data', {}), f'{where}, data')
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
     splits = load_splits(known, seed, where)
-    batch_size = config.get('batch_size', 128)
+    batch_size = run_option(config, 'batch_size')
     order = ExampleOrder(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
     view = functools.partial(training_view, options=splits.augment, num_classes=splits.num_classes)
     mesh = make_mesh(
         check_dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
     )
-    accumulate = config.get('accumulate', 1)
-    if config.get('epochs', 0):
+    accumulate = run_option(config, 'accumulate')
+    if run_option(config, 'epochs'):
         _check_trains(config['epochs'], order, recipe, where)
         check_batch_size(mesh, batch_size, where, accumulate)
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
@@ -159,7 +159,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
     recorded = None
-    if config.get('cache', False) is not False:
+    if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
         recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
     prepared = PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)

@@ -4,18 +4,58 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.names import check_name
 from kd_jax.config.references import parse_result
 
-RUN_KEYS = (
-    'accumulate', 'analyses', 'batch_size', 'cache', 'checkpoint_seconds', 'compute_dtype', 'data', 'epochs',
-    'eval_every', 'evaluate', 'mesh', 'networks', 'optimizer', 'patience', 'resources', 'terms', 'transform',
-)  # fmt: skip
+RUN_OPTIONS = {
+    'data': Described('the data that it trains on and is evaluated on', REQUIRED, 'dictionary'),
+    'networks': Described('its networks: name -> options of the network', REQUIRED, 'dictionary'),
+    'terms': Described('the terms that are added up to its loss: name -> options of the term', {}, 'dictionary'),
+    'optimizer': Described('the optimizer of every trained network that has none of its own', None, 'dictionary'),
+    'batch_size': Described('examples in a batch, over all devices', 128),
+    'epochs': Described('how often training goes over the training examples; 0 trains nothing', 0),
+    'accumulate': Described(
+        'number of parts of a batch that are computed one after another to save memory; the gradient is that of the '
+        'whole batch',
+        1,
+    ),
+    'eval_every': Described('epochs from one evaluation to the next; a checkpoint may be saved at an evaluation', 1),
+    'evaluate': Described(
+        'what is measured: name -> options of the evaluation; by default every network that is not frozen and has '
+        'logits, as a classifier',
+        {},
+        'dictionary',
+    ),
+    'patience': Described(
+        'stop after so many evaluations in a row that are no better on validation than the best; None never stops', None
+    ),
+    'analyses': Described('what is computed from its predictions at the end: name -> options', {}, 'dictionary'),
+    'cache': Described('record the outputs of frozen networks once and replay them', False, 'True, False, dictionary'),
+    'compute_dtype': Described(
+        "the precision in which its networks run, unless a network has its own; stored weights are 'float32'",
+        'float32',
+        "'float32', 'bfloat16'",
+    ),
+    'checkpoint_seconds': Described('seconds from one checkpoint to the next, at least; the last is always saved', 60),
+    'mesh': Described('how many devices share the batch, parameters and runs', {}, 'dictionary'),
+    'resources': Described('what it needs while it trains, for executors', {}, 'dictionary'),
+    'transform': Described(
+        'make a network from the networks of other runs instead of training; then only analyses, compute_dtype, data, '
+        'evaluate, mesh, networks and resources may be set beside it',
+        None,
+        'dictionary',
+    ),
+}
 
 
 TRANSFORM_RUN_KEYS = ('analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'transform')
-RESOURCES = ('cpu', 'gpu', 'tpu')
+RESOURCES = {
+    'cpu': Described('cores', 1),
+    'gpu': Described('GPUs; needs --executor=ray', 0),
+    'tpu': Described('TPU chips; needs --executor=ray', 0),
+}
 SECTIONS = {'analyses': 'analysis', 'evaluate': 'evaluation', 'networks': 'network', 'terms': 'term'}
 TAKEN = {'networks': ('batch',), 'terms': ('loss', 'grad_norm')}  # names of what every run has
 
@@ -31,6 +71,11 @@ NUMBERS = {  # type and least value; `MOST` has the largest values
 MOST = {'data.label_noise': 1.0, 'data.workers': 256}  # workers are processes of this machine
 
 
+def run_option(config: Mapping[str, Any], key: str) -> Any:
+    """The value of an option of a run, or its default."""
+    return config.get(key, RUN_OPTIONS[key].default)
+
+
 def check_options(config: Mapping[str, Any], where: str) -> None:
     """Raises a UserError if an option of a run is unknown, or is not of the right type and range.
 
@@ -38,8 +83,8 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
     shape the program, so they must be known before training.
     """
     for key in config:
-        if key not in RUN_KEYS:
-            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, RUN_KEYS)}')
+        if key not in RUN_OPTIONS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, RUN_OPTIONS)}')
         if 'transform' in config and key not in TRANSFORM_RUN_KEYS:
             raise UserError(
                 f'{where} has a transform, so it trains nothing; leave {key} out, or train in a run that starts from '

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import flat
 from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.prepare.run_options import run_option
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs, recorded_config
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
@@ -30,7 +31,7 @@ def longer_runs(
         if [leaf.split(':')[0] for leaf in leaves] != ['epochs']:
             continue
         before = recorded_config(workdir.directory(run_id) / 'config.json').get('epochs', 0)
-        after = run.config.get('epochs', 0)
+        after = run_option(run.config, 'epochs')
         numbers = all(isinstance(epochs, int | float) for epochs in (before, after))
         raised = numbers and before < after
         if raised and run.name in prepared_runs:
@@ -48,7 +49,7 @@ def _reason_against(prepared: PreparedRun, before: float) -> str:
     if schedule:
         return f'{schedule.removesuffix("/schedule").replace("/", ".")} is a schedule over the length of the run'
     if round(before * prepared.order.steps_per_epoch) % prepared.eval_steps:
-        return f'it ended between two evaluations (eval_every is {prepared.config.get("eval_every", 1):g})'
+        return f'it ended between two evaluations (eval_every is {run_option(prepared.config, "eval_every"):g})'
     return ''
 
 

@@ -22,12 +22,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd_jax.config import config_file
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.references import parse_result, with_runs_renamed
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.study import parse_study
 
-SEARCH_KEYS = ('direction', 'objective', 'space')
+SEARCH_OPTIONS = {
+    'space': Described(
+        "path of a config leaf, such as 'runs.student.terms.soft.t' -> dict(low=, high=, log=False), of whole numbers "
+        'or of others, or dict(choices=[...])',
+        REQUIRED,
+        'dictionary',
+    ),
+    'objective': Described(
+        "the value that judges a trial, such as 'result:student.last.valid.student.accuracy'; none of the test split",
+        REQUIRED,
+        "'result:RUN.PATH'",
+    ),
+    'direction': Described('whether it is to be large or small', 'maximize', "'maximize', 'minimize'"),
+}
 DIRECTIONS = ('maximize', 'minimize')
 
 
@@ -62,12 +76,14 @@ def parse_search(described: Mapping[str, Any], config: Mapping[str, Any], where:
     if importlib.util.find_spec('optuna') is None:
         raise UserError("a search needs Optuna, which is not installed: pip install 'kd_jax[search]'.")
     for key in described:
-        if key not in SEARCH_KEYS:
-            raise UserError(f'{where}: get_search has no option {key!r}. {suggest(key, SEARCH_KEYS)}')
+        if key not in SEARCH_OPTIONS:
+            raise UserError(f'{where}: get_search has no option {key!r}. {suggest(key, SEARCH_OPTIONS)}')
     for key in ('objective', 'space'):
         if not described.get(key):
             raise UserError(f'{where}: get_search must return the {key}.')
-    search = Search(described['space'], described['objective'], described.get('direction', 'maximize'))
+    search = Search(
+        described['space'], described['objective'], described.get('direction', SEARCH_OPTIONS['direction'].default)
+    )
     if search.direction not in DIRECTIONS:
         raise UserError(f'{where}: there is no direction {search.direction!r}. {suggest(search.direction, DIRECTIONS)}')
     if search.run not in config.get('runs', {}):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
+from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.name_globs import matching
@@ -13,7 +14,19 @@ from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.stacked_runs import BATCHINGS
 
-STUDY_KEYS = ('name', 'group_runs', 'runs', 'seeds', 'text', 'title')
+STUDY_OPTIONS = {
+    'name': Described('its name; the work directory is runs/NAME unless --workdir is given', REQUIRED, 'text'),
+    'runs': Described('its runs: name -> options of the run', REQUIRED, 'dictionary'),
+    'seeds': Described('how often each run is trained, with the seeds 0, 1 and so on', 1, 'whole number, 1 or more'),
+    'group_runs': Described(
+        "how runs that differ only in numbers are trained as one program: 'vmap' (all at once), 'map' (one after "
+        "another), 'auto' (whichever is faster here), or False (each on its own)",
+        'auto',
+        "'auto', 'vmap', 'map' or False",
+    ),
+    'title': Described('the heading of its report', 'the name', 'text'),
+    'text': Described('what its report says below the heading', '', 'text'),
+}
 MOST_RUNS = 10_000  # with all seeds
 
 
@@ -71,8 +84,8 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
       UserError: an unknown or wrong option, a run that needs a missing run, or runs that need each other in a circle.
     """
     for key in config:
-        if key not in STUDY_KEYS:
-            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, STUDY_KEYS)}')
+        if key not in STUDY_OPTIONS:
+            raise UserError(f'{where}: there is no option {key!r}. {suggest(key, STUDY_OPTIONS)}')
     if not (isinstance(config.get('name'), str) and config['name']):
         raise UserError(f'{where} has no name: set config.name to a string.')
     check_name(config['name'], 'study', where, dots=True)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from kd_jax.config.described import Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
@@ -16,7 +17,15 @@ from kd_jax.data.sources import Arrays
 from kd_jax.teacher_cache.array_store import ArrayStore
 from kd_jax.teacher_cache.recording import Recording, View, examples_axis, recorded_paths
 
-OPTIONS: dict[str, Any] = {'dtype': 'float32', 'path': '', 'read': 'auto'}
+OPTIONS = {
+    'dtype': Described('the type in which outputs of wider types are stored', 'float32'),
+    'path': Described('where it is stored: a directory or a URL; by default in the work directory', '', 'text'),
+    'read': Described(
+        "'memory' reads everything at the start, 'disk' each batch when it is needed; 'auto' chooses 'memory' for up "
+        'to 1 GiB',
+        'auto',
+    ),
+}
 CHOICES = {'dtype': ('float32', 'bfloat16', 'float16'), 'read': ('auto', 'memory', 'disk')}
 MEMORY = 2**30  # bytes; read='auto' reads recordings up to this size into memory
 
@@ -97,7 +106,7 @@ def _checked_options(options: Any, place: str) -> dict[str, Any]:
     for key in given:
         if key not in OPTIONS:
             raise UserError(f'{place}: there is no option {key!r}. {suggest(key, OPTIONS)}')
-    chosen = {**OPTIONS, **given}
+    chosen = {**{key: option.default for key, option in OPTIONS.items()}, **given}
     for key, known in CHOICES.items():
         if chosen[key] not in known:
             raise UserError(f'{place}: there is no {key} {chosen[key]!r}. {suggest(str(chosen[key]), known)}')

@@ -16,6 +16,7 @@ from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import fetch_batch
 from kd_jax.devices.mesh import batch_sharding, replicated
 from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.prepare.run_options import run_option
 from kd_jax.training.stacked_runs import (
     ALONE,
     NOTHING,
@@ -69,7 +70,7 @@ def make_chunk_program(
       `(state, hparams, frozen, resident, xs, views) -> state, metrics`; each metric leads with an axis of steps.
     """
     train_step = make_train_step(
-        prepared.recipe, prepared.total_steps, prepared.config.get('accumulate', 1), prepared.convolves_on_cpu
+        prepared.recipe, prepared.total_steps, run_option(prepared.config, 'accumulate'), prepared.convolves_on_cpu
     )
     of_state, of_frozen = run_shardings(prepared)
     of_state, of_frozen = stacked_shardings(of_state, size), stacked_shardings(of_frozen, size, shared.frozen)

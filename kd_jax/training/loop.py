@@ -12,6 +12,7 @@ import numpy as np
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.errors import UserError
 from kd_jax.devices.processes import values_of_all_processes
+from kd_jax.prepare.run_options import run_option
 from kd_jax.teacher_cache.replay import replay_outputs
 from kd_jax.training import provenance
 from kd_jax.training.active_run import ActiveRun, RunToTrain, at_equal_steps, begin_runs, step_of_group
@@ -110,8 +111,8 @@ def _loop(
             if not running:
                 return
             progress(done, total, _means([active.losses for active in running]))
-            due = done % prepared.eval_steps == 0 and time.monotonic() - saved >= prepared.config.get(
-                'checkpoint_seconds', 60
+            due = done % prepared.eval_steps == 0 and time.monotonic() - saved >= run_option(
+                prepared.config, 'checkpoint_seconds'
             )
             asked = values_of_all_processes(due, stop[0] if stop else 0)
             number = int(asked[:, 1].max())

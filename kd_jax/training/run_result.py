@@ -13,6 +13,7 @@ from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
 from kd_jax.data.batches import batch_shapes
 from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.prepare.run_options import run_option
 from kd_jax.training import provenance
 from kd_jax.training.best_evaluation import best_row
 from kd_jax.training.stacked_runs import first_equal, shared_networks, stack_trees
@@ -90,7 +91,7 @@ def make_result(
         'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
         'steps': steps,
-        'epochs': prepared.config.get('epochs', 0),
+        'epochs': run_option(prepared.config, 'epochs'),
         'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
         'arrays': {
             name: [str(array.dtype), *array.shape[1:]]  # of one example
