@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return keep_going(lambda: export(argv))
 
 
-def export(argv: Sequence[str] | None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument('--workdir', type=user_path, required=True, help='work directory of the study')
@@ -67,7 +67,11 @@ def export(argv: Sequence[str] | None) -> int:
         help="model, metric or data source of the run's config that may be imported (see docs/trust.md)",
     )  # fmt: skip
     parser.add_argument('--out', type=user_path, required=True, help='output directory')
-    args = parser.parse_args(argv)
+    return parser
+
+
+def export(argv: Sequence[str] | None) -> int:
+    args = make_parser().parse_args(argv)
     tpu_chips.leave_out_libtpu()
     try:
         print(visible(exported(args)))

@@ -6,6 +6,7 @@ Types, ranges and defaults come from signatures; meanings come from docstrings a
 that parses options (`kd_jax.config.described`). A test compares the page with the code.
 """
 
+import argparse
 import functools
 import inspect
 import pathlib
@@ -19,6 +20,8 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from experiments import export, preflight, run, search
+from experiments import report as report_command
 from experiments.option_tables import (
     NOT_SET,
     Row,
@@ -36,6 +39,7 @@ from kd_jax import analyses, evaluation, losses, models, report, transforms
 from kd_jax.config import hyperparameters, sweeps
 from kd_jax.config.described import REQUIRED
 from kd_jax.config.import_by_name import parameters_of
+from kd_jax.config.ordinary_files import user_path
 from kd_jax.core import optimizers
 from kd_jax.data import augment, sources, splits
 from kd_jax.devices.mesh import make_mesh
@@ -52,6 +56,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'options.md'
 OF_MODELS = ('parent', 'name', 'network', 'networks')  # fields of models that the program gives
 WHERE = ('where',)  # of losses and metrics
+COMMANDS = {'run': run, 'report': report_command, 'search': search, 'export': export, 'preflight': preflight}
 OPTAX = 'https://optax.readthedocs.io/en/latest/api/optimizers.html#optax.'
 
 
@@ -192,6 +197,28 @@ def sweep_functions() -> str:
     return '\n\n'.join(entry('Function', one.__name__, code_of(one), summary(one), rows_of(one)) for one in named)
 
 
+def command_entry(name: str, command: ModuleType) -> str:
+    """The options of a command line, out of its parser."""
+    actions = [action for action in command.make_parser()._actions if action.dest != 'help']
+    rows = [Row(one.option_strings[0], argument_kind(one), argument_default(one), one.help or '') for one in actions]
+    return entry('Command', name, code_of(command), f'`python -m experiments.{name}`: {summary(command)}', rows)
+
+
+def argument_kind(action: argparse.Action) -> str:
+    """The type of an option of a command line, in words."""
+    if action.nargs == 0:
+        return 'flag'
+    if action.choices:
+        return ', '.join(map(str, action.choices))
+    return {int: 'whole number', float: 'number', user_path: 'path'}.get(action.type, 'text')
+
+
+def argument_default(action: argparse.Action) -> str:
+    if action.required:
+        return shown(REQUIRED)
+    return shown(action.default) if isinstance(action.default, str) and action.default else NOT_SET
+
+
 PARTS: dict[str, Callable[[], str]] = {
     'study': lambda: table(described(STUDY_OPTIONS)),
     'run': lambda: table(described(run_options.RUN_OPTIONS, number_kinds())),
@@ -220,6 +247,7 @@ PARTS: dict[str, Callable[[], str]] = {
     'transforms': lambda: functions('Transform', transforms),
     'sweeps': sweep_functions,
     'search': lambda: table(described(SEARCH_OPTIONS)),
+    'commands': lambda: listing('Command', COMMANDS, (command_entry(name, one) for name, one in COMMANDS.items())),
     'report': lambda: f'```text\n{inspect.getdoc(report)}\n```',
 }
 

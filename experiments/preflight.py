@@ -60,14 +60,18 @@ class Answer:
     cost: Cost | None = None
 
 
-def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the options of the command line and the overrides of config leaves."""
+def make_parser() -> command_line.Parser:
     parser = command_line.parser(__doc__)
     parser.add_argument('--topology', required=True, help="slices separated by commas, 'cpu:8', or 'all'")
     parser.add_argument('--run', default='*', help='glob of run names (default: all runs that train)')
     parser.add_argument('--dollars_per_chip_hour', type=float, help='your price; adds the cost of the study')
     parser.add_argument('--out', type=user_path, help='JSON file to which all numbers are written')
-    return command_line.parse(parser, argv)
+    return parser
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options of the command line and the overrides of config leaves."""
+    return command_line.parse(make_parser(), argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,14 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return keep_going(lambda: write_and_print(argv))
 
 
-def write_and_print(argv: Sequence[str] | None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument(
         '--workdir', type=user_path, required=True, help='work directory with study.json and results/*.json'
     )
     parser.add_argument('--out', type=user_path, help='write the report and a copy of the results here instead')
-    args = parser.parse_args(argv)
+    return parser
+
+
+def write_and_print(argv: Sequence[str] | None) -> int:
+    args = make_parser().parse_args(argv)
     out = args.out or args.workdir
     try:
         check_directory(out, '--out')

@@ -55,14 +55,18 @@ from kd_jax.training.run_result import stated_units
 WORKERS = 2  # of --executor=processes
 
 
-def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the options of the command line and the overrides of config leaves."""
+def make_parser() -> command_line.Parser:
     parser = command_line.parser(__doc__)
     parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>')
     parser.add_argument('--only', action='append', default=[], help='globs of runs, separated by commas')
     parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')
     parser.add_argument('--fresh', action='store_true', help='restart the runs whose config has changed')
-    parser.add_argument('--executor', choices=('in_process', 'processes', 'ray'), default='in_process')
+    parser.add_argument(
+        '--executor',
+        choices=('in_process', 'processes', 'ray'),
+        default='in_process',
+        help='where runs are trained: one after another here, in several processes here, or on a Ray cluster',
+    )
     parser.add_argument('--workers', type=int, help=f'for --executor=processes: runs at once (default: {WORKERS})')
     parser.add_argument('--ray_address', help="for --executor=ray: 'host:port' (default: auto)")
     hosts = parser.add_argument_group('one program on several processes; start each process with the same command')
@@ -72,7 +76,12 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     hosts.add_argument('--coordinator', metavar='HOST:PORT', help='address of the first process')
     hosts.add_argument('--processes', type=int, help='number of processes')
     hosts.add_argument('--process', type=int, help='index of this process, from 0')
-    options, overrides = command_line.parse(parser, argv)
+    return parser
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options of the command line and the overrides of config leaves."""
+    options, overrides = command_line.parse(make_parser(), argv)
     for text in options.only:
         if not text.strip(','):
             raise UserError('--only= names no run: give globs separated by commas, or leave the option out.')

@@ -41,13 +41,17 @@ from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
 
 
-def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the options of the command line and the overrides of config leaves."""
+def make_parser() -> command_line.Parser:
     parser = command_line.parser(__doc__)
     parser.add_argument('--trials', type=int, required=True, help='total number of trials, over all workers')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
     parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>_search')
-    return command_line.parse(parser, argv)
+    return parser
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options of the command line and the overrides of config leaves."""
+    return command_line.parse(make_parser(), argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
