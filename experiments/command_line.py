@@ -2,10 +2,12 @@
 
 import argparse
 import difflib
+import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.ordinary_files import user_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,6 +15,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f'{message[:1].lower()}{message[1:]}; see --help.')
+
+
+def path(text: str) -> pathlib.Path:
+    """The type of an option that is a path; argparse shows the message of its own exception alone."""
+    try:
+        return user_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parser(doc: str | None) -> Parser:

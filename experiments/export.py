@@ -17,11 +17,12 @@ from typing import Any
 import jax
 import safetensors.numpy
 
+from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import NotAllowed, names_from_file
-from kd_jax.config.ordinary_files import check_directory, replacing, user_path, write_bytes
+from kd_jax.config.ordinary_files import check_directory, replacing, write_bytes
 from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=user_path, required=True, help='work directory of the study')
+    parser.add_argument('--workdir', type=command_line.path, required=True, help='work directory of the study')
     parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
     parser.add_argument(
         '--network', default='', help='evaluation or network of that run (default: its only evaluation)'
@@ -66,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
         help="model, metric or data source of the run's config that may be imported (see docs/trust.md)",
     )  # fmt: skip
-    parser.add_argument('--out', type=user_path, required=True, help='output directory')
+    parser.add_argument('--out', type=command_line.path, required=True, help='output directory')
     return parser
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from configs import benchmark_pairs
 from configs.methods import SCHEMES, WITH_FROZEN_TEACHER, Method
+from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
-from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format, result_files
 from kd_jax.report.result_files import load_results, measure_over_seeds
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def rewrite_tables(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'results', nargs='*', type=user_path, help='result directories of the studies; default: those committed'
+        'results', nargs='*', type=command_line.path, help='result directories of the studies; default: those committed'
     )
     args = parser.parse_args(argv)
     try:

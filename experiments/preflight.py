@@ -24,7 +24,6 @@ from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import write_json
 from kd_jax.config.name_globs import matching
-from kd_jax.config.ordinary_files import user_path
 from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
 from kd_jax.scale import preflight, tpu_chips
@@ -65,7 +64,7 @@ def make_parser() -> command_line.Parser:
     parser.add_argument('--topology', required=True, help="slices separated by commas, 'cpu:8', or 'all'")
     parser.add_argument('--run', default='*', help='glob of run names (default: all runs that train)')
     parser.add_argument('--dollars_per_chip_hour', type=float, help='your price; adds the cost of the study')
-    parser.add_argument('--out', type=user_path, help='JSON file to which all numbers are written')
+    parser.add_argument('--out', type=command_line.path, help='JSON file to which all numbers are written')
     return parser
 
 

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.checked_json import read_checked, write_checked
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.file_schemas import Anything
-from kd_jax.config.ordinary_files import check_directory, refuse_links, user_path
+from kd_jax.config.ordinary_files import check_directory, refuse_links
 from kd_jax.config.visible_text import visible
 from kd_jax.report.build import build_report
 from kd_jax.report.check_report import check_report
@@ -62,9 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument(
-        '--workdir', type=user_path, required=True, help='work directory with study.json and results/*.json'
+        '--workdir', type=command_line.path, required=True, help='work directory with study.json and results/*.json'
     )
-    parser.add_argument('--out', type=user_path, help='write the report and a copy of the results here instead')
+    parser.add_argument('--out', type=command_line.path, help='write the report and a copy of the results here instead')
     return parser
 
 

@@ -35,7 +35,6 @@ from kd_jax.config.checked_json import write_checked
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
-from kd_jax.config.ordinary_files import user_path
 from kd_jax.config.visible_text import visible
 from kd_jax.devices.platform import check_platform
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
@@ -57,7 +56,7 @@ WORKERS = 2  # of --executor=processes
 
 def make_parser() -> command_line.Parser:
     parser = command_line.parser(__doc__)
-    parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>')
+    parser.add_argument('--workdir', type=command_line.path, help='default: runs/<name of the study>')
     parser.add_argument('--only', action='append', default=[], help='globs of runs, separated by commas')
     parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')
     parser.add_argument('--fresh', action='store_true', help='restart the runs whose config has changed')

@@ -20,7 +20,6 @@ from kd_jax.config.checked_json import write_checked
 from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import Diverged, UserError
-from kd_jax.config.ordinary_files import user_path
 from kd_jax.devices.platform import check_platform
 from kd_jax.studies.optuna_trials import (
     join_search,
@@ -45,7 +44,7 @@ def make_parser() -> command_line.Parser:
     parser = command_line.parser(__doc__)
     parser.add_argument('--trials', type=int, required=True, help='total number of trials, over all workers')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
-    parser.add_argument('--workdir', type=user_path, help='default: runs/<name of the study>_search')
+    parser.add_argument('--workdir', type=command_line.path, help='default: runs/<name of the study>_search')
     return parser
 
 

@@ -143,7 +143,8 @@ def apply_override(config: dict[str, Any], text: str) -> None:
     """
     path, equals, value = text.partition('=')
     if not equals:
-        raise UserError(f'--config.{text} has no value: write --config.{text}=VALUE.')
+        shown = text if text.isprintable() else repr(text)
+        raise UserError(f'--config.{shown} has no value: write --config.{shown}=VALUE.')
     try:
         read = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -155,9 +156,11 @@ def set_leaf(config: dict[str, Any], path: str, value: Any) -> None:
     """Sets the leaf at a path such as 'path.to.leaf', in place.
 
     Raises:
-      UserError: the path has an empty part, or names a dictionary that does not exist.
+      UserError: the path has a part that is empty or cannot be printed, or names a dictionary that does not exist.
     """
     *way, leaf = path.split('.')
+    if not path.isprintable():
+        raise UserError(f'--config.{path!r}: a part of the path cannot be printed.')
     if not (leaf and all(way)):
         raise UserError(f"--config.{path}: a part of the path is empty; a path looks like 'runs.student.epochs'.")
     node: Any = config

@@ -76,7 +76,7 @@ def _check_may_be_imported(name: str, kind: str, where: str) -> None:
 
 
 def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, where: str) -> Callable[..., Any]:
-    """Finds the callable that a config names.
+    """Finds the callable that a config names; its parameters can be read.
 
     Args:
       name: a public name of `module`, or 'package.module:attribute' for an object of any other module. A callable is
@@ -85,10 +85,20 @@ def find_by_name(name: str | Callable[..., Any], module: ModuleType, kind: str, 
       kind: the kind of object, for example 'loss' or 'model'; for the message.
       where: the place in the config, for the message.
     Raises:
-      UserError: the object does not exist, it cannot be called, or the name comes from a file and is not allowed.
+      UserError: the object does not exist, it cannot be called, Python does not know its parameters (a few built-in
+        ones), or the name comes from a file and is not allowed.
     """
-    if callable(name):
-        return name
+    found = name if callable(name) else _find(name, module, kind, where)
+    try:
+        inspect.signature(found)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f'{where}: {kind} {name!r} does not tell which parameters it takes; call it in a function of your own.'
+        ) from error
+    return found
+
+
+def _find(name: Any, module: ModuleType, kind: str, where: str) -> Callable[..., Any]:
     known = public_names(module)
     if isinstance(name, str) and ':' in name:
         _check_may_be_imported(name, kind, where)

@@ -15,12 +15,24 @@ KINDS = (
     (stat.S_ISCHR, 'a device'), (stat.S_ISBLK, 'a device'), (stat.S_ISLNK, 'a symbolic link'),
 )  # fmt: skip
 UNPACKED, UNPACKED_RATIO = 2**28, 64  # bytes of a small file; times the size of a larger one
+NAME_BYTES = 255
 OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
 
 
 def user_path(text: str) -> pathlib.Path:
-    """The path that a user typed; '~' is the home directory, which shells leave as it is after a '='."""
-    return pathlib.Path(os.path.expanduser(text))
+    """The path that a user typed; '~' is the home directory, which shells leave as it is after a '='.
+
+    Raises:
+      UserError: no file can have this path.
+    """
+    path = pathlib.Path(os.path.expanduser(text))
+    if '\0' in text or any(len(os.fsencode(part)) > NAME_BYTES for part in path.parts):
+        shown = text if len(text) < 80 else f'{text[:80]}...'
+        raise UserError(
+            f'{shown!r} cannot be a path: the name of a file or directory has at most {NAME_BYTES} bytes, none of '
+            'them 0.'
+        )
+    return path
 
 
 def inside(directory: pathlib.Path, name: str) -> pathlib.Path:

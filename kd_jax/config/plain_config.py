@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import INTEGERS
 
 DEEPEST = 64  # levels; a dictionary that holds itself has no end
 
@@ -23,8 +24,8 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
       where: its place, for messages.
       depth: the number of levels above it.
     Raises:
-      UserError: a key is not a string, a leaf is neither a number, a text, None nor a callable, or a dictionary holds
-        itself.
+      UserError: a key is not a string, a leaf is neither a number, a text, None nor a callable, an integer has more
+        than 64 bits, a text has half of a surrogate pair, or a dictionary holds itself.
     """
     if depth > DEEPEST:
         raise UserError(f'{where}: there are more than {DEEPEST} levels; does a dictionary or a list hold itself?')
@@ -39,6 +40,10 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
         value = value.item()
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
+    if isinstance(value, int) and abs(value) >= INTEGERS:
+        raise UserError(f'{where} is an integer beyond 64 bits, which no result file can hold; write a float.')
+    if isinstance(value, str):
+        _check_text(value, f'{where}:')
     if value is None or isinstance(value, bool | int | float | str) or callable(value):
         return value
     shown = f'{value!r}'.splitlines()[0]
@@ -51,4 +56,13 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
 def _checked_key(key: Any, where: str) -> str:
     if not isinstance(key, str):
         raise UserError(f'{where}: the key {key!r} is not a string; write {str(key)!r}.')
+    _check_text(key, f'{where}: the key')
     return key
+
+
+def _check_text(text: str, where: str) -> None:
+    """Refuses half of a surrogate pair; Python makes one of each byte of an argument that is not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f'{where} {text[:80]!r} is not Unicode text, so no file can hold it.') from None

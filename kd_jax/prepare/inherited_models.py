@@ -26,7 +26,9 @@ def with_inherited_models(
       UserError: `like` does not name a run, or the run has no such network.
     """
     networks = check_dictionary(config.get('networks', {}), f'{where}.networks')
-    if not any('like' in check_dictionary(networks[name], f'{where}.networks.{name}') for name in networks):
+    for name, options in networks.items():
+        check_dictionary(options, f'{where}.networks.{name}')
+    if not any('like' in options for options in networks.values()):
         return config
     complete = {}
     for name, options in networks.items():

@@ -48,9 +48,7 @@ def parse_network(
     paths = _inputs(options, where)
     own = ('update', 'of', 'copies', 'own_batches', 'init', 'sharding', 'compute_dtype')
     fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
-    for key in ('fresh', 'part'):
-        modules = options.pop(key, ())
-        fields[key] = tuple(modules) if isinstance(modules, list | tuple) else (modules,)
+    fields |= {key: _modules(options.pop(key, ()), f'{where}: {key}') for key in ('fresh', 'part')}
     if 'normalize' in options:
         fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')
@@ -87,6 +85,14 @@ def parse_network(
         optimizer, hparams['optimizers'][name] = parse_optimizer(choice, f'{where}.optimizer')
     made = _parse_model(name, options, hparams, where)
     return Network(name, inputs=paths, optimizer=optimizer, **made, **fields)
+
+
+def _modules(names: Any, where: str) -> tuple[str, ...]:
+    """The names of modules: one of them, or a list."""
+    modules = tuple(names) if isinstance(names, list | tuple) else (names,)
+    if not all(isinstance(module, str) for module in modules):
+        raise UserError(f'{where} is {names!r}, but it must be a list of names of modules.')
+    return modules
 
 
 def _check_use(update: str, fields: Mapping[str, Any], options: Mapping[str, Any], where: str) -> None:

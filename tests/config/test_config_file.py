@@ -185,3 +185,10 @@ def test_runs_keep_the_order_in_which_the_file_adds_them(tmp_path, made):
     )
     config, _ = load_config(str(path), ['runs.t3={}'])
     assert list(config['runs']) == ['t1', 't2', 't10', 't20', 't0_5', 't3']
+
+
+@pytest.mark.parametrize('override', ['runs.a\n.b=1', 'runs.a\n.b', 'runs.\udcff=1'])
+def test_an_override_that_cannot_be_printed_is_refused_in_one_line(override):
+    with pytest.raises(UserError, match=r'cannot be printed|has no value') as error:
+        load_config('configs/hinton_mnist.py', [override])
+    assert len(str(error.value).splitlines()) == 1

@@ -1,6 +1,6 @@
 """Objects that a config names."""
 
-import math
+import operator
 import types
 
 import pytest
@@ -27,7 +27,7 @@ def found(name):
 
 def test_a_public_name_a_path_to_an_attribute_and_a_callable_are_found():
     assert found('double') is double
-    assert found('math:hypot') is math.hypot
+    assert found('operator:add') is operator.add
     assert found(hidden) is hidden
     assert public_names(MODULE) == {'double': double}
 
@@ -41,6 +41,7 @@ def test_a_public_name_a_path_to_an_attribute_and_a_callable_are_found():
         ('', "term 'hard': no loss is named. Known: double"),
         ('math:hypo', "loss 'math:hypo' cannot be imported"),
         ('no_such_module:f', 'cannot be imported .*no_such_module'),
+        ('builtins:int', "loss 'builtins:int' does not tell which parameters it takes; call it in a function of"),
         ('math:pi', r"loss 'math:pi' is 3\.14.*, which cannot be called"),
     ],
 )
@@ -79,13 +80,17 @@ def test_a_name_from_a_file_is_imported_only_if_it_is_allowed(tmp_path, monkeypa
     (tmp_path / 'module_of_somebody.py').write_text('raise SystemExit("it ran")\n')
     monkeypatch.syspath_prepend(tmp_path)
     assert from_file('double') is double
-    assert from_file('math:hypot', ['math:hypot']) is math.hypot
-    config = {'a': [{'model': 'math:hypot'}, 'run:teacher', 'torch:file'], 'b': 'module_of_somebody:f', 'c': 'text: no'}
+    assert from_file('operator:add', ['operator:add']) is operator.add
+    config = {
+        'a': [{'model': 'operator:add'}, 'run:teacher', 'torch:file'],
+        'b': 'module_of_somebody:f',
+        'c': 'text: no',
+    }
     with pytest.raises(UserError) as error:
         from_file('module_of_somebody:f', ['math:pi'], config)
     assert str(error.value).startswith("r.json names the loss 'module_of_somebody:f'. Importing it runs code")
-    assert str(error.value).endswith('Allow module_of_somebody:f math:hypot.')
-    assert found('math:hypot') is math.hypot
+    assert str(error.value).endswith('Allow module_of_somebody:f operator:add.')
+    assert found('operator:add') is operator.add
 
 
 @pytest.mark.parametrize('name', ['run:main', '../there:f', 'a b:c', ':f', 'math:', 'math:a.b', '\x1b[1m:f'])

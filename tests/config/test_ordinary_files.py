@@ -143,3 +143,10 @@ def test_a_name_stays_inside_its_directory(tmp_path):
     for name in ('', '.', '..', '/etc/passwd', '../a', 'a/b', 'a\0b'):
         with pytest.raises(UserError, match=f'cannot be the name of a file in {tmp_path}'):
             inside(tmp_path, name)
+
+
+@pytest.mark.parametrize('text', ['a\0b', 'a/' + 'ü' * 128, 'x' * 256])
+def test_what_no_file_can_be_called_is_no_path(text):
+    with pytest.raises(UserError, match='cannot be a path: the name of a file or directory has at most 255 bytes'):
+        user_path(text)
+    assert str(user_path('a/' + 'x' * 255)).endswith('x')

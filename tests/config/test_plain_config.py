@@ -42,6 +42,9 @@ ENDLESS['a']['b'] = ENDLESS
         ({'a': {'b': {1, 2}}}, 'config.a.b is {1, 2}, a set; a config holds numbers, texts, True, False, None, func'),
         ({'a': np.zeros(3)}, 'config.a is array([0., 0., 0.]), a ndarray; a config holds'),
         ({'a': b'x'}, "config.a is b'x', a bytes; a config holds"),
+        ({'t': 2**64}, 'config.t is an integer beyond 64 bits, which no result file can hold; write a float.'),
+        ({'a': '\udcff'}, "config.a: '\\udcff' is not Unicode text, so no file can hold it."),
+        ({'a': {'\udcff': 1}}, "config.a: the key '\\udcff' is not Unicode text"),
         (ENDLESS, 'there are more than 64 levels; does a dictionary or a list hold itself?'),
     ],
 )

@@ -184,9 +184,9 @@ def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(tmp_path, c
 def test_a_teacher_that_was_never_trained_is_a_missing_checkpoint(tmp_path, capsys):
     (tmp_path / 'other' / 'checkpoints').mkdir(parents=True)
     init = f'--config.runs.student.networks.teacher.init={tmp_path / "other"}'
-    assert 'holds no checkpoint to start from' in refusal(capsys, tmp_path / 'work', CONFIG, init)
+    assert 'holds no checkpoint; train that run first' in refusal(capsys, tmp_path / 'work', CONFIG, init)
 
 
 def test_a_work_directory_that_cannot_be_made_is_refused(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
-    assert 'cannot be written (Not a directory)' in refusal(capsys, tmp_path / 'file' / 'work', CONFIG)
+    assert 'is a file, not a directory; choose another' in refusal(capsys, tmp_path / 'file' / 'work', CONFIG)

@@ -61,3 +61,9 @@ def test_what_is_no_network_of_a_run_is_refused(like, said):
     with pytest.raises(UserError) as error:
         completed(like=like)
     assert said in str(error.value)
+
+
+def test_a_network_that_is_a_text_with_like_in_it_is_refused():
+    config = {'networks': {'net': {'like': 'run:a/student'}, 'other': 'likely'}}
+    with pytest.raises(UserError, match=r"here.networks.other is 'likely', but it must be a dictionary"):
+        with_inherited_models(config, {'a': OTHER}.__getitem__, 'here')

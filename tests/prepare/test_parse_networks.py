@@ -59,6 +59,10 @@ def test_a_network_that_trains_takes_nothing_of_another():
             {**SMALL, 'update': 'follow', 'of': 'b', 'rule': 'copy', 'every': 2**31},
             "'a'.every is 2147483648",
         ),
+        (
+            {**SMALL, 'init': 'run:b', 'fresh': ({},)},
+            r"'a': fresh is \({},\), but it must be a list of names of modules",
+        ),
         ({**SMALL, 'copies': 10**8}, r"'a': copies is 100000000, but at most 1000 copies are trained together"),
         ({**SMALL, 'num_classes': -2}, r"'a'.num_classes is -2, but it must be 1 or more"),
         ({**SMALL, 'num_classes': 0}, r"'a'.num_classes is 0, but it must be 1 or more"),
