@@ -20,7 +20,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from experiments import export, preflight, run, search
+from experiments import command_line, export, preflight, run, search
 from experiments import report as report_command
 from experiments.option_tables import (
     NOT_SET,
@@ -39,7 +39,6 @@ from kd_jax import analyses, evaluation, losses, models, report, transforms
 from kd_jax.config import hyperparameters, sweeps
 from kd_jax.config.described import REQUIRED
 from kd_jax.config.import_by_name import parameters_of
-from kd_jax.config.ordinary_files import user_path
 from kd_jax.core import optimizers
 from kd_jax.data import augment, sources, splits
 from kd_jax.devices.mesh import make_mesh
@@ -210,7 +209,7 @@ def argument_kind(action: argparse.Action) -> str:
         return 'flag'
     if action.choices:
         return ', '.join(map(str, action.choices))
-    return {int: 'whole number', float: 'number', user_path: 'path'}.get(action.type, 'text')
+    return {int: 'whole number', float: 'number', command_line.path: 'path'}.get(action.type, 'text')
 
 
 def argument_default(action: argparse.Action) -> str:
