@@ -38,6 +38,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.visible_text import visible
 from kd_jax.devices.platform import check_platform
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
+from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
 from kd_jax.studies import executors
@@ -141,6 +142,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         if not options.fresh:
             console.print(changes(planned, runs, prepared_runs, workdir), soft_wrap=True, end='')
         return 0
+    for name in {run.name for run in runs} & set(prepared_runs) if options.executor != 'ray' else ():
+        check_memory(prepared_runs[name])
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
         renew(planned, runs, prepared_runs, workdir, options.fresh)

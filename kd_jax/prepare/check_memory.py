@@ -17,12 +17,18 @@ from kd_jax.core.placement import variables_sharding
 from kd_jax.core.recipe import Recipe
 from kd_jax.devices.memory import device_bytes
 from kd_jax.devices.mesh import batch_parts
+from kd_jax.prepare.prepared_run import PreparedRun
 
-ABSURD = 64  # an activation may be this many times too large: it need not exist whole, or the run is only planned here
+ABSURD = 4  # an activation may be this many times too large, because a compiled program need not hold it whole
 STATES = 3  # no optimizer here keeps more than two arrays for each parameter
 
 
-def check_memory(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> None:
+def check_memory(prepared: PreparedRun) -> None:
+    """Checks the memory of a run that is to be trained on this machine, as `check_bytes` does."""
+    check_bytes(prepared.recipe, prepared.context, prepared.mesh, prepared.where)
+
+
+def check_bytes(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> None:
     """Refuses a run whose variables and optimizer state exceed the memory of a device, or an activation by far.
 
     This is a lower bound: gradients, the other activations and the data need memory, too. `scale.preflight` gives the

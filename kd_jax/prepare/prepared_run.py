@@ -35,7 +35,6 @@ from kd_jax.prepare.check_data import (
     check_multi_label_targets,
 )
 from kd_jax.prepare.check_effects import check_effects
-from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -143,8 +142,6 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_mixing(recipe, splits, where)
     check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
-    if devices is None:  # else these may be stand-ins for other devices
-        check_memory(recipe, context, mesh, where)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     complete = len(known) == len(config.get('data', {}))

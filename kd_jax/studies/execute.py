@@ -10,6 +10,7 @@ from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.memory_errors import memory_errors
 from kd_jax.devices.processes import on_primary
+from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.prepare_study import prepare_run_of_study
 from kd_jax.studies.run_groups import partition_runs
@@ -70,6 +71,7 @@ def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence
     config = complete_config(study, run, workdir)
     with names_of_study(study, workdir):
         prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
+    check_memory(prepared)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
     on_primary(functools.partial(write_checked, directory / 'config.json', run.config))
     return RunToTrain(prepared, directory, sources)

@@ -8,7 +8,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.devices.mesh import make_mesh
 from kd_jax.prepare import check_memory as checked
-from kd_jax.prepare.check_memory import check_memory
+from kd_jax.prepare.check_memory import check_bytes
 from tests.small_recipes import SMALL, hard, recipe_of
 
 MIB = 2**20
@@ -18,7 +18,7 @@ def check(networks, terms, limit, monkeypatch, batch_size=8, **optimizer):
     batch = {'image': np.zeros((batch_size, 5), np.float32), 'label': np.zeros(batch_size, np.int32)}
     recipe = recipe_of(networks, terms, **optimizer)
     monkeypatch.setattr(checked, 'device_bytes', lambda mesh: limit)
-    check_memory(recipe, check_recipe(recipe, batch), make_mesh({}, jax.devices()[:1], 'c'), 'c')
+    check_bytes(recipe, check_recipe(recipe, batch), make_mesh({}, jax.devices()[:1], 'c'), 'c')
 
 
 # hidden=(h,): 5 h + h + 3 h + 3 numbers of 4 bytes, so 2**18 units need 9 MiB and 12 bytes.
