@@ -56,6 +56,14 @@ def test_a_reader_of_the_readme_can_reach_every_page():
     assert set(PAGES) - reached == set()
 
 
+def test_the_page_on_the_design_names_every_module_in_its_folder():
+    layers = (ROOT / 'docs' / 'design.md').read_text().partition('## The layers')[2].partition('\n## ')[0]
+    named = dict(re.findall(r'- \*\*(\w+)/\*\* (.*?)(?=\n- \*\*|\Z)', layers, re.DOTALL))
+    for path in (ROOT / 'kd_jax').rglob('*.py'):
+        folder, *inner = path.relative_to(ROOT / 'kd_jax').parts
+        assert not inner or path.stem == '__init__' or f'`{path.stem}`' in named[folder], path
+
+
 @pytest.mark.parametrize('path', TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_files_and_commands_that_a_text_names_exist(path):
     text = path.read_text('utf-8')
