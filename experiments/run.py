@@ -46,7 +46,7 @@ from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs, with_dependents
 from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -139,8 +139,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         console.print(
             plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
         )
-        if not options.fresh:
-            console.print(changes(planned, runs, prepared_runs, workdir), soft_wrap=True, end='')
+        console.print(changes(planned, runs, prepared_runs, workdir, options.fresh), soft_wrap=True, end='')
         return 0
     for name in {run.name for run in runs} & set(prepared_runs) if options.executor != 'ray' else ():
         check_memory(prepared_runs[name])
@@ -173,8 +172,15 @@ def renew(
         )
 
 
-def changes(planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir) -> str:
+def changes(
+    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
+) -> str:
     """What the study would do with runs whose config has changed, for `--plan`; '' if there are none."""
+    if fresh:
+        again = with_dependents(planned, changed_leaves(planned, workdir, runs))
+        return (
+            f'--fresh would restart {", ".join(again)}.\n' if again else 'Nothing has changed: no run would restart.\n'
+        )
     try:
         longer = raised_epochs(planned, runs, prepared_runs, workdir)
     except UserError as error:

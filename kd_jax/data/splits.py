@@ -94,7 +94,7 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     source, options = _parse_source(config, place)
     augmentations = augment.parse_augmentations(config.get('augment', {}), f'{place}.augment')
     try:
-        with explain_own_code(f'data source {config["source"]!r} fails'):
+        with explain_own_code(f'data source {getattr(source, "__name__", source)!r} fails'):
             loaded = source(**options)
     except UserError as error:  # a source does not know whose data it loads
         raise UserError(f'{where}, {error}') from error

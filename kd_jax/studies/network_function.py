@@ -30,6 +30,18 @@ def _how_to_allow(names: Sequence[str]) -> str:
     return f'If you trust that file, call kd_jax.load(..., allow={list(names)!r}).'
 
 
+def _check_arrays(batch: Mapping[str, Any], where: str) -> None:
+    """Refuses an empty batch, and images whose integers would not be scaled to [0, 1]."""
+    for name, array in batch.items():
+        if not array.size:
+            raise UserError(f'{where}: {name} has shape {list(array.shape)}; give at least one example.')
+        if name == 'image' and array.dtype != jax.numpy.uint8 and jax.numpy.issubdtype(array.dtype, jax.numpy.integer):
+            raise UserError(
+                f'{where}: the images are integers other than uint8, and only uint8 is scaled to [0, 1]; give uint8, '
+                'or floats as the network was trained on.'
+            )
+
+
 def _function(found: EvaluatedNetwork) -> Callable[..., Any]:
     names, path, where = found.inputs, found.path, f"{found.where}, network '{found.network.name}'"
 
@@ -45,7 +57,11 @@ def _function(found: EvaluatedNetwork) -> Callable[..., Any]:
             raise UserError(f'{where} reads {", ".join(names)}: give a dictionary with these arrays.')
         if not activations:
             found.check_is_evaluated()
-        batch = {name: jax.numpy.asarray(batch[name]) for name in names}
+        try:
+            batch = {name: jax.numpy.asarray(batch[name]) for name in names}
+        except (ValueError, TypeError) as error:
+            raise UserError(f'{where} takes arrays of numbers: {first_line(error)}') from error
+        _check_arrays(batch, where)
         shown = ', '.join(f'{name} {list(array.shape)}' for name, array in batch.items())
         try:
             out = run(found.variables, batch)

@@ -3,7 +3,7 @@
 import json
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kd_jax.config.checked_json import read_checked
@@ -58,16 +58,22 @@ def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat({key: value for key, value in config.items() if key != 'resources'})
 
 
+def with_dependents(study: Study, ids: Iterable[str]) -> list[str]:
+    """These runs and all runs that start from them, in the order of the study."""
+    found = set(ids)
+    for run in study.runs:
+        if found & set(run.needed_ids):
+            found.add(run.id)
+    return [run.id for run in study.runs if run.id in found]
+
+
 def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
     """Removes these runs, and all runs that start from them, from the work directory.
 
     Dependent runs are removed first, and each run's config.json last. After a kill, the same call therefore finds the
     rest.
     """
-    gone = set(ids)
-    for run in study.runs:
-        if gone & set(run.needed_ids):
-            gone.add(run.id)
+    gone = with_dependents(study, ids)
     for run in reversed(study.runs):
         directory = workdir.directory(run.id)
         if run.id in gone:

@@ -119,6 +119,8 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     for key in ('text', 'title'):
         check_option(config.get(key, ''), str, f'{where}: {key}')
     check_grouping(config.get('group_runs', 'auto'), where)
+    if alone := next((name for name, needs in wanted.items() if name in needs), None):
+        raise UserError(f"{where}: run '{alone}' reads or starts from itself; name another run.")
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
     runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]

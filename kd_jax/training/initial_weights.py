@@ -92,8 +92,8 @@ def load_from_checkpoint(
     saved = directory / DIRECTORIES[checkpoint]
     if not (directory / DIRECTORIES[LAST]).is_dir():
         raise UserError(
-            f"{where}: {directory} holds no checkpoints to start from; set init='run:NAME' for a run of this study, or "
-            'init to the directory of a run.'
+            f'{where}: {directory} holds no checkpoints to start from; if it is a run of this study, delete its result '
+            'and run the same command again, otherwise set init to the directory of a run.'
         )
     if not saved.is_dir():
         raise UserError(

@@ -182,6 +182,15 @@ def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys)
     assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
 
 
+def test_a_plan_with_fresh_says_what_would_restart_and_removes_nothing(work, capsys):
+    before = files_in(work)
+    for changed, again in (('student', 'student-s0'), ('teacher', 'teacher-s0, student-s0')):
+        plan = [CONFIG, f'--workdir={work}', '--plan', '--fresh', f'--config.runs.{changed}.batch_size=30']
+        assert run.main(plan) == 0
+        assert f'--fresh would restart {again}.' in capsys.readouterr().out
+    assert files_in(work) == before
+
+
 @pytest.mark.parametrize('only', ['*', 'student'])
 @pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
 def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, monkeypatch, without_report):

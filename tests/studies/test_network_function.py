@@ -66,6 +66,19 @@ def test_images_of_another_shape_are_one_sentence(chain_study):
         predict({'points': np.zeros((2, 5))})
 
 
+@pytest.mark.parametrize(
+    ('images', 'said'),
+    [
+        (np.full((2, 8, 8), 200, np.int64), 'the images are integers other than uint8'),
+        (np.zeros((0, 8, 8), np.uint8), r'image has shape \[0, 8, 8\]; give at least one example'),
+        ([['word']], 'takes arrays of numbers'),
+    ],
+)
+def test_integers_that_would_not_be_scaled_and_no_images_are_refused(images, said, chain_study):
+    with pytest.raises(UserError, match=said):
+        kd_jax.load(chain_study, 'student', 'average')(images)
+
+
 def test_a_run_with_several_seeds_needs_its_seed(tmp_path):
     (tmp_path / 'results').mkdir()
     for seed in range(2):

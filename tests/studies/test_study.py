@@ -104,7 +104,7 @@ def test_a_run_needs_what_its_results_come_from_too():
             {'runs': {'a': trained(t='run:b'), 'b': trained(t='run:a'), 'c': {}}},
             'runs a, b need each other in a circle',
         ),
-        ({'runs': {'a': trained(t='run:a')}}, 'runs a need each other in a circle'),
+        ({'runs': {'a': trained(t='run:a')}}, "run 'a' reads or starts from itself"),
         (
             {'runs': {'a': {}, 'b': trained(t='run:aa')}},
             "run 'b' starts from run 'aa', which does not exist. Did you mean 'a'",
