@@ -16,6 +16,9 @@ KINDS: dict[Any, str] = {
 RANGES = {'must not be negative': '0 or more'}
 SECTIONS = ('Args', 'Attributes')
 NOT_SET = '–'
+NAME = r"[A-Z][\w'-]+"
+PLACE = r'(?:, (?:section|equation|algorithm) [\d.]*\d)'
+CITED = re.compile(rf'{NAME}(?:(?: &|,| and) {NAME})*(?: et al\.)? \((?:19|20)\d\d[^)]*\){PLACE}?')
 
 
 class Row(NamedTuple):
@@ -122,6 +125,13 @@ def entries(doc: str) -> dict[str, str]:
 def summary(function: Any) -> str:
     """The first paragraph of a docstring."""
     return ' '.join((inspect.getdoc(function) or '').partition('\n\n')[0].split())
+
+
+def source(function: Any) -> str:
+    """The first paper that a docstring cites between its first line and its sections, as 'Source: PAPER, section 2.'"""
+    prose = re.split(r'(?:^|\n)\w+:\n', (inspect.getdoc(function) or '').partition('\n\n')[2])[0]
+    found = CITED.search(' '.join(prose.split()))
+    return f'Source: {found[0]}.' if found else ''
 
 
 def reads_and_gives(call: Any) -> str:

@@ -32,6 +32,7 @@ from experiments.option_tables import (
     reads_and_gives,
     rows_of,
     shown,
+    source,
     summary,
     table,
 )
@@ -83,8 +84,14 @@ def functions(kind: str, module: ModuleType, **options: Any) -> str:
     return listing(
         kind,
         module.__all__,
-        (entry(kind, name, code_of(one), summary(one), rows_of(one, WHERE, **options)) for name, one in named),
+        (entry(kind, name, code_of(one), told(one), rows_of(one, WHERE, **options)) for name, one in named),
     )
+
+
+def told(function: Callable[..., Any]) -> str:
+    """What a function does, its source, and whether it compares the examples of a batch."""
+    compares = 'Compares examples with each other.' if 'where' in inspect.signature(function).parameters else ''
+    return ' '.join(filter(None, (summary(function), source(function), compares)))
 
 
 def number_kinds(section: str = '') -> dict[str, str]:
@@ -124,7 +131,7 @@ def all_models() -> str:
 def model_entry(name: str, model: Any, other_names: list[str]) -> str:
     module = model if inspect.isclass(model) else typing.get_type_hints(model)['return']
     more = f'Names with other defaults: {", ".join(other_names)}.' if other_names else ''
-    text = f'{summary(model)} {reads_and_gives(module.__call__)}'
+    text = f'{told(model)} {reads_and_gives(vars(module).get("__call__") or module.apply)}'
     return entry('Model', name, code_of(model), text, rows_of(model, OF_MODELS), more)
 
 

@@ -14,6 +14,7 @@ from experiments.option_tables import (
     reads_and_gives,
     rows_of,
     shown,
+    source,
     summary,
     table,
 )
@@ -105,3 +106,22 @@ def test_what_a_model_reads_and_gives_is_one_line():
             """
 
     assert reads_and_gives(Net.__call__) == 'Reads x: [batch]. Gives logits, [batch].'
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('Hinton et al. (2015), section 2. The factor', 'Source: Hinton et al. (2015), section 2.'),
+        ('As in Ba & Caruana (2014): z.', 'Source: Ba & Caruana (2014).'),
+        ('Sums. Chen et al. (2019, DAFL), equation 6 (entropy).', 'Source: Chen et al. (2019, DAFL), equation 6.'),
+        ('Oord et al. (2018), equations 4 and 5.', 'Source: Oord et al. (2018).'),
+        ('Nothing (see there) of 2015.\n\nArgs:\n  t: Lee (2018).', ''),
+        ('Args:\n  t: Lee (2018).', ''),
+    ],
+)
+def test_the_source_of_a_loss_is_the_paper_that_its_docstring_cites(text, said):
+    def loss():
+        pass
+
+    loss.__doc__ = f'In the first line, Smith (1999) does not count.\n\n{text}'
+    assert source(loss) == said
