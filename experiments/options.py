@@ -129,7 +129,7 @@ def all_models() -> str:
 
 
 def model_entry(name: str, model: Any, other_names: list[str]) -> str:
-    module = model if inspect.isclass(model) else typing.get_type_hints(model)['return']
+    module: Any = model if inspect.isclass(model) else typing.get_type_hints(model)['return']
     more = f'Names with other defaults: {", ".join(other_names)}.' if other_names else ''
     text = f'{told(model)} {reads_and_gives(vars(module).get("__call__") or module.apply)}'
     return entry('Model', name, code_of(model), text, rows_of(model, OF_MODELS), more)
