@@ -45,7 +45,8 @@ METHODS = (
         objective='mean over positions of ‖F − F′‖₁, normalised',
         source='Kim et al. 2018',
         definition=(
-            "code, or form='paper'; here both networks learn at once. The paper trains the paraphraser first: use a "
+            "RepDistiller's form, or form='authors', 'paper'; here both networks learn at once. The paper trains the "
+            'paraphraser first: use a '
             "run of its own, then update='frozen', init='run:paraphraser/paraphraser'"
         ),
         networks=dict(
@@ -183,8 +184,8 @@ METHODS = (
         source='Tian et al. 2020',
         definition=(
             'partners and negatives come from the bank (code); the paper uses 16384 negatives; divided by Z (code), '
-            "here the mean over each example's negatives, in the code that of the first batch; form='paper' does not"
-            ' divide'
+            "here from each example's negatives; form='constant' takes Z from the first batch as the code does (model "
+            "`first_batch_z`); form='paper' does not divide"
         ),
         networks=dict(
             bank_s=dict(

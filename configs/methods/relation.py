@@ -8,7 +8,7 @@ METHODS = (
         kind='relation',
         objective='Huber of distances and of angles',
         source='Park et al. 2019',
-        definition='mean over pairs of different examples; the code counts the diagonal too',
+        definition="mean over pairs and triples of different examples; form='code' counts repeated examples too",
         terms=dict(
             distance=dict(loss='rkd_distance', student='student.features', target='teacher.features', weight=25.0),
             angle=dict(loss='rkd_angle', student='student.features', target='teacher.features', weight=50.0),
@@ -59,8 +59,8 @@ METHODS = (
         objective='‖Gram of two layers − the same‖²',
         source='Yim et al. 2017',
         definition=(
-            "mean (code); form='paper' sums; here together with labels, in the paper first, in a run of its own; the"
-            ' connectors are needed only because the widths differ here'
+            "mean (RepDistiller); form='paper' sums; here with labels, in the paper first, in a run of its own; the "
+            'connectors are needed only because the widths differ here'
         ),
         networks=dict(
             wide1=dict(model='connector', input='student.block1', channels=16),

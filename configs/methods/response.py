@@ -119,7 +119,7 @@ METHODS = (
         kind='response',
         objective='t² KL of z-scored logits',
         source='Sun et al. 2024',
-        definition='standard deviation divided by C (paper), not C − 1 (code)',
+        definition="standard deviation divided by C; standardise='code' divides by C − 1",
         terms=dict(
             standardised=dict(
                 loss='kd', student='student.logits', target='teacher.logits', t=2.0, standardise=True, weight=9.0

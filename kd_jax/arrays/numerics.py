@@ -25,14 +25,16 @@ def scaled(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array
 def norm(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     """L2 norm along `axis`; where the norm is 0, its gradient is 0, not NaN."""
     squared = jnp.sum(jnp.square(x), axis=axis)
-    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    zero = squared == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
 
 
 def unit_length(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     """Divides x by its L2 norm along `axis`; a zero vector stays zero, and its gradient is zero."""
     x = scaled(x, axis)
     squared = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
-    return x * jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    zero = squared == 0
+    return x * jnp.where(zero, 0.0, jax.lax.rsqrt(jnp.where(zero, 1.0, squared)))
 
 
 def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
@@ -42,13 +44,24 @@ def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
     """
     difference = x - mean
     noise = 16 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), axis=axis, keepdims=True)
-    return jnp.where(jnp.max(jnp.abs(difference), axis=axis, keepdims=True) > noise, difference, 0.0)
+    constant = (jnp.max(jnp.abs(difference), axis=axis, keepdims=True) <= noise) & ~jnp.isnan(mean)
+    return jnp.where(constant, 0.0, difference)
 
 
-def standardised(x: jax.Array) -> jax.Array:
-    """Gives x mean 0 and standard deviation 1 (with n, not n - 1) along the last axis; a constant x becomes 0."""
-    x = scaled(x, axis=-1)
-    return unit_length(centred(x, jnp.mean(x, axis=-1, keepdims=True), -1)) * jnp.sqrt(x.shape[-1])
+def standardised(x: jax.Array, less: int = 0) -> jax.Array:
+    """Gives x mean 0 and standard deviation 1 along the last axis; a constant x becomes 0.
+
+    Entries of -inf stay -inf and do not count.
+
+    Args:
+      x: [..., n].
+      less: the standard deviation divides by n - less.
+    """
+    counts = ~jnp.isneginf(x)
+    n = jnp.maximum(jnp.sum(counts, axis=-1, keepdims=True), 1)
+    x = scaled(jnp.where(counts, x, 0.0), axis=-1)
+    mean = jnp.sum(x, axis=-1, keepdims=True) / n
+    return jnp.where(counts, unit_length(centred(jnp.where(counts, x, mean), mean, -1)) * jnp.sqrt(n - less), -jnp.inf)
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -60,6 +73,26 @@ def mean(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Mean of the entries of x whose `weights` (0 or 1) are 1; 0 if there are none."""
     total = jnp.sum(weights)
     return jnp.sum(jnp.where(weights > 0, x, 0.0)) / jnp.where(total > 0, total, 1.0)
+
+
+def weighted(weights: jax.Array, x: jax.Array) -> jax.Array:
+    """weights * x, where a weight of 0 makes an infinite x count nothing: 0 log 0 = 0. NaN stays NaN."""
+    return weights * jnp.where((weights == 0) & jnp.isinf(x), 0.0, x)
+
+
+def keep_nan(x: jax.Array, *sources: jax.Array) -> jax.Array:
+    """x, but NaN where a source has one, for results of comparing or selecting, which hide it.
+
+    XLA's minimum and maximum are among these: on CPUs they may return the number next to a NaN.
+
+    Args:
+      x: [...].
+      sources: each with the axes of x and any further ones.
+    """
+    for source in sources:
+        found = jnp.any(jnp.isnan(source), axis=tuple(range(x.ndim, source.ndim)))
+        x = jnp.where(found, jnp.nan, x)
+    return x
 
 
 def divergence_terms(log_p: jax.Array, log_q: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from kd_jax.config.hyperparameters import Fraction, parse_number, value_at
 from kd_jax.core.state import Tree
 
 RULES = ('ema', 'copy', 'average')
-OPTIONS = {'decay': 'ema', 'broadcast': 'average'}  # the rule of each option that not all rules have
+OPTIONS = {'decay': 'ema', 'warmup': 'ema', 'broadcast': 'average'}  # the rule of each option that not all rules have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +22,23 @@ class Follow:
     """How a network follows another one, its source.
 
     Attributes:
-      rule: 'ema', an exponential moving average: decay * own + (1 - decay) * source (Tarvainen & Valpola 2017, section
-        2); 'copy', the source's values, as a target network takes them (Mnih et al. 2015); 'average', the mean over the
-        copies of the source, as the server of federated averaging takes it (McMahan et al. 2017, algorithm 1).
+      rule: 'ema', an exponential moving average: d * own + (1 - d) * source with d = min(1 - 1 / (n + 1), decay) when
+        it is applied for the n-th time (Tarvainen & Valpola 2017, section 2, and the warm-up of their code); 'copy',
+        the source's values, as a target network takes them (Mnih et al. 2015); 'average', the mean over the copies
+        of the source, as the server of federated averaging takes it (McMahan et al. 2017, algorithm 1).
       every: number of steps from one application of the rule to the next; in between nothing changes.
       broadcast: for 'average', whether the copies take the mean back, as the clients of federated averaging do.
       schedule: the schedule of the decay; '' for a constant.
+      warmup: for 'ema', whether d grows with n. Until decay is reached, the follower is the plain mean of its own first
+        values and all of the source's since. Without it, d is always the decay, and a young follower is mostly what it
+        started from: right for weights that `init` loaded, and in papers whose codes do so (BYOL, MoCo).
     """
 
     rule: str
     every: int = 1
     broadcast: bool = False
     schedule: str = ''
+    warmup: bool = True
 
 
 def parse_follow(options: dict[str, Any], where: str) -> tuple[Follow, dict[str, Any]]:
@@ -57,11 +62,12 @@ def parse_follow(options: dict[str, Any], where: str) -> tuple[Follow, dict[str,
     hyperparameters.check_option(broadcast, bool, f'{where}.broadcast')
     if rule != 'ema':
         return Follow(rule, every, broadcast), {}
-    decay = options.pop('decay', 0.999)
+    decay, warmup = options.pop('decay', 0.999), options.pop('warmup', True)
+    hyperparameters.check_option(warmup, bool, f'{where}.warmup')
     if not hyperparameters.is_number(decay):
         raise UserError(f'{where}.decay is {decay!r}; it must be a number between 0 and 1, or a schedule.')
     schedule, numbers = parse_number(decay, Fraction, f'{where}.decay')
-    return Follow(rule, every, schedule=schedule), {'decay': numbers}
+    return Follow(rule, every, schedule=schedule, warmup=warmup), {'decay': numbers}
 
 
 def follow(
@@ -73,7 +79,10 @@ def follow(
     has copies, from the first of them.
     """
     if rule.rule == 'ema':
-        new = moving_average(source, own, value_at(rule.schedule, numbers['decay'], progress))
+        decay = value_at(rule.schedule, numbers['decay'], progress)
+        if rule.warmup:
+            decay = jnp.minimum(decay, 1.0 - 1.0 / (steps // rule.every + 1))
+        new = moving_average(source, own, decay)
     else:
         new = mean_of_copies(source) if rule.rule == 'average' else source
     sent = broadcast_to_copies(new, source) if rule.broadcast else source

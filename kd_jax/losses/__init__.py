@@ -26,8 +26,9 @@ from kd_jax.losses.features import (
     ofd,
     vid,
 )
+from kd_jax.losses.jensen_shannon import jsd
 from kd_jax.losses.layer_relations import fsp, ickd, kdsvd
-from kd_jax.losses.logits import cross_entropy, hard_kd, jsd, kd, mse, teacher_free
+from kd_jax.losses.logits import cross_entropy, hard_kd, kd, mse, teacher_free
 from kd_jax.losses.multi_label import bce, bce_kd
 from kd_jax.losses.mutual_learning import codistillation, kdcl
 from kd_jax.losses.prediction_relations import dist, kendall, mlld

@@ -1,11 +1,13 @@
 """Losses for networks with opposing goals: a discriminator and a student, a generator and a teacher."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import wide
 from kd_jax.losses.masks import Mask, valid
-from kd_jax.losses.shape_checks import check_batch
+from kd_jax.losses.shape_checks import check_batch, check_several_classes
 
 
 def judge(student: jax.Array, target: jax.Array) -> jax.Array:
@@ -39,25 +41,30 @@ def deceive(student: jax.Array) -> jax.Array:
     return jax.nn.softplus(-wide(student))
 
 
-def class_imbalance(logits: jax.Array, *, where: Mask = None) -> jax.Array:
+def class_imbalance(logits: jax.Array, *, form: Literal['paper', 'code'] = 'paper', where: Mask = None) -> jax.Array:
     """log(num_classes) minus the entropy of the batch's mean distribution; 0 if the mean is uniform over the classes.
 
-    Chen et al. (2019, DAFL), equation 6 (information entropy loss), shifted so that the minimum is 0.
+    Chen et al. (2019, DAFL), equation 6 (information entropy loss), shifted so that the minimum is 0. 'paper' has the
+    natural logarithm. 'code' has the logarithm to base 10, as the published code with its weight of 5: with the natural
+    logarithm that weight is 2.3.
 
     Args:
       logits: the teacher's logits, [batch, num_classes].
+      form: 'paper' or 'code'.
       where: mask, [batch]; > 0 for the examples that count.
     Returns:
-      nats, one value for the batch.
+      nats, or decimal digits for 'code', one value for the batch.
     Raises:
-      UserError: fewer than 2 examples.
+      UserError: fewer than 2 examples, or one class only.
     """
+    check_several_classes(logits)
     check_batch(logits, logits)
     p, counts = jax.nn.softmax(wide(logits)), valid(logits, where)
     total = jnp.sum(counts)
     mean = jnp.sum(jnp.where(counts[:, None] > 0, p, 0.0), axis=0) / jnp.where(total > 0, total, 1.0)
     log = jnp.log(jnp.maximum(mean, jnp.finfo(mean.dtype).tiny))  # value and gradient stay finite at 0
-    return jnp.log(p.shape[-1]) + jnp.sum(mean * log)
+    nats = jnp.log(p.shape[-1]) + jnp.sum(mean * log)
+    return nats / jnp.log(10.0) if form == 'code' else nats
 
 
 def inactivity(features: jax.Array) -> jax.Array:

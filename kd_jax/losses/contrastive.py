@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import product, unit_length, wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Count, Temperature
+from kd_jax.config.hyperparameters import Count, Positive, Temperature
 from kd_jax.losses.masks import Mask, rows, valid
 from kd_jax.losses.shape_checks import check_alike, check_batch
 
@@ -43,14 +43,15 @@ def info_nce(student: jax.Array, target: jax.Array, *, t: Temperature = 0.07, wh
 
 def crd(
     student: jax.Array, target: jax.Array, negatives: jax.Array, *, t: Temperature = 0.07, examples: Count,
-    form: Literal['code', 'paper'] = 'code',
+    form: Literal['per_example', 'constant', 'paper'] = 'per_example', z: Positive = 1.0,
 ) -> jax.Array:  # fmt: skip
     """Contrastive representation distillation: tells an example's partner in the other network from a bank's negatives.
 
     Tian et al. (2020), equations 17 to 19: -log h(partner) - sum over negatives of log(1 - h). With N negatives and M
-    training examples, h = x / (x + N / M). In the paper x = e^(cos / t). The published code divides this by a constant
-    Z, so that the mean of x is about 1 / M, and estimates Z on the first batch. Without Z every h starts near 1, which
-    dominates the training. Here 'code' estimates Z from the negatives of each example, without gradient.
+    training examples, h = x / (x + N / M). With 'paper' x = e^(cos / t). The published code divides this by a constant
+    z, M times the mean of e^(cos / t) over the first batch, so that the mean of x starts at 1 / M. Without z every h
+    starts near 1, which dominates the training. With 'constant' z is given (model 'first_batch_z', as in the published
+    code). With 'per_example' it is M times the mean over the negatives of each example, without gradient.
 
     As in the published code, let `target` be constant (a path with '~', or 'bank_t.entry'): then a term trains only its
     anchors. For the other direction add a second term, with the teacher as `student` and with negatives from the
@@ -62,7 +63,8 @@ def crd(
       negatives: other examples in the partners' network, [..., N, dim] (model 'memory_bank').
       t: temperature.
       examples: M, the number of examples in the bank.
-      form: 'code' or 'paper'.
+      form: 'per_example', 'constant' or 'paper'.
+      z: the constant of 'constant'.
     Returns:
       nats per example, [...].
     Raises:
@@ -78,7 +80,9 @@ def crd(
     rest = jnp.sum(x[..., None, :] * others, axis=-1) / t
     count = negatives.shape[-2]
     noise = jnp.log(count / examples)
-    if form == 'code':
+    if form == 'constant':
+        noise += jnp.log(z)
+    if form == 'per_example':
         log_z = jnp.log(examples) + jax.nn.logsumexp(rest, axis=-1, keepdims=True) - jnp.log(count)
         noise += jax.lax.stop_gradient(log_z)
     told = jax.nn.log_sigmoid(partner - noise)[..., 0]

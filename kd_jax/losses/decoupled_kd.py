@@ -3,14 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import standardised, wide
+from kd_jax.arrays.numerics import divergence_terms, wide
 from kd_jax.config.hyperparameters import NonNegative, Temperature
+from kd_jax.losses.logits import Standardise, scaled_logits
 from kd_jax.losses.shape_checks import check_classes
 
 
 def dkd(
     student: jax.Array, target: jax.Array, labels: jax.Array,
-    *, t: Temperature = 4.0, alpha: NonNegative = 1.0, beta: NonNegative = 8.0, standardise: bool = False,
+    *, t: Temperature = 4.0, alpha: NonNegative = 1.0, beta: NonNegative = 8.0, standardise: Standardise = False,
 ) -> jax.Array:  # fmt: skip
     """t^2 (alpha TCKD + beta NCKD): separate divergences for the label's class and for the other classes (DKD).
 
@@ -34,8 +35,7 @@ def dkd(
       UserError: student and teacher have different numbers of classes.
     """
     check_classes(student, target)
-    if standardise:
-        student, target = standardised(wide(student)), standardised(wide(target))
+    student, target = (scaled_logits(logits, standardise) for logits in (student, target))
     is_label = jnp.arange(student.shape[-1]) == jnp.broadcast_to(labels, student.shape[:-1])[..., None]
 
     def split(logits):
@@ -49,11 +49,6 @@ def dkd(
 
     label_q, rest_q, others_q = split(student)
     label_p, rest_p, others_p = split(target)
-    tckd = _summand(label_p, label_q) + _summand(rest_p, rest_q)
-    nckd = jnp.sum(jnp.where(is_label, 0.0, _summand(others_p, others_q)), axis=-1)
+    tckd = divergence_terms(label_p, label_q) + divergence_terms(rest_p, rest_q)
+    nckd = jnp.sum(jnp.where(is_label, 0.0, divergence_terms(others_p, others_q)), axis=-1)
     return t**2 * (alpha * tckd + beta * nckd)
-
-
-def _summand(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    """p (log p - log q); 0 where p is 0."""
-    return jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q)

@@ -6,22 +6,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.arrays.numerics import mean, product, scaled, unit_length
+from kd_jax.arrays.numerics import keep_nan, mean, product, scaled, unit_length
 from kd_jax.config.hyperparameters import NonNegative
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_batch
 
+Form = Literal['code', 'paper']
 
-def rkd_distance(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
+
+def rkd_distance(student: jax.Array, target: jax.Array, *, form: Form = 'paper', where: Mask = None) -> jax.Array:
     """Huber loss between the pairwise distances of student and teacher, each divided by its mean.
 
     Park et al. (2019), section 3.2.1. The mean distance is taken over pairs with a positive distance, so duplicates do
-    not change the scale. The loss is the mean over ordered pairs of different examples. The published code averages
-    over the diagonal too, which multiplies the loss by 1 - 1 / batch.
+    not change the scale. With 'paper' the loss is the mean over ordered pairs of different examples. With 'code' it is
+    the mean over all pairs, as in the published code, which multiplies it by 1 - 1 / batch.
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
+      form: 'paper' or 'code'.
       where: mask, [batch]; > 0 for the examples that count.
     Returns:
       one value for the batch.
@@ -37,19 +40,20 @@ def rkd_distance(student: jax.Array, target: jax.Array, *, where: Mask = None) -
         average = mean(distance, both * (distance > 0))
         return distance / jnp.where(average > 0, average, 1.0)
 
-    return mean(optax.losses.huber_loss(relative(student), relative(target)), both)
+    return _over_tuples(optax.losses.huber_loss(relative(student), relative(target)), both, counts, form)
 
 
-def rkd_angle(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
+def rkd_angle(student: jax.Array, target: jax.Array, *, form: Form = 'paper', where: Mask = None) -> jax.Array:
     """Huber loss between the cosines of the angles that triples of examples form.
 
-    Park et al. (2019), section 3.2.2: the angle at example j between i and k. The loss is the mean over ordered triples
-    of different examples. If j is a duplicate of i or k, the cosine is 0. The published code averages over all batch^3
-    triples, including those with repeated examples.
+    Park et al. (2019), section 3.2.2: the angle at example j between i and k. If j is a duplicate of i or k, the cosine
+    is 0. With 'paper' the loss is the mean over ordered triples of different examples. With 'code' it is the mean over
+    all batch^3 triples, as in the published code, which multiplies it by (1 - 1 / batch) (1 - 2 / batch).
 
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
+      form: 'paper' or 'code'.
       where: mask, [batch]; > 0 for the examples that count.
     Returns:
       one value for the batch.
@@ -64,12 +68,12 @@ def rkd_angle(student: jax.Array, target: jax.Array, *, where: Mask = None) -> j
     def cosines(array):
         x = _centred(rows(array, where), counts)
         gram, distance = product(x, x), _distances(x, both)
-        inverse = jnp.where(distance > 0, 1.0 / jnp.where(distance > 0, distance, 1.0), 0.0)
+        inverse = jnp.where(distance == 0, 0.0, 1.0 / jnp.where(distance == 0, 1.0, distance))
         # <x_i - x_j, x_k - x_j> at [i, j, k].
         dots = gram[:, None, :] - gram[:, :, None] - gram[None, :, :] + jnp.diagonal(gram)[None, :, None]
         return dots * inverse[:, :, None] * inverse[None, :, :]
 
-    return mean(optax.losses.huber_loss(cosines(student), cosines(target)), triples)
+    return _over_tuples(optax.losses.huber_loss(cosines(student), cosines(target)), triples, counts, form)
 
 
 def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
@@ -129,9 +133,7 @@ def correlation_congruence(
     return mean(jnp.square(kernel(student) - kernel(target)), pair_mask(valid(student, where)))
 
 
-def pkt(
-    student: jax.Array, target: jax.Array, *, form: Literal['code', 'paper'] = 'code', where: Mask = None
-) -> jax.Array:
+def pkt(student: jax.Array, target: jax.Array, *, form: Form = 'code', where: Mask = None) -> jax.Array:
     """Divergence between the neighbour probabilities of each example in teacher and student (PKT).
 
     Passalis & Tefas (2018), section 3: a cosine kernel (1 + cos) / 2, each row normalised to a distribution, and
@@ -155,7 +157,8 @@ def pkt(
     def log_conditional(array):
         x = unit_length(rows(array, where))
         # The similarity of opposite vectors is 0: the floor keeps its logarithm finite.
-        kernel = jnp.maximum((1.0 + product(x, x)) / 2.0, 1e-7) * both
+        kernel = (1.0 + product(x, x)) / 2.0
+        kernel = keep_nan(jnp.maximum(kernel, 1e-7), kernel) * both
         total = jnp.sum(kernel, axis=1, keepdims=True)
         return jnp.log(jnp.where(both > 0, kernel, 1.0)) - jnp.log(jnp.where(total > 0, total, 1.0))
 
@@ -199,11 +202,19 @@ def _centred(x: jax.Array, counts: jax.Array) -> jax.Array:
     return (x - jnp.sum(x, axis=0) / jnp.where(total > 0, total, 1.0)) * counts[:, None]
 
 
+def _over_tuples(each: jax.Array, different: jax.Array, counts: jax.Array, form: Form) -> jax.Array:
+    """The mean over pairs or triples of different examples that count; with 'code', over all that count."""
+    average = mean(each, different)
+    if form == 'paper':
+        return average
+    return average * jnp.sum(different) / jnp.maximum(jnp.sum(counts), 1.0) ** different.ndim
+
+
 def _distances(x: jax.Array, both: jax.Array) -> jax.Array:
     """Euclidean distances between rows, [batch, batch]; 0 where they are not larger than rounding errors."""
     gram = product(x, x)
     sizes = jnp.diagonal(gram)
     sizes = sizes[:, None] + sizes[None, :]
     squared = sizes - 2.0 * gram
-    apart = (squared > 16 * jnp.finfo(x.dtype).eps * sizes) & (both > 0)
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
+    together = (squared <= 16 * jnp.finfo(x.dtype).eps * sizes) | (both == 0)
+    return jnp.where(together, 0.0, jnp.sqrt(jnp.where(together, 1.0, squared)))

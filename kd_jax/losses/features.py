@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.arrays.numerics import channels, norm, product, scaled, unit_length, wide
+from kd_jax.arrays.numerics import channels, keep_nan, norm, product, scaled, unit_length, wide
 from kd_jax.config.hyperparameters import Count, NonNegative
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_alike, check_maps, check_space
@@ -85,24 +85,27 @@ def nst(student: jax.Array, target: jax.Array, *, kernel: Literal['polynomial', 
     return average(x, x) + average(y, y) - 2.0 * average(x, y)
 
 
-def factor_transfer(student: jax.Array, target: jax.Array, *, form: Form = 'code') -> jax.Array:
+def factor_transfer(
+    student: jax.Array, target: jax.Array, *, form: Literal['repdistiller', 'authors', 'paper'] = 'repdistiller'
+) -> jax.Array:
     """L1 distance between normalised factors (FT).
 
     Kim et al. (2018), section 3.3, p = 1. `target` is the factor that a paraphraser computes from the teacher's map;
     `student` is the factor that a translator computes from the student's map. 'paper' flattens a factor, divides it by
-    its L2 norm and sums |difference|. 'code' (usual weight 200) first averages the squares over channels, and takes the
-    mean of |difference|.
+    its L2 norm and sums |difference|. 'authors', the code published with the paper, takes the mean of |difference|
+    instead. 'repdistiller' (usual weight 200), a reimplementation by Tian et al. (2020), first averages the squares
+    over channels, and takes the mean of |difference| over positions.
 
     Args:
       student: [..., height, width, channels].
-      target: [..., height, width, channels]; the channels may differ if form='code'.
-      form: 'code' or 'paper'.
+      target: [..., height, width, channels]; the channels may differ if form='repdistiller'.
+      form: 'repdistiller', 'authors' or 'paper'.
     Returns:
       [...].
     Raises:
       UserError: different shapes.
     """
-    if form == 'code':
+    if form == 'repdistiller':
         check_space(student, target)
     else:
         check_maps(student, target)
@@ -110,11 +113,11 @@ def factor_transfer(student: jax.Array, target: jax.Array, *, form: Form = 'code
 
     def factor(array):
         x = scaled(wide(array), axis=(-3, -2, -1))
-        x = jnp.mean(jnp.square(x), axis=-1) if form == 'code' else x
+        x = jnp.mean(jnp.square(x), axis=-1) if form == 'repdistiller' else x
         return unit_length(x.reshape(*array.shape[:-3], -1))
 
     difference = jnp.abs(factor(student) - factor(target))
-    return jnp.mean(difference, axis=-1) if form == 'code' else jnp.sum(difference, axis=-1)
+    return jnp.sum(difference, axis=-1) if form == 'paper' else jnp.mean(difference, axis=-1)
 
 
 def activation_boundaries(student: jax.Array, target: jax.Array, *, margin: NonNegative = 1.0) -> jax.Array:
@@ -137,7 +140,7 @@ def activation_boundaries(student: jax.Array, target: jax.Array, *, margin: NonN
     check_maps(student, target)
     check_alike(student, target)
     short = jnp.where(target > 0, margin - wide(student), margin + wide(student))
-    return jnp.sum(jnp.square(jnp.maximum(short, 0.0)), axis=(-3, -2, -1))
+    return jnp.sum(keep_nan(jnp.square(jnp.maximum(short, 0.0)), short, target), axis=(-3, -2, -1))
 
 
 def ofd(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Array:
@@ -163,8 +166,8 @@ def ofd(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
     negative = (y < 0) * valid(target, where)[:, None, None, None]
     count = jnp.sum(negative, axis=(0, 1, 2))
     margin = jnp.sum(jnp.where(negative > 0, y, 0.0), axis=(0, 1, 2)) / jnp.where(count > 0, count, 1.0)
-    y = jnp.maximum(y, margin)
-    costs = (y > 0) | (x > y)
+    y = keep_nan(jnp.maximum(y, margin), y)
+    costs = ~((y <= 0) & (x <= y))
     return jnp.sum(jnp.where(costs, jnp.square(x - y), 0.0), axis=(1, 2, 3))
 
 

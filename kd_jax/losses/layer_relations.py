@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import channels, max_pooled, product, scaled, unit_length
+from kd_jax.arrays.numerics import channels, keep_nan, max_pooled, product, scaled, unit_length
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 from kd_jax.losses.shape_checks import check_alike, check_maps
@@ -13,20 +13,20 @@ from kd_jax.losses.shape_checks import check_alike, check_maps
 
 def fsp(
     student_in: jax.Array, student_out: jax.Array, target_in: jax.Array, target_out: jax.Array,
-    *, form: Literal['code', 'paper'] = 'code',
+    *, form: Literal['repdistiller', 'paper'] = 'repdistiller',
 ) -> jax.Array:  # fmt: skip
     """Squared distance between the FSP matrices of student and teacher (flow of the solution procedure, FSP).
 
     Yim et al. (2017), section 3. The FSP matrix of two layers holds the products of their channels, averaged over
     positions; the larger map is max-pooled to the size of the smaller. 'paper' sums the squared differences over the
-    matrix, 'code' averages them.
+    matrix; 'repdistiller' (usual weight 50), a reimplementation by Tian et al. (2020), averages them.
 
     Args:
       student_in: the student's earlier layer, [..., height, width, channels].
       student_out: the student's later layer.
       target_in: the teacher's earlier layer, with as many channels as `student_in`.
       target_out: the teacher's later layer, with as many channels as `student_out`.
-      form: 'code' or 'paper'.
+      form: 'repdistiller' or 'paper'.
     Returns:
       [...].
     Raises:
@@ -37,7 +37,7 @@ def fsp(
         _check_channels(student, target)
     difference = _flow(student_in, student_out) - _flow(target_in, target_out)
     total = jnp.sum(jnp.square(difference), axis=(-2, -1))
-    return total / (difference.shape[-2] * difference.shape[-1]) if form == 'code' else total
+    return total / (difference.shape[-2] * difference.shape[-1]) if form == 'repdistiller' else total
 
 
 def ickd(student: jax.Array, target: jax.Array) -> jax.Array:
@@ -73,7 +73,8 @@ def kdsvd(
 
     Lee et al. (2018), section 3. A map is read as a matrix [positions, channels]. The teacher keeps its `rank` leading
     right singular vectors and multiplies them by their singular values, which are first divided by their L2 norm. The
-    student offers `rank` + 3 singular vectors. Each teacher's vector is matched with the student's vector of largest
+    student offers `rank` + 3 singular vectors, but only those whose singular value is not 0: the others are arbitrary
+    (a map of 1 x 1 has one vector). Each teacher's vector is matched with the student's vector of largest
     |cosine|; that vector is multiplied by the cosine's sign and by the teacher's singular value. The relation of two
     layers is exp(-(a - b)^2 / 8) for every pair of a channel's entry a in one layer and b in the other. The loss is the
     sum of the squared differences of these relations.
@@ -105,8 +106,10 @@ def kdsvd(
 
 def _flow(first: jax.Array, second: jax.Array) -> jax.Array:
     size = min(first.shape[-3], second.shape[-3]), min(first.shape[-2], second.shape[-2])
-    first, second = (channels(max_pooled(array, size)) for array in (first, second))
-    return product(first, second) / first.shape[-1]
+    first_pooled, second_pooled = (channels(max_pooled(array, size)) for array in (first, second))
+    flow = product(first_pooled, second_pooled) / first_pooled.shape[-1]
+    sums = (jnp.sum(array, axis=(-3, -2, -1))[..., None, None] for array in (first, second))
+    return keep_nan(flow, *sums)
 
 
 def _check_channels(student: jax.Array, target: jax.Array) -> None:
@@ -119,22 +122,25 @@ def _check_channels(student: jax.Array, target: jax.Array) -> None:
 
 def _matched(student: jax.Array, target: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
     """Leading right singular vectors of both, [..., channels, rank]; the student's in the teacher's order and sign."""
-    _, x = _singular(student, rank + 3)
+    offered, x = _singular(student, rank + 3)
     values, y = _singular(target, rank)
     # A singular vector's sign is arbitrary. The sign with a positive sum makes the loss a function of the maps alone.
     y = y * jnp.where(jnp.sum(y, axis=-2, keepdims=True) < 0, -1.0, 1.0)
     values = unit_length(values)[..., None, :]
-    cosines = jnp.swapaxes(x, -1, -2) @ y
+    cosines = jnp.where(offered[..., :, None] == 0, 0.0, jnp.swapaxes(x, -1, -2) @ y)
     best = jnp.argmax(jnp.abs(cosines), axis=-2, keepdims=True)
     signs = jnp.sign(jnp.take_along_axis(cosines, best, axis=-2))
     return jnp.take_along_axis(x, best, axis=-1) * signs * values, y * values
 
 
 def _singular(maps: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
+    """The leading singular values and right singular vectors; a value that is 0 up to rounding is exactly 0."""
     x = channels(scaled(maps, axis=(-3, -2, -1)))
     squares, vectors = _eigenvectors(product(x, x))
-    positive = squares > 0
-    values = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
+    # The rounding errors of eigenvalues are of the size of the largest. A matrix has no more singular values than rows.
+    noise = 16 * jnp.finfo(x.dtype).eps * squares.shape[-1] * squares[..., :1]
+    zero = (squares <= noise) | (jnp.arange(squares.shape[-1]) >= x.shape[-1])
+    values = jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares)))
     return values[..., :rank], vectors[..., :rank]
 
 

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.arrays.numerics import divergence_terms, standardised, wide
+from kd_jax.arrays.numerics import divergence_terms, keep_nan, standardised, weighted, wide
 from kd_jax.config.errors import UserError
-from kd_jax.config.hyperparameters import Fraction, InnerFraction, Temperature
+from kd_jax.config.hyperparameters import Fraction, Temperature
 from kd_jax.losses.shape_checks import check_alike, check_class_weights, check_classes, check_several_classes
 
 Average = Literal['probabilities', 'logits', 'losses']
+Standardise = Literal[False, True, 'code']
 
 
 def cross_entropy(
@@ -20,6 +21,7 @@ def cross_entropy(
     """Cross-entropy to labels, with optional label smoothing.
 
     Szegedy et al. (2016), section 7: the target is (1 - label_smoothing) * one_hot + label_smoothing / num_classes.
+    A class whose logit is -inf does not exist: the loss is that of the other classes alone.
 
     Args:
       logits: [..., num_classes].
@@ -39,23 +41,25 @@ def cross_entropy(
     check_several_classes(logits)
     check_class_weights(logits, class_weights)
     log_q = _softened(logits, 1.0)
+    exists = ~jnp.isneginf(log_q)
     if class_weights:
-        log_q = log_q * jnp.array(class_weights, log_q.dtype)
+        log_q = weighted(jnp.array(class_weights, log_q.dtype), log_q)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         if labels.shape[-1:] != logits.shape[-1:]:
             raise UserError(
                 f'the labels are distributions of shape {labels.shape}, but the logits have shape {logits.shape}'
             )
-        picked = jnp.sum(labels * log_q, axis=-1)
+        picked = jnp.sum(weighted(labels, log_q), axis=-1)
     else:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         picked = jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
-    return -(1.0 - label_smoothing) * picked - label_smoothing * jnp.mean(log_q, axis=-1)
+    uniform = jnp.sum(jnp.where(exists, log_q, 0.0), axis=-1) / jnp.sum(exists, axis=-1)
+    return -(1.0 - label_smoothing) * picked - label_smoothing * uniform
 
 
 def kd(
     student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, average: Average = 'probabilities',
-    shares: tuple[float, ...] = (), standardise: bool = False,
+    shares: tuple[float, ...] = (), standardise: Standardise = False,
 ) -> jax.Array:  # fmt: skip
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
 
@@ -74,7 +78,9 @@ def kd(
         or 'losses' (mean of the KL divergences).
       shares: relative weight of each teacher, for example its validation accuracy; normalised. () weights all equally.
       standardise: whether to scale the logits of each example to mean 0 and standard deviation 1 over the classes first
-        (Sun et al. 2024, logit standardisation; there with t = 2 and a weight of 9).
+        (Sun et al. 2024, equation 9, logit standardisation; there with t = 2 and a weight of 9). The standard deviation
+        divides by num_classes. With 'code' it divides by num_classes - 1 as the published code does, which multiplies
+        the logits by sqrt(1 - 1 / num_classes).
     Returns:
       nats per example, [...].
     Raises:
@@ -82,8 +88,7 @@ def kd(
         teacher.
     """
     check_classes(student, target)
-    if standardise:
-        student, target = standardised(wide(student)), standardised(wide(target))
+    student, target = (scaled_logits(logits, standardise) for logits in (student, target))
     if not shares:
         return averaged_kd(student, target, None, t, average)
     if target.ndim <= student.ndim or len(shares) != target.shape[0] or min(shares) < 0 or sum(shares) <= 0:
@@ -92,37 +97,6 @@ def kd(
         )
     weights = jnp.array(shares).reshape(-1, *[1] * (target.ndim - 2)) / sum(shares)
     return averaged_kd(student, target, weights, t, average)
-
-
-def jsd(student: jax.Array, target: jax.Array, *, t: Temperature = 1.0, beta: InnerFraction = 0.5) -> jax.Array:
-    """Generalised Jensen-Shannon divergence of teacher and student, times t^2 as in `kd`.
-
-    Agarwal et al. (2024, GKD), equation 1: beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q, for
-    the softened distributions p of the teacher and q of the student. At beta = 1/2 it is symmetric. As beta tends to 0,
-    the loss divided by beta tends to `kd`, KL(p || q); as beta tends to 1, the loss divided by 1 - beta tends to
-    KL(q || p). At 0 and at 1 the loss would always be 0, so they are refused; some codes compute the two KL divergences
-    there instead.
-
-    Args:
-      student: logits, [..., num_classes].
-      target: teacher's logits, [..., num_classes], or [teachers, ..., num_classes] for several teachers, whose
-        softened distributions are averaged.
-      t: temperature.
-      beta: share of the teacher in the mixture m.
-    Returns:
-      nats per example, [...].
-    Raises:
-      UserError: student and teacher have different numbers of classes.
-    """
-    check_classes(student, target)
-    log_q = _softened(student, t)
-    log_p = average_log_probabilities(target, t, 'probabilities', student.ndim)
-    # Where both are 0 nothing is added; the logarithm of their mixture would have no gradient there.
-    possible = ~(jnp.isneginf(log_p) & jnp.isneginf(log_q))
-    log_p_safe, log_q_safe = (jnp.where(possible, log, 0.0) for log in (log_p, log_q))
-    log_m = jnp.logaddexp(jnp.log(beta) + log_p_safe, jnp.log1p(-beta) + log_q_safe)
-    each = beta * divergence_terms(log_p, log_m) + (1.0 - beta) * divergence_terms(log_q, log_m)
-    return t**2 * jnp.sum(each, axis=-1)
 
 
 def averaged_kd(
@@ -142,7 +116,7 @@ def averaged_kd(
     log_q = _softened(student, t)
     if target.ndim > student.ndim and average == 'losses':
         each = _kl(_softened(target, t), log_q)
-        return t**2 * (jnp.mean(each, axis=0) if weights is None else jnp.sum(weights * each, axis=0))
+        return t**2 * (jnp.mean(each, axis=0) if weights is None else jnp.sum(weighted(weights, each), axis=0))
     return t**2 * _kl(average_log_probabilities(target, t, average, student.ndim, weights), log_q)
 
 
@@ -162,14 +136,20 @@ def average_log_probabilities(
     """
     if target.ndim <= ndim:
         return _softened(target, t)
-    if weights is None:
-        if average == 'logits':
-            return _softened(jnp.mean(wide(target), axis=0), t)
-        return jax.nn.logsumexp(_softened(target, t), axis=0) - jnp.log(target.shape[0])
-    weights = wide(weights)[..., None]
+    weights = (
+        jnp.full(target.shape[:1] + (1,) * ndim, 1.0 / target.shape[0]) if weights is None else wide(weights)[..., None]
+    )
     if average == 'logits':
-        return _softened(jnp.sum(weights * wide(target), axis=0), t)
-    return jax.nn.logsumexp(_softened(target, t), axis=0, b=weights)
+        return _softened(jnp.sum(weighted(weights, wide(target)), axis=0), t)
+    each = _softened(target, t)
+    none = jnp.all(jnp.isneginf(each), axis=0)  # logsumexp has no gradient where all are -inf
+    mean = jnp.where(none, -jnp.inf, jax.nn.logsumexp(jnp.where(none, 0.0, each), axis=0, b=weights))
+    return keep_nan(mean, jnp.sum(each, axis=0))  # logsumexp skips what has no weight
+
+
+def scaled_logits(logits: jax.Array, standardise: Standardise) -> jax.Array:
+    """The logits as `standardise` of `kd` scales them."""
+    return standardised(wide(logits), less=int(standardise == 'code')) if standardise else logits
 
 
 def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
@@ -188,7 +168,8 @@ def hard_kd(student: jax.Array, target: jax.Array) -> jax.Array:
     """
     check_classes(student, target)
     log_p = average_log_probabilities(target, 1.0, 'probabilities', student.ndim)
-    return cross_entropy(student, jnp.argmax(log_p, axis=-1))
+    loss = cross_entropy(student, jnp.argmax(log_p, axis=-1))
+    return keep_nan(loss, jnp.broadcast_to(log_p, student.shape))
 
 
 def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.99, t: Temperature = 20.0) -> jax.Array:
@@ -197,7 +178,7 @@ def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.
     Yuan et al. (2020), equations 8 and 9 (Tf-KD by regularisation, t = 20, correct = 0.99), times t^2 as in `kd`. The
     virtual teacher is softened like a real one, to p^(1/t) renormalised. The published code differs: it softens the
     probabilities as if they were logits, and does not soften the student. At t = 1 the loss is, up to a constant, label
-    smoothing of (1 - correct) * num_classes / (num_classes - 1).
+    smoothing of (1 - correct) * num_classes / (num_classes - 1). A class whose logit is -inf does not exist.
 
     Args:
       logits: [..., num_classes].
@@ -206,10 +187,15 @@ def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.
       t: temperature.
     Returns:
       nats per example, [...].
+    Raises:
+      UserError: there is one class only.
     """
-    classes = logits.shape[-1]
-    is_label = jnp.arange(classes) == jnp.broadcast_to(labels, logits.shape[:-1])[..., None]
-    return kd(logits, jnp.where(is_label, jnp.log(correct), jnp.log((1.0 - correct) / (classes - 1))), t=t)
+    check_several_classes(logits)
+    is_label = jnp.arange(logits.shape[-1]) == jnp.broadcast_to(labels, logits.shape[:-1])[..., None]
+    exists = ~jnp.isneginf(logits)
+    others = jnp.maximum(jnp.sum(exists, axis=-1, keepdims=True) - 1, 1)
+    virtual = jnp.where(is_label, jnp.log(correct), jnp.log((1.0 - correct) / others))
+    return kd(logits, jnp.where(exists, virtual, -jnp.inf), t=t)
 
 
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:

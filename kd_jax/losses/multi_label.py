@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.arrays.numerics import wide
+from kd_jax.arrays.numerics import divergence_terms, weighted, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.shape_checks import check_class_weights
@@ -32,7 +32,10 @@ def bce(
     """
     _check_labels(logits, target, 'target')
     logits, target = wide(logits), target.astype(wide(logits).dtype)
-    each = -target * jax.nn.log_sigmoid(logits) - (1.0 - target) * jax.nn.log_sigmoid(-logits)
+    yes, no = (
+        weighted(*pair) for pair in ((target, jax.nn.log_sigmoid(logits)), (1.0 - target, jax.nn.log_sigmoid(-logits)))
+    )
+    each = -yes - no
     return _over(_weighted(each, class_weights), over_labels)
 
 
@@ -63,17 +66,13 @@ def bce_kd(
     yes, no = jax.nn.log_sigmoid(target), jax.nn.log_sigmoid(-target)
     if several:
         yes, no = (jax.nn.logsumexp(each, axis=0) - np.log(target.shape[0]) for each in (yes, no))
-    each = _divergence(yes, jax.nn.log_sigmoid(student)) + _divergence(no, jax.nn.log_sigmoid(-student))
+    each = divergence_terms(yes, jax.nn.log_sigmoid(student)) + divergence_terms(no, jax.nn.log_sigmoid(-student))
     return t**2 * _over(_weighted(each, class_weights), over_labels)
-
-
-def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    return jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - log_q)
 
 
 def _weighted(each: jax.Array, class_weights: tuple[float, ...]) -> jax.Array:
     check_class_weights(each, class_weights)
-    return each * jnp.array(class_weights, each.dtype) if class_weights else each
+    return weighted(jnp.array(class_weights, each.dtype), each) if class_weights else each
 
 
 def _over(each: jax.Array, over_labels: Over) -> jax.Array:

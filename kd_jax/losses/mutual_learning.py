@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import wide
+from kd_jax.arrays.numerics import keep_nan, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.logits import cross_entropy, kd
@@ -68,4 +68,5 @@ def kdcl(
     else:
         of_label = jnp.take_along_axis(target, jnp.broadcast_to(labels, target.shape[:-1])[..., None], axis=-1)
         best = jnp.min(target - of_label, axis=0)
+    best = keep_nan(best, jnp.moveaxis(target, 0, -1))
     return kd(student, jnp.broadcast_to(best, student.shape), t=t)

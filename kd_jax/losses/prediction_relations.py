@@ -88,8 +88,9 @@ def kendall(student: jax.Array, target: jax.Array, *, steepness: Positive = 1.0)
     """1 minus a smooth Kendall's tau between the rankings of the classes by student and teacher.
 
     Guan et al. (2024), arXiv 2409.17823, where the loss is -tau. On both sides tanh(steepness * difference) replaces
-    the sign of the difference of two logits. The products are averaged over pairs of classes. The limit of a large
-    steepness is Kendall's tau. Memory: num_classes^2 numbers per example.
+    the sign of the difference of two logits. The products are averaged over pairs of classes, without classes whose
+    logit is -inf on either side. The limit of a large steepness is Kendall's tau. Memory: num_classes^2 numbers per
+    example.
 
     Args:
       student: logits, [..., num_classes].
@@ -101,10 +102,13 @@ def kendall(student: jax.Array, target: jax.Array, *, steepness: Positive = 1.0)
       UserError: student and teacher have different numbers of classes.
     """
     check_classes(student, target)
-    classes = student.shape[-1]
+    exist = ~(jnp.isneginf(student) | jnp.isneginf(target))
+    pairs = exist[..., :, None] & exist[..., None, :]
+    classes = jnp.sum(exist, axis=-1)
 
     def signs(logits):
-        z = wide(logits)
+        z = jnp.where(exist, wide(logits), 0.0)
         return jnp.tanh(steepness * (z[..., :, None] - z[..., None, :]))
 
-    return 1.0 - jnp.sum(signs(student) * signs(target), axis=(-2, -1)) / (classes * (classes - 1))
+    agreement = jnp.sum(jnp.where(pairs, signs(student) * signs(target), 0.0), axis=(-2, -1))
+    return 1.0 - agreement / jnp.maximum(classes * (classes - 1), 1)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import product, wide
+from kd_jax.arrays.numerics import keep_nan, product, weighted, wide
 from kd_jax.config.hyperparameters import Fraction, Temperature
 from kd_jax.losses.logits import cross_entropy, kd
 from kd_jax.losses.masks import Mask, valid
@@ -39,9 +39,11 @@ def class_wise(
     taught = (others > 0)[:, None]
     said = jnp.where(counts[:, None] > 0, jax.nn.softmax(wide(target) / t), 0.0)
     mean = product(same, said.T) / jnp.where(taught, others[:, None], 1.0)
-    # Logits from which softening by `kd` recovers this mean; the floor keeps underflowed probabilities finite.
-    wanted = t * jnp.log(jnp.maximum(jnp.where(taught, mean, 1.0), jnp.finfo(mean.dtype).tiny))
-    return jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0)
+    # Logits from which softening by `kd` recovers this mean.
+    none = taught & (mean == 0)
+    wanted = jnp.where(none, -jnp.inf, t * jnp.log(jnp.where(none | ~taught, 1.0, mean)))
+    own = jnp.where(counts > 0, jnp.sum(student + target, axis=-1), 0.0)
+    return keep_nan(jnp.where(taught[:, 0], kd(jnp.where(taught, student, 0.0), wanted, t=t), 0.0), own)
 
 
 def progressive(
@@ -67,4 +69,4 @@ def progressive(
     check_classes(logits, target)
     own = cross_entropy(logits, jax.nn.softmax(wide(target)))
     share = jnp.where(known > 0, alpha, 0.0)
-    return (1.0 - share) * cross_entropy(logits, labels) + share * own
+    return (1.0 - share) * cross_entropy(logits, labels) + weighted(share, own)

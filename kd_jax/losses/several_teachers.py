@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import wide
+from kd_jax.arrays.numerics import divergence_terms, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Temperature
 from kd_jax.losses.logits import Average, averaged_kd, cross_entropy
@@ -46,7 +46,8 @@ def confident_kd(
 
     'label' weights a teacher by 1 minus the softmax over teachers of their cross-entropies, divided by teachers - 1, so
     that a teacher that is wrong about an example has little weight (Zhang et al. 2022, CA-MKD, equation 3). 'entropy'
-    weights by the softmax of minus the entropies and makes no use of the labels.
+    gives teachers with lower entropy more weight and makes no use of the labels, as Kwon et al. (2020, "Adaptive
+    knowledge distillation based on entropy") propose; the softmax of minus the entropies is this library's choice.
 
     Args:
       student: logits, [..., num_classes].
@@ -63,10 +64,11 @@ def confident_kd(
     _check(student, target)
     if by == 'label':
         error = cross_entropy(target, jnp.broadcast_to(labels, target.shape[1:-1]))
+        error = jnp.minimum(error, jnp.finfo(error.dtype).max)  # infinite for a teacher that rules the label out
         weights = (1.0 - jax.nn.softmax(error, axis=0)) / (target.shape[0] - 1)
     else:
         log_p = jax.nn.log_softmax(wide(target))
-        weights = jax.nn.softmax(jnp.sum(jnp.exp(log_p) * log_p, axis=-1), axis=0)
+        weights = jax.nn.softmax(jnp.sum(divergence_terms(log_p, jnp.zeros_like(log_p)), axis=-1), axis=0)
     return averaged_kd(student, target, weights, t, average)
 
 

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import log_tail
+from kd_jax.arrays.numerics import divergence_terms, log_tail
 from kd_jax.config.errors import UserError
+from kd_jax.losses.shape_checks import check_several_classes
 
 
 def kd_top_k(student: jax.Array, log_probs: jax.Array, classes: jax.Array, t: jax.Array) -> jax.Array:
@@ -25,8 +26,10 @@ def kd_top_k(student: jax.Array, log_probs: jax.Array, classes: jax.Array, t: ja
     Returns:
       nats per example, [...].
     Raises:
-      UserError: `classes` and `log_probs` do not have k and k + 1 entries, or k exceeds the student's classes.
+      UserError: there is one class only, `classes` and `log_probs` do not have k and k + 1 entries, or k exceeds the
+        student's classes.
     """
+    check_several_classes(student)
     k = classes.shape[-1]
     if log_probs.shape[-1] != k + 1 or k > student.shape[-1]:
         given = f'{k} classes and {log_probs.shape[-1]} log-probabilities'
@@ -39,4 +42,4 @@ def kd_top_k(student: jax.Array, log_probs: jax.Array, classes: jax.Array, t: ja
         merged = jnp.concatenate([merged, log_tail(log_q, classes)], axis=-1)
     else:
         log_p = log_p[..., :k]
-    return t**2 * jnp.sum(jnp.exp(log_p) * jnp.where(jnp.isneginf(log_p), 0.0, log_p - merged), axis=-1)
+    return t**2 * jnp.sum(divergence_terms(log_p, merged), axis=-1)

@@ -24,6 +24,7 @@ from kd_jax.models.discriminator import Discriminator as discriminator
 from kd_jax.models.example_memory import Embedding as embedding
 from kd_jax.models.example_memory import MemoryBank as memory_bank
 from kd_jax.models.example_memory import Recall as recall
+from kd_jax.models.first_batch_z import FirstBatchZ as first_batch_z
 from kd_jax.models.generator import Generator as generator
 from kd_jax.models.learned_temperature import Temperature as temperature
 from kd_jax.models.mlp import MLP as mlp
@@ -48,8 +49,8 @@ wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2 = (
 vgg8, vgg11, vgg13, vgg16, vgg19 = (functools.partial(vgg, depth=depth) for depth in (8, 11, 13, 16, 19))
 
 __all__ = [
-    'cifar_resnet', 'classifier', 'cnn', 'connector', 'discriminator', 'embedding', 'fusion', 'gate',
-    'gated_average', 'generator', 'masked_generator', 'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd',
+    'cifar_resnet', 'classifier', 'cnn', 'connector', 'discriminator', 'embedding', 'first_batch_z', 'fusion',
+    'gate', 'gated_average', 'generator', 'masked_generator', 'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd',
     'pointnet', 'projector', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20',
     'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152',
     'stroke_points', 'temperature', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16',

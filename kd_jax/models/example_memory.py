@@ -48,7 +48,7 @@ class MemoryBank(nn.Module):
 
         Returns:
           embedding: [batch, dim].
-          entry: the bank's entries of these examples before the update, [batch, dim].
+          entry: the bank's entries of these examples before the update, [batch, dim]; NaN for ids beyond the bank.
           negatives: the bank's entries of other examples, [batch, negatives, dim].
         """
         if not 0 < self.negatives < self.examples:
@@ -76,7 +76,8 @@ class MemoryBank(nn.Module):
         drawn = jax.random.randint(self.make_rng('dropout'), shape, 0, known) if train else jnp.arange(shape[1]) % known
         own = order.value[drawn] == ids[:, None]
         others = order.value[jnp.where(own, (drawn + 1) % known, drawn)]
-        out = {'embedding': embedding, 'entry': bank.value[ids], 'negatives': bank.value[others]}
+        entry = bank.value.at[ids].get(mode='fill', fill_value=jnp.nan)
+        out = {'embedding': embedding, 'entry': entry, 'negatives': bank.value[others]}
         if train:
             kept = self.momentum * bank.value[ids] + (1.0 - self.momentum) * jax.lax.stop_gradient(embedding)
             kept /= jnp.maximum(jnp.linalg.norm(kept, axis=-1, keepdims=True), 1e-12)
@@ -102,12 +103,12 @@ class Recall(nn.Module):
         """Args: x: predictions, [batch, num_classes]; ids: [batch].
 
         Returns:
-          logits: the stored predictions, the shape of x; zeros if there is none.
+          logits: the stored predictions, the shape of x; zeros if there is none, NaN for ids beyond `examples`.
           known: whether there is a stored prediction, [batch].
         """
         kept = self.variable('recall', 'logits', jnp.zeros, (self.examples, *x.shape[1:]), x.dtype)
         known = self.variable('recall', 'known', jnp.zeros, (self.examples,), bool)
-        out = {'logits': kept.value[ids], 'known': known.value[ids]}
+        out = {'logits': kept.value.at[ids].get(mode='fill', fill_value=jnp.nan), 'known': known.value[ids]}
         if train:
             kept.value = kept.value.at[ids].set(jax.lax.stop_gradient(x))
             known.value = known.value.at[ids].set(True)

@@ -55,6 +55,11 @@ NETWORK_OPTIONS = {
     ),
     'every': Described("for update='follow': steps from one application of the rule to the next", 1, 'whole number'),
     'decay': Described("for rule='ema': decay of the average", 0.999, 'number between 0 and 1'),
+    'warmup': Described(
+        "for rule='ema': the n-th time, the decay is at most 1 - 1 / (n + 1), so that a young average is a plain mean",
+        True,
+        'True, False',
+    ),
     'broadcast': Described("for rule='average': the copies take the mean back", False, 'True, False'),
 }
 
@@ -62,4 +67,4 @@ NETWORK_OPTIONS = {
 USE_KEYS = (
     'compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding', 'update',
 )  # fmt: skip
-FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule')  # with update='follow'
+FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule', 'warmup')  # with update='follow'

@@ -26,14 +26,24 @@ def followed(options, sources, own, total=10):
 
 def test_a_moving_average_has_its_closed_form():
     sources = [tree(8.0), tree(4.0), tree(-2.0)]
-    *_, last = followed({'rule': 'ema', 'decay': 0.5}, sources, tree(16.0))
+    *_, last = followed({'rule': 'ema', 'decay': 0.5, 'warmup': False}, sources, tree(16.0))
     # 0.125 * 16 + 0.125 * 8 + 0.25 * 4 - 0.5 * 2
     np.testing.assert_allclose(last, [3.0])
 
 
+def test_a_young_moving_average_is_the_mean_of_all_values_so_far():
+    sources = [tree(8.0), tree(4.0), tree(-2.0), tree(10.0)]
+    found = followed({'rule': 'ema', 'decay': 0.75}, sources, tree(16.0))
+    # The means of 16, 8; 16, 8, 4; 16, 8, 4, -2; then 1 - 1/5 exceeds the decay: 0.75 * 6.5 + 0.25 * 10.
+    np.testing.assert_allclose(np.ravel(found), [16.0, 12.0, 28 / 3, 6.5, 7.375], rtol=1e-6)
+    every = followed({'rule': 'ema', 'decay': 0.75, 'every': 2}, sources, tree(16.0))
+    np.testing.assert_allclose(np.ravel(every), [16.0, 16.0, 10.0, 10.0, 10.0], rtol=1e-6)
+
+
 def test_the_decay_of_a_moving_average_may_be_a_schedule():
     decay = {'schedule': 'linear', 'start': 0.0, 'end': 1.0}
-    _, one, two, three = followed({'rule': 'ema', 'decay': decay}, [tree(8.0)] * 2 + [tree(4.0)], tree(16.0), total=4)
+    options = {'rule': 'ema', 'decay': decay, 'warmup': False}
+    _, one, two, three = followed(options, [tree(8.0)] * 2 + [tree(4.0)], tree(16.0), total=4)
     # The decays are 0, 1/4 and 1/2.
     np.testing.assert_allclose([one, two, three], [[8.0], [8.0], [6.0]])
 

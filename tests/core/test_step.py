@@ -67,7 +67,10 @@ def test_a_frozen_network_passes_gradients_on_and_is_no_part_of_the_state():
 
 
 def test_an_averaged_network_follows_the_closed_form():
-    networks = {'student': SMALL, 'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.8}}
+    networks = {
+        'student': SMALL,
+        'mean': {**SMALL, 'update': 'follow', 'rule': 'ema', 'of': 'student', 'decay': 0.8, 'warmup': False},
+    }
     terms = {'hard': hard('student'), 'soft': soft('student', 'mean.logits')}
     recipe = recipe_of(networks, terms)
     states, _ = train(recipe, count=3, begin=init_state(recipe, BATCH, seed=0))

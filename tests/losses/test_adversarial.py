@@ -41,5 +41,9 @@ def test_a_batch_that_meets_all_classes_alike_is_balanced():
     assert losses.class_imbalance(jnp.eye(3)[jnp.array([0, 0, 1, 1])] * 50.0) == pytest.approx(np.log(1.5), abs=1e-5)
 
 
+def test_the_code_of_dafl_has_the_logarithm_to_base_10():
+    assert losses.class_imbalance(jnp.eye(10)[jnp.zeros(5, int)] * 50.0, form='code') == pytest.approx(1.0, abs=1e-5)
+
+
 def test_activity_is_the_mean_size_of_features():
     np.testing.assert_allclose(losses.inactivity(jnp.array([[1.0, -3.0], [0.0, 0.5]])), [-2.0, -0.25])

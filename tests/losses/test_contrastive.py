@@ -23,7 +23,15 @@ def test_crd_by_hand():
     np.testing.assert_allclose(loss, [-np.log(h_partner) - np.log(1 - h_other)], rtol=1e-5)
 
 
-def test_the_code_form_of_crd_divides_by_the_mean_of_the_negatives_for_any_size_of_the_bank():
+def test_crd_with_a_constant_divides_every_score_by_it():
+    # Scores e^2 and 1 over z = 4: x M = 2 score / 4, N = 1, h = score / (score + 2).
+    a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0]]], np.float32)
+    told, other = np.exp(2.0) / (np.exp(2.0) + 2.0), 1 / 3
+    loss = losses.crd(a, a, b, t=0.5, examples=2, form='constant', z=4.0)
+    np.testing.assert_allclose(loss, [-np.log(told) - np.log(1 - other)], rtol=1e-5)
+
+
+def test_crd_per_example_divides_by_the_mean_of_the_negatives_for_any_size_of_the_bank():
     # Partner: e^2. Negatives: 1 and e^-2, with mean m. So x M = score / m, N = 2 and h = score / (score + 2 m).
     a, b = np.array([[1.0, 0.0]], np.float32), np.array([[[0.0, 1.0], [-1.0, 0.0]]], np.float32)
     m = (1 + np.exp(-2.0)) / 2

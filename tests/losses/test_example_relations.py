@@ -45,6 +45,14 @@ def test_rkd_angle_by_hand():
     np.testing.assert_allclose(losses.rkd_angle(TRIANGLE, CORNER), expected, rtol=1e-5)
 
 
+def test_the_code_of_rkd_averages_over_repeated_examples_too():
+    # 3 of 5 examples count: 6 of 9 pairs and 6 of 27 triples are of different examples.
+    x, y, where = random(5, 4), random(5, 3, seed=1), np.array([1, 0, 1, 1, 0])
+    for loss, share in ((losses.rkd_distance, 6 / 9), (losses.rkd_angle, 6 / 27)):
+        paper, code = (loss(x, y, where=where, form=form) for form in ('paper', 'code'))
+        np.testing.assert_allclose(code, share * paper, rtol=1e-5)
+
+
 @pytest.mark.parametrize('loss', [losses.rkd_distance, losses.rkd_angle, losses.cka])
 def test_a_moved_turned_and_stretched_batch_has_the_same_relations(loss):
     x = random(6, 4)

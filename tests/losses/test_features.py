@@ -32,6 +32,12 @@ def test_attention_does_not_depend_on_the_size_of_activations(size):
         np.testing.assert_allclose(scaled, once, rtol=1e-4)
 
 
+def test_the_authors_factor_transfer_is_the_mean_over_the_entries_of_the_paper_s_sum():
+    student, teacher = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
+    paper, authors = (losses.factor_transfer(student, teacher, form=form) for form in ('paper', 'authors'))
+    np.testing.assert_allclose(authors, paper / (3 * 4 * 5), rtol=1e-5)
+
+
 def test_nst_by_hand():
     # Student: one channel (1, 0) over two positions; teacher: channels (1, 0) and (0, 1).
     student, teacher = maps([1.0], [0.0]), maps([1.0, 0.0], [0.0, 1.0])

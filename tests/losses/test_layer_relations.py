@@ -52,6 +52,24 @@ def test_kdsvd_of_maps_of_rank_one_by_hand():
     np.testing.assert_allclose(loss, [np.sum((relations[0] - relations[1]) ** 2)], rtol=1e-4)
 
 
+def test_kdsvd_of_one_position_has_one_singular_vector_and_the_arbitrary_ones_do_not_count():
+    layers = [random(2, 1, 1, 6, seed=seed) for seed in range(4)]
+    found = []
+    for dtype in (np.float32, np.float64):
+        with jax.enable_x64(dtype == np.float64):
+            found.append(np.asarray(losses.kdsvd(*[layer.astype(dtype) for layer in layers])))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    # By hand: the only vector of a map is its direction, with the sign of a positive cosine, and the value 1.
+    expected = []
+    for row in range(2):
+        s1, s2, t1, t2 = (layer[row].ravel().astype(np.float64) for layer in layers)
+        t1, t2 = (t / np.linalg.norm(t) * np.sign(t.sum()) for t in (t1, t2))
+        s1, s2 = (s / np.linalg.norm(s) * np.sign(s @ t) for s, t in ((s1, t1), (s2, t2)))
+        relations = [np.exp(-((a[:, None] - b[None, :]) ** 2) / 8) for a, b in ((s1, s2), (t1, t2))]
+        expected.append(np.sum((relations[0] - relations[1]) ** 2))
+    np.testing.assert_allclose(found[1], expected, rtol=1e-6)
+
+
 def test_kdsvd_does_not_depend_on_the_sign_or_size_of_the_students_maps():
     layers = [random(2, 3, 3, 4, seed=seed) for seed in range(4)]
     loss = jax.jit(losses.kdsvd)

@@ -52,6 +52,15 @@ def test_a_bank_smaller_than_its_negatives_is_refused():
         made(models.memory_bank(examples=4, negatives=4), VECTOR, jnp.arange(3))
 
 
+def test_an_id_beyond_the_memory_reads_nan_and_not_the_value_of_another_example():
+    ids = jnp.array([3, 4, 90])
+    bank, recall = models.memory_bank(dim=4, examples=4, negatives=2), models.recall(examples=4)
+    entry = trained(bank, made(bank, VECTOR, ids)[0], VECTOR, ids)[0]['entry']
+    logits = recall.apply(recall.init(KEY, VECTOR, ids), VECTOR, ids)['logits']
+    for found in (entry, logits):
+        np.testing.assert_array_equal(np.isnan(found).all(axis=1), [False, True, True])
+
+
 def test_a_prediction_is_recalled_when_its_example_comes_again():
     recall, ids = models.recall(examples=5), jnp.array([4, 1])
     predicted = RNG.normal(size=(2, 3)).astype(np.float32)

@@ -10,7 +10,7 @@ OTHER = {
         'student': {
             'model': 'mlp', 'hidden': (16,), 'copies': 3, 'normalize': {'mean': 0.1, 'std': 0.3}, 'update': 'follow',
             'of': 'peer', 'rule': 'ema', 'decay': 0.9, 'every': 2, 'broadcast': True,
-            'init': 'run:x', 'fresh': 'head', 'optimizer': {'name': 'adam'},
+            'warmup': False, 'init': 'run:x', 'fresh': 'head', 'optimizer': {'name': 'adam'},
             'sharding': 'fsdp', 'own_batches': True, 'compute_dtype': 'bfloat16',
         },
         'teacher': {'model': 'cnn', 'update': 'frozen'},
