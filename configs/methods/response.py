@@ -227,7 +227,7 @@ METHODS = (
         kind='response',
         objective='w = (1 − softmax(CE)) / (K − 1) for each example',
         source='Zhang et al. 2022 (CA-MKD)',
-        definition="by='entropy' needs no labels",
+        definition="by='entropy' needs no labels (after Kwon et al. 2020)",
         networks=dict(teachers=TEACHERS),
         terms=dict(
             confident=dict(

@@ -136,7 +136,8 @@ METHODS = (
         objective='from the average of its own parameters',
         source='Tarvainen & Valpola 2017',
         definition=(
-            "KL; the paper uses `mse` of probabilities; for unlabelled examples set `mask='batch.labelled'` on `hard`"
+            "KL; the paper uses `mse` of probabilities; for unlabelled examples set `mask='batch.labelled'` on `hard`; "
+            'measured with a constant decay, `warmup=False`'
         ),
         networks=dict(
             average=dict(model='cnn', channels=(8, 16, 32), update='follow', rule='ema', of='student', decay=0.99)
