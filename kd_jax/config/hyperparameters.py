@@ -133,9 +133,8 @@ def check_option(option: Any, annotation: Any, where: str) -> None:
     """Raises a UserError if an option of a model or a loss is not of the type and range that its parameter declares."""
     if get_origin(annotation) is Literal and option not in get_args(annotation):
         kind = where.rpartition('.')[2]
-        raise UserError(
-            f'{where.rpartition(".")[0]}: there is no {kind} {option!r}. {suggest(option, get_args(annotation))}'
-        )
+        hint = suggest(option, map(str, get_args(annotation)))
+        raise UserError(f'{where.rpartition(".")[0]}: there is no {kind} {option!r}. {hint}')
     declared = _declared(annotation)
     whole = isinstance(option, int) and not isinstance(option, bool)
     if declared is int and not whole:

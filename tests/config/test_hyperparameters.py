@@ -204,3 +204,10 @@ def test_options_that_are_right_pass():
 def test_what_is_fixed_when_the_step_is_compiled():
     assert all(map(is_static, (int, Count, int | None, bool, str, Literal['a'], Sequence[int], tuple[float, ...])))
     assert not any(map(is_static, (float, Positive, Temperature)))
+
+
+def test_a_wrong_choice_among_words_and_truth_values_is_one_sentence():
+    with pytest.raises(
+        UserError, match=r"^c: there is no standardise 'cod'. Did you mean 'code'\? Known: False, True, code"
+    ):
+        check_option('cod', Literal[False, True, 'code'], 'c.standardise')
