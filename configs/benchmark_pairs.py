@@ -58,12 +58,13 @@ CHOSEN = {  # all others: 1
     ),
     3.0: (
         'cosine_of_hidden_states', 'dist', 'ensemble_by_validation_accuracy', 'jsd', 'label_smoothing', 'mlld',
-        'overhaul_ofd', 'rkd', 'top_k_targets_with_a_tail',
+        'overhaul_ofd', 'rkd', 'srrl', 'top_k_targets_with_a_tail',
     ),
     10.0: (
         'adversarial_features', 'cka', 'deep_supervision', 'ensemble', 'fitnet', 'ickd', 'kendalls_tau',
         'logit_standardisation', 'pkt', 'reviewkd', 'vid',
     ),
+    30.0: ('correlation_congruence',),
 }  # fmt: skip
 
 

@@ -207,7 +207,5 @@ def test_what_is_fixed_when_the_step_is_compiled():
 
 
 def test_a_wrong_choice_among_words_and_truth_values_is_one_sentence():
-    with pytest.raises(
-        UserError, match=r"^c: there is no standardise 'cod'. Did you mean 'code'\? Known: False, True, code"
-    ):
+    with pytest.raises(UserError, match=r"^c: there is no standardise 'cod'. Did you mean 'code'\? Known"):
         check_option('cod', Literal[False, True, 'code'], 'c.standardise')
