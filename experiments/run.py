@@ -46,7 +46,7 @@ from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs, with_dependents
+from kd_jax.studies.stale_runs import changed_leaves, data_checksums, forget_runs, with_dependents
 from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -147,7 +147,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with workdir.locked(), disk_errors(workdir.path):
         renew(planned, runs, prepared_runs, workdir, options.fresh)
         runs = select_runs(planned, options.only, workdir)
-        on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, 'runs': asked_configs(planned)}))
+        asked = {'runs': asked_configs(planned), 'data_checksums': data_checksums(prepared_runs)}
+        on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, **asked}))
         groups = groups_of(planned, runs, workdir, prepared_runs, options)
         execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
     with disk_errors(workdir.path):
@@ -162,7 +163,7 @@ def renew(
 ) -> None:
     """Lets runs with raised `epochs` continue; refuses other changes. With `fresh`, all changed runs start anew."""
     if fresh:
-        on_primary(lambda: forget_runs(planned, workdir, list(changed_leaves(planned, workdir, runs))))
+        on_primary(lambda: forget_runs(planned, workdir, list(changed_leaves(planned, workdir, runs, prepared_runs))))
         return
     if longer := raised_epochs(planned, runs, prepared_runs, workdir):
         anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
@@ -173,11 +174,11 @@ def renew(
 
 
 def changes(
-    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
+    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool = False
 ) -> str:
     """What the study would do with runs whose config has changed, for `--plan`; '' if there are none."""
     if fresh:
-        again = with_dependents(planned, changed_leaves(planned, workdir, runs))
+        again = with_dependents(planned, changed_leaves(planned, workdir, runs, prepared_runs))
         return (
             f'--fresh would restart {", ".join(again)}.\n' if again else 'Nothing has changed: no run would restart.\n'
         )
@@ -197,12 +198,12 @@ def raised_epochs(
 ) -> list[str]:
     """The ids of the runs with raised `epochs`; raises a UserError if the config of a run has changed otherwise."""
     longer = longer_runs(planned, workdir, runs, prepared_runs)
-    changed = changed_leaves(planned, workdir, runs)
+    changed = changed_leaves(planned, workdir, runs, prepared_runs)
     others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in longer}
     if others:
         name, leaves = next(iter(others.items()))
         raise UserError(
-            f'{workdir.path} was made with another config: {len(others)} of the runs differ, {name} in '
+            f'{workdir.path} was made with another config or other data: {len(others)} of the runs differ, {name} in '
             f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
         )
     return longer

@@ -70,6 +70,7 @@ class ResultFile(TypedDict, total=False):
     analyses: Anything
     parameters: dict[str, Count]
     examples: dict[str, Count]
+    data_checksum: str
     commit: str | None
     dirty: bool | None
     command: str | None
@@ -163,6 +164,7 @@ class StudyFile(TypedDict, total=False):
     report: Anything | None
     runs: Annotated[dict[Text, Anything], Meta(min_length=1)]
     seeds: Annotated[int, Meta(ge=1)]
+    data_checksums: dict[str, str]  # run -> that of its data, '' if unknown
     checksum: str
 
 

@@ -18,6 +18,7 @@ from kd_jax.data.check_source import check_needs, check_source, warn_of_missing_
 from kd_jax.data.class_labels import noisy, parse_classes, relabel
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.source_checksum import source_checksum
 from kd_jax.data.sources import Arrays, Source
 
 OPTIONS = {
@@ -68,6 +69,7 @@ class Splits:
         (1 - s) / s if the subset is a share s of the data and half of each batch; 1 without a subset, or if s > 1/2.
       augment: the augmentations that are applied to the training split, from `augment.place_moves`.
       resident: whether training data is kept on the device.
+      checksum: that of the source (see `source_checksum`); '' if an option of the data is not known yet.
     """
 
     arrays: Mapping[str, Arrays]
@@ -76,6 +78,7 @@ class Splits:
     oversampling: float = 1.0
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     resident: bool = True
+    checksum: str = ''
 
 
 VALID_BY = ('random', 'position')
@@ -117,12 +120,14 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     check_option(resident, bool, f'{place}.resident')
     subset = parse_classes(config.get('subset'), loaded.num_classes, f'{place}.subset')
     if not subset:
-        return Splits(arrays, loaded.num_classes, augment=augmentations, resident=resident)
+        return Splits(arrays, loaded.num_classes, (), 1.0, augmentations, resident, source_checksum(loaded))
     share = float(np.mean(np.isin(arrays['train']['label'], subset)))
     if not share:
         raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
     relabelled = {split: relabel(own, subset) for split, own in arrays.items()}
-    return Splits(relabelled, len(subset) + 1, subset, max(1.0, (1.0 - share) / share), augmentations, resident)
+    oversampling = max(1.0, (1.0 - share) / share)
+    known = source_checksum(loaded)
+    return Splits(relabelled, len(subset) + 1, subset, oversampling, augmentations, resident, known)
 
 
 def check_option_names(config: Mapping[str, Any], place: str) -> None:

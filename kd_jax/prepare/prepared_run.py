@@ -126,6 +126,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_option_names(config.get('data', {}), f'{where}, data')
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
     splits = load_splits(known, seed, where)
+    complete = len(known) == len(config.get('data', {}))
+    splits = splits if complete else dataclasses.replace(splits, checksum='')
     batch_size = run_option(config, 'batch_size')
     order = ExampleOrder(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
     view = functools.partial(training_view, options=splits.augment, num_classes=splits.num_classes)
@@ -144,7 +146,6 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     context = check_recipe(recipe, shapes, where)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
-    complete = len(known) == len(config.get('data', {}))
     check_effects(recipe, config, context, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))

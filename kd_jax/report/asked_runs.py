@@ -100,6 +100,9 @@ def _reason(study: Mapping[str, Any], run: str, seed: int, result: Mapping[str, 
         return 'the study has no run of this name'
     if seed not in range(seeds):
         return f'the study asks for {"seed 0" if seeds == 1 else f"the seeds 0 to {seeds - 1}"} alone'
+    now, then = _mapping(study.get('data_checksums')).get(run), result.get('data_checksum')
+    if now and then and now != then:
+        return 'it was trained on other data: the arrays of its source have changed since'
     differing = list(_differences(_trained(study['runs'][run]), _trained(result.get('config'))))
     more = f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''
     return f'it has another config: {differing[0]}{more}' if differing else ''

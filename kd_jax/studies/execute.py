@@ -14,6 +14,7 @@ from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.prepare_study import prepare_run_of_study
 from kd_jax.studies.run_groups import partition_runs
+from kd_jax.studies.stale_runs import record_config
 from kd_jax.studies.study import Progress, Run, Study
 from kd_jax.studies.transform_run import complete_config, names_of_study, run_transform
 from kd_jax.studies.workdir import Workdir
@@ -73,7 +74,7 @@ def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence
         prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
     check_memory(prepared)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-    on_primary(functools.partial(write_checked, directory / 'config.json', run.config))
+    on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared.splits.checksum))
     return RunToTrain(prepared, directory, sources)
 
 

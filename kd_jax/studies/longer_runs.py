@@ -24,7 +24,8 @@ def longer_runs(
     Raises:
       UserError: a schedule depends on the length of the run, or the run ended where the longer one has no evaluation.
     """
-    changed, by_id = changed_leaves(study, workdir, runs), {run.id: run for run in study.runs}
+    changed = changed_leaves(study, workdir, runs, prepared_runs)
+    by_id = {run.id: run for run in study.runs}
     longer = []
     for run_id, leaves in changed.items():
         run = by_id[run_id]

@@ -6,22 +6,32 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.checked_json import read_checked
+from kd_jax.config.checked_json import read_checked, write_checked
 from kd_jax.config.file_schemas import Anything
 from kd_jax.config.json_files import flat, json_value
 from kd_jax.config.ordinary_files import refuse_links
+from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
+DATA = 'data_checksum'  # the key of a run's config.json that is no option of the config
 
-def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Finds the runs, among `runs` and those they need, whose config in the work directory differs.
 
+def changed_leaves(
+    study: Study, workdir: Workdir, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun] | None = None
+) -> dict[str, list[str]]:
+    """Finds the runs, among `runs` and those they need, whose config, or whose data, in the work directory differs.
+
+    Args:
+      study: the study.
+      workdir: its work directory.
+      runs: the runs that are asked for.
+      prepared_runs: run name -> prepared run; the data of the runs that it lacks are not compared.
     Returns:
       run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run that has checkpoints
       and no record of its config counts as one that differs.
     """
-    changed = {}
+    changed, data = {}, data_checksums(prepared_runs or {})
     wanted = {run.id for run in runs}
     for run in reversed(study.runs):
         if run.id in wanted:
@@ -32,15 +42,24 @@ def changed_leaves(study: Study, workdir: Workdir, runs: Sequence[Run]) -> dict[
             if (path.parent / 'checkpoints').exists():
                 changed[run.id] = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)']
             continue
-        there, here = _experiment(recorded_config(path)), _experiment(_plain(run.config))
+        recorded = recorded_config(path)
+        there, here = _experiment(recorded), _experiment(_plain(run.config))
         leaves = [
             f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
             for key in sorted(there.keys() | here.keys())
             if there.get(key) != here.get(key)
         ]
+        before, now = recorded.get(DATA), data.get(run.name)
+        if before and now and before != now:
+            leaves.append('data: the source gives other arrays than when the run was started')
         if leaves:
             changed[run.id] = leaves
     return changed
+
+
+def record_config(path: pathlib.Path, config: Mapping[str, Any], data: str) -> None:
+    """Writes the config of a run, and the checksum of its data, when the run starts."""
+    write_checked(path, {**config, DATA: data})
 
 
 def recorded_config(path: pathlib.Path) -> dict[str, Any]:
@@ -55,7 +74,12 @@ def recorded_config(path: pathlib.Path) -> dict[str, Any]:
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of a run's config that its numbers depend on: all except `resources`."""
-    return flat({key: value for key, value in config.items() if key != 'resources'})
+    return flat({key: value for key, value in config.items() if key not in ('resources', DATA)})
+
+
+def data_checksums(prepared_runs: Mapping[str, PreparedRun]) -> dict[str, str]:
+    """Run name -> checksum of the data of a prepared run; '' if it is not known."""
+    return {name: prepared.splits.checksum for name, prepared in prepared_runs.items()}
 
 
 def with_dependents(study: Study, ids: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from kd_jax.prepare.parse_transform import check_fits, network_of_run, parse_tra
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.finished_runs import load_trained
 from kd_jax.studies.prepare_study import prepare_run_of_study
+from kd_jax.studies.stale_runs import record_config
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.given_weights import finish_with_weights
@@ -68,6 +69,7 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
         prepared = prepare_run_of_study(study, run, with_network(config, made.name, made.options, where))
         check_fits(prepared, made, transform.where)
         check_finite(made.variables, transform.where, 'the network that it makes')
+        on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared.splits.checksum))
         sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
         return finish_with_weights(prepared, directory, sources, {made.name: made.variables}, began)
     except UserError as error:

@@ -93,6 +93,7 @@ def make_result(
         'steps': steps,
         'epochs': run_option(prepared.config, 'epochs'),
         'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
+        'data_checksum': prepared.splits.checksum,
         'arrays': {
             name: [str(array.dtype), *array.shape[1:]]  # of one example
             for name, array in batch_shapes(prepared.splits.arrays['train'], 1).items()

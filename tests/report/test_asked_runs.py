@@ -61,6 +61,16 @@ def test_results_of_another_config_count_nowhere(study_dir, asking, tmp_path):
         assert '1 of the 9 results that the study asks for is missing: student (seed 2).' in text
 
 
+def test_results_on_other_data_count_nowhere(study_dir, asking, edit_study):
+    asking()
+    edit_study(lambda study: study.update(data_checksums={'student': 'crc32:1', 'teacher': 'crc32:1'}))
+    for run, seed, data in (('student', 0, 'crc32:1'), ('student', 1, 'crc32:2'), ('teacher', 0, '')):
+        path = study_dir / 'results' / f'{run}-s{seed}.json'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'data_checksum': data}))
+    [aside] = load_results(study_dir).left_aside
+    assert aside == ('student', 1, 'it was trained on other data: the arrays of its source have changed since')
+
+
 def test_seeds_and_runs_that_the_study_no_longer_asks_for_count_nowhere(study_dir, asking):
     asking(seeds=2, runs=('student', 'teacher'))
     study, results, left_aside = load_results(study_dir)

@@ -1,5 +1,7 @@
 """Training one group of a study: from what, which runs, and what is written."""
 
+import types
+
 import pytest
 
 from kd_jax.config.errors import UserError
@@ -21,7 +23,9 @@ def test_a_group_is_trained_from_what_it_needs_and_its_result_is_written_when_wh
             outcomes.append(RESULT)
         return outcomes
 
-    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
+    prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum='crc32:1'))
+    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: prepared)
+    monkeypatch.setattr(execute, 'check_memory', lambda prepared: None)
     monkeypatch.setattr(execute, 'train_group', trained)
     finish(workdir, 'peer-s0')
     for group in plan_groups([run for run in planned.runs if run.name in ('teacher', 'assistant')]):

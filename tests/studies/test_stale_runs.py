@@ -3,12 +3,13 @@
 import json
 import pathlib
 import shutil
+import types
 
 import pytest
 
 from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs
+from kd_jax.studies.stale_runs import changed_leaves, forget_runs, record_config
 from kd_jax.studies.study import select_runs
 from kd_jax.studies.workdir import Workdir
 from tests.small_studies import RUNS, begin, finish, ids, parsed
@@ -48,6 +49,22 @@ def test_an_edited_digit_of_a_recorded_config_is_no_change_of_the_config(workdir
     path.write_text(path.read_text().replace('12', '13', 1))
     with pytest.raises(UserError, match=r'config.json is damaged: its content does not have its checksum'):
         changed_leaves(planned, workdir, planned.runs)
+
+
+def test_other_data_count_as_a_change_if_both_checksums_are_known(workdir):
+    planned = parsed({'a': {'epochs': 12}})
+    path = workdir.directory('a-s0') / 'config.json'
+    path.parent.mkdir(parents=True)
+
+    def changed(recorded, now):
+        record_config(path, {'epochs': 12}, recorded)
+        prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum=now))
+        return changed_leaves(planned, workdir, planned.runs, {'a': prepared})
+
+    assert changed('crc32:1', 'crc32:1') == changed('', 'crc32:1') == changed('crc32:1', '') == {}
+    assert changed('crc32:1', 'crc32:2') == {
+        'a-s0': ['data: the source gives other arrays than when the run was started']
+    }
 
 
 def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
