@@ -4,6 +4,8 @@ python -m experiments.run --config=configs/hinton_mnist.py                      
 python -m experiments.run --config=configs/hinton_mnist.py:paper --plan           # shows the plan only
 python -m experiments.run --config=... --config.runs.student.terms.soft.t=4.0     # overrides a config leaf
 python -m experiments.run --config=... --executor=processes --workers=4           # trains several runs at once
+
+docs/first_config.md explains a config file, docs/options.md lists all its options.
 """
 
 import argparse
