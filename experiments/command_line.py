@@ -25,9 +25,10 @@ def path(text: str) -> pathlib.Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def parser(doc: str | None) -> Parser:
-    """A parser with the option `--config`; `doc`, the program's docstring, becomes the help text."""
-    made = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+def parser(name: str, doc: str | None) -> Parser:
+    """A parser of `python -m name` with the option `--config`; `doc`, its docstring, becomes the help text."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = Parser(f'python -m {name}', description=doc, formatter_class=raw, allow_abbrev=False)
     made.add_argument('--config', required=True, help='config file, optionally with a variant: FILE.py:VARIANT')
     return made
 

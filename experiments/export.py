@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = argparse.ArgumentParser('python -m experiments.export', description=__doc__, formatter_class=raw)
     parser.add_argument('--workdir', type=command_line.path, required=True, help='work directory of the study')
     parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
     parser.add_argument(

@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def rewrite_tables(argv: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser('python -m experiments.methods', description=__doc__.splitlines()[0])
     parser.add_argument(
         'results', nargs='*', type=command_line.path, help='result directories of the studies; default: those committed'
     )

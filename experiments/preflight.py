@@ -60,7 +60,7 @@ class Answer:
 
 
 def make_parser() -> command_line.Parser:
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser('experiments.preflight', __doc__)
     parser.add_argument('--topology', required=True, help="slices separated by commas, 'cpu:8', or 'all'")
     parser.add_argument('--run', default='*', help='glob of run names (default: all runs that train)')
     parser.add_argument('--dollars_per_chip_hour', type=float, help='your price; adds the cost of the study')

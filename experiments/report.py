@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = argparse.ArgumentParser('python -m experiments.report', description=__doc__, formatter_class=raw)
     parser.add_argument(
         '--workdir', type=command_line.path, required=True, help='work directory with study.json and results/*.json'
     )

@@ -58,7 +58,7 @@ WORKERS = 2  # of --executor=processes
 
 
 def make_parser() -> command_line.Parser:
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser('experiments.run', __doc__)
     parser.add_argument('--workdir', type=command_line.path, help='default: runs/<name of the study>')
     parser.add_argument('--only', action='append', default=[], help='globs of runs, separated by commas')
     parser.add_argument('--plan', action='store_true', help='show what would be run, then exit')

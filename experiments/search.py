@@ -41,7 +41,7 @@ from kd_jax.training import provenance
 
 
 def make_parser() -> command_line.Parser:
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser('experiments.search', __doc__)
     parser.add_argument('--trials', type=int, required=True, help='total number of trials, over all workers')
     parser.add_argument('--storage', help="URL of Optuna's database (default: SQLite in the work directory)")
     parser.add_argument('--workdir', type=command_line.path, help='default: runs/<name of the study>_search')

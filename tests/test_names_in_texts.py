@@ -75,6 +75,13 @@ def test_the_files_and_commands_that_a_text_names_exist(path):
             check_command(module.removeprefix('experiments.'), rest)
 
 
+@pytest.mark.parametrize('name', COMMANDS)
+def test_the_usage_of_a_command_is_what_a_user_types(name):
+    shown = COMMANDS[name].make_parser().format_help()
+    assert shown.startswith(f'usage: python -m experiments.{name} ')
+    assert all(line in shown for line in COMMANDS[name].__doc__.splitlines())
+
+
 def check_command(name, rest):
     """The options of a command line exist, and so do the config file, its variant, and the runs and leaves named."""
     known = {option for action in COMMANDS[name].make_parser()._actions for option in action.option_strings}
