@@ -35,6 +35,7 @@ from kd_jax.studies.optuna_trials import (
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.search_space import Search, check_objective, first_values, parse_search, with_trial
+from kd_jax.studies.stale_runs import data_checksums
 from kd_jax.studies.study import parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     storage = options.storage or sqlite_url(workdir.path.absolute() / 'search.db')
     workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):
-        joined = join_search(wanted, config, storage, workdir, options.config)
+        joined = join_search(wanted, config, storage, workdir, options.config, data_checksums(prepared_runs))
         while train_one(options, config, wanted, joined, workdir):
             pass
         about = {key: value for key, value in config.items() if key != 'runs'}

@@ -5,6 +5,7 @@ import fcntl
 import json
 import pathlib
 import secrets
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,16 +21,30 @@ from kd_jax.studies.workdir import Workdir
 OWN = 'kd_jax'  # the attribute of the Optuna study that describes the search
 
 
-def join_search(search: Search, config: Mapping[str, Any], storage: str, workdir: Workdir, where: str) -> Any:
+def join_search(
+    search: Search,
+    config: Mapping[str, Any],
+    storage: str,
+    workdir: Workdir,
+    where: str,
+    data: Mapping[str, str] = types.MappingProxyType({}),
+) -> Any:
     """Opens the Optuna study in `storage`; creates it if it does not exist.
 
     One worker after another does so, because those that start together would each create the tables of the database.
 
+    Args:
+      search: the search.
+      config: the config of the study.
+      storage: the URL of the database.
+      workdir: the work directory.
+      where: the config file, for messages.
+      data: run name -> checksum of its data.
     Raises:
-      UserError: the storage cannot be opened, or its study has another search space, objective, direction, config or
-        work directory.
+      UserError: the storage cannot be opened, or its study has another search space, objective, direction, config, data
+        or work directory.
     """
-    here = _identity(search, config, workdir, where)
+    here = {**_identity(search, config, workdir, where), 'data': dict(data)}
     with _lock(workdir, 'ask'):
         return _joined(search, config, storage, workdir, here)
 
@@ -69,6 +84,12 @@ def _joined(search: Search, config: Mapping[str, Any], storage: str, workdir: Wo
                 f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here; use another '
                 '--storage, or another config.name.'
             )
+    replaced = [run for run, data in known.get('data', {}).items() if data != here['data'].get(run, data)]
+    if replaced:
+        raise UserError(
+            f'{place} on other data: the source of {", ".join(sorted(replaced))} gives other arrays than when the '
+            'search began; use another --workdir and another --storage, or another config.name.'
+        )
     if known.get('workdir', here['workdir']) != here['workdir']:
         raise UserError(
             f'{place} whose work directory is not {workdir.path}; all workers of a search share one --workdir.'

@@ -120,7 +120,7 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
             kind = distributions.IntDistribution if whole else distributions.FloatDistribution
             return kind(**values)
     except (TypeError, ValueError) as error:
-        raise UserError(f'{where}: {path} cannot be searched in {dict(values)}: {error}.') from None
+        raise UserError(f'{where}: {path} cannot be searched in {dict(values)}: {str(error).rstrip(".")}.') from None
     raise UserError(f'{where}: {path} is searched in {values!r}; write dict(low=, high=, log=) or dict(choices=[...]).')
 
 

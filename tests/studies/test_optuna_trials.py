@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -49,6 +50,16 @@ def test_another_search_in_the_same_storage_is_refused_and_left_as_it_is(options
     assert join(*parsed(), workdir).user_attrs == before
 
 
+def test_a_search_does_not_go_on_with_other_data(workdir):
+    def joined(**data):
+        return join_search(*parsed(), f'sqlite:///{workdir.path / "search.db"}', workdir, 'here', data)
+
+    joined(student='crc32:1', teacher='crc32:2')
+    joined(student='crc32:1', teacher='crc32:2')
+    with pytest.raises(UserError, match='on other data: the source of teacher gives other arrays than when'):
+        joined(student='crc32:1', teacher='crc32:3')
+
+
 def test_a_study_that_others_have_filled_is_refused_by_what_its_trials_searched(workdir):
     there = optuna.create_study(
         storage=open_storage(f'sqlite:///{workdir.path / "search.db"}'), study_name='chain', direction='maximize'
@@ -73,6 +84,7 @@ def test_the_storage_lies_in_a_work_directory_of_any_name(name, tmp_path):
 
 JOIN = """
 import sys
+import types
 from kd_jax.studies.optuna_trials import join_search, sqlite_url
 from kd_jax.studies.workdir import Workdir
 from tests.small_searches import parsed
@@ -182,6 +194,12 @@ def test_the_value_is_the_mean_over_the_seeds_and_none_if_one_is_not_finite(work
     assert objective_value(wanted, 'student_trial002', 3, workdir) is None
 
 
+class Pretended(dict):
+    """The config of a run in place of its prepared run."""
+
+    splits = types.SimpleNamespace(checksum='crc32:1')
+
+
 @pytest.fixture
 def pretended(monkeypatch, tmp_path):
     """Replaces training and report: the nll of a student is its temperature, and the second trial diverges.
@@ -199,8 +217,9 @@ def pretended(monkeypatch, tmp_path):
         stated = {'best_by': {'student': 'nll'}, 'metrics': {'student': {'nll': {'unit': 'nats', 'better': 'lower'}}}}
         return {**RESULT, 'last': {'step': 0, 'test': {}, 'valid': {'student': {'nll': t}}}, **stated}
 
-    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: config)
-    monkeypatch.setattr(command, 'prepare_study', lambda _: {'student_trial000': None})
+    monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: Pretended(config))
+    monkeypatch.setattr(execute, 'check_memory', lambda prepared: None)
+    monkeypatch.setattr(command, 'prepare_study', lambda _: {'student_trial000': Pretended()})
     monkeypatch.setattr(command, 'check_objective', lambda *_: None)
     monkeypatch.setattr(execute, 'train_group', lambda group, *_, **__: [train(each) for each in group])
     for name, empty in (('build_report', None), ('load_results', ()), ('print_tables', None)):
