@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from benchmarks import measure
+from benchmarks.matrix_flops import matrix_flops
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.config_file import load_config
 from kd_jax.data.batches import fetch_batch
@@ -60,8 +61,8 @@ def disk(directory: pathlib.Path, examples: int, classes: int, batch_size: int) 
     return {'write': write, 'read': read, 'read, batch by batch': read_batches}
 
 
-def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> Callable[[], Any]:
-    """A function that trains `steps` steps of a run as one program and fetches their data."""
+def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> tuple[Callable[[], Any], float]:
+    """A function that trains `steps` steps of a run as one program and fetches their data; and its `matrix_flops`."""
     state, frozen = make_initial_state(prepared, {})
     arrays: Any = prepared.splits.arrays['train']
     if prepared.cache:
@@ -72,13 +73,16 @@ def training(prepared: PreparedRun, directory: pathlib.Path, steps: int) -> Call
     positions, views = prepared.order.steps(0, steps)
     kept = [state]
 
-    def run() -> None:
+    def arguments() -> tuple[Any, ...]:
         xs = positions if prepared.resident else fetch_batch(arrays, positions, views)
         xs = place_batch(by_step, xs, prepared.order.batch_size)
-        kept[0], losses = run_chunk(kept[0], prepared.recipe.hparams, frozen, resident, xs, views)
+        return kept[0], prepared.recipe.hparams, frozen, resident, xs, views
+
+    def run() -> None:
+        kept[0], losses = run_chunk(*arguments())
         jax.block_until_ready(losses)
 
-    return run
+    return run, matrix_flops(run_chunk.trace(*arguments()).jaxpr)
 
 
 def main() -> None:
@@ -97,7 +101,7 @@ def main() -> None:
         stored = measure.in_turn(sides, args.repeats)
         runs = {side: prepare_run({**config, 'cache': option}, 0, side) for side, option in SIDES.items()}
         trained = measure.in_turn(
-            {s: training(prepared, directory, args.steps) for s, prepared in runs.items()}, args.repeats
+            {s: training(prepared, directory, args.steps)[0] for s, prepared in runs.items()}, args.repeats
         )
     size = args.examples * args.classes * 4 / 1e6
     rows = [{'what': side, 'seconds': (s := measure.median(t)), 'MB/s': size / s} for side, t in stored.items()]

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from benchmarks.matrix_flops import matrix_flops
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
@@ -14,6 +15,24 @@ from kd_jax.data.batches import evaluation_view, fetch_batch, training_view
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 EXAMPLES = 2000
+
+
+class CompiledSteps(NamedTuple):
+    """A function that runs training steps and waits for them, and what the program costs.
+
+    Attributes:
+      run: the function.
+      memory: peak memory of the program in bytes, without its arguments.
+      flops: operations of the matrix products and convolutions of all the steps.
+    """
+
+    run: Callable[[], Any]
+    memory: int
+    flops: float
+
+    def repeated(self, times: int) -> 'CompiledSteps':
+        """The same program, called several times by `run`."""
+        return CompiledSteps(lambda: [self.run() for _ in range(times)], self.memory, self.flops * times)
 
 
 def random_data(image: tuple[int, ...], num_classes: int) -> dict[str, np.ndarray]:
@@ -30,10 +49,10 @@ def random_positions(steps: int, batch_size: int) -> np.ndarray:
     return np.random.default_rng(1).integers(EXAMPLES, size=(steps, batch_size))
 
 
-def steps_of(
+def compiled_steps(
     config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
-) -> Callable[[], Any]:
-    """A function that trains len(positions) steps of a run's config as one program, from random weights.
+) -> CompiledSteps:
+    """Compiles len(positions) training steps of a run's config as one program, from random weights.
 
     Args:
       config: networks, terms and optimizer of a run.
@@ -43,21 +62,6 @@ def steps_of(
       num_classes: number of classes of the data.
       looped: if true the program loops over the steps (`lax.scan`); otherwise it is unrolled.
     """
-    return compiled_steps(config, arrays, positions, num_classes, looped)[0]
-
-
-def one_by_one(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int
-) -> Callable[[], Any]:
-    """Like `steps_of`, but each step is a separate call, as when training runs convolutions on CPUs."""
-    step = steps_of(config, arrays, positions[:1], num_classes, looped=False)
-    return lambda: [step() for _ in positions]
-
-
-def compiled_steps(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
-) -> tuple[Callable[[], Any], int]:
-    """Like `steps_of`; also returns the peak memory of the program in bytes, without its arguments."""
     built = parse_recipe(config, 'benchmark')
     augmentation = config.get('data', {}).get('augment', {})
     batch = evaluation_view(fetch_batch({k: v for k, v in arrays.items() if k != RECORDED}, positions[0]))
@@ -77,6 +81,8 @@ def compiled_steps(
             state, measured = body(state, rows)
         return state, measured
 
-    compiled = chunk.lower(state, frozen, resident, positions).compile()
+    traced = chunk.trace(state, frozen, resident, positions)
+    compiled = traced.lower().compile()
     run = functools.partial(compiled, state, frozen, resident, positions)
-    return lambda: jax.block_until_ready(run()), compiled.memory_analysis().temp_size_in_bytes
+    memory = compiled.memory_analysis().temp_size_in_bytes
+    return CompiledSteps(lambda: jax.block_until_ready(run()), memory, matrix_flops(traced.jaxpr))

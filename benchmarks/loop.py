@@ -28,13 +28,14 @@ def main() -> None:
     for name, (config, run_name, image, classes) in SIDES.items():
         run, arrays = load_config(config)[0]['runs'][run_name], chunk.random_data(image, classes)
         positions = chunk.random_positions(STEPS, run['batch_size'])
-        sides[f'{name}, in a loop'] = chunk.steps_of(run, arrays, positions, classes)
-        sides[f'{name}, one by one'] = chunk.one_by_one(run, arrays, positions, classes)
+        sides[f'{name}, in a loop'] = chunk.compiled_steps(run, arrays, positions, classes).run
+        alone = chunk.compiled_steps(run, arrays, positions[:1], classes, looped=False)
+        sides[f'{name}, one by one'] = alone.repeated(STEPS).run
     seconds = measure.in_turn(sides, args.repeats)
     rows = [{'steps': name, 'ms a step': 1e3 * measure.median(seconds[name]) / STEPS} for name in sides]
     for row in rows:
-        alone = row['steps'].rpartition(',')[0] + ', one by one'
-        row['against one by one'] = measure.median(seconds[row['steps']]) / measure.median(seconds[alone])
+        without = row['steps'].rpartition(',')[0] + ', one by one'
+        row['against one by one'] = measure.median(seconds[row['steps']]) / measure.median(seconds[without])
     measure.show(f'Steps in a loop and one by one ({jax.default_backend()})', rows, args.out, seconds=seconds)
 
 

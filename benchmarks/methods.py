@@ -20,7 +20,7 @@ def main() -> None:
     sides, held = {}, {}
     for name, run in runs.items():
         arrays, positions = chunk.random_data(IMAGE, CLASSES), chunk.random_positions(1, run['batch_size'])
-        sides[name], held[name] = chunk.compiled_steps(run, arrays, positions, CLASSES, looped=False)
+        sides[name], held[name], _ = chunk.compiled_steps(run, arrays, positions, CLASSES, looped=False)
     seconds = measure.in_turn(sides, args.repeats)
     rows = []
     for name in runs:

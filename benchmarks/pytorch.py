@@ -9,32 +9,20 @@ memory, gather each batch from it, and use all cores. Teacher and student have r
 not depend on them.
 """
 
-import dataclasses
+import importlib
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks import chunk, measure
-from kd_jax.arrays.batch_names import RECORDED
+from benchmarks import chunk, measure, pairs
+from benchmarks.pairs import Pair, in_kd_jax
 
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """The networks that both sides train: `config` for kd_jax, `teacher` and `student` for PyTorch."""
-
-    config: dict[str, Any]
-    teacher: Callable[[], nn.Module]
-    student: Callable[[], nn.Module]
-    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
-    image: tuple[int, ...]
-    num_classes: int
-    batch_size: int
-    steps: int
+PAIRS = {'mlp': pairs.mlp, 'resnet': pairs.resnet}
 
 
 def torch_mlp(*groups: int) -> nn.Module:
@@ -60,79 +48,73 @@ class Block(nn.Module):
         return F.relu(out + self.shortcut(x))
 
 
-def torch_resnet(depth: int) -> nn.Module:
+def torch_resnet(depth: int, num_classes: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     inputs = 16
     for stage, outputs in enumerate((16, 32, 64)):
         for block in range((depth - 2) // 6):
             layers.append(Block(inputs, outputs, 2 if stage and not block else 1))
             inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 100))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
 
 
-def kd_config(teacher: dict, student: dict, t: float, hard: float, optimizer: dict) -> dict[str, Any]:
-    return {
-        'networks': {'teacher': dict(teacher, update='frozen'), 'student': student},
-        'terms': {
-            'hard': dict(loss='cross_entropy', logits='student.logits', labels='batch.label', weight=hard),
-            'soft': dict(loss='kd', student='student.logits', target='teacher.logits', t=t, weight=1.0 - hard),
-        },
-        'optimizer': optimizer,
-    }
+def torch_network(options: Mapping[str, Any], image: tuple[int, ...]) -> nn.Module:
+    """The network of a kd_jax config in PyTorch."""
+    if options['model'] == 'mlp':
+        return torch_mlp(math.prod(image), *options['hidden'], options['num_classes'])
+    if options['model'] == 'cifar_resnet':
+        return torch_resnet(options['depth'], options['num_classes'])
+    return getattr(importlib.import_module('torchvision.models'), f'resnet{options["depth"]}')()
 
 
-def pairs() -> dict[str, Pair]:
-    mlp, resnet = dict(model='mlp'), dict(model='cifar_resnet', num_classes=100)
-    return {
-        'mlp': Pair(
-            kd_config(dict(mlp, hidden=(1200, 1200)), dict(mlp, hidden=(800, 800)), 20.0, 0.1,
-                      dict(name='adam', learning_rate=1e-3)),
-            lambda: torch_mlp(784, 1200, 1200, 10), lambda: torch_mlp(784, 800, 800, 10),
-            lambda net: torch.optim.Adam(net.parameters(), lr=1e-3),
-            image=(28, 28), num_classes=10, batch_size=128, steps=40,
-        ),
-        'resnet': Pair(
-            kd_config(dict(resnet, depth=56), dict(resnet, depth=20), 4.0, 0.1,
-                      dict(name='sgd', learning_rate=0.05, momentum=0.9, weight_decay=5e-4)),
-            lambda: torch_resnet(56), lambda: torch_resnet(20),
-            lambda net: torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4),
-            image=(32, 32, 3), num_classes=100, batch_size=64, steps=6,
-        ),
-    }  # fmt: skip
+def torch_optimizer(options: Mapping[str, Any], network: nn.Module, fused: bool) -> torch.optim.Optimizer:
+    given = {name: value for name, value in options.items() if name not in ('name', 'learning_rate')}
+    kind = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}[options['name']]
+    return kind(network.parameters(), lr=options['learning_rate'], fused=fused, **given)
 
 
-def in_kd_jax(pair: Pair, cached: bool) -> Callable[[], Any]:
-    arrays: dict[str, Any] = chunk.random_data(pair.image, pair.num_classes)
-    if cached:
-        logits = np.random.default_rng(2).normal(size=(1, chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
-        arrays[RECORDED] = {'teacher': {'logits': logits}}
-    steps = chunk.one_by_one if len(pair.image) == 3 else chunk.steps_of
-    return steps(pair.config, arrays, chunk.random_positions(pair.steps, pair.batch_size), pair.num_classes)
+def in_pytorch(pair: Pair, cached: bool, device: str = 'cpu', compiled: bool = False) -> Callable[[], Any]:
+    """A function that trains `pair.steps` steps and waits for them, with autocast where the pair computes in bfloat16.
 
-
-def in_pytorch(pair: Pair, cached: bool) -> Callable[[], Any]:
-    arrays = chunk.random_data(pair.image, pair.num_classes)
-    teacher, student = pair.teacher().eval(), pair.student().train()
-    optimizer = pair.optimizer(student)
+    Args:
+      pair: what to train.
+      cached: whether the teacher's logits are read from memory.
+      device: 'cpu', or 'cuda': images lie there in memory as channels_last, and the optimizer is a fused one.
+      compiled: whether both networks and the loss are compiled with `torch.compile`.
+    """
+    arrays, on_card = chunk.random_data(pair.image, pair.num_classes), device != 'cpu'
+    layout = torch.channels_last if on_card and len(pair.image) == 3 else torch.contiguous_format
+    networks = [torch_network(pair.config['networks'][name], pair.image) for name in ('teacher', 'student')]
+    teacher, student = (network.to(device, memory_format=layout) for network in networks)
+    teacher.eval()
+    optimizer = torch_optimizer(pair.config['optimizer'], student.train(), on_card)
     t, hard = (pair.config['terms'][name][key] for name, key in (('soft', 't'), ('hard', 'weight')))
     image = torch.from_numpy(arrays['image'])
     if image.ndim == 4:
-        image = image.permute(0, 3, 1, 2).contiguous()
-    label = torch.from_numpy(arrays['label']).long()
-    positions = torch.from_numpy(chunk.random_positions(pair.steps, pair.batch_size))
-    logits = torch.randn(chunk.EXAMPLES, pair.num_classes)
+        image = image.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    image, label = image.to(device), torch.from_numpy(arrays['label']).long().to(device)
+    positions = torch.from_numpy(chunk.random_positions(pair.steps, pair.batch_size)).to(device)
+    logits = torch.randn(chunk.EXAMPLES, pair.num_classes, device=device)
+    low = pair.config.get('compute_dtype') == 'bfloat16'
+
+    def objective(x, label, target):
+        with torch.autocast(device, torch.bfloat16, enabled=low):
+            out = student(x)
+        out = out.float()
+        soft = F.kl_div(F.log_softmax(out / t, 1), F.softmax(target / t, 1), reduction='batchmean') * t * t
+        return hard * F.cross_entropy(out, label) + (1 - hard) * soft
+
+    def taught(x):
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=low):
+            return teacher(x).float()
+
+    if compiled:
+        objective, taught = torch.compile(objective), torch.compile(taught)
 
     def train():
         for rows in positions:
-            x = image[rows].float() / 255
-            if cached:
-                target = logits[rows]
-            else:
-                with torch.no_grad():
-                    target = teacher(x)
-            out = student(x)
-            soft = F.kl_div(F.log_softmax(out / t, 1), F.softmax(target / t, 1), reduction='batchmean') * t * t
-            loss = hard * F.cross_entropy(out, label[rows]) + (1 - hard) * soft
+            x = (image[rows].float() / 255).contiguous(memory_format=layout)
+            loss = objective(x, label[rows], logits[rows] if cached else taught(x))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -143,13 +125,13 @@ def in_pytorch(pair: Pair, cached: bool) -> Callable[[], Any]:
 
 def main() -> None:
     parser = measure.arguments(__doc__.splitlines()[0])
-    parser.add_argument('--pair', choices=sorted(pairs()), default='mlp')
+    parser.add_argument('--pair', choices=sorted(PAIRS), default='mlp')
     args = parser.parse_args()
-    pair = pairs()[args.pair]
+    pair = PAIRS[args.pair]()
     sides = {
         f'{name}, {kind}': build(pair, kind == 'cached')
         for kind in ('live', 'cached')
-        for name, build in (('kd_jax', in_kd_jax), ('PyTorch', in_pytorch))
+        for name, build in (('kd_jax', lambda *given: in_kd_jax(*given).run), ('PyTorch', in_pytorch))
     }
     seconds = measure.in_turn(sides, args.repeats)
     rate = {name: pair.steps * pair.batch_size / measure.median(values) for name, values in seconds.items()}

@@ -8,7 +8,6 @@ first layer, the same for the gradient of its inputs. Optimizer, dropout, random
 take time but count as no work.
 """
 
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ CONFIG = 'configs/hinton_mnist.py:paper'
 RUNS = {'teacher': False, 'baseline': False, 'distilled': True}  # name: whether its teacher is cached
 STEPS = 50
 SIZES = (1024, 2048)
-INPUTS, CLASSES = 784, 10
+CLASSES = 10
 
 
 def products(size: int) -> Callable[[], Any]:
@@ -34,38 +33,24 @@ def products(size: int) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(run(matrix))
 
 
-def flops(networks: Mapping[str, Any], batch_size: int, cached: bool) -> float:
-    """Floating-point operations of the matrix products of one training step."""
-    total = 0.0
-    for network in networks.values():
-        groups = (INPUTS, *network['hidden'], CLASSES)
-        layers = [2.0 * batch_size * a * b for a, b in itertools.pairwise(groups)]
-        if network.get('update') != 'frozen':
-            total += 3 * sum(layers) - layers[0]
-        elif not cached:
-            total += sum(layers)
-    return total
-
-
-def side(run: Mapping[str, Any], cached: bool) -> Callable[[], Any]:
+def side(run: Mapping[str, Any], cached: bool) -> chunk.CompiledSteps:
     arrays: dict[str, Any] = chunk.random_data((28, 28), CLASSES)
     if cached:
         arrays[RECORDED] = {'teacher': {'logits': np.zeros((1, chunk.EXAMPLES, CLASSES), np.float32)}}
     positions = chunk.random_positions(STEPS, run['batch_size'])
-    return chunk.steps_of(run, arrays, positions, CLASSES)
+    return chunk.compiled_steps(run, arrays, positions, CLASSES)
 
 
 def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
     runs = load_config(CONFIG)[0]['runs']
-    sides = {name: side(runs[name], cached) for name, cached in RUNS.items()}
-    sides |= {f'product {size}': products(size) for size in SIZES}
+    steps = {name: side(runs[name], cached) for name, cached in RUNS.items()}
+    sides = {name: own.run for name, own in steps.items()} | {f'product {size}': products(size) for size in SIZES}
     seconds = measure.in_turn(sides, args.repeats)
     rate = max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
     rows = []
-    for name, cached in RUNS.items():
-        work = flops(runs[name]['networks'], runs[name]['batch_size'], cached)
-        each = measure.median(seconds[name]) / STEPS
+    for name in RUNS:
+        work, each = steps[name].flops / STEPS, measure.median(seconds[name]) / STEPS
         rows.append({'run': name, 'ms a step': 1e3 * each, 'GFLOP/s': work / each / 1e9, 'share': work / each / rate})
     rows.append({'run': 'matrix product', 'ms a step': float('nan'), 'GFLOP/s': rate / 1e9, 'share': 1.0})
     measure.show('Training steps of the MNIST study compared with matrix products', rows, args.out, seconds=seconds)

@@ -20,6 +20,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks import measure
+from benchmarks.matrix_flops import matrix_flops
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.config_file import load_config
 from kd_jax.config.sweeps import grid
@@ -37,6 +38,7 @@ from kd_jax.training.stacked_runs import ALONE
 
 CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'w30_t1'
 ONE_BY_ONE = 'one after another'
+BATCHINGS = {ONE_BY_ONE: ALONE, 'grouped, map': 'map', 'grouped, vmap': 'vmap'}
 GROUPINGS: dict[str, Any] = {ONE_BY_ONE: False, 'grouped, map': 'map', 'grouped, vmap': 'vmap', 'grouped, auto': 'auto'}
 
 
@@ -78,8 +80,8 @@ def sweep(planned: Study, teacher: pathlib.Path, grouping: Any) -> Callable[[], 
 
 def chunk(
     planned: Study, teacher: pathlib.Path, by: str, steps: int, opened: contextlib.ExitStack
-) -> tuple[Callable[[], Any], float]:
-    """A function that trains a chunk of steps of every run, and its compilation time in seconds."""
+) -> tuple[Callable[[], Any], float, float]:
+    """A function that trains a chunk of steps of every run, its compilation time in seconds, and its `matrix_flops`."""
     directory = pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory()))
     ready = prepare_study(planned)
     students = [run for run in planned.runs if run.name != 'teacher']
@@ -102,7 +104,8 @@ def chunk(
         arguments.append([stack_states(prepared_runs, states), *read.arguments(*read.positions(0, steps))])
     run_chunk: Any = make_chunk_program(first.prepared, by, len(together[0]), read.shared)
     started = time.perf_counter()
-    compiled = run_chunk.lower(*arguments[0]).compile()
+    traced = run_chunk.trace(*arguments[0])
+    compiled = traced.lower().compile()
     seconds = time.perf_counter() - started
 
     def run() -> None:
@@ -110,7 +113,7 @@ def chunk(
             each[0], losses = compiled(*each)
             jax.block_until_ready(losses)
 
-    return run, seconds
+    return run, seconds, matrix_flops(traced.jaxpr) * len(arguments)
 
 
 def main() -> None:
@@ -126,9 +129,8 @@ def main() -> None:
         workdir = Workdir(pathlib.Path(opened.enter_context(tempfile.TemporaryDirectory())))
         train(planned, planned.runs[:1], workdir, False)
         teacher = workdir.directory('teacher-s0')
-        batchings = {ONE_BY_ONE: ALONE, 'grouped, map': 'map', 'grouped, vmap': 'vmap'}
-        chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in batchings.items()}
-        steps = measure.in_turn({side: run for side, (run, _) in chunks.items()}, args.repeats)
+        chunks = {side: chunk(planned, teacher, by, args.steps, opened) for side, by in BATCHINGS.items()}
+        steps = measure.in_turn({side: run for side, (run, *_) in chunks.items()}, args.repeats)
         whole = measure.in_turn(
             {side: sweep(planned, teacher, grouping) for side, grouping in GROUPINGS.items()}, args.repeats
         )
