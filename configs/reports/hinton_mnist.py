@@ -142,12 +142,12 @@ def specialist_tables(specialists: int) -> dict[str, Any]:
     return {
         'specialists': dict(
             title='Section 5: specialists', columns={'accuracy': f'{scored}.combined.accuracy'}, baseline='generalist',
+            text='The paper, on JFT: 25.0% for the generalist, and 26.1% with 61 specialists.',
             rows={
                 'generalist': dict(
-                    run='combined', label='generalist', columns={'accuracy': f'{scored}.generalist.accuracy'},
-                    paper={'accuracy': 0.25},
+                    run='combined', label='generalist', columns={'accuracy': f'{scored}.generalist.accuracy'}
                 ),
-                'combined': dict(label=f'generalist and {specialists} specialists', paper={'accuracy': 0.261}),
+                'combined': dict(label=f'generalist and {specialists} specialists'),
                 'generalist_longer': dict(
                     label='generalist alone, trained longer by the epochs of a specialist',
                     columns={'accuracy': 'last.test.generalist.accuracy'},
@@ -168,17 +168,15 @@ def specialist_tables(specialists: int) -> dict[str, Any]:
 def regulariser_table(temperatures: Sequence[float]) -> dict[str, Any]:
     """Section 6."""
     few = {'train accuracy': 'last.train.student.accuracy', 'test accuracy': ACCURACY}
-    soft_paper = dict(zip(few, (0.654, 0.57), strict=True))
     return {
         'regularisers': dict(
             title='Section 6: soft targets as regularisers', columns=few, baseline='few_hard',
+            text='The paper, on speech: test accuracy 58.9% with hard targets and 100% of the data, 44.5% with hard '
+            'targets and 3%, and 57.0% with soft targets and 3%.',
             rows={
-                'baseline': dict(label='100%, hard targets', paper=dict(zip(few, (0.634, 0.589), strict=True))),
-                'few_hard': dict(label='3%, hard targets', paper=dict(zip(few, (0.673, 0.445), strict=True))),
-                **{
-                    f'few_soft_t{t:g}': dict(label=f'3%, soft targets, T = {t:g}', paper=soft_paper)
-                    for t in temperatures
-                },
+                'baseline': dict(label='100%, hard targets'),
+                'few_hard': dict(label='3%, hard targets'),
+                **{f'few_soft_t{t:g}': dict(label=f'3%, soft targets, T = {t:g}') for t in temperatures},
             },
         ),
     }  # fmt: skip

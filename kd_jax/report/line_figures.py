@@ -216,11 +216,12 @@ def _caption(sweep: Sweep, beside: bool, unit: str, several_seeds: bool) -> str:
 
 
 def _named(path: str) -> str:
-    """A path of the config in words: 'terms.soft.t' -> 't of soft', 'networks.net.hidden.0' -> 'hidden of net'."""
+    """A path of the config in words, such as 'temperature of soft' for terms.soft.t."""
     keys = [key for key in path.split('.') if not key.isdecimal()]
-    if keys[0] in ('terms', 'networks') and len(keys) > 2:
-        return f'{".".join(keys[2:])} of {keys[1]}'
-    return '.'.join(keys[1:] or keys)
+    named = keys[0] in ('terms', 'networks') and len(keys) > 2
+    own = keys[2:] if named else keys[1:] or keys
+    words = 'temperature' if own == ['t'] else '.'.join(own).replace('_', ' ')
+    return f'{words} of {keys[1]}' if named else words
 
 
 def leading_sweep(entries: Mapping[str, Mapping[str, Any]], finding: Finding) -> str | None:

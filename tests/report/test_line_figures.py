@@ -58,7 +58,7 @@ def test_a_swept_number_gets_its_curve_with_the_baseline_and_validation_beside_t
     assert set(baseline.get_ydata()) == {12}
     assert axes.get_xscale() == 'log'  # 1 to 20 is more than a decade
     assert set(_texts(axes)) == {'test', 'validation', 'baseline'}
-    assert axes.get_xlabel() == 't'
+    assert axes.get_xlabel() == 'temperature'
     assert note == ''
 
 
@@ -84,10 +84,10 @@ def nested(path, value):
 @pytest.mark.parametrize(
     ('path', 'words'),
     [
-        ('terms.soft.t', 't of soft'),
+        ('terms.soft.t', 'temperature of soft'),
         ('networks.net.hidden.0', 'hidden of net'),
-        ('optimizer.learning_rate.peak', 'learning_rate.peak'),
-        ('batch_size', 'batch_size'),
+        ('optimizer.learning_rate.peak', 'learning rate.peak'),
+        ('batch_size', 'batch size'),
     ],
 )
 def test_a_swept_number_is_named_in_words(loaded, path, words):
