@@ -35,7 +35,7 @@ def test_the_configs_that_are_changed_are_valid(studies):
         assert code == 0, said
 
 
-@examples(100)
+@examples(80)
 @given(data=st.data())
 def test_a_changed_config_is_planned_or_refused_in_one_sentence(studies, data):
     configs = {name: config for name, (config, _) in studies.items()}
@@ -61,3 +61,18 @@ def test_overrides_are_planned_or_refused_in_one_sentence(studies, data):
         value = data.draw(st.sampled_from(LITERALS))
         overrides.append(f'--config.{path}{data.draw(st.sampled_from(("=", "=", "=", "==", "", "= ")))}{value}')
     planned(config, report, *overrides)
+
+
+@pytest.fixture(scope='module')
+def methods():
+    return valid_configs.methods()
+
+
+@examples(8)
+@given(data=st.data())
+def test_a_changed_method_is_planned_or_refused_in_one_sentence(methods, data):
+    config = methods[data.draw(st.sampled_from(sorted(methods)))]
+    name = next(iter(config['runs']))
+    others = [study['runs'] for study in methods.values()]
+    run = data.draw(changed_tree(config['runs'][name], others, VALUES))
+    planned({**config, 'runs': {**config['runs'], name: run}}, {})

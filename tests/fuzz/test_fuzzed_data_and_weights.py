@@ -44,7 +44,7 @@ def npz(directory):
         return dict(file)
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_a_damaged_npz_file_is_read_or_refused(directory, data):
     path = directory / 'damaged.npz'
@@ -54,7 +54,7 @@ def test_a_damaged_npz_file_is_read_or_refused(directory, data):
     plan(directory, f'--config.runs.student.data.path={path}')
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_arrays_that_do_not_fit_are_refused_before_training(directory, data):
     arrays = npz(directory)
@@ -126,7 +126,7 @@ def changed_pickle(draw, content):
     return b''.join(parts)
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_a_damaged_file_of_weights_is_read_or_refused(directory, data):
     name = data.draw(st.sampled_from(('zipped.pth', 'half.pth', 'legacy.pth')))
@@ -143,7 +143,7 @@ SAVED = {'dense1.weight': np.ones((6, 16), 'f4'), 'dense1.bias': np.ones(6, 'f4'
          'head.weight': np.ones((3, 6), 'f4'), 'head.bias': np.ones(3, 'f4')}  # fmt: skip
 
 
-@examples(50)
+@examples(30)
 @given(data=st.data())
 def test_weights_that_do_not_fit_are_refused_before_training(directory, data):
     state = dict(SAVED)

@@ -2,6 +2,8 @@
 
 import pathlib
 
+from configs import benchmark_pairs
+from kd_jax.config.references import runs_referred_to
 from tests import chain_study
 
 GIVEN = {}  # what given_config.py returns
@@ -108,3 +110,21 @@ REPORT = {
         'sweep': {'kind': 'lines', 'runs': '*', 'x': 'config.epochs', 'y': 'last.test.student.errors', 'log_x': True},
     },
 }  # fmt: skip
+
+
+def methods():
+    """Name -> the config of a study of one method of docs/methods.md: its run, and those that it needs."""
+    runs = benchmark_pairs.get_config('low').to_dict()['runs']
+    runs = {name: _smaller(run) for name, run in runs.items()}
+    studies = {}
+    for name in runs:
+        needed = [name]
+        for one in needed:
+            needed += [other for other in runs_referred_to(runs[one]) if other not in needed]
+        studies[name] = {**_study(), 'runs': {one: runs[one] for one in needed}}
+    return studies
+
+
+def _smaller(run):
+    data = {'source': 'mnist_pairs', 'train': 200, 'valid': 100, 'examples': 100, 'shrink': 4}
+    return {**run, 'data': data, 'batch_size': 8}
