@@ -174,7 +174,7 @@ def test_the_files_of_the_page_on_a_first_config_run(tmp_path, monkeypatch, caps
     shown = capsys.readouterr().out
     assert 'teacher-s0' in shown
     assert 'distilled, T = 4' in shown
-    assert (tmp_path / 'runs/first/report.html').exists()
+    assert (tmp_path / 'runs/first_quick/report.html').exists()
 
 
 def test_the_readme_says_first_what_the_committed_results_show():
