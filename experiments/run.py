@@ -11,25 +11,16 @@ docs/first_config.md explains a config file, docs/options.md lists all its optio
 import argparse
 import dataclasses
 import itertools
-import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.progress import TaskID
 
 from experiments import command_line
 from experiments.plan_table import plan_table
+from experiments.progress import progress_display
 from experiments.terminal import console, keep_going, leave
 from experiments.training_command import exit_code
 from kd_jax import report
@@ -275,26 +266,6 @@ def measured(result: Mapping[str, Any]) -> str:
         metric = result['best_by'][name]
         words.append(f'{name} {named(metric, found[metric], result["metrics"][name][metric]["unit"])}')
     return f'{"  ".join(words)} on {split}, ' if words else ''
-
-
-def progress_display(runs: int, clock: Callable[[], float] = time.monotonic) -> tuple[Progress, TaskID]:
-    """A progress display whose first line counts finished runs.
-
-    The runs of a group finish together, so the speed shown is the average since the start, not a recent one.
-    """
-    name, losses = (
-        TextColumn(text, markup=False, table_column=Column(overflow='fold'))
-        for text in ('{task.description:<28}', '{task.fields[losses]}')
-    )
-    rate = TextColumn('{task.fields[rate]:>12}')
-    columns = name, BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn(), losses
-    display = Progress(
-        *columns, console=console, refresh_per_second=2, disable=not console.is_terminal,
-        speed_estimate_period=math.inf, get_time=clock,
-    )  # fmt: skip
-    whole = display.add_task('study', total=runs, rate='', losses='')
-    display.advance(whole, 0)  # rich measures the speed from its first sample
-    return display, whole
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """The command line: what it skips, what it resumes, what it shows."""
 
 import errno
-import io
 import json
 import os
 import pathlib
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 
 from experiments import run
-from kd_jax.report.plain_console import PlainConsole
 from kd_jax.report.result_files import load_results
 from kd_jax.studies import execute
 from kd_jax.studies.executors import local
@@ -53,28 +51,6 @@ def finished(tmp_path_factory):
 def work(finished, tmp_path):
     """A copy of the finished study."""
     return shutil.copytree(finished, tmp_path / 'work')
-
-
-def test_time_left_counts_from_the_start_when_a_group_finishes_all_at_once():
-    now = 0.0
-    display, whole = run.progress_display(15, lambda: now)
-    now = 100.0
-    for _ in range(3):
-        display.advance(whole)
-        now += 1e-3
-    assert display.tasks[whole].time_remaining == pytest.approx(12 * 100 / 3, rel=0.01)
-
-
-def test_long_names_in_the_progress_display_are_never_cut(monkeypatch):
-    stream = io.StringIO()
-    monkeypatch.setattr(run, 'console', PlainConsole(file=stream, width=80, force_terminal=True))
-    display, _ = run.progress_display(2)
-    with display:
-        for name in ('a_' * 20 + 't1-s0', 'a_' * 20 + 't10-s0 [bold] :one:'):
-            display.add_task(name, total=9, rate='3 steps/s', losses='hard 0.5  soft 0.25')
-    out = stream.getvalue()
-    assert '…' not in out
-    assert '[bold] :one:' in ' '.join(out.split())
 
 
 def test_long_names_in_a_plan_are_never_cut(tmp_path, capsys, monkeypatch):
