@@ -69,8 +69,9 @@ def test_the_files_and_commands_that_a_text_names_exist(path):
     text = path.read_text('utf-8')
     for name in FILES.findall(text):
         assert (ROOT / name).exists() or (ROOT / 'kd_jax' / name).exists(), name
-    for module, rest in re.findall(r'python -m ((?:experiments|benchmarks)\.\w+)([^\n`#|]*)', text):
-        assert (ROOT / f'{module.replace(".", "/")}.py').exists(), module
+    for module, rest in re.findall(r'python -m ((?:experiments|benchmarks)(?:\.\w+)+)([^\n`#|]*)', text):
+        place = module.replace('.', '/')
+        assert any((ROOT / file).exists() for file in (f'{place}.py', f'{place}/__main__.py')), module
         if module.removeprefix('experiments.') in COMMANDS:
             check_command(module.removeprefix('experiments.'), rest)
 
