@@ -88,6 +88,7 @@ def steps_in_pytorch(name: str, tiny: bool) -> Iterator[Line]:
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     torch.set_float32_matmul_precision('high')  # TF32, as JAX multiplies by default; cuDNN does so already
+    torch.backends.cudnn.benchmark = True  # chooses convolutions by timing them, as XLA does
     of, pair = pair_of(name, tiny)
     for cached in (False, True):
         run = in_pytorch(pair, cached, device, compiled=device == 'cuda')
