@@ -53,7 +53,7 @@ def explain_own_code(message: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not line_of_own_code(error):
             raise
         raise UserError(f'{message}: {explained(error)}.') from error

@@ -46,6 +46,11 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         check_paths(term.paths(), context, place)
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
             array = jax.eval_shape(functools.partial(values_at_the_start, term, recipe), context)
+        shown = getattr(array, 'dtype', type(array).__name__)
+        if isinstance(shown, str) or not jnp.issubdtype(shown, jnp.floating):
+            raise UserError(
+                f'{place}: its loss returns {shown}, but it must return floats, one value for each example.'
+            )
         copies = trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
             raise UserError(f'{place} gives {array.shape}, but for {copies} copies it must give [{copies}, ...].')

@@ -24,8 +24,12 @@ def explain_shape_errors(message: str) -> Iterator[None]:
         yield
     except ReturnsNoArrays:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, (ValueError, TypeError, ZeroDivisionError)) and not line_of_own_code(error):
             raise
-        hint = '; does a layer have size 0?' if isinstance(error, ZeroDivisionError) else '.'
+        hint = '.'
+        if isinstance(error, ZeroDivisionError):
+            hint = '; does a layer have size 0?'
+        elif "unexpected keyword argument 'train'" in str(error):
+            hint = '; every model is called with train=True or False: declare __call__(self, x, *, train=False).'
         raise UserError(f'{message}: {explained(error)}{hint}') from error

@@ -139,6 +139,8 @@ def _npz(path: str, state: tuple[int, int] | None, num_classes: int | None) -> S
     """Reads the file; its `state`, size and time, tells a new file from the one that was read before."""
     try:
         arrays, unread = read_npz(user_path(path), lambda name: name.startswith(('train_', 'test_', 'valid_')))
+    except FileNotFoundError:
+        raise UserError(f'data.path={path!r}: there is no such file.') from None
     except Exception as error:  # A damaged file can raise anything.
         raise UserError(f'data.path={path!r} cannot be read as a .npz file ({first_line(error)}).') from error
     train, test, valid = (

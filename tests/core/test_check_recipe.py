@@ -47,6 +47,22 @@ def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_b
         evaluator.check(check_recipe(made, BATCH), 'c')
 
 
+@pytest.mark.parametrize(
+    ('returned', 'said'),
+    [
+        (lambda logits: jnp.argmax(logits, -1), 'its loss returns int32, but it must return floats'),
+        (lambda logits: None, 'its loss returns NoneType'),
+        (lambda logits: (logits, logits), 'its loss returns tuple'),
+    ],
+)
+def test_a_loss_returns_floats(returned, said):
+    def own(logits):
+        return returned(logits)
+
+    with pytest.raises(UserError, match=f"the recipe, term 'own': {said}"):
+        check_recipe(recipe_of({'student': NET}, {'own': {'loss': own, 'logits': 'student.logits'}}), BATCH)
+
+
 def relation(student, target):
     return {'relation': {'loss': 'cka', 'student': student, 'target': target}}
 

@@ -20,6 +20,11 @@ def test_paths_are_shown_with_their_shapes():
         (ValueError('shapes\ndiffer.'), r'^the term does not fit: ValueError: shapes \(tests.*, line \d+\)\.$'),
         (KeyError('x'), r"^the term does not fit: KeyError: 'x' \(tests.*, line \d+\)\.$"),
         (ZeroDivisionError('by zero'), r'by zero \(tests.*\); does a layer have size 0\?$'),
+        (SystemExit(3), r'^the term does not fit: SystemExit: 3 \(tests.*, line \d+\)\.$'),
+        (
+            TypeError("f() got an unexpected keyword argument 'train'"),
+            r'declare __call__\(self, x, \*, train=False\)\.$',
+        ),
         (UserError('the mask has another shape.'), r'^the term does not fit: the mask has another shape\.$'),
     ],
 )

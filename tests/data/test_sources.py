@@ -151,7 +151,8 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, kind):
         np.save(path, np.zeros(3))
     else:
         path.write_bytes({'text': b'hello', 'empty': b'', 'cut off': whole[: len(whole) // 2]}[kind])
-    with pytest.raises(UserError, match=r'cannot be read as a .npz file'):
+    said = 'there is no such file' if kind == 'missing' else 'cannot be read as a .npz file'
+    with pytest.raises(UserError, match=said):
         sources.npz(path=str(path), num_classes=2)
 
 
