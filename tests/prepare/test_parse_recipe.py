@@ -93,7 +93,7 @@ def test_any_callable_is_a_loss_or_a_model():
         (
             {'network_student': {'normalize': {'mean': 0.5, 'std': 0}}},
             "c, network 'student'.normalize",
-            'std greater than 0',
+            'must be greater than 0',
         ),
         (
             {'network_student': {'normalize': {'mean': (1, 2), 'std': 1}}},

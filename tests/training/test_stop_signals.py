@@ -8,6 +8,14 @@ import pytest
 from kd_jax.training.stop_signals import Preempted, stop_signals
 
 
+@pytest.fixture(autouse=True)
+def in_a_terminal():
+    """A test run that was started with nohup ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_seen_and_told_at_the_end(number):
     def work():
