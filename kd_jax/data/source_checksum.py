@@ -9,6 +9,7 @@ import numpy as np
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Source
 
+PART = 2**26  # bytes of an array that are copied at once
 _KNOWN: weakref.WeakKeyDictionary[Source, str] = weakref.WeakKeyDictionary()  # the runs of a study share their source
 
 
@@ -29,6 +30,9 @@ def source_checksum(source: Source) -> str:
 def _of_array(array: Any, begun: int) -> int:
     if isinstance(array, Images):
         return zlib.crc32(f'{len(array)} {array.size} {array.resize}'.encode(), begun)
-    host = np.ascontiguousarray(array)
-    begun = zlib.crc32(f'{host.dtype}{list(host.shape)}'.encode(), begun)
-    return zlib.crc32(host.reshape(-1).view(np.uint8).data, begun)
+    host = np.asarray(array)
+    found = zlib.crc32(f'{host.dtype}{list(host.shape)}'.encode(), begun)
+    rows = max(1, PART // max(1, host[:1].nbytes))
+    for start in range(0, len(host), rows):  # an array may be larger than memory: a file, or one pixel that is repeated
+        found = zlib.crc32(np.ascontiguousarray(host[start : start + rows]).reshape(-1).view(np.uint8).data, found)
+    return found
