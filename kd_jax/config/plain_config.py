@@ -24,7 +24,8 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
       where: its place, for messages.
       depth: the number of levels above it.
     Raises:
-      UserError: a key is not a string, a leaf is neither a number, a text, None nor a callable, an integer has more
+      UserError: a key is not a string, a leaf is neither a number, a text, None nor a callable that has
+        a name, an integer has more
         than 64 bits, a text has half of a surrogate pair, or a dictionary holds itself.
     """
     if depth > DEEPEST:
@@ -44,6 +45,11 @@ def plain_config(value: Any, where: str, depth: int = 0) -> Any:
         raise UserError(f'{where} is an integer beyond 64 bits, which no result file can hold; write a float.')
     if isinstance(value, str):
         _check_text(value, f'{where}:')
+    if callable(value) and not hasattr(value, '__qualname__'):
+        raise UserError(
+            f'{where} is a {type(value).__name__}, which has no name that a result file could state; define a function '
+            'of your own, and give its options beside it in the config.'
+        )
     if value is None or isinstance(value, bool | int | float | str) or callable(value):
         return value
     shown = f'{value!r}'.splitlines()[0]

@@ -46,11 +46,6 @@ def check_recipe(recipe: Recipe, batch: Mapping[str, Any], where: str = 'the rec
         check_paths(term.paths(), context, place)
         with explain_shape_errors(f'{place} does not fit {shown_paths(term.paths(), context)}'):
             array = jax.eval_shape(functools.partial(values_at_the_start, term, recipe), context)
-        shown = getattr(array, 'dtype', type(array).__name__)
-        if isinstance(shown, str) or not jnp.issubdtype(shown, jnp.floating):
-            raise UserError(
-                f'{place}: its loss returns {shown}, but it must return floats, one value for each example.'
-            )
         copies = trained_copies(term, recipe)
         if copies and (array.ndim < 1 or array.shape[0] != copies):
             raise UserError(f'{place} gives {array.shape}, but for {copies} copies it must give [{copies}, ...].')
@@ -119,6 +114,14 @@ def evaluation_context(recipe: Recipe, context: Context, batch: Mapping[str, Any
 
 
 def values_at_the_start(term: Term, recipe: Recipe, context: Context) -> jax.Array:
-    """The values of a term's loss, see `loss_values`, with its numbers as they are before the first step."""
+    """The values of a term's loss, see `loss_values`, with its numbers as they are before the first step.
+
+    Raises:
+      UserError: the loss returns no array of floats.
+    """
     now = numbers_now(term, context, recipe.hparams['terms'][term.name], jnp.zeros(()))
-    return loss_values(term, recipe, context, now)
+    values = loss_values(term, recipe, context, now)
+    if not isinstance(values, jax.Array) or not jnp.issubdtype(values.dtype, jnp.floating) or not values.size:
+        found = f'{values.dtype}{list(values.shape)}' if isinstance(values, jax.Array) else type(values).__name__
+        raise UserError(f'the loss returns {found}, but it must return an array of floats, a number for each example')
+    return values

@@ -1,5 +1,6 @@
 """Plain configs: nothing shared, string keys, leaves that a file can hold."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -42,6 +43,10 @@ ENDLESS['a']['b'] = ENDLESS
         ({'a': {'b': {1, 2}}}, 'config.a.b is {1, 2}, a set; a config holds numbers, texts, True, False, None, func'),
         ({'a': np.zeros(3)}, 'config.a is array([0., 0., 0.]), a ndarray; a config holds'),
         ({'a': b'x'}, "config.a is b'x', a bytes; a config holds"),
+        (
+            {'loss': functools.partial(max, 3)},
+            'config.loss is a partial, which has no name that a result file could state; define a function',
+        ),
         ({'t': 2**64}, 'config.t is an integer beyond 64 bits, which no result file can hold; write a float.'),
         ({'a': '\udcff'}, "config.a: '\\udcff' is not Unicode text, so no file can hold it."),
         ({'a': {'\udcff': 1}}, "config.a: the key '\\udcff' is not Unicode text"),

@@ -47,22 +47,6 @@ def test_an_evaluation_against_stacked_teachers_of_a_single_student_is_refused_b
         evaluator.check(check_recipe(made, BATCH), 'c')
 
 
-@pytest.mark.parametrize(
-    ('returned', 'said'),
-    [
-        (lambda logits: jnp.argmax(logits, -1), 'its loss returns int32, but it must return floats'),
-        (lambda logits: None, 'its loss returns NoneType'),
-        (lambda logits: (logits, logits), 'its loss returns tuple'),
-    ],
-)
-def test_a_loss_returns_floats(returned, said):
-    def own(logits):
-        return returned(logits)
-
-    with pytest.raises(UserError, match=f"the recipe, term 'own': {said}"):
-        check_recipe(recipe_of({'student': NET}, {'own': {'loss': own, 'logits': 'student.logits'}}), BATCH)
-
-
 def relation(student, target):
     return {'relation': {'loss': 'cka', 'student': student, 'target': target}}
 
@@ -95,3 +79,20 @@ def test_connectors_are_not_evaluated_and_those_that_are_asked_for_must_give_log
     assert set(evaluator.measured) == {'student'}
     with pytest.raises(UserError, match=r"reads 'hint.logits', which does not exist"):
         Evaluator(made, {'hint': {'logits': 'hint.logits'}}, 'c').check(check_recipe(made, BATCH), 'c')
+
+
+@pytest.mark.parametrize(
+    ('returned', 'said'),
+    [
+        (lambda logits: None, 'NoneType'), (lambda logits: (logits, logits), 'tuple'), (lambda logits: 1.0, 'float'),
+        (lambda logits: (value for value in logits), 'generator'),
+        (lambda logits: logits.argmax(-1), r'int32\[4\]'), (lambda logits: logits[:, 0] > 0, r'bool\[4\]'),
+        (lambda logits: logits[:, 0] * 1j, r'complex64\[4\]'), (lambda logits: logits[:0, 0], r'float32\[0\]'),
+    ],
+)  # fmt: skip
+def test_a_loss_that_returns_no_floats_is_refused(returned, said):
+    made = recipe_of({'student': NET}, {'own': {'loss': returned, 'logits': 'student.logits'}})
+    with pytest.raises(
+        UserError, match=rf"term 'own' .*: the loss returns {said}, but it must return an array of float"
+    ):
+        check_recipe(made, BATCH)
