@@ -61,6 +61,8 @@ def check_source(loaded: Any, place: str) -> None:
 
 
 def _has_examples(array: Any) -> bool:
+    if isinstance(array, np.ma.MaskedArray):  # JAX takes none, and what is masked would have to be dropped
+        return False
     return isinstance(array, Images) or bool(getattr(array, 'ndim', 0))
 
 

@@ -37,7 +37,7 @@ class Source:
       train: training examples.
       test: test examples; empty if there are none.
       num_classes: number of classes of `label`; None if there are no classes.
-      valid: validation examples of the source's own; None if they are to be held out of `train`.
+      valid: validation examples of the source's own; None or empty if they are to be held out of `train`.
     """
 
     train: Arrays

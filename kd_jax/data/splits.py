@@ -166,8 +166,8 @@ def _divided(loaded: Source, held: int | None, by: str, place: str) -> tuple[Arr
     A source's own validation split is used whole if `held` is None. Otherwise `held` examples are taken from it,
     or from the training examples if the source has no validation split.
     """
-    own = loaded.valid is not None
-    pool = loaded.train if loaded.valid is None else loaded.valid
+    own = bool(loaded.valid)
+    pool = loaded.valid or loaded.train
     count = example_count(pool)
     held = (count if own else 0) if held is None else held
     if not 0 <= held <= count - (not own):

@@ -29,6 +29,10 @@ def source(train=None, test=None, **options):
         (source({'target': LABEL * 1e39}), 'c: the training targets hold 2e+39, which does not fit into the 32 bits'),
         (source(test={'image': IMAGE / 255}), 'images have type uint8 in the training arrays but float64 in the test'),
         (source({'scale': np.float32(2)}), 'c: the training scale is a float32, but it must be a NumPy array with an'),
+        (
+            source({'score': np.ma.masked_array(LABEL)}),
+            'c: the training score is a MaskedArray, but it must be a NumPy',
+        ),
         (source({'names': [1, 2, 3, 4]}), 'c: the training names is a list, but it must be a NumPy array'),
         (source(num_classes=0), 'c.num_classes is 0, but it must be a whole number, 1 or more.'),
         (source(num_classes=2), 'c, training labels: 2 (example 2, 1 in all) is not in [0, 2).'),

@@ -80,6 +80,11 @@ def test_a_source_may_bring_its_own_validation_split():
         load_splits({**config, 'valid': 4}, 0)
 
 
+def test_an_empty_validation_split_of_a_source_is_none():
+    loaded = load_splits({'source': lambda: Source({'x': np.zeros((5, 2))}, valid={}), 'valid': 2}, 0)
+    assert {split: len(own['id']) for split, own in loaded.arrays.items()} == {'train': 3, 'valid': 2}
+
+
 @pytest.mark.parametrize('test', [{}, {'x': np.zeros((0, 2))}])
 def test_a_source_without_test_examples_has_no_test_split(test):
     loaded = load_splits({'source': lambda: Source({'x': np.zeros((5, 2))}, test), 'valid': 2}, 0)
