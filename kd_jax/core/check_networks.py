@@ -38,6 +38,10 @@ def check_network(network: Network, context: Context, place: str) -> Tree:
             _trace_training_mode(network, variables, context)
     except ReturnsNoArrays as error:
         raise UserError(f'{place}: {error}.') from error
+    for path, array in jax.tree.leaves_with_path(variables):
+        if 0 in array.shape:  # some versions of jax refuse that themselves, when they draw the weights
+            name = jax.tree_util.keystr(path, simple=True, separator='.')
+            raise UserError(f'{place} has weights {name} {list(array.shape)}: a size in its model is 0.')
     for name, array in activations.items():
         if 0 in array.shape:
             raise UserError(f'{place} reads {read} and gives {name} {list(array.shape)}: a size in its model is 0.')
