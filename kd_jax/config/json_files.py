@@ -6,8 +6,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import numpy as np
-
 from kd_jax.config.ordinary_files import write_text
 
 JSON_BYTES = 2**26  # matrices of 1000 x 1000 classes take some 30 MB
@@ -16,15 +14,18 @@ INTEGERS = 2**64
 
 
 def json_value(tree: Any) -> Any:
-    """Converts a tree to JSON values: a number that is not finite becomes None, a callable becomes 'module:name'."""
+    """Converts a tree to JSON values.
+
+    An array becomes lists, a number that is not finite becomes None, and a callable becomes 'module:name'.
+    """
+    if hasattr(tree, 'tolist'):  # arrays of NumPy and JAX, and their numbers
+        tree = tree.tolist()
     if isinstance(tree, Mapping):
         return {str(key): json_value(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [json_value(value) for value in tree]
     if callable(tree):
         return f'{tree.__module__}:{tree.__qualname__}'
-    if isinstance(tree, np.generic):
-        tree = tree.item()
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 

@@ -1,6 +1,7 @@
 """Evaluates runs during and after training, and makes the result of a run."""
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,10 @@ import jax
 
 from kd_jax import analyses
 from kd_jax.analyses.units import units_of
+from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.import_by_name import find_by_name, parameters_of
+from kd_jax.config.json_files import json_value
+from kd_jax.config.own_code import explain_own_code
 from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
 from kd_jax.data.batches import batch_shapes
@@ -108,7 +112,7 @@ def make_result(
         **stated_units(prepared),
         'history': history,
         'analyses': {
-            name: _analyse(options, prepared, variables_now(prepared, state, frozen))
+            name: _analyse(name, options, prepared, variables_now(prepared, state, frozen))
             for name, options in prepared.config.get('analyses', {}).items()
         },
     }
@@ -125,11 +129,26 @@ def stated_units(prepared: PreparedRun) -> dict[str, Any]:
     }
 
 
-def _analyse(options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:
+def _analyse(name: str, options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:
+    """What an analysis returns, as JSON values.
+
+    Raises:
+      UserError: the user's own analysis fails, or returns what a result file cannot hold.
+    """
     function = find_by_name(options['analysis'], analyses, 'analysis', prepared.where)
     positional, keywords = parameters_of(function)
     paths = tuple(parse_paths(options[key], prepared.where) for key in positional)
     splits = [s for s in options.get('splits', ('valid', 'test')) if s in prepared.splits.arrays]
     read = {split: prepared.evaluator.predict(variables, prepared.splits.arrays[split], paths) for split in splits}
     arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
-    return function(*arguments, **{key: options[key] for key in keywords if key in options})
+    place = f"{prepared.where}, analysis '{name}'"
+    with explain_own_code(f'{place} fails'):
+        found = function(*arguments, **{key: options[key] for key in keywords if key in options})
+    try:
+        json.dumps(value := json_value(found))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f'{place} returns what a result file cannot hold ({first_line(error)}); return numbers, texts, arrays, and '
+            'lists and dictionaries of them, and run the same command again: training is done.'
+        ) from error
+    return value

@@ -3,12 +3,18 @@
 import json
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.json_files import flat, json_value, parse_json, write_json
+
+
+def test_arrays_become_lists():
+    tree = {'a': np.array([[1, 2]]), 'b': (jnp.array([0.5, jnp.nan]),), 'c': jnp.int32(3)}
+    assert json_value(tree) == {'a': [[1, 2]], 'b': [[0.5, None]], 'c': 3}
 
 
 def test_numbers_that_json_does_not_know_become_none():

@@ -5,10 +5,11 @@ import jax
 import numpy as np
 import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.run_groups import partition_runs
 from kd_jax.training.chunk_program import make_initial_state
-from kd_jax.training.run_result import measure_run, measure_runs
+from kd_jax.training.run_result import _analyse, measure_run, measure_runs, variables_now
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (12, 2, 2), np.uint8), np.arange(12, dtype=np.int32) % 2
@@ -63,3 +64,26 @@ def test_an_evaluation_has_the_number_of_its_step(prepared_runs):
         wanted = by_hand(jax.device_get(state.params['student']), scale)
         for own in measured:
             np.testing.assert_allclose(own['test']['student']['nll'], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('own', 'said'),
+    [
+        (
+            lambda logits: 1 / 0,
+            r"run 2.0, analysis 'own' fails: ZeroDivisionError: division by zero \(tests.*line \d+\)",
+        ),
+        (lambda logits: 1j, r"run 2.0, analysis 'own' returns what a result file cannot hold \(Object of type complex"),
+    ],
+)
+def test_an_analysis_of_the_user_that_fails_is_one_sentence_and_arrays_become_lists(own, said, prepared_runs):
+    prepared = prepared_runs[0]
+    variables = variables_now(prepared, make_initial_state(prepared, {})[0], {})
+
+    def analysed(function):
+        options = {'analysis': function, 'logits': 'student.logits', 'splits': ['test']}
+        return _analyse('own', options, prepared, variables)
+
+    assert np.shape(analysed(lambda logits: {'all': logits['test']})['all']) == (12, 2)
+    with pytest.raises(UserError, match=said):
+        analysed(own)
