@@ -9,9 +9,12 @@ import numpy as np
 
 from benchmarks.matrix_flops import matrix_flops
 from kd_jax.arrays.batch_names import RECORDED
+from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import evaluation_view, fetch_batch, training_view
+from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 EXAMPLES = 2000
@@ -68,11 +71,14 @@ def compiled_steps(
     state, frozen = init_state(built, batch, seed=0)
     train_step = make_train_step(built, total_steps=10**6)
     resident = jax.device_put(dict(arrays))
+    context = check_recipe(built, jax.eval_shape(lambda: batch))
+    convolves = any(network.convolves(network_shapes(network, context)[0]) for network in built.networks)
+    options = compiler_options(jax.default_backend(), convolves)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options)
     def chunk(state, frozen, resident, positions):
         def body(state, rows):
-            seen = training_view(fetch_batch(resident, rows), state.key, 0, augmentation, num_classes)
+            seen = training_view(fetch_batch(resident, rows), state.key, jax.numpy.int32(0), augmentation, num_classes)
             return train_step(state, built.hparams, frozen, seen)
 
         if looped:

@@ -27,6 +27,7 @@ from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
 from kd_jax.data.splits import load_splits
+from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.platform import check_platform
 from kd_jax.interop.stablehlo import export_program, flat_weights, network_program, shown_inputs
 from kd_jax.scale import tpu_chips
@@ -158,7 +159,10 @@ def compared(
     if found.network.copies:
         copies = (one_copy(found, i) for i in range(found.network.copies))
         every = [flat_weights(copy.owners, copy.variables) for copy in copies]
-    return check_program(found, jax.jit(jax.export.deserialize(bytearray(serialized)).call), every, arrays)
+    convolves = any(owner.convolves(found.variables[name]) for name, owner in found.owners.items())
+    options = compiler_options(jax.default_backend(), convolves)  # those of the run that measured the numbers
+    program = jax.jit(jax.export.deserialize(bytearray(serialized)).call, compiler_options=options)
+    return check_program(found, program, every, arrays)
 
 
 def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ class Evaluator:
         keeps of a training example says nothing about the test example of the same number.
       where: place in the config, for messages.
       mesh: the mesh that batches are split over; by default the first device only.
+      compiler_options: the compiler options of its programs, those of the run that is evaluated.
     Raises:
       UserError: an evaluation is malformed, or two of them set `best`.
     """
@@ -46,6 +47,7 @@ class Evaluator:
         config: Mapping[str, Mapping[str, Any]],
         where: str = 'config',
         mesh: Mesh | None = None,
+        compiler_options: Mapping[str, str] | None = None,
     ):
         self.recipe = recipe
         self.mesh = mesh or make_mesh({}, jax.local_devices()[:1], where)
@@ -65,10 +67,12 @@ class Evaluator:
                 'best epoch; leave best out of the others.'
             )
         self.stated: dict[str, dict[str, dict[str, str | None]]] = {}
-        whole = replicated(self.mesh)
-        self._statistics = jax.jit(self._statistics_of_batch, out_shardings=whole)
-        self._statistics_of_runs = jax.jit(self._of_batch_of_runs, static_argnames='shared', out_shardings=whole)
-        self._read = jax.jit(self._read_batch, static_argnames='paths', out_shardings=whole)
+        compiled = functools.partial(
+            jax.jit, out_shardings=replicated(self.mesh), compiler_options=dict(compiler_options or {})
+        )
+        self._statistics = compiled(self._statistics_of_batch)
+        self._statistics_of_runs = compiled(self._of_batch_of_runs, static_argnames='shared')
+        self._read = compiled(self._read_batch, static_argnames='paths')
 
     def check(self, context: Context, where: str, examples: int = 1) -> None:
         """Checks every evaluation, and sets `stated`: evaluation -> metric -> its unit and which way is better.

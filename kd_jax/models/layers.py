@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kd_jax.models.batch_norm import BatchNorm
+
 # He et al. (2015), for the variance of the backward pass.
 he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 # Uniform in +-1 / sqrt(fan_in): PyTorch's initial weights of a linear layer.
@@ -24,9 +26,9 @@ def conv(channels: int, size: int, stride: int = 1, *, name: str, bias: bool = F
     )
 
 
-def batch_norm(train: bool, *, name: str) -> nn.BatchNorm:
+def batch_norm(train: bool, *, name: str) -> BatchNorm:
     """Batch norm; its running averages are in the collection 'batch_stats'."""
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
+    return BatchNorm(use_running_average=not train, name=name)
 
 
 class Dropout(nn.Module):

@@ -22,6 +22,7 @@ from kd_jax.data import splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
 from kd_jax.data.example_order import ExampleOrder
 from kd_jax.data.splits import check_option_names, example_count, load_splits
+from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.mesh import check_batch_size, make_mesh
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.models.pretrained import Pretrained
@@ -57,6 +58,7 @@ class PreparedRun:
       mesh: the devices that it trains on.
       view: (batch, key of augmentation, number of the view) -> the batch that training sees.
       cache: which outputs of frozen networks are recorded and replayed; None without `cache` in the config.
+      compiler_options: the compiler options of every program of the run.
     """
 
     config: Mapping[str, Any]
@@ -70,6 +72,7 @@ class PreparedRun:
     mesh: Mesh
     view: View
     cache: TeacherCache | None
+    compiler_options: Mapping[str, str]
 
     @property
     def resident(self) -> bool:
@@ -138,19 +141,21 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if run_option(config, 'epochs'):
         _check_trains(config['epochs'], order, recipe, where)
         check_batch_size(mesh, batch_size, where, accumulate)
-    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh)
     batch = batch_shapes(splits.arrays['train'], batch_size)
     shapes = jax.eval_shape(view, batch, jax.random.key(0), np.zeros((), np.int32))
     check_mixing(recipe, splits, where)
     check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
+    convolves = any(network.convolves(network_shapes(network, context)[0]) for network in recipe.networks)
+    options = compiler_options(mesh.devices.flat[0].platform, convolves)
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh, options)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     check_effects(recipe, config, context, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
-    for name, options in config.get('analyses', {}).items():
-        check_analysis(options, evaluated, splits.arrays, f"{where}, analysis '{name}'")
+    for name, analysis in config.get('analyses', {}).items():
+        check_analysis(analysis, evaluated, splits.arrays, f"{where}, analysis '{name}'")
     check_evaluated_splits(evaluator.measured.values(), recipe, splits, where)
     if complete:
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
@@ -159,8 +164,12 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     recorded = None
     if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
-        recorded = plan_cache(config['cache'], recipe, context, train, order, mesh, view, splits.augment, where)
-    prepared = PreparedRun(config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded)
+        recorded = plan_cache(
+            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options
+        )
+    prepared = PreparedRun(
+        config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options
+    )
     if complete:
         _check_patience(prepared)
     return prepared

@@ -60,6 +60,7 @@ def plan_cache(
     view: View,
     augmentation: Mapping[str, Any],
     where: str,
+    compiler_options: Mapping[str, str],
 ) -> TeacherCache:
     """Plans the cache that a run's `cache` option describes.
 
@@ -73,6 +74,7 @@ def plan_cache(
       view: what training makes of a batch, as in `Recording`.
       augmentation: the augmentations of the training split.
       where: place in the config, for messages.
+      compiler_options: the compiler options of the run's programs.
     Raises:
       UserError: an option is unknown, there is nothing to record, or nothing would be replayed because each epoch has
         a new view.
@@ -91,8 +93,9 @@ def plan_cache(
     outputs = _outputs(recipe, context, order.batch_size, place)
     seed = order.seed if augmentation else None
     what = Recording(
-        recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype']
-    )
+        recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype'],
+        compiler_options,
+    )  # fmt: skip
     return TeacherCache(what, chosen['path'], chosen['read'])
 
 

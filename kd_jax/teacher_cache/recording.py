@@ -50,6 +50,7 @@ class Recording:
       seed: the seed that the views depend on; None if images are not augmented.
       outputs: shape and dtype, for one example, of each output that is recorded.
       dtype: floating-point outputs of wider types are stored in this type.
+      compiler_options: the compiler options of the run's programs, so that the recorded bits are those of training.
     """
 
     recipe: Recipe
@@ -63,6 +64,7 @@ class Recording:
     seed: int | None
     outputs: Mapping[Path, jax.ShapeDtypeStruct]
     dtype: str
+    compiler_options: Mapping[str, str]
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -99,7 +101,12 @@ class Recording:
             return {str(path): jnp.moveaxis(read_path(context, path), axis, 0) for path, axis in axes.items()}
 
         whole, split = replicated(self.mesh), batch_sharding(self.mesh)
-        return jax.jit(outputs, in_shardings=(None, split, whole, whole), out_shardings=whole)
+        return jax.jit(
+            outputs,
+            in_shardings=(None, split, whole, whole),
+            out_shardings=whole,
+            compiler_options=dict(self.compiler_options),
+        )
 
     @property
     def read(self) -> dict[str, Any]:
@@ -149,6 +156,7 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
         'rows of a part': what.layout.rows,
         'mesh': dict(what.mesh.shape),
         'jax version': jax.__version__,
+        **({'compiler options': dict(what.compiler_options)} if what.compiler_options else {}),
         'kind of device': what.mesh.devices.flat[0].device_kind,
         'code of model or augmentation': hashlib.sha256(program.encode()).hexdigest(),
     }

@@ -100,6 +100,7 @@ def make_chunk_program(
         donate_argnums=0,
         in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
         out_shardings=(of_state, whole),
+        compiler_options=dict(prepared.compiler_options),
     )
 
 

@@ -1,0 +1,41 @@
+"""Which options of the compiler a program gets."""
+
+import functools
+
+import jax
+
+# Which operations XLA hands to the library YNNPACK on CPUs. By default convolutions are among them and elementwise
+# operations are not.
+CONVOLUTIONS_ON_CPU = (
+    'xla_cpu_experimental_ynn_fusion_type',
+    'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_ELTWISE',
+)
+
+
+def compiler_options(platform: str, convolves: bool) -> dict[str, str]:
+    """The compiler options of a program, for `jax.jit(..., compiler_options=...)`.
+
+    Programs with convolutions on CPUs get `CONVOLUTIONS_ON_CPU`. Their steps then take less time, because YNNPACK is
+    slow at the gradients of kernels (docs/performance.md has the measurements). Dense programs get nothing, because the
+    default was the fastest there. A jax that does not know the option compiles without it.
+
+    The last digits of a result depend on these options. Programs that must agree bit for bit, such as training with a
+    live teacher and the recording of its outputs, must therefore get the same ones.
+
+    Args:
+      platform: the platform of the devices that run it, for example 'cpu'.
+      convolves: whether a network in it has a convolution over images.
+    """
+    if platform != 'cpu' or not convolves or not is_known(*CONVOLUTIONS_ON_CPU):
+        return {}
+    return dict([CONVOLUTIONS_ON_CPU])
+
+
+@functools.cache
+def is_known(option: str, value: str) -> bool:
+    """Whether this version of jax knows an option of the compiler and this value of it: it compiles a tiny program."""
+    try:
+        jax.jit(lambda x: x, compiler_options={option: value}).lower(0.0).compile()
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return False
+    return True
