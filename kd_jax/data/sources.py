@@ -119,15 +119,13 @@ def mnist_pairs(
 def npz(*, path: str, num_classes: int | None = None) -> Source:
     """Your own arrays: a .npz file with train_NAME and test_NAME for each array NAME of a batch, such as train_image.
 
-    If the file has arrays valid_NAME, they are the validation split. Without arrays test_NAME, a study has no test
-    split. A file is read once for all runs.
+    Arrays valid_NAME are the validation split. Without arrays test_NAME, a study has no test split.
 
     Args:
       path: the file.
       num_classes: number of classes of `label`; None if there are no classes.
     Raises:
-      UserError: the file is missing, is not a .npz file, has no training arrays, or has arrays of different lengths in
-        a split.
+      UserError: the file is missing or no .npz file, has no training arrays, or arrays of a split differ in length.
     """
     file = user_path(path)
     state = file.stat() if file.exists() else None

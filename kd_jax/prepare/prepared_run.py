@@ -153,10 +153,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
         check_accumulation(recipe, context, accumulate, where)
     check_effects(recipe, config, context, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
-    evaluator.check(evaluated, where, max(example_count(arrays) for arrays in splits.arrays.values()))
-    for name, analysis in config.get('analyses', {}).items():
-        check_analysis(analysis, evaluated, splits.arrays, f"{where}, analysis '{name}'")
-    check_evaluated_splits(evaluator.measured.values(), recipe, splits, where)
+    _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     if complete:
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
@@ -164,15 +161,23 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     recorded = None
     if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
-        recorded = plan_cache(
-            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options
-        )
+        own = (recipe, context, train, order, mesh, view, splits.augment, where, options)
+        recorded = plan_cache(config['cache'], *own)
     prepared = PreparedRun(
         config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options
     )
     if complete:
         _check_patience(prepared)
     return prepared
+
+
+def _check_evaluations(
+    config: Mapping[str, Any], evaluator: Evaluator, evaluated: Context, recipe: Recipe, data: splits.Splits, where: str
+) -> None:
+    evaluator.check(evaluated, where, max(example_count(arrays) for arrays in data.arrays.values()))
+    for name, analysis in config.get('analyses', {}).items():
+        check_analysis(analysis, evaluated, data.arrays, f"{where}, analysis '{name}'")
+    check_evaluated_splits(evaluator.measured.values(), recipe, data, where)
 
 
 def _check_patience(prepared: PreparedRun) -> None:

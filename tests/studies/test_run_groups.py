@@ -130,6 +130,7 @@ def test_auto_measures_once_and_a_group_that_goes_on_does_not_change_its_way(alo
         timed.append([[(run(), times) for run, times in trial(by).parts] for by in BATCHINGS])
         return 'map'
 
+    monkeypatch.setattr(vmap_or_map, 'record_path', lambda program: None)  # other tests record theirs
     monkeypatch.setattr(vmap_or_map, 'faster_of_both', measured)
     monkeypatch.setattr(vmap_or_map, 'SHORT', 2 * 5)  # the steps that are left for the resumed group
     plan = planned('auto')
