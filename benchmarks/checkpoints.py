@@ -6,7 +6,6 @@ The states have 20 float32 matrices of random numbers. Saving and restoring cont
 """
 
 import itertools
-import logging
 import math
 import pathlib
 import tempfile
@@ -20,6 +19,7 @@ from benchmarks import measure
 from kd_jax.core.state import State
 from kd_jax.training.array_checksums import array_checksums
 from kd_jax.training.checkpoints import Checkpoints
+from kd_jax.training.quiet_orbax import quiet_orbax
 
 MATRICES, MEGABYTES = 20, (10, 500)
 
@@ -56,7 +56,7 @@ def measured(megabytes: int, directory: pathlib.Path, repeats: int) -> tuple[dic
 
 def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
-    logging.getLogger('absl').setLevel(logging.CRITICAL)
+    quiet_orbax()
     with tempfile.TemporaryDirectory() as name:
         found = [measured(megabytes, pathlib.Path(name), args.repeats) for megabytes in MEGABYTES]
     seconds = {str(megabytes): own for megabytes, (_, own) in zip(MEGABYTES, found, strict=True)}

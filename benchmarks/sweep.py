@@ -10,6 +10,7 @@ teacher is trained for a few steps only, because the times do not depend on its 
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import tempfile
 import time
@@ -54,7 +55,7 @@ def plan(runs: int, epochs: float, width: int) -> Study:
 
 
 def train(planned: Study, runs: Sequence[Run], workdir: Workdir, grouping: Any) -> None:
-    planned = Study(planned.runs, {**planned.about, 'group_runs': grouping}, planned.where)
+    planned = dataclasses.replace(planned, about={**planned.about, 'group_runs': grouping})
     with workdir.locked():
         executors.in_process()(planned, plan_groups(runs, grouping), workdir, lambda *_: None, lambda *_: None)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 
 def say_errors(kind: Any, error: Any, trace: Any) -> None:
-    """Prints errors that nobody has caught; Ctrl-C while a command still imports its libraries is no traceback."""
+    """Prints errors that nobody has caught; Ctrl-C outside of training is no traceback."""
     if issubclass(kind, KeyboardInterrupt):
-        print('stopped before anything was done.', file=sys.stderr)
+        print('stopped.', file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 

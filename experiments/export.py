@@ -78,7 +78,7 @@ def export(argv: Sequence[str] | None) -> int:
     try:
         print(visible(exported(args)))
     except UserError as error:
-        print(f'error: {visible(str(error))}', file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     return 0
 

@@ -18,7 +18,6 @@ from configs.methods import SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
-from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format, result_files
 from kd_jax.report.result_files import load_results, measure_over_seeds
 
@@ -133,7 +132,7 @@ def rewrite_tables(argv: Sequence[str] | None) -> int:
         page = with_tables(PAGE.read_text(), methods_tables(studies, aims))
         compared = with_tables(COMPARISON.read_text(), [comparison(studies)])
     except UserError as error:
-        print(f'error: {visible(str(error))}', file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     PAGE.write_text(page)
     COMPARISON.write_text(compared)

@@ -80,11 +80,13 @@ def write_and_print(argv: Sequence[str] | None) -> int:
         copy_evidence(args.workdir, out)
         build_report(out, out)
     except UserError as error:
-        print(visible(str(error)), file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     except OSError as error:
         reason = error.strerror or first_line(error)
-        print(visible(f'{out} cannot be written ({reason}): give another directory with --out.'), file=sys.stderr)
+        print(
+            visible(f'error: {out} cannot be written ({reason}): give another directory with --out.'), file=sys.stderr
+        )
         return 2
     print(visible(f'wrote {out / "report.html"} and {out / "report.md"}'))
     return 0

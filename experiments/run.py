@@ -134,8 +134,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         )
         console.print(changes(planned, runs, prepared_runs, workdir, options.fresh), soft_wrap=True, end='')
         return 0
-    for name in {run.name for run in runs} & set(prepared_runs) if options.executor != 'ray' else ():
-        check_memory(prepared_runs[name])
+    if options.executor != 'ray':
+        for name in dict.fromkeys(run.name for run in runs if run.name in prepared_runs):
+            check_memory(prepared_runs[name])
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
         renew(planned, runs, prepared_runs, workdir, options.fresh)

@@ -141,7 +141,7 @@ def tests(tiny: bool) -> Iterator[Line]:
     command = [sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', '--tb=line', '-o', 'addopts=', *asked]
     command += ['--import-mode=importlib', '--color=no']
     wanted = {'JAX_PLATFORMS': 'cpu' if tiny else '', 'JAX_DEFAULT_MATMUL_PRECISION': 'highest'}
-    own = {**os.environ, **wanted}
+    own, line = {**os.environ, **wanted}, ''
     with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
         assert started.stdout
         for line in started.stdout:

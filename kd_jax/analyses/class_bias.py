@@ -1,6 +1,5 @@
 """Corrects the bias of classes that were missing from the transfer set (Hinton et al. 2015, section 3)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ def class_bias(
     logits: Splits,
     labels: Splits,
     *,
-    classes: Sequence[int],
+    classes: tuple[int, ...],
     low: float = -15.0,
     high: float = 15.0,
     step: float = 0.1,

@@ -16,7 +16,7 @@ def soft_targets(
     *,
     temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 20.0),
     label: int = 2,
-    resembling: Sequence[int] = (3, 7),
+    resembling: tuple[int, ...] = (3, 7),
     examples_each: int = 2,
     t: float = 4.0,
     split: str = 'test',

@@ -69,6 +69,8 @@ class ResultFile(TypedDict, total=False):
     analysis_units: dict[str, dict[str, str]]
     analyses: Anything
     parameters: dict[str, Count]
+    epochs: float
+    arrays: dict[str, list[str | int]]
     examples: dict[str, Count]
     data_checksum: str
     commit: str | None

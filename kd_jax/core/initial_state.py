@@ -11,6 +11,7 @@ from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.follow import start_values
 from kd_jax.core.forward import network_numbers
+from kd_jax.core.network import Network
 from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.own_batches import as_trained
 from kd_jax.core.recipe import Recipe
@@ -47,10 +48,12 @@ def init_state(
     frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
     params = {name: tree['params'] for name, tree in every.items()}
     collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}
-    opt_state = {}
-    for network in recipe.trained:
-        assert network.optimizer is not None
-        numbers = recipe.hparams['optimizers'][network.name]
-        tx = make_transformation(network.optimizer, numbers, jnp.zeros(()))
-        opt_state[network.name] = (jax.vmap(tx.init) if network.copies else tx.init)(params[network.name])
+    opt_state = {n.name: init_optimizer(n, params[n.name], recipe.hparams) for n in recipe.trained}
     return State(jnp.zeros((), jnp.int32), params, collections, opt_state, fold_in_name(key, 'train')), frozen
+
+
+def init_optimizer(network: Network, params: Tree, hparams: Mapping[str, Any]) -> Any:
+    """The state of a trained network's optimizer before the first step."""
+    assert network.optimizer is not None
+    transformation = make_transformation(network.optimizer, hparams['optimizers'][network.name], jnp.zeros(()))
+    return (jax.vmap(transformation.init) if network.copies else transformation.init)(params)

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.errors import UserError
 from kd_jax.data.augment import image_size, mixes
-from kd_jax.data.class_labels import check_labels
+from kd_jax.data.class_labels import check_labels, parse_classes
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Arrays, Source
 
@@ -97,13 +97,10 @@ def _check_array(name: str, array: np.ndarray, split: str, place: str) -> None:
 
 def _check_range(name: str, array: np.ndarray, split: str, place: str) -> None:
     """Refuses 64-bit numbers that would wrap, or become infinite, in the 32 bits that networks see."""
-    if array.dtype.itemsize < 4 or array.dtype.kind == 'b' or not array.size:
+    if array.dtype.itemsize <= 4 or not array.size:
         return
-    limits = (
-        np.finfo(np.float32)
-        if array.dtype.kind == 'f'
-        else np.iinfo(np.uint32 if array.min() >= 0 and array.dtype.kind == 'u' else np.int32)
-    )
+    whole = np.iinfo(np.uint32 if array.dtype.kind == 'u' else np.int32)
+    limits = np.finfo(np.float32) if array.dtype.kind == 'f' else whole
     for number in (array.min(), array.max()):
         if not limits.min <= number <= limits.max:
             raise UserError(
@@ -141,10 +138,16 @@ def warn_of_missing_splits(splits: Mapping[str, Arrays], place: str) -> None:
         )
 
 
-def warn_of_untrained_classes(train: Arrays, others: Mapping[str, Arrays], left_out: Sequence[int], place: str) -> None:
+def warn_of_untrained_classes(
+    splits: Mapping[str, Arrays], config: Mapping[str, Any], num_classes: int | None, place: str
+) -> None:
     """Warns of classes that a split has but no training example, unless the config left them out."""
-    for split, arrays in others.items():
-        if not all(isinstance(one.get('label'), np.ndarray) for one in (train, arrays)):
+    if num_classes is None or config.get('classes') is not None:
+        return
+    left_out = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude')
+    train = splits['train']
+    for split, arrays in splits.items():
+        if split == 'train' or not all(isinstance(one.get('label'), np.ndarray) for one in (train, arrays)):
             continue
         missing = sorted({*np.unique(arrays['label']).tolist()} - {*np.unique(train['label']).tolist(), *left_out})
         if missing:

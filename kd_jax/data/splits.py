@@ -111,7 +111,7 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     arrays['train'] = _replaced(arrays['train'], area=augmentations.get('resized_crop', 0.0), seed=seed)
     arrays['train'] = _chosen(arrays['train'], config, loaded.num_classes, seed, place)
     warn_of_missing_splits(arrays, place)
-    _warn_of_untrained_classes(arrays, config, loaded.num_classes, place)
+    warn_of_untrained_classes(arrays, config, loaded.num_classes, place)
     if config.get('label_noise') and loaded.num_classes:
         rng = np.random.default_rng([seed, 2])
         arrays['train'] = noisy(arrays['train'], config['label_noise'], loaded.num_classes, rng)
@@ -119,15 +119,14 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     resident = config.get('resident', not streamed)
     check_option(resident, bool, f'{place}.resident')
     subset = parse_classes(config.get('subset'), loaded.num_classes, f'{place}.subset')
-    if not subset:
-        return Splits(arrays, loaded.num_classes, (), 1.0, augmentations, resident, source_checksum(loaded))
-    share = float(np.mean(np.isin(arrays['train']['label'], subset)))
-    if not share:
-        raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
-    relabelled = {split: relabel(own, subset) for split, own in arrays.items()}
-    oversampling = max(1.0, (1.0 - share) / share)
-    known = source_checksum(loaded)
-    return Splits(relabelled, len(subset) + 1, subset, oversampling, augmentations, resident, known)
+    classes, oversampling = loaded.num_classes, 1.0
+    if subset:
+        share = float(np.mean(np.isin(arrays['train']['label'], subset)))
+        if not share:
+            raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
+        arrays = {split: relabel(own, subset) for split, own in arrays.items()}
+        classes, oversampling = len(subset) + 1, max(1.0, (1.0 - share) / share)
+    return Splits(arrays, classes, subset, oversampling, augmentations, resident, source_checksum(loaded))
 
 
 def check_option_names(config: Mapping[str, Any], place: str) -> None:
@@ -207,16 +206,6 @@ def _chosen(train: Arrays, config: Mapping[str, Any], num_classes: int | None, s
     if not len(chosen):
         raise UserError(f'{place}: no training example is left; see data.classes, data.exclude and data.examples.')
     return take_examples(train, chosen) if len(chosen) < len(keep) else train
-
-
-def _warn_of_untrained_classes(
-    splits: dict[str, Arrays], config: Mapping[str, Any], num_classes: Any, place: str
-) -> None:
-    if num_classes is None or config.get('classes') is not None:
-        return
-    others = {split: arrays for split, arrays in splits.items() if split != 'train'}
-    left_out = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude')
-    warn_of_untrained_classes(splits['train'], others, left_out, place)
 
 
 def with_ids(arrays: Arrays) -> Arrays:

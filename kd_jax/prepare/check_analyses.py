@@ -1,6 +1,6 @@
 """Checks the section `analyses` of a run's config before training."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kd_jax import analyses
@@ -11,7 +11,6 @@ from kd_jax.config.import_by_name import find_by_name, parameters_of
 from kd_jax.config.references import parse_result
 from kd_jax.core.paths import Context, check_paths, parse_paths
 
-SPLITS = ('train', 'valid', 'test')
 OPTIONS = {
     'analysis': Described("name of the analysis, or your own function 'package.module:function'", REQUIRED, 'text'),
     'splits': Described('the splits that it reads', ('valid', 'test'), "list of 'train', 'valid', 'test'"),
@@ -38,7 +37,7 @@ def check_analysis(options: Mapping[str, Any], context: Context, splits: Collect
     for key, parameter in keywords.items():
         if key not in options and parameter.default is parameter.empty:
             raise UserError(f'{where}: {function.__name__} needs {key}.')
-        if key in options and not parse_result(options[key]) and parameter.annotation != Sequence[int]:
+        if key in options and not parse_result(options[key]):
             check_option(options[key], parameter.annotation, f'{where}.{key}')
     _check_splits(options, keywords['split'].default if 'split' in keywords else None, splits, where)
     for key in positional:

@@ -152,14 +152,18 @@ def _outside(
     kept = None if found is None else _kept(mask, arrays, found)
     if found is None or kept is None:
         return ''
-    wrong = np.argwhere(~allowed(found) & kept)
-    return f'{found[tuple(wrong[0].tolist())]} (example {wrong[0][0]})' if len(wrong) else ''
+    return _first(found, ~allowed(found) & kept)
 
 
 def _no_class(labels: np.ndarray, classes: int, kept: Any) -> str:
     """The first label that is kept but is not a class, with its example; '' if there is none."""
-    wrong = np.argwhere(((labels < 0) | (labels >= classes)) & kept)
-    return f'{labels[tuple(wrong[0].tolist())]} (example {wrong[0][0]})' if len(wrong) else ''
+    return _first(labels, ((labels < 0) | (labels >= classes)) & kept)
+
+
+def _first(found: np.ndarray, wrong: Any) -> str:
+    """The first wrong value of an array, with its example; '' if there is none."""
+    at = np.argwhere(wrong)
+    return f'{found[tuple(at[0].tolist())]} (example {at[0][0]})' if len(at) else ''
 
 
 def _in_data(path: Path | tuple[Path, ...] | None, arrays: Mapping[str, Any]) -> np.ndarray | None:

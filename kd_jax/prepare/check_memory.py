@@ -1,7 +1,7 @@
 """Refuses a run whose arrays cannot fit the memory of its devices, before any of them is allocated."""
 
+import functools
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.activation_shapes import network_shapes
+from kd_jax.core.initial_state import init_optimizer
 from kd_jax.core.network import Network
-from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.paths import Context
 from kd_jax.core.placement import variables_sharding
 from kd_jax.core.recipe import Recipe
@@ -49,7 +49,8 @@ def check_bytes(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> Non
     sizes = {n.name: _bytes_on_a_device(n, own[n.name], mesh) for n in recipe.owners}
     if STATES * sum(sizes.values()) > limit:
         for network in recipe.trained:
-            state = optimizer_state_shapes(network, own[network.name], recipe.hparams)
+            init = functools.partial(init_optimizer, network, hparams=recipe.hparams)
+            state = jax.eval_shape(init, own[network.name]['params'])
             sizes[network.name] += _bytes_on_a_device(network, state, mesh)
     if sum(sizes.values()) > limit:
         name, whole = max(sizes, key=lambda name: sizes[name]), sum(sizes.values())
@@ -66,14 +67,6 @@ def check_bytes(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> Non
                     f"{where}: '{source}.{key}' of one batch has shape {list(array.shape)} and needs {_shown(size)} on "
                     f'each device, but a device has {_shown(limit)}; make the network, the image or batch_size smaller.'
                 )
-
-
-def optimizer_state_shapes(network: Network, variables: Mapping[str, Any], hparams: Mapping[str, Any]) -> Any:
-    """The shapes of the state of a network's optimizer."""
-    assert network.optimizer is not None
-    transformation = make_transformation(network.optimizer, hparams['optimizers'][network.name], jnp.zeros(()))
-    init = jax.vmap(transformation.init) if network.copies else transformation.init
-    return jax.eval_shape(init, variables['params'])
 
 
 def _bytes_on_a_device(network: Network, shapes: Any, mesh: Mesh) -> int:

@@ -113,7 +113,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     """Turns a run's config into objects and checks everything that can be checked before training.
 
     Options may still refer to a result of another run ('result:RUN.PATH') that is not known yet. Such data options are
-    left out, and then the number of classes is not checked. Such numbers of terms become 1.
+    left out; then labels, targets and patience are not checked, and the data has no checksum. Such numbers of terms
+    become 1.
 
     Args:
       config: the run's config.
@@ -126,11 +127,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_options(config, where)
     recipe = parse_recipe(config, where)
     _check_init(recipe, where)
-    check_option_names(config.get('data', {}), f'{where}, data')
     known = {key: value for key, value in config.get('data', {}).items() if not parse_result(value)}
-    splits = load_splits(known, seed, where)
     complete = len(known) == len(config.get('data', {}))
-    splits = splits if complete else dataclasses.replace(splits, checksum='')
+    splits = _load_known(config, known, seed, where)
     batch_size = run_option(config, 'batch_size')
     order = ExampleOrder(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
     view = functools.partial(training_view, options=splits.augment, num_classes=splits.num_classes)
@@ -155,20 +154,28 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     if complete:
-        check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
         check_labels_of_terms(recipe, context, splits.arrays['train'], where)
+        check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
         check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
     recorded = None
     if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
-        own = (recipe, context, train, order, mesh, view, splits.augment, where, options)
-        recorded = plan_cache(config['cache'], *own)
+        recorded = plan_cache(
+            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options
+        )
     prepared = PreparedRun(
         config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options
     )
     if complete:
         _check_patience(prepared)
     return prepared
+
+
+def _load_known(config: Mapping[str, Any], known: Mapping[str, Any], seed: int, where: str) -> splits.Splits:
+    """Loads the splits with the data options that are known; if others are not, the data has no checksum."""
+    check_option_names(config.get('data', {}), f'{where}, data')
+    loaded = load_splits(known, seed, where)
+    return loaded if len(known) == len(config.get('data', {})) else dataclasses.replace(loaded, checksum='')
 
 
 def _check_evaluations(

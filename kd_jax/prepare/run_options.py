@@ -29,7 +29,9 @@ RUN_OPTIONS = {
         'dictionary',
     ),
     'patience': Described(
-        'stop after so many evaluations in a row that are no better on validation than the best; None never stops', None
+        'stop after so many evaluations in a row that are no better on validation than the best; '
+        'without it, a run never stops early',
+        None,
     ),
     'analyses': Described('what is computed from its predictions at the end: name -> options', {}, 'dictionary'),
     'cache': Described('record the outputs of frozen networks once and replay them', False, 'True, False, dictionary'),

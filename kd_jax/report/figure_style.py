@@ -82,12 +82,12 @@ def power_of_ten(tick: float, _: Any = None) -> str:
 def file_stem(text: str) -> str:
     """A name for a figure that was not named by a report; it becomes a file name.
 
-    A text with other characters than letters, digits, '_', '-' and '.' may read like another one without them, so a
-    checksum tells them apart.
+    A text with other characters than ASCII letters, digits, '_', '-' and '.' may read like another one without them, so
+    a checksum tells them apart; '.' and '-' read alike.
     """
-    if re.fullmatch(r'[\w.-]{1,120}', text):
+    if re.fullmatch(r'[\w.-]{1,120}', text, re.ASCII):
         return text.replace('.', '-')
-    stem, check = re.sub(r'\W+', '-', text)[:100], zlib.crc32(text.encode('utf-8', 'surrogatepass'))
+    stem, check = re.sub(r'\W+', '-', text, flags=re.ASCII)[:100], zlib.crc32(text.encode('utf-8', 'surrogatepass'))
     return f'{stem}-{check:08x}'
 
 

@@ -10,13 +10,8 @@ from kd_jax.report.result_files import Results
 
 LEAST = 3  # the least number of values that make a sweep
 SECTIONS = ('terms', 'networks', 'optimizer', 'data')  # which of the numbers that change together names the sweep
-ASIDE = (
-    'analyses',
-    'evaluate',
-    'cache',
-    'eval_every',
-    'checkpoint_seconds',
-)  # options that do not change what is learned
+# Options that do not change what is learned.
+ASIDE = ('analyses', 'cache', 'checkpoint_seconds', 'eval_every', 'evaluate', 'resources')
 
 Leaves = Mapping[str, Hashable]
 

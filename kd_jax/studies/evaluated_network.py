@@ -257,7 +257,7 @@ def described_batch(result: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
             name: jax.ShapeDtypeStruct((1, *map(int, shape)), np.dtype(dtype))
             for name, (dtype, *shape) in result.get('arrays', {}).items()
         }
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         return {}
 
 

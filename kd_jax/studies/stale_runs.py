@@ -97,14 +97,12 @@ def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
     Dependent runs are removed first, and each run's config.json last. After a kill, the same call therefore finds the
     rest.
     """
-    gone = with_dependents(study, ids)
-    for run in reversed(study.runs):
-        directory = workdir.directory(run.id)
-        if run.id in gone:
-            refuse_links(workdir.path / 'runs', workdir.path / 'results', directory)
-            workdir.result_path(run.id).unlink(missing_ok=True)
-            for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for run_id in reversed(with_dependents(study, ids)):
+        directory = workdir.directory(run_id)
+        refuse_links(workdir.path / 'runs', workdir.path / 'results', directory)
+        workdir.result_path(run_id).unlink(missing_ok=True)
+        for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _plain(tree: Any) -> Any:

@@ -8,6 +8,8 @@ from kd_jax.config.dependency_order import in_dependency_order
 from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
+from kd_jax.config.import_by_name import imported_names
+from kd_jax.config.json_files import json_value
 from kd_jax.config.name_globs import matching
 from kd_jax.config.names import check_name
 from kd_jax.config.references import runs_referred_to
@@ -69,12 +71,14 @@ class Study:
       about: the options of the study except `runs`, for the report.
       where: the config file, for messages.
       order: the names of its runs, in the order of the config file.
+      imports: the names 'package.module:attribute' in the configs of all its runs.
     """
 
     runs: tuple[Run, ...]
     about: Mapping[str, Any]
     where: str
-    order: tuple[str, ...] = ()
+    order: tuple[str, ...]
+    imports: frozenset[str]
 
 
 def parse_study(config: Mapping[str, Any], where: str) -> Study:
@@ -124,9 +128,8 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
     runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]
-    return Study(
-        _after_needed(runs), {key: value for key, value in config.items() if key != 'runs'}, where, tuple(named)
-    )
+    about = {key: value for key, value in config.items() if key != 'runs'}
+    return Study(_after_needed(runs), about, where, tuple(named), frozenset(imported_names(json_value(named))))
 
 
 def _wanted(run: Mapping[str, Any], where: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import jax
 
 from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
-from kd_jax.config.import_by_name import imported_names, names_from_file
+from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.references import BEST, RunReference
 from kd_jax.core.inherited_weights import check_finite
 from kd_jax.devices.processes import on_primary
@@ -43,9 +43,11 @@ def names_of_study(study: Study, workdir: Workdir) -> contextlib.AbstractContext
 
     A work directory may come from somebody else, and runs take over models and values from the results in it.
     """
-    own = imported_names([run.config for run in study.runs])
     return names_from_file(
-        f'a result in {workdir.path}', {}, own, lambda names: f'Name {names[0]} in your config, or run it with --fresh.'
+        f'a result in {workdir.path}',
+        {},
+        study.imports,
+        lambda names: f'Name {names[0]} in your config, or run it with --fresh.',
     )
 
 

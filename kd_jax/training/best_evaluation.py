@@ -7,6 +7,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.references import BEST, RunReference
 from kd_jax.evaluation.evaluations import judge_of
 from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.report.number_format import with_plural
 
 
 def check_has_best(reference: RunReference, source: PreparedRun, where: str) -> None:
@@ -46,5 +47,5 @@ def patience_ended(prepared: PreparedRun, history: Sequence[Mapping[str, Any]]) 
         return ''
     judge = judge_of(prepared.evaluator.measured.values())
     assert judge is not None  # as there is a best evaluation
-    evaluations = f'{later} evaluation' + ('s' if later > 1 else '')
+    evaluations = with_plural(later, 'evaluation')
     return f"no better {judge.best} of '{judge.name}' on validation in {evaluations} since step {since}"

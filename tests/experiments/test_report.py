@@ -29,7 +29,7 @@ def test_a_directory_that_cannot_be_written_is_one_sentence_after_the_tables(stu
     assert main([f'--workdir={study_dir}']) == 2
     said, error = capsys.readouterr()
     assert '7.0 ± 1.0' in said
-    assert error == f'{study_dir} cannot be written (File exists): give another directory with --out.\n'
+    assert error == f'error: {study_dir} cannot be written (File exists): give another directory with --out.\n'
 
 
 def test_a_read_only_study_is_reported_elsewhere(study_dir, tmp_path):
@@ -178,12 +178,12 @@ def test_links_to_files_are_replaced_and_their_targets_stay(study_dir, tmp_path)
 def test_what_is_no_directory_or_no_ordinary_file_is_one_sentence(study_dir, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     assert main([f'--workdir={study_dir}', f'--out={tmp_path / "file"}']) == 2
-    assert capsys.readouterr().err == f'{tmp_path / "file"} is a file, not a directory; choose another --out.\n'
+    assert capsys.readouterr().err == f'error: {tmp_path / "file"} is a file, not a directory; choose another --out.\n'
     path = study_dir / 'results' / 'student-s0.json'
     path.unlink()
     os.mkfifo(path)
     assert main([f'--workdir={study_dir}']) == 2
-    assert capsys.readouterr().err == f'{path} is a FIFO, not an ordinary file.\n'
+    assert capsys.readouterr().err == f'error: {path} is a FIFO, not an ordinary file.\n'
 
 
 def test_a_network_out_of_a_file_never_names_a_file_elsewhere(study_dir, tmp_path):

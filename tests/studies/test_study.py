@@ -161,3 +161,13 @@ def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     assert [[run.name for run in group] for group in plan_groups(planned.runs, 'auto')] == [['first'], ['student']]
     numbers = prepare_study(planned)['student'].recipe.hparams['terms']['soft']
     assert numbers == {'t': 1.0, 'weight': {'start': 1.0, 'end': 3.0}}
+
+
+def own_network():
+    """A model of one's own, which a config may name or hold."""
+
+
+def test_a_part_of_a_study_still_knows_the_names_that_all_its_runs_import():
+    held = {'networks': {'net': {'model': own_network}}}
+    plan = parse_study({'name': 's', 'runs': {'a': {'networks': {'net': {'model': 'own.nets:A'}}}, 'b': held}}, 'here')
+    assert plan.imports == {'own.nets:A', f'{__name__}:own_network'}

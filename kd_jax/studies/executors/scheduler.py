@@ -1,6 +1,7 @@
 """What all executors share: which groups are ready, what a worker does, and what follows from how a worker ended."""
 
 import collections
+import dataclasses
 import logging
 import pathlib
 import pickle
@@ -165,7 +166,7 @@ def make_assignments(study: Study, groups: Sequence[Group], workdir: Workdir) ->
     settings = {name: getattr(jax.config, name) for name in SETTINGS}
     made = []
     for group in groups:
-        assignment = Assignment(Study(group, study.about, study.where), group, workdir.path.absolute(), settings)
+        assignment = Assignment(dataclasses.replace(study, runs=tuple(group)), group, workdir.path.absolute(), settings)
         try:
             pickle.dumps(assignment)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -4,7 +4,7 @@ import pytest
 
 from kd_jax.config.errors import MachineError, UserError
 from kd_jax.studies import executors
-from kd_jax.studies.executors.scheduler import Outcome, resources_of, run_workers
+from kd_jax.studies.executors.scheduler import Outcome, make_assignments, resources_of, run_workers
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.workdir import Workdir
 from tests.small_studies import parsed
@@ -103,3 +103,11 @@ def test_a_function_that_only_this_process_knows_is_refused(tmp_path):
     planned = parsed({'a': {'terms': {'own': {'loss': lambda x: x}}}})
     with pytest.raises(UserError, match="run 'a' holds an object that cannot be sent to another process"):
         executors.processes(1)(planned, plan_groups(planned.runs), Workdir(tmp_path), None, None)
+
+
+def test_a_worker_knows_the_names_that_the_runs_of_other_groups_import(tmp_path):
+    own = {'networks': {'net': {'model': 'own.nets:A'}}}
+    plan = parsed({'a': own, 'b': {}})
+    for made in make_assignments(plan, [(run,) for run in plan.runs], Workdir(tmp_path / 'work')):
+        assert len(made.study.runs) == 1
+        assert made.study.imports == {'own.nets:A'}
