@@ -41,7 +41,7 @@ def test_the_file_stays_at_the_end_of_the_pickle():
     assert file.read() == b'rest'
 
 
-@pytest.mark.parametrize('value', [print, {1, 2}, collections.Counter(), 1j, Storage, range(3), bytearray(2)])
+@pytest.mark.parametrize('value', [len, {1, 2}, collections.Counter(), 1j, Storage, range(3), bytearray(2)])
 def test_every_other_class_or_function_is_refused(value):
     for protocol in (2, pickle.HIGHEST_PROTOCOL):
         with pytest.raises(Refused):
