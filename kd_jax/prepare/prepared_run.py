@@ -154,8 +154,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     if complete:
-        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
+        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
         check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
     recorded = None
     if run_option(config, 'cache') is not False:
