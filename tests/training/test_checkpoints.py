@@ -155,12 +155,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, a
 def test_a_checkpoint_that_cannot_be_opened_now_is_not_called_damaged(saved, assert_bitwise):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     checkpoints = Checkpoints(saved / 'checkpoints')
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir('/dev/fd'))) + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir('/dev/fd'))) + 5, hard))
     taken = []  # the limit is on the number of a file, so the numbers below it that are free must be taken
     try:
         with contextlib.suppress(OSError):
             while True:
                 taken.append(os.dup(0))
+        for _ in range(4):
+            os.close(taken.pop())
         with pytest.raises(MachineError, match='could not be read because too many files are open'):
             checkpoints.restore(state(0))
     finally:
