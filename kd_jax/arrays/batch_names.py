@@ -14,6 +14,18 @@ Only `id` is always there: inputs and targets may have any name, shape and type.
 - `id`: [batch], int32, the number of the example among the training, validation or test arrays of its source, counted
   from 0. Validation examples that are held out of the training arrays keep their numbers. `data.splits.with_ids` adds
   it.
+- `tokens`, and what belongs to them: arrays [batch, length] of a text source. At position t a network reads
+  `tokens[t]` and everything before it in the same segment, and predicts `label[t]`:
+  - `tokens`: int32, the ids of the tokens that networks read.
+  - `label`: int32, the token that is to be predicted at each position. The source has done the shift: `label[t]` is the
+    token after `tokens[t]` in the document, also at the end of a row. So losses and metrics compare logits[t] with
+    label[t] and shift nothing. With masked words it is the word that was there.
+  - `mask`: bool, whether `label[t]` counts as a target. It belongs to the labels, not to the tokens: the last token of
+    a prompt predicts the first token of the answer, so it is True there.
+  - `segment`: int32, which document of the row a token belongs to, counted from 1; 0 is padding. A token must see its
+    own segment alone.
+  - `position`: int32, the place of a token in its segment, counted from 0.
+  - `bytes`: int32, the number of bytes of text that `label[t]` stands for; 0 for special tokens.
 - any other name: any further array of the source, such as `train_depth` and `test_depth` in an .npz file, which become
   `depth`. It reaches networks and terms unchanged, but in training crop and flip move it with the image if it is laid
   out like it (`data.augment.place_moves`).
