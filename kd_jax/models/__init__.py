@@ -2,11 +2,12 @@
 
 The name of a model here is its name in a config, and its fields are its options there. The networks of the CIFAR
 literature have their usual names: 'resnet20' is `cifar_resnet` with depth=20, 'wrn_16_2' is `wide_resnet` with
-depth=16, width=2.
+depth=16, width=2. Language models have the names under which their weights are published.
 """
 
 import functools
 
+from kd_jax.language.decoder import Decoder as decoder
 from kd_jax.models.adversarial_examples import PGD as pgd
 from kd_jax.models.cnn import CNN as cnn
 from kd_jax.models.connectors import Classifier as classifier
@@ -47,12 +48,28 @@ wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2 = (
     functools.partial(wide_resnet, depth=depth, width=width) for depth in (16, 40) for width in (1, 2)
 )
 vgg8, vgg11, vgg13, vgg16, vgg19 = (functools.partial(vgg, depth=depth) for depth in (8, 11, 13, 16, 19))
+smollm2_135m = functools.partial(
+    decoder, vocabulary=49152, width=576, layers=30, heads=9, kv_heads=3, mlp_width=1536, window=8192, rotary_base=1e5
+)
+qwen2_0_5b = functools.partial(
+    decoder, vocabulary=151936, width=896, layers=24, heads=14, kv_heads=2, mlp_width=4864, window=32768,
+    rotary_base=1e6, norm_epsilon=1e-6, qkv_bias=True,
+)  # fmt: skip
+llama3_1b = functools.partial(
+    decoder, vocabulary=128256, width=2048, layers=16, heads=32, kv_heads=8, mlp_width=8192, window=131072,
+    rotary_base=5e5, rotary_scaling=(32.0, 1.0, 4.0, 8192.0),
+)  # fmt: skip
+llama3_8b = functools.partial(
+    decoder, vocabulary=128256, width=4096, layers=32, heads=32, kv_heads=8, mlp_width=14336, window=131072,
+    rotary_base=5e5, rotary_scaling=(8.0, 1.0, 4.0, 8192.0), tied=False,
+)  # fmt: skip
 
 __all__ = [
-    'cifar_resnet', 'classifier', 'cnn', 'connector', 'discriminator', 'embedding', 'first_batch_z', 'fusion',
-    'gate', 'gated_average', 'generator', 'masked_generator', 'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd',
-    'pointnet', 'projector', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20',
-    'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152',
-    'stroke_points', 'temperature', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16',
-    'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
+    'cifar_resnet', 'classifier', 'cnn', 'connector', 'decoder', 'discriminator', 'embedding', 'first_batch_z',
+    'fusion', 'gate', 'gated_average', 'generator', 'llama3_1b', 'llama3_8b', 'masked_generator', 'memory_bank', 'mlp',
+    'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet', 'resnet8', 'resnet8x4',
+    'resnet14', 'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56',
+    'resnet101', 'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'temperature', 'top_k', 'translator',
+    'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1',
+    'wrn_40_2',
 ]  # fmt: skip

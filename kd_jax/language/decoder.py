@@ -1,0 +1,166 @@
+"""The decoder of the Llama, SmolLM2 and Qwen2 families."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count, Positive, Repeats
+from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
+from kd_jax.language.transformer import Activations, DecoderLayer, RMSNorm, rotary_frequencies, rotation, weights_init
+
+
+class Decoder(nn.Module):
+    """A causal language model: tokens to the logits of the token that follows each.
+
+    Attributes:
+      vocabulary: number of tokens.
+      width: channels of the hidden states.
+      layers: number of layers; their weights are stacked, and the program is a loop over them.
+      heads: heads of the queries.
+      mlp_width: hidden units of the gated MLP.
+      kv_heads: heads of the keys and values, a divisor of `heads`; 0 means as many as `heads`.
+      head_dim: channels of a head; 0 means width / heads.
+      window: the longest sequence.
+      rotary_base: base of the rotary frequencies.
+      rotary_scaling: () or (factor, low, high, length), see `rotary_frequencies`.
+      norm_epsilon: added to mean squares.
+      qkv_bias: whether queries, keys and values have biases, as in Qwen2.
+      tied: whether the head uses the weights of the embedding.
+      remat: whether a layer is computed again in the backward pass, so that only its input is kept.
+    """
+
+    vocabulary: Count
+    width: Count
+    layers: Repeats
+    heads: Count
+    mlp_width: Count
+    kv_heads: int = 0
+    head_dim: int = 0
+    window: Count = 2048
+    rotary_base: Positive = 10000.0
+    rotary_scaling: Sequence[float] = ()
+    norm_epsilon: Positive = 1e-5
+    qkv_bias: bool = False
+    tied: bool = True
+    remat: bool = False
+
+    def sizes(self) -> tuple[int, int]:
+        """The number of heads of keys and values, and the channels of a head.
+
+        Raises:
+          UserError: heads do not divide evenly, a head has an odd number of channels, or `rotary_scaling` has not four
+            numbers.
+        """
+        kv_heads, head_dim = self.kv_heads or self.heads, self.head_dim or self.width // self.heads
+        if self.heads % kv_heads or kv_heads < 0:
+            raise UserError(f'kv_heads is {kv_heads}, but it must divide heads, which is {self.heads}')
+        if not self.head_dim and self.width % self.heads:
+            raise UserError(f'heads is {self.heads}, but without head_dim it must divide width, which is {self.width}')
+        if head_dim % 2 or head_dim < 2:
+            raise UserError(f'a head has {head_dim} channels, but rotary positions need an even number')
+        if len(self.rotary_scaling) not in (0, 4):
+            raise UserError(f'rotary_scaling is {self.rotary_scaling}, but it must be (factor, low, high, length)')
+        return kv_heads, head_dim
+
+    def setup(self) -> None:
+        kv_heads, head_dim = self.sizes()
+        layer: Any = nn.remat(DecoderLayer, prevent_cse=False) if self.remat else DecoderLayer
+        loop = nn.scan(
+            layer,
+            variable_axes={'params': 0},
+            split_rngs={'params': True},
+            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast, 0),
+            length=self.layers,
+        )
+        self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=weights_init)
+        self.blocks = loop(self.heads, kv_heads, head_dim, self.mlp_width, self.norm_epsilon, self.qkv_bias)
+        self.norm = RMSNorm(self.norm_epsilon)
+        if not self.tied:
+            self.head = self.param('head', weights_init, (self.vocabulary, self.width))
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        segment: jax.Array | None = None,
+        position: jax.Array | None = None,
+        *,
+        train: bool = False,
+    ) -> Activations:
+        """Reads whole sequences. Activations that nothing reads are not computed under `jit`.
+
+        Args:
+          tokens: integers [batch, length].
+          segment: integers [batch, length]; a token reads earlier tokens of its segment alone. Padding is segment 0.
+          position: integers [batch, length], the place of each token in its text. Without it, positions start anew with
+            each segment.
+        Returns:
+          logits [batch, length, vocabulary] of the next token; features [batch, length, width] after the last norm;
+          hidden0 (the embeddings), hidden1, ... (after each layer) [batch, length, width]; and of each layer, counted
+          from 1: attention1 [batch, heads, length, length], queries1 [batch, length, heads, head_dim], keys1 and
+          values1 [batch, length, kv_heads, head_dim]; queries and keys are rotated.
+        """
+        self.check_tokens(tokens)
+        length = jnp.arange(tokens.shape[1])
+        mask = None
+        if segment is not None:
+            mask = ((segment[:, :, None] == segment[:, None, :]) & jnp.tri(len(length), dtype=bool))[:, None]
+        if position is None:
+            position = jnp.broadcast_to(length, tokens.shape) if segment is None else positions_in_segments(segment)
+        x = self.embedding(tokens)
+        out = {'hidden0': x}
+        x, stacked = self.blocks(x, self.rotation(position), mask, None, None)
+        for name, arrays in stacked.items():
+            out |= {f'{name}{number + 1}': arrays[number] for number in range(self.layers)}
+        out['features'] = self.norm(x)
+        return {**out, 'logits': self.logits(out['features'])}
+
+    def extend(self, tokens: jax.Array, cache: KVCache, valid: jax.Array | None = None) -> tuple[jax.Array, KVCache]:
+        """Reads the tokens that follow those in a cache.
+
+        Args:
+          tokens: integers [batch, length].
+          cache: from `empty_cache` or an earlier call, with free slots for them.
+          valid: whether each is no padding, [batch, length]; None means all.
+        Returns:
+          the logits of the token that follows the last of them, [batch, vocabulary], and the cache with these tokens.
+        """
+        self.check_tokens(tokens)
+        cache, position, mask = with_tokens(cache, jnp.ones(tokens.shape, bool) if valid is None else valid)
+        at = cache.length - tokens.shape[1]
+        past = (cache.keys, cache.values)
+        x, (keys, values) = self.blocks(self.embedding(tokens), self.rotation(position), mask, at, past)
+        return self.logits(self.norm(x[:, -1])), cache._replace(keys=keys, values=values)
+
+    def cache(self, batch: int, size: int, dtype: str = 'float32') -> KVCache:
+        """An empty cache of `size` slots for each of `batch` examples."""
+        return empty_cache(self.layers, batch, size, *self.sizes(), dtype)
+
+    def rotation(self, position: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return rotation(position, rotary_frequencies(self.sizes()[1], self.rotary_base, self.rotary_scaling))
+
+    def logits(self, features: jax.Array) -> jax.Array:
+        """The logits [..., vocabulary], summed and kept in float32."""
+        weights = self.embedding.embedding if self.tied else self.head
+        return jnp.einsum('...w,vw->...v', features, weights, preferred_element_type=jnp.float32)
+
+    def check_tokens(self, tokens: jax.Array) -> None:
+        """Raises a UserError if the input is no array of tokens, or longer than the window."""
+        if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+            raise UserError(
+                f'a decoder reads integers [batch, length], not {tokens.dtype}{list(tokens.shape)}; set '
+                "input='batch.tokens'"
+            )
+        if tokens.shape[1] > self.window:
+            raise UserError(f'{tokens.shape[1]} tokens are longer than the window of the model, {self.window}')
+
+
+def positions_in_segments(segment: jax.Array) -> jax.Array:
+    """The place of each token in its run of equal segments, counted from 0; [batch, length]."""
+    place = jnp.arange(segment.shape[1])
+    first = jnp.concatenate([jnp.ones_like(segment[:, :1], bool), segment[:, 1:] != segment[:, :-1]], axis=1)
+    return place - jax.lax.cummax(jnp.where(first, place, 0), axis=1)

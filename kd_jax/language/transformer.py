@@ -1,0 +1,146 @@
+"""The layers of transformers: RMS norm, rotary positions, attention with grouped queries, gated MLP.
+
+In bfloat16, norms, rotations and the softmax of attention are computed in float32.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kd_jax.config.hyperparameters import Count, Positive
+
+Activations = dict[str, jax.Array]
+Rotation = tuple[jax.Array, jax.Array]
+weights_init = nn.initializers.normal(0.02)
+
+
+class RMSNorm(nn.Module):
+    """Divides by the root mean square of the last axis and scales each channel; Zhang and Sennrich (2019), eq. 4.
+
+    Attributes:
+      epsilon: added to the mean square.
+    """
+
+    epsilon: Positive
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Args: x: [..., width]. Returns: [..., width]."""
+        scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+        wide = x.astype(jnp.float32)
+        normed = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + self.epsilon)
+        return normed.astype(x.dtype) * scale
+
+
+def rotary_frequencies(head_dim: int, base: float, scaling: Sequence[float] = ()) -> np.ndarray:
+    """The angle in radians by which each pair of channels is rotated from one position to the next, [head_dim / 2].
+
+    Su et al. (2021), "RoFormer", section 3.2.2: base^(-2 i / head_dim). With `scaling` as in Llama 3.1, the wavelengths
+    that are long against the length of the first training are stretched by a factor, short ones are kept, and those
+    between are interpolated.
+
+    Args:
+      head_dim: channels of a head, an even number.
+      base: the base of the geometric series.
+      scaling: (), or (factor, low, high, length): wavelengths above length / low are stretched by `factor`, those below
+        length / high are kept.
+    """
+    frequencies = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    if scaling:
+        factor, low, high, length = scaling
+        turns = length * frequencies / (2 * np.pi)
+        kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
+        frequencies = frequencies * (kept + (1.0 - kept) / factor)
+    return frequencies.astype(np.float32)
+
+
+def rotation(position: jax.Array, frequencies: np.ndarray) -> Rotation:
+    """Cosines and sines for `rotated`, [batch, length, 1, head_dim / 2], from positions [batch, length]."""
+    angles = position[..., None, None].astype(jnp.float32) * frequencies
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotated(x: jax.Array, by: Rotation) -> jax.Array:
+    """Rotates the pairs of channels (i, i + head_dim / 2), the layout of Hugging Face.
+
+    Args:
+      x: queries or keys, [batch, length, heads, head_dim].
+      by: from `rotation`.
+    """
+    cos, sin = by
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
+
+
+def attention_maps(queries: jax.Array, keys: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The share of each key in what each query reads: softmax of q k / sqrt(head_dim), in float32.
+
+    Args:
+      queries: [batch, length, heads, head_dim].
+      keys: [batch, length, kv_heads, head_dim]; each serves heads / kv_heads queries.
+      mask: [batch, 1, length, length], whether a query may read a key; None for all keys up to its own position.
+    Returns:
+      [batch, heads, length, length], queries before keys.
+    """
+    keys = jnp.repeat(keys, queries.shape[2] // keys.shape[2], axis=2)
+    scores = jnp.einsum('bqhd,bkhd->bhqk', queries, keys, preferred_element_type=jnp.float32)
+    if mask is None:
+        mask = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+    return jax.nn.softmax(jnp.where(mask, scores / np.sqrt(queries.shape[-1]), jnp.finfo(jnp.float32).min))
+
+
+class DecoderLayer(nn.Module):
+    """A layer of Llama: attention and a gated MLP, each after an RMS norm and added to its input.
+
+    Touvron et al. (2023), "LLaMA", section 2.2; grouped queries after Ainslie et al. (2023), "GQA".
+
+    Attributes: see `Decoder`.
+    """
+
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    mlp_width: Count
+    norm_epsilon: Positive
+    qkv_bias: bool
+
+    def dense(self, features: int, name: str, bias: bool = False) -> nn.Dense:
+        return nn.Dense(features, use_bias=bias, kernel_init=weights_init, name=name)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, by: Rotation, mask: jax.Array | None, at: Any, past: Any) -> tuple[jax.Array, Any]:
+        """The layer on whole sequences, or on the tokens that follow those in a cache.
+
+        Args:
+          x: [batch, length, width].
+          by: the rotation of queries and keys.
+          mask: [batch, 1, length, keys], whether a query may read a key; None for all keys up to its own position.
+          at: the place of the first of these tokens in the cache, an integer array; None without a cache.
+          past: keys and values of the cache, [batch, size, kv_heads, head_dim]; None without a cache.
+        Returns:
+          the output [batch, length, width]; and the activations of the layer, or with a cache its new keys and values.
+        """
+        normed = RMSNorm(self.norm_epsilon, name='attention_norm')(x)
+        queries, keys, values = (
+            self.dense(heads * self.head_dim, name, self.qkv_bias)(normed).reshape(*x.shape[:2], heads, self.head_dim)
+            for name, heads in (('query', self.heads), ('key', self.kv_heads), ('value', self.kv_heads))
+        )
+        queries, keys = rotated(queries, by), rotated(keys, by)
+        if past is not None:
+            keys, values = (
+                jax.lax.dynamic_update_slice(old, new.astype(old.dtype), (0, at, 0, 0))
+                for old, new in zip(past, (keys, values), strict=True)
+            )
+        mixed = jax.nn.dot_product_attention(queries, keys, values, mask=mask, is_causal=mask is None)
+        x = x + self.dense(x.shape[-1], 'output')(mixed.reshape(*x.shape[:2], -1))
+        normed = RMSNorm(self.norm_epsilon, name='mlp_norm')(x)
+        gated = nn.silu(self.dense(self.mlp_width, 'gate')(normed)) * self.dense(self.mlp_width, 'up')(normed)
+        x = x + self.dense(x.shape[-1], 'down')(gated)
+        if past is not None:
+            return x, (keys, values)
+        maps = attention_maps(queries, keys, mask)
+        return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
