@@ -1,4 +1,5 @@
-"""Parses references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE', or the directory of a run.
+"""Parses references in a config: 'run:NAME/NETWORK', 'result:RUN.PATH', 'torch:FILE' and files of other kinds, or the
+directory of a run.
 
 'run:NAME@best/NETWORK' and 'DIRECTORY@best' mean the checkpoint of the run's best evaluation on validation. Without
 '@best' they mean its last checkpoint.
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.ordinary_files import user_path
 
-RUN, RESULT, TORCH = 'run:', 'result:', 'torch:'
+RUN, RESULT = 'run:', 'result:'
+TORCH, GGUF = 'torch:', 'gguf:'
+FILES = (TORCH, GGUF)
 LAST, BEST = 'last', 'best'
 
 
@@ -37,9 +40,10 @@ class ResultReference(NamedTuple):
         return '.'.join([f'{RESULT}{self.run}', *self.path])
 
 
-class TorchFile(NamedTuple):
-    """A PyTorch or safetensors file, 'torch:FILE'."""
+class WeightsFile(NamedTuple):
+    """A file with weights: 'torch:FILE' (PyTorch or safetensors) or 'gguf:FILE'. `kind` is the part up to the colon."""
 
+    kind: str
     file: str
 
 
@@ -50,7 +54,7 @@ class RunDirectory(NamedTuple):
     checkpoint: str = LAST
 
 
-def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
+def parse_init(init: str) -> RunReference | WeightsFile | RunDirectory:
     """Parses the `init` of a network, which must not be empty.
 
     Raises:
@@ -58,8 +62,9 @@ def parse_init(init: str) -> RunReference | TorchFile | RunDirectory:
     """
     if init.startswith(RUN):
         return _parse_run(init)
-    if init.startswith(TORCH):
-        return TorchFile(str(user_path(init.removeprefix(TORCH))))
+    for kind in FILES:
+        if init.startswith(kind):
+            return WeightsFile(kind, str(user_path(init.removeprefix(kind))))
     directory, at, checkpoint = init.rpartition('@')
     known = at and checkpoint in (LAST, BEST)  # another '@' belongs to the path
     return RunDirectory(user_path(directory), checkpoint) if known else RunDirectory(user_path(init))

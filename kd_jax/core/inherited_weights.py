@@ -1,4 +1,7 @@
-"""Which variables a network takes over from another network (`init`, `fresh`, `part`), and whether they fit."""
+"""Which variables a network takes over from another network (`init`), and whether they fit.
+
+`fresh`, `part` and `init_layers` say what is taken of it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,10 +38,11 @@ def source_for(
         what = f'no network {source!r}' if source else 'several networks: name one as NAME/NETWORK'
         raise UserError(f'{where}: {origin} has {what}. {suggest(source, there)}')
     check_fresh(network, own, where)
-    shapes = [
-        {name: tuple(a.shape) for name, a in flat(without_fresh(tree, network)).items()}
-        for tree in (there[source], own)
-    ]
+    if network.init_layers:
+        saved = [a.shape[0] for name in _stacked(network) for a in jax.tree.leaves(there[source]['params'].get(name))]
+        layers_to_take(network, min(saved, default=0), own, where, origin)
+    taken = jax.eval_shape(lambda tree: take_layers(tree, network), there[source])
+    shapes = [{name: tuple(a.shape) for name, a in flat(without_fresh(tree, network)).items()} for tree in (taken, own)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         loaded, wanted = (shape.get(name, 'missing') for shape in shapes)
         if loaded != wanted:
@@ -75,6 +79,54 @@ def check_fresh(network: Network, own: Mapping[str, Any], where: str) -> None:
         if module not in own['params']:
             what = 'to start fresh' if module in network.fresh else 'to take from there'
             raise UserError(f'{where} has no module {module!r} {what}. {suggest(module, own["params"])}')
+
+
+def layers_to_take(network: Network, layers: int, own: Mapping[str, Any], where: str, origin: str) -> tuple[int, ...]:
+    """The layers, counted from 0, that the layers of a network start from; all unless it has `init_layers`.
+
+    Args:
+      network: the network.
+      layers: the number of layers there.
+      own: the variables of the network itself, arrays or shapes.
+      where: the place in the config, for messages.
+      origin: where the layers come from, for messages.
+    Raises:
+      UserError: its model has no stack of layers or another number of layers, `origin` has fewer layers, or the network
+        has copies.
+    """
+    if not network.init_layers:
+        return tuple(range(layers))
+    stacks = [own['params'][name] for name in _stacked(network)]
+    if not stacks or network.copies:
+        what = 'it has copies' if stacks else 'its model has no stack of layers'
+        raise UserError(f'{where} cannot have init_layers, because {what}; leave init_layers out.')
+    (count,) = {a.shape[0] for a in jax.tree.leaves(stacks)}
+    if len(network.init_layers) != count:
+        raise UserError(
+            f'{where}: init_layers names {len(network.init_layers)} layers, but the model has {count}; name one for '
+            'each.'
+        )
+    if max(network.init_layers) > layers:
+        raise UserError(f'{where}: init_layers has {max(network.init_layers)}, but {origin} has {layers} layers.')
+    return tuple(number - 1 for number in network.init_layers)
+
+
+def take_layers(variables: dict[str, Any], network: Network) -> dict[str, Any]:
+    """The variables of a source with those layers alone that `init_layers` names; unchanged without `init_layers`."""
+    if not network.init_layers:
+        return variables
+    index, stacked = np.array(network.init_layers) - 1, _stacked(network)
+    return {
+        collection: {
+            name: jax.tree.map(lambda a: a[index], tree) if name in stacked else tree for name, tree in modules.items()
+        }
+        for collection, modules in variables.items()
+    }
+
+
+def _stacked(network: Network) -> tuple[str, ...]:
+    """The top-level modules of a network whose arrays lead with the axis of layers."""
+    return getattr(network.module, 'stacked', ())
 
 
 def without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:

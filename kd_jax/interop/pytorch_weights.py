@@ -66,8 +66,8 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
     unexpected = sorted(set(state) - set(named.values()))
     missing = sorted({named[path] for path in flat} - set(state))
     if unexpected or missing:
-        parts = [f'keys {_listed(unexpected)} that this model does not have'] if unexpected else []
-        parts += [f'no {_listed(missing)}'] if missing else []
+        parts = [f'keys {listed(unexpected)} that this model does not have'] if unexpected else []
+        parts += [f'no {listed(missing)}'] if missing else []
         raise UserError(f'{where}: {path} has {" and ".join(parts)}; choose the model that the file was saved from.')
     for path_here, array in flat.items():
         axes = TO_TORCH.get(len(array.shape)) if path_here[-1] == 'kernel' else None
@@ -84,6 +84,7 @@ def load_pytorch_weights(network: Network, path: str, shapes: Mapping[str, Any],
     return variables
 
 
-def _listed(keys: list[str]) -> str:
+def listed(keys: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
     rest = f' and {len(keys) - SHOWN} more' if len(keys) > SHOWN else ''
     return ', '.join(keys[:SHOWN]) + rest

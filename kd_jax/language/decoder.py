@@ -49,6 +49,8 @@ class Decoder(nn.Module):
     tied: bool = True
     remat: bool = False
 
+    stacked = ('blocks',)  # the modules whose weights lead with the axis of layers
+
     def sizes(self) -> tuple[int, int]:
         """The number of heads of keys and values, and the channels of a head.
 

@@ -28,9 +28,8 @@ class KVCache(NamedTuple):
 
 def empty_cache(layers: int, batch: int, size: int, kv_heads: int, head_dim: int, dtype: str = 'float32') -> KVCache:
     """A cache with `size` free slots for each of `batch` examples."""
-    slots = jnp.zeros((layers, batch, size, kv_heads, head_dim), dtype)
-    none = jnp.zeros((), jnp.int32)
-    return KVCache(slots, slots, jnp.zeros((batch, size), bool), jnp.zeros((batch,), jnp.int32), none)
+    keys, values = (jnp.zeros((layers, batch, size, kv_heads, head_dim), dtype) for _ in range(2))
+    return KVCache(keys, values, jnp.zeros((batch, size), bool), *(jnp.zeros(s, jnp.int32) for s in ((batch,), ())))
 
 
 def with_tokens(cache: KVCache, valid: jax.Array) -> tuple[KVCache, jax.Array, jax.Array]:

@@ -47,7 +47,10 @@ def _check_frozen(recipe: Recipe, context: Context, where: str) -> None:
     for network in recipe.frozen:
         own, place = network_shapes(network, context)[0], f"{where}, network '{network.name}'"
         if not network.init and not isinstance(network.module, Pretrained) and jax.tree.leaves(own):
-            raise UserError(f"{place} is frozen but has no weights to load: set init='run:NAME' or init='torch:FILE'.")
+            raise UserError(
+                f"{place} is frozen but has no weights to load: set init='run:NAME', init='torch:FILE' or "
+                "init='gguf:FILE'."
+            )
         if (
             random := sorted(own['params'].keys() - without_fresh(own, network)['params'].keys())
             if network.init

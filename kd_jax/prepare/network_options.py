@@ -20,12 +20,19 @@ NETWORK_OPTIONS = {
     ),
     'init': Described(
         "its initial weights: 'run:NAME' or 'run:NAME/NETWORK' (of another run; with '@best' behind it, those of the "
-        "best evaluation), 'torch:FILE', or the directory of a run; '' draws them",
+        "best evaluation), 'torch:FILE' (PyTorch or safetensors), 'gguf:FILE' (of a decoder), or the directory of a "
+        "run; '' draws them",
         '',
         'text',
     ),
     'fresh': Described('top-level modules that are drawn although `init` has them', (), 'name, list of names'),
     'part': Described('the only top-level modules that are taken from `init`; () for all', (), 'name, list of names'),
+    'init_layers': Described(
+        'for models with a stack of layers, such as decoders: the layers of `init`, counted from 1, that its layers '
+        'start from; () for all',
+        (),
+        'tuple of whole numbers',
+    ),
     'like': Described(
         "take over the model and its options from a network of another run: 'run:NAME' or 'run:NAME/NETWORK'",
         None,
@@ -65,6 +72,7 @@ NETWORK_OPTIONS = {
 
 # The options of a network that say how its run uses it. The others say what it is; `like` takes those over.
 USE_KEYS = (
-    'compute_dtype', 'fresh', 'init', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding', 'update',
+    'compute_dtype', 'fresh', 'init', 'init_layers', 'like', 'of', 'optimizer', 'own_batches', 'part', 'sharding',
+    'update',
 )  # fmt: skip
 FOLLOW_KEYS = ('broadcast', 'decay', 'every', 'rule', 'warmup')  # with update='follow'

@@ -48,7 +48,7 @@ def parse_network(
     paths = _inputs(options, where)
     own = ('update', 'of', 'copies', 'own_batches', 'init', 'sharding', 'compute_dtype')
     fields: dict[str, Any] = {key: options.pop(key) for key in own if key in options}
-    fields |= {key: _modules(options.pop(key, ()), f'{where}: {key}') for key in ('fresh', 'part')}
+    fields |= _taken_from_init(options, where)
     if 'normalize' in options:
         fields['normalize'] = Normalize.parse(options.pop('normalize'), f'{where}.normalize')
     update = fields.get('update', 'sgd')
@@ -87,6 +87,14 @@ def parse_network(
     return Network(name, inputs=paths, optimizer=optimizer, **made, **fields)
 
 
+def _taken_from_init(options: dict[str, Any], where: str) -> dict[str, tuple[Any, ...]]:
+    """What a network takes of its `init`: the options `fresh`, `part` and `init_layers`, which leave `options`."""
+    layers = options.pop('init_layers', ())
+    hyperparameters.check_option(layers, Sequence[int], f'{where}.init_layers')
+    modules = {key: _modules(options.pop(key, ()), f'{where}: {key}') for key in ('fresh', 'part')}
+    return {**modules, 'init_layers': tuple(layers)}
+
+
 def _modules(names: Any, where: str) -> tuple[str, ...]:
     """The names of modules: one of them, or a list."""
     modules = tuple(names) if isinstance(names, list | tuple) else (names,)
@@ -97,7 +105,7 @@ def _modules(names: Any, where: str) -> tuple[str, ...]:
 
 def _check_use(update: str, fields: Mapping[str, Any], options: Mapping[str, Any], where: str) -> None:
     """Refuses options that do nothing for a network with this update, or without another option."""
-    for key in ('fresh', 'part'):
+    for key in ('fresh', 'part', 'init_layers'):
         if fields[key] and not fields.get('init'):
             raise UserError(
                 f'{where} has {key}={fields[key]!r} but no init from which weights are taken; set init, or leave {key} '
@@ -130,7 +138,7 @@ def parse_shared_network(
     changed: dict[str, Any] = dict(
         name=name, inputs=_inputs(options, where), update='shared', of=tuple(source.name for source in sources),
         constant=tuple(one.startswith('~') for one in names), sources=sources, optimizer=None,
-        init='', fresh=(), part=(),
+        init='', fresh=(), part=(), init_layers=(),
     )  # fmt: skip
     for key in ('copies', 'own_batches', 'compute_dtype'):
         values = [getattr(source, key) for source in sources]

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.references import BEST, RunReference, TorchFile, parse_init
+from kd_jax.config.references import BEST, RunReference, WeightsFile, parse_init
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.forward import network_numbers
-from kd_jax.core.inherited_weights import without_fresh
+from kd_jax.core.inherited_weights import take_layers, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Path
 from kd_jax.core.recipe import Recipe
@@ -222,7 +222,7 @@ def _frozen(network: Network, recipe: Recipe, workdir: Workdir, result: Mapping[
     if network.fresh:
         raise UserError(f'{place} is frozen with random modules ({", ".join(network.fresh)}), which were not saved.')
     origin = parse_init(network.init)
-    if isinstance(origin, TorchFile):
+    if isinstance(origin, WeightsFile):
         return load_from_files(network, origin, _shapes(network, recipe, result, place), place)
     other = (
         origin.directory
@@ -234,7 +234,7 @@ def _frozen(network: Network, recipe: Recipe, workdir: Workdir, result: Mapping[
     source = source or (next(iter(there)) if len(there) == 1 else '')
     if source not in there:
         raise UserError(f'{place}: {network.init} has no network {source!r}. {suggest(source, there)}')
-    return without_fresh(there[source], network)
+    return take_layers(without_fresh(there[source], network), network)
 
 
 def _shapes(network: Network, recipe: Recipe, result: Mapping[str, Any], place: str) -> Any:

@@ -1,4 +1,4 @@
-"""Loads initial weights of networks: from checkpoints of other runs, PyTorch files or pretrained models."""
+"""Loads initial weights of networks: from checkpoints of other runs, files or pretrained models."""
 
 import pathlib
 from collections.abc import Mapping
@@ -8,15 +8,18 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.references import LAST, RunDirectory, RunReference, TorchFile, parse_init
-from kd_jax.core.inherited_weights import check_finite, source_for, without_fresh
+from kd_jax.config.references import GGUF, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
+from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
+from kd_jax.interop.gguf_weights import load_gguf_weights
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.training.checkpoints import abstract_array
 from kd_jax.training.saved_checkpoints import DIRECTORIES, newest_checkpoint
+
+LOADERS = {TORCH: load_pytorch_weights, GGUF: load_gguf_weights}
 
 
 def load_initial_weights(
@@ -31,7 +34,7 @@ def load_initial_weights(
     Returns:
       network name -> variables.
     Raises:
-      UserError: as `load_from_checkpoint` and `load_pytorch_weights`.
+      UserError: as `load_from_checkpoint` and the functions in `LOADERS`.
     """
     known = {} if known is None else known
     loaded = {}
@@ -49,7 +52,7 @@ def load_initial_weights(
 def _initial_weights(
     prepared: PreparedRun,
     network: Network,
-    origin: RunReference | TorchFile | RunDirectory | None,
+    origin: RunReference | WeightsFile | RunDirectory | None,
     sources: Mapping[str, pathlib.Path],
 ) -> Mapping[str, Any]:
     where = f"{prepared.where}, network '{network.name}'"
@@ -62,14 +65,14 @@ def _initial_weights(
     return load_from_files(network, origin, shapes, where)
 
 
-def load_from_files(network: Network, origin: TorchFile | RunDirectory, shapes: Any, where: str) -> Mapping[str, Any]:
-    """Loads a network's variables from a PyTorch file or from the directory of a run.
+def load_from_files(network: Network, origin: WeightsFile | RunDirectory, shapes: Any, where: str) -> Mapping[str, Any]:
+    """Loads a network's variables from a file of weights or from the directory of a run.
 
     Raises:
-      UserError: as `load_pytorch_weights` and `load_from_checkpoint`.
+      UserError: as the functions in `LOADERS` and `load_from_checkpoint`.
     """
-    if isinstance(origin, TorchFile):
-        return load_pytorch_weights(network, origin.file, shapes, where)
+    if isinstance(origin, WeightsFile):
+        return LOADERS[origin.kind](network, origin.file, shapes, where)
     return load_from_checkpoint(network, origin.directory, '', shapes, where, origin.checkpoint)
 
 
@@ -108,8 +111,14 @@ def load_from_checkpoint(
         for part, modules in without_fresh(shapes, network).items():
             place = abstract['params'] if part == 'params' else abstract['collections'][source]
             key = source if part == 'params' else part
-            place[key] = {**place[key], **jax.tree.map(abstract_array, modules)}
+            theirs = {name: there[source][part][name] for name in modules}
+            place[key] = {**place[key], **jax.tree.map(_placed_alike, theirs, modules)}
         loaded = newest.load(abstract)
-    taken = without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
-    check_finite(taken, where, str(directory))
-    return taken
+    variables = without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
+    check_finite(variables, where, str(directory))
+    return take_layers(variables, network)
+
+
+def _placed_alike(saved: Any, own: Any) -> jax.ShapeDtypeStruct:
+    """A saved array, to be read where the network's own array is; it may have more layers."""
+    return jax.ShapeDtypeStruct(saved.shape, own.dtype, sharding=abstract_array(own).sharding)

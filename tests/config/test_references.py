@@ -9,7 +9,7 @@ from kd_jax.config.references import (
     ResultReference,
     RunDirectory,
     RunReference,
-    TorchFile,
+    WeightsFile,
     leaves,
     map_leaves,
     parse_init,
@@ -29,7 +29,8 @@ CONFIG = {
     [
         ('run:teacher', RunReference('teacher')),
         ('run:teacher/net', RunReference('teacher', 'net')),
-        ('torch:a/b.pth', TorchFile('a/b.pth')),
+        ('torch:a/b.pth', WeightsFile('torch:', 'a/b.pth')),
+        ('gguf:a/b.gguf', WeightsFile('gguf:', 'a/b.gguf')),
         ('work/runs/teacher-s0', RunDirectory(pathlib.Path('work/runs/teacher-s0'))),
     ],
 )
@@ -67,7 +68,7 @@ def test_a_renamed_run_is_renamed_in_every_reference_and_nothing_else_changes():
         ('run:teacher@best/net', RunReference('teacher', 'net', 'best')),
         ('runs/x/teacher-s0@best', RunDirectory(pathlib.Path('runs/x/teacher-s0'), 'best')),
         ('me@home/teacher-s0', RunDirectory(pathlib.Path('me@home/teacher-s0'), 'last')),
-        ('torch:a@best.pt', TorchFile('a@best.pt')),
+        ('torch:a@best.pt', WeightsFile('torch:', 'a@best.pt')),
     ],
 )
 def test_a_run_or_a_directory_may_name_its_best_checkpoint(text, parsed):

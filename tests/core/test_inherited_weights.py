@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.core.inherited_weights import check_finite, check_fresh, source_for, without_fresh
+from kd_jax.core.inherited_weights import (
+    check_finite,
+    check_fresh,
+    layers_to_take,
+    source_for,
+    take_layers,
+    without_fresh,
+)
 from kd_jax.core.network import Network
 
 
@@ -77,3 +84,43 @@ def test_weights_that_are_not_finite_are_named_with_their_count_and_origin(kind)
     assert str(error.value) == said
     check_finite(variables(), 'here', 'teacher.pth')
     check_finite({'key': jax.random.key(0), 'arrays': [np.ones(2), jnp.ones(2)]}, 'here', 'teacher.pth')
+
+
+class Stack:
+    """A model whose module 'layers' leads with the axis of layers."""
+
+    stacked = ('layers',)
+
+
+def stack(layers):
+    return {'params': {'layers': {'kernel': np.arange(3.0 * layers).reshape(layers, 3)}, 'head': {'bias': np.ones(2)}}}
+
+
+def test_layers_are_taken_by_their_numbers_from_1():
+    some = Network('student', Stack(), (), init='run:a', init_layers=(1, 4))
+    assert layers_to_take(some, 4, stack(2), 'here', 'there') == (0, 3)
+    taken = take_layers(stack(4), some)
+    np.testing.assert_array_equal(taken['params']['layers']['kernel'], [[0, 1, 2], [9, 10, 11]])
+    np.testing.assert_array_equal(taken['params']['head']['bias'], [1, 1])
+    assert source_for(some, '', {'net': stack(4)}, stack(2), 'here', 'there') == 'net'
+    every = Network('student', Stack(), (), init='run:a')
+    assert layers_to_take(every, 3, stack(3), 'here', 'there') == (0, 1, 2)
+    assert take_layers(there := stack(3), every) is there
+
+
+def test_layers_that_do_not_exist_are_refused():
+    def check(layers=(1, 4), module=None, **options):
+        chosen = Network('student', module or Stack(), (), init='run:a', init_layers=layers, **options)
+        source_for(chosen, '', {'net': stack(4)}, stack(2), 'here', 'the run')
+
+    check()
+    with pytest.raises(UserError, match='here: init_layers has 5, but the run has 4 layers'):
+        check((1, 5))
+    with pytest.raises(UserError, match='here: init_layers names 3 layers, but the model has 2; name one for each'):
+        check((1, 2, 3))
+    with pytest.raises(
+        UserError, match='here cannot have init_layers, because its model has no stack of layers; leave'
+    ):
+        check(module=object())
+    with pytest.raises(UserError, match='here cannot have init_layers, because it has copies'):
+        check(copies=2)

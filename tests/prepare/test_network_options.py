@@ -21,7 +21,7 @@ def test_the_stated_defaults_are_those_of_a_network_whose_config_says_nothing():
     assert network.inputs == (Path.parse(NETWORK_OPTIONS['input'].default, ''),)
     fields = {field.name for field in dataclasses.fields(Network)} & set(NETWORK_OPTIONS)
     own = fields - {'model', 'of', 'optimizer', 'compute_dtype'}
-    assert own == {'update', 'init', 'fresh', 'part', 'copies', 'own_batches', 'normalize', 'sharding'}
+    assert own == {'update', 'init', 'fresh', 'part', 'copies', 'own_batches', 'normalize', 'sharding', 'init_layers'}
     assert {key: getattr(network, key) or NETWORK_OPTIONS[key].default for key in own} == {
         key: NETWORK_OPTIONS[key].default for key in own
     }

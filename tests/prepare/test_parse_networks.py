@@ -85,6 +85,10 @@ def test_a_schedule_that_cannot_be_is_refused(network, message):
             r"'a' has fresh=\('head',\) but no init from which weights are taken; set init, or leave",
         ),
         ({'part': 'head', 'update': 'frozen'}, r"'a' has part=\('head',\) but no init from which weights are taken"),
+        (
+            {'init_layers': (1,)},
+            r"'a' has init_layers=\(1,\) but no init from which weights are taken; set init, or leave",
+        ),
         ({'part': 'head', 'fresh': 'dense1', 'init': 'run:b'}, r"'a' has both fresh and part; part alone says"),
         (
             {'update': 'frozen', 'init': 'run:b', 'optimizer': {'learning_rate': 1.0}},

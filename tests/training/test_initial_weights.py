@@ -14,6 +14,7 @@ from kd_jax.data.sources import Source
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.initial_weights import load_from_checkpoint, load_initial_weights
+from tests.language import small_decoder
 from tests.training.saved_states import position, state, truncate_everything, variables
 
 # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
@@ -78,6 +79,26 @@ def test_a_loaded_network_has_no_fresh_modules(teachers):
     fresh = Network('teacher', MODULE, (), fresh=('head',))
     got = load_from_checkpoint(fresh, teachers, 'wide', variables(0, width=6), 'here')
     assert set(got['params']) == {'dense1'}
+
+
+def test_a_smaller_decoder_starts_from_layers_of_a_run(tmp_path, assert_bitwise):
+    large, small = small_decoder.decoder(layers=4), small_decoder.decoder(layers=2)
+    theirs = small_decoder.weights(large)
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(state(2, large=theirs), position(2))
+    checkpoints.close()
+    own = jax.eval_shape(small.init, jax.random.key(0), small_decoder.TOKENS)
+
+    def load(**options):
+        network = Network('student', small, (), init='run:first', **options)
+        return load_from_checkpoint(network, tmp_path, '', own, 'here')
+
+    expected = {**theirs['params'], 'blocks': jax.tree.map(lambda a: a[[1, 3]], theirs['params']['blocks'])}
+    assert_bitwise(load(init_layers=(2, 4)), {'params': expected})
+    with pytest.raises(UserError, match=r'attention_norm/scale is \(4, 12\) there and \(2, 12\) here'):
+        load()
+    with pytest.raises(UserError, match=r'here: init_layers has 5, but .* has 4 layers'):
+        load(init_layers=(2, 5))
 
 
 def source():

@@ -1,0 +1,131 @@
+"""Weights of decoders that other programs have saved, in the layout of `language.decoder`."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.inherited_weights import check_finite, check_fresh, layers_to_take, without_fresh
+from kd_jax.core.network import Network
+from kd_jax.interop.pytorch_weights import listed
+from kd_jax.language.decoder import Decoder
+
+
+class SavedTensors(NamedTuple):
+    """The tensors of a file, or of several; each is read when it is asked for.
+
+    Attributes:
+      origin: the file or directory, for messages.
+      shapes: the shape of each tensor by its name; matrices are [out, in].
+      read: reads the tensor of a name, as floats.
+    """
+
+    origin: str
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], np.ndarray]
+
+
+def decoder_of(network: Network, where: str, origin: str) -> Decoder:
+    """The decoder of a network that starts from a file of weights.
+
+    Raises:
+      UserError: its model is no decoder, or it has copies.
+    """
+    if not isinstance(network.module, Decoder):
+        raise UserError(f"{where}: {origin} holds the weights of a decoder, so model must be 'decoder' or one like it.")
+    if network.copies:
+        raise UserError(
+            f'{where}: {origin} holds one network; set copies=0, or use several networks, each with its own file.'
+        )
+    return network.module
+
+
+def check_decoder_options(network: Network, saved: Mapping[str, Any], where: str, origin: str) -> None:
+    """Raises a UserError if a decoder has other options than the one that was saved.
+
+    Args:
+      network: the network; with `init_layers` its number of layers may differ.
+      saved: the options of the saved decoder, by name.
+      where: the place in the config, for messages.
+      origin: the file, for messages.
+    """
+    module = decoder_of(network, where, origin)
+    kv_heads, head_dim = module.sizes()
+    options = {name: getattr(module, name) for name in saved} | dict(kv_heads=kv_heads, head_dim=head_dim)
+    left_out = ('layers',) if network.init_layers else ()
+    wrong = [name for name in saved if name not in left_out and not _alike(saved[name], options[name])]
+    if wrong:
+        there, here = (', '.join(f'{name}={values[name]}' for name in wrong) for values in (saved, options))
+        hint = (
+            f'; or set init_layers to the {module.layers} layers, counted from 1, that it starts from'
+            if wrong == ['layers']
+            else ''
+        )
+        raise UserError(f'{where}: {origin} has {there}, but this model has {here}: give it these options{hint}.')
+
+
+def _alike(one: Any, other: Any) -> bool:
+    several = [tuple(v) if isinstance(v, list | tuple) else (v,) for v in (one, other)]
+    if len(several[0]) != len(several[1]):
+        return False
+    return all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(*several, strict=True))
+
+
+def load_decoder_weights(
+    network: Network, saved: SavedTensors, names: Mapping[str, str], layers: int, shapes: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Loads the variables of a decoder, except those of its `fresh` modules.
+
+    Args:
+      network: the network to load.
+      saved: the tensors.
+      names: the name of each tensor by its path in our parameters; '{}' in it is the number of the layer, from 0.
+      layers: the number of layers that were saved.
+      shapes: the variables of the network's model, as arrays or shapes.
+      where: the place in the config, for messages.
+    Raises:
+      UserError: tensors are missing, unknown or of another shape, weights are NaN or infinite, or `init_layers` names
+        layers that were not saved.
+    """
+    check_fresh(network, shapes, where)
+    wanted = flax.traverse_util.flatten_dict(without_fresh(shapes, network), sep='/')
+    every = flax.traverse_util.flatten_dict(shapes, sep='/')
+    taken = layers_to_take(network, layers, shapes, where, saved.origin)
+
+    def names_of(path: str, numbers: Sequence[int]) -> list[str]:
+        name = names[path.removeprefix('params/')]
+        return [name.format(number) for number in numbers] if _is_stacked(path) else [name]
+
+    known = {name for path in every for name in names_of(path, range(layers))}
+    unknown = sorted(set(saved.shapes) - known)
+    missing = sorted({name for path in wanted for name in names_of(path, taken)} - set(saved.shapes))
+    if unknown or missing:
+        parts = [f'tensors {listed(unknown)} that this model does not have'] if unknown else []
+        parts += [f'no {listed(missing)}'] if missing else []
+        raise UserError(f'{where}: {saved.origin} has {" and ".join(parts)}; choose the model that it was saved from.')
+    loaded = {}
+    for path, array in wanted.items():
+        shape = tuple(array.shape[1:] if _is_stacked(path) else array.shape)
+        shape = shape[::-1] if path.endswith('kernel') else shape
+        for name in names_of(path, taken):
+            if saved.shapes[name] != shape:
+                raise UserError(
+                    f'{where} does not fit {saved.origin}: {name} has shape {saved.shapes[name]} there and {shape} in '
+                    'this model; choose the model that it was saved from.'
+                )
+        loaded[path] = names_of(path, taken)
+    arrays = {path: _stacked(path, [saved.read(name) for name in own]) for path, own in loaded.items()}
+    check_finite(arrays, where, saved.origin)
+    return flax.traverse_util.unflatten_dict(arrays, sep='/')
+
+
+def _is_stacked(path: str) -> bool:
+    return path.split('/')[1] in Decoder.stacked
+
+
+def _stacked(path: str, tensors: Sequence[np.ndarray]) -> np.ndarray:
+    turned = [tensor.T if path.endswith('kernel') else tensor for tensor in tensors]
+    return np.asarray(np.stack(turned) if _is_stacked(path) else turned[0], np.float32)
