@@ -11,7 +11,8 @@ from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
 from kd_jax.training.run_result import stated_units
 
-CONFIGS = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
+ROOT = pathlib.Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(path for path in ROOT.rglob('*.py') if 'def get_config' in path.read_text('utf-8'))
 VARIANTS = [(path, variant) for path in CONFIGS for variant in config_variants(path)]
 
 

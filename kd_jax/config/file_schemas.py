@@ -135,6 +135,7 @@ class FigureOptions(TypedDict, total=False):
     analysis: str
     x: str | dict[str, float]
     y: str
+    beside: str
     by: str
     by_label: str
     log_x: bool

@@ -16,6 +16,8 @@ The report section of a study may hold the following, and all of it is optional:
   figures.NAME    title, caption, xlabel, ylabel, and a kind:
     lines         runs (globs), x and y (paths), by (a path; one line per value), by_label (such as '{} units'),
                   log_x, log_y, reference {label: run:path} (horizontal lines)
+    optima        as lines, without reference: one panel per value of `by`, in which the best x and its 95% interval (a
+                  bootstrap over seeds) are marked; beside (a second path, dashed)
     curves        runs, y (a path in an entry of the history, such as valid.student.errors)
     bars          values {label: run:path}
     scatter       values {label: run:path} over x {label: number}; groups {label: name of its group, one colour each},

@@ -51,11 +51,12 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
         where = f'figure {name!r}'
         for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
             yield f'{where}, {label!r}', [split_reference(value)]
-        if 'y' in figure:
+        for key in ('y', 'beside') if 'y' in figure else ():
             patterns = figure['runs']
             patterns = [patterns] if isinstance(patterns, str) else patterns
             runs = [run for pattern in patterns for run in matching(pattern, stated)]
-            yield f"{where}, 'y'", [(run, figure['y']) for run in runs]
+            if key in figure:
+                yield f'{where}, {key!r}', [(run, figure[key]) for run in runs]
     for name, table in (report.get('tables') or {}).items():
         shared: dict[str, Places] = {heading: [] for heading in table['columns']}
         for key, row in table['rows'].items():

@@ -16,6 +16,7 @@ from kd_jax.report.finding import Finding
 from kd_jax.report.learning_curves import default_curves, draw_curves
 from kd_jax.report.line_figures import default_sweeps, draw_lines, leading_sweep
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
+from kd_jax.report.optimum_figures import draw_optima
 from kd_jax.report.result_files import Results, last_key, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Table
@@ -49,6 +50,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
     kinds: dict[str, Callable[[dict[str, Any], Results], Drawn]] = {
         'comparison': draw_comparison,
         'lines': draw_lines,
+        'optima': draw_optima,
         'curves': draw_curves,
         'bars': draw_bars,
         'scatter': scatter,

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,6 +27,17 @@ from kd_jax.report.swept_numbers import Sweep, find_sweeps
 from kd_jax.report.tables import Table
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
+
+
+class Swept(NamedTuple):
+    """A run of a line: its setting, its number, and the number of the path `beside`, if the figure has one."""
+
+    run: str
+    x: float
+    y: Measure
+    beside: Measure | None
+
+
 MOST = 6  # the largest number of swept numbers that a report draws without being asked
 
 
@@ -74,8 +85,20 @@ def _line(axes: Axes, points: Sequence[Point], colour: str, dashed: bool = False
 
 def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[list[Point], list[Point]]], str]:
     """Returns the points of each group, and those beside them, and says which runs have no point."""
+    found, gaps = grouped(entry, results)
+    return {
+        name: (
+            [(own.x, own.y.mean, own.y.sd or 0.0) for own in group],
+            [(own.x, own.beside.mean, own.beside.sd or 0.0) for own in group if own.beside],
+        )
+        for name, group in found.items()
+    }, gaps
+
+
+def grouped(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Swept]], str]:
+    """Returns the runs of each line of a figure by its name, and says which runs lack a number."""
     runs = matching_runs(results, entry['runs'])
-    found: dict[Any, tuple[list[Point], list[Point]]] = {}
+    found: dict[Any, list[Swept]] = {}
     gaps = [] if runs else [f'no run that matches {entry["runs"]} has been run yet.']
     for run in runs:
         any_seed = next(iter(results[run].values()))
@@ -83,14 +106,13 @@ def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[li
         if x is None or y is None:
             gaps.append(why_missing(results, run, entry['x'] if x is None else entry['y']))
             continue
-        points, beside = found.setdefault(entry['of'][run] if 'of' in entry else _value(any_seed, entry), ([], []))
-        points.append((x, y.mean, y.sd or 0.0))
-        if other := _beside(entry, results, run):
-            beside.append((x, other.mean, other.sd or 0.0))
+        line = entry['of'][run] if 'of' in entry else _value(any_seed, entry)
+        found.setdefault(line, []).append(Swept(run, x, y, _beside(entry, results, run)))
     label = entry.get('by_label', f'{last_key(entry.get("by", ""))} {{}}')
     ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
-    names = {key: label.replace('{}', _short(key)) if 'by' in entry else str(key) for key in ordered}
-    return {names[key]: found[key] for key in ordered}, ' '.join(gaps)
+    return {label.replace('{}', _short(key)) if 'by' in entry else str(key): found[key] for key in ordered}, ' '.join(
+        gaps
+    )
 
 
 def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None:
@@ -129,7 +151,7 @@ def default_sweeps(
     drawn = [
         set(matching_runs(results, figure['runs']))
         for figure in (report.get('figures') or {}).values()
-        if figure['kind'] == 'lines'
+        if figure['kind'] in ('lines', 'optima')
     ]
     found = [sweep.without(drawn) for sweep in find_sweeps(results)]
     shown = [sweep for sweep in found if sweep.lines]

@@ -51,13 +51,16 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
 
     Args:
       result: a result; of it only `metrics` and `analysis_units` are read.
-      path: a path in the result, or in a row of its history.
+      path: a path in the result, such as 'last.test.student.errors' or 'history.3.test.student.errors', or in a row of
+        its history.
     Returns:
       None for a metric or an analysis that the result does not have.
     """
     keys = path.split('.')
     if keys[0] in ('last', 'best'):
         keys = keys[1:] or keys
+    elif keys[0] == 'history':
+        keys = keys[2:] or keys
     if keys[0] in SPLITS and len(keys) > 2:
         return (result.get('metrics') or {}).get(keys[1], {}).get(keys[2])
     if keys[0] == 'analyses' and len(keys) > 1:

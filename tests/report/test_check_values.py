@@ -37,6 +37,11 @@ def test_a_report_of_what_is_measured_passes_and_so_does_none():
         (('claims', 'gain', 'value'), 'student:last.valid.studnt.nll', "Did you mean 'last.valid.student.nll'?"),
         (('figures', 'bars', 'values', 'ours'), 'student:analyses.matrx.a', "Did you mean 'analyses.matrix'?"),
         (('figures', 'sweep', 'y'), 'last.test.student.mse', "figure 'sweep', 'y': run 'student' measures no"),
+        (
+            ('figures', 'sweep', 'beside'),
+            'last.valid.student.mse',
+            "figure 'sweep', 'beside': run 'student' measures no",
+        ),
         (('tables', 'main', 'columns', 'errors'), 'last.test.student.mse', "table 'main', column 'errors': run"),
         (
             ('tables', 'main', 'rows', 'student', 'columns'),

@@ -15,6 +15,8 @@ RESULT = {
         ('last.test.depth.mse', MSE),
         ('best.valid.depth.mse', MSE),
         ('valid.depth.mse', MSE),  # in a row of the history
+        ('history.3.valid.depth.mse', MSE),
+        ('history.3.valid.depth.mae', None),
         ('last.test.depth.rate of errors', R2),  # the words of a name say nothing
         ('last.test.depth.accuracy', None),
         ('last.test.student.mse', None),
