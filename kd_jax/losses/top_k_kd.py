@@ -1,9 +1,9 @@
-"""Distillation from a teacher's k largest probabilities and the total probability of all other classes."""
+"""Distillation from a teacher's k largest probabilities: their values with the mass of the rest, or their order."""
 
 import jax
 import jax.numpy as jnp
 
-from kd_jax.arrays.numerics import divergence_terms, log_tail
+from kd_jax.arrays.numerics import divergence_terms, keep_nan, log_tail, wide
 from kd_jax.config.errors import UserError
 from kd_jax.losses.shape_checks import check_several_classes
 
@@ -43,3 +43,28 @@ def kd_top_k(student: jax.Array, log_probs: jax.Array, classes: jax.Array, t: ja
     else:
         log_p = log_p[..., :k]
     return t**2 * jnp.sum(divergence_terms(log_p, merged), axis=-1)
+
+
+def rank_top_k(student: jax.Array, classes: jax.Array) -> jax.Array:
+    """Negative log-likelihood of the teacher's ranking of its k most probable classes (ListMLE).
+
+    Xia et al. (2008), section 4: under the student's Plackett-Luce model the ranking has the probability of drawing the
+    k classes in this order without replacement, each time from those that are left of the k. Only the order of the
+    teacher's probabilities enters; other classes enter neither.
+
+    Args:
+      student: logits, [..., num_classes].
+      classes: different integers in [0, num_classes), most probable first, [..., k] (model 'top_k').
+    Returns:
+      nats per example, [...]; at equal logits log(k!).
+    Raises:
+      UserError: there is one class only, or k is not between 2 and the number of classes.
+    """
+    check_several_classes(student)
+    k = classes.shape[-1]
+    if not 2 <= k <= student.shape[-1]:
+        raise UserError(f'a ranking of {k} classes needs at least 2 and at most the {student.shape[-1]} of the student')
+    classes = jnp.broadcast_to(classes, (*student.shape[:-1], k)).astype(jnp.int32)
+    logits = jnp.take_along_axis(wide(student), classes, axis=-1)
+    left = jax.lax.cumlogsumexp(logits, axis=logits.ndim - 1, reverse=True)
+    return keep_nan(jnp.sum(left - logits, axis=-1), student)

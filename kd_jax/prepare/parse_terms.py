@@ -72,7 +72,19 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
             static[key] = lists_as_tuples(option)
     hparams['terms'][name] = numbers
     mask = None if config.get('mask') in (None, '') else Path.parse(config['mask'], where)
-    return Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
+    term = Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
+    _check_ahead(term, where)
+    return term
+
+
+def _check_ahead(term: Term, where: str) -> None:
+    """Refuses a term that reads one position ahead and has no mask that rules out the last position."""
+    ahead = next((path for path in term.paths() if path.ahead and path != term.mask), None)
+    if ahead and not (term.mask and term.mask.ahead):
+        raise UserError(
+            f"{where} reads '{ahead}', whose last position holds nothing, so it needs a mask that is read one position "
+            "ahead, too: mask='batch.mask+1', the mask of the tokens that count as targets."
+        )
 
 
 def unknown_results_as_ones(tree: Any) -> Any:

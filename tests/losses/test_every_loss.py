@@ -20,9 +20,10 @@ BATCH = 6
 SHAPES = {
     'vector': (5,), 'wide': (7,), 'logits': (4,), 'map': (4, 4, 3), 'thick': (4, 4, 5), 'deep': (2, 2, 4),
     'labels': (), 'positive': (4, 4, 3), 'log_probs': (3,), 'classes': (2,), 'temperature': (), 'teachers': (4,),
-    'weights': (3,), 'negatives': (3, 5), 'score': (), 'answers': (4,),
+    'weights': (3,), 'negatives': (3, 5), 'score': (), 'answers': (4,), 'heads': (3, 2, 4), 'broad': (3, 2, 6),
+    'segment': (3,),
 }  # fmt: skip
-INTEGERS, NEVER_SCALED = ('labels', 'classes', 'answers'), ('positive', 'temperature', 'weights')
+INTEGERS, NEVER_SCALED = ('labels', 'classes', 'answers', 'segment'), ('positive', 'temperature', 'weights')
 
 
 class Case(NamedTuple):
@@ -44,6 +45,7 @@ class Case(NamedTuple):
 
 PAIR, SAME = ('vector', 'wide'), (0, 0)
 LAYERS = ('map', 'deep', 'map', 'deep')
+TOKENS = ('heads', 'heads', 'broad', 'broad', 'segment')
 CASES = {
     'activation_boundaries': Case(('map', 'map')),
     'attention_transfer': Case(('map', 'thick'), zero=SAME),
@@ -98,10 +100,19 @@ CASES = {
     'pkt': Case(PAIR, zero=SAME),
     'pkt paper': Case(PAIR, {'form': 'paper'}, zero=SAME),
     'progressive': Case(('logits', 'logits', 'labels', 'labels')),
+    'rank_top_k': Case(('logits', 'classes')),
+    'reverse_kl': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'reverse_kl teachers': Case(('logits', 'teachers')),
+    'reverse_skew_kl': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
     'rkd_angle': Case(PAIR, zero=SAME),
     'rkd_distance': Case(PAIR, zero=SAME),
     'similarity_preserving': Case(PAIR, zero=SAME),
+    'skew_kl': Case(('logits', 'logits'), {'t': 2.0}, zero=SAME),
+    'sorted_distance': Case(('logits', 'vector'), zero=SAME),
     'teacher_free': Case(('logits', 'labels')),
+    'token_relations': Case(TOKENS, zero=(0, 1, 0, 1, 4)),
+    'token_relations causal': Case(TOKENS, {'heads': 4, 'causal': True}, zero=(0, 1, 0, 1, 4)),
+    'total_variation': Case(('logits', 'logits'), zero=SAME),
     'vid': Case(('map', 'positive', 'map')),
 }  # fmt: skip
 # These losses take statistics over the batch, which are defined for one example too.
@@ -124,6 +135,8 @@ def arguments(name, seed=0, batch=BATCH, dtype=np.float32):
         shape = (3, batch, *SHAPES[kind]) if kind == 'teachers' else (batch, *SHAPES[kind])
         if kind == 'labels':
             made.append(rng.integers(SHAPES['logits'][0], size=shape).astype(np.int32))
+        elif kind == 'segment':
+            made.append(np.ones(shape, np.int32))
         elif kind == 'answers':
             made.append(rng.integers(2, size=shape).astype(np.int32))
         elif kind == 'classes':

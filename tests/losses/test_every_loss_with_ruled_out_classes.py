@@ -22,7 +22,8 @@ CASES = {
     'dkd': 'slc', 'dkd standardised': 'slc', 'gated_kd': 'sTw', 'gated_kd logits': 'sTw', 'hard_kd': 'sl', 'jsd': 'sl',
     'kd': 'sl', 'kd losses': 'sT', 'kd shares': 'sT', 'kd standardised': 'sl', 'kd standardised code': 'sl',
     'kdcl': 'sTc', 'kdcl naive': 'sTc', 'kendall': 'sl', 'progressive': 'slkc', 'progressive start': 'slkc',
-    'teacher_free': 'sc',
+    'reverse_kl': 'sl', 'reverse_skew_kl': 'sl', 'skew_kl': 'sl', 'skew_kl forward': 'sl', 'sorted_distance': 'sl',
+    'teacher_free': 'sc', 'total_variation': 'sl',
 }  # fmt: skip
 OPTIONS = {
     'confident_kd entropy': {'by': 'entropy'}, 'cross_entropy smooth': {'label_smoothing': 0.2},
@@ -30,6 +31,7 @@ OPTIONS = {
     'kd losses': {'average': 'losses'}, 'kd shares': {'shares': (1.0, 0.0, 2.0), 'average': 'logits'},
     'kd standardised': {'standardise': True}, 'kd standardised code': {'standardise': 'code'},
     'kdcl naive': {'form': 'naive'}, 'progressive start': {'alpha': 0.0},
+    'skew_kl forward': {'alpha': 0.0},
 }  # fmt: skip
 
 
@@ -107,7 +109,8 @@ def test_a_teacher_that_rules_out_the_label_has_no_weight():
 OF_CLASSES = ('logits', 'student', 'target')
 SOFTMAX = (
     'class_imbalance', 'class_wise', 'codistillation', 'confident_kd', 'cross_entropy', 'dist', 'dkd', 'gated_kd',
-    'hard_kd', 'jsd', 'kd', 'kd_top_k', 'kdcl', 'kendall', 'mlld', 'progressive', 'teacher_free',
+    'hard_kd', 'jsd', 'kd', 'kd_top_k', 'kdcl', 'kendall', 'mlld', 'progressive', 'rank_top_k', 'reverse_kl',
+    'reverse_skew_kl', 'skew_kl', 'sorted_distance', 'teacher_free', 'total_variation',
 )  # fmt: skip
 
 

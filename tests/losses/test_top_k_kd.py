@@ -1,6 +1,7 @@
-"""Top-k targets: kd at k = num_classes, a lower bound of it below, and the teacher's tail mass at the optimum."""
+"""Top-k targets: kd at k = num_classes and a lower bound of it below; the optimum has the tail mass; rankings."""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.losses import kd, kd_top_k
+from kd_jax.losses import kd, kd_top_k, rank_top_k
 from kd_jax.models import top_k
 
 
@@ -86,3 +87,37 @@ def test_targets_that_do_not_fit_are_refused():
         kd_top_k(logits(9, 10), log_probs[:3], classes, t)
     with pytest.raises(UserError, match='do not fit a student of 2 classes'):
         kd_top_k(logits(9, 2), log_probs, classes, t)
+
+
+def test_the_likelihood_of_a_ranking_by_hand():
+    student = jnp.log(jnp.array([1.0, 2.0, 3.0, 4.0]))
+    # Drawn without replacement from weights 2, 4, 1 in this order: 2/7 * 4/5 * 1.
+    np.testing.assert_allclose(rank_top_k(student, jnp.array([1, 3, 0])), -math.log(2 / 7 * 4 / 5), rtol=1e-5)
+    np.testing.assert_allclose(rank_top_k(jnp.zeros(4), jnp.array([1, 3, 0])), math.log(6), rtol=1e-6)
+
+
+def test_the_likelihoods_of_all_rankings_of_the_same_classes_sum_to_one():
+    student = logits(10, 5)
+    rankings = jnp.array(list(itertools.permutations([0, 2, 3])))
+    np.testing.assert_allclose(jnp.exp(-rank_top_k(jnp.tile(student, (6, 1)), rankings)).sum(), 1.0, rtol=1e-5)
+
+
+def test_the_order_of_the_teacher_is_the_most_likely_ranking_of_a_student_that_has_it():
+    teacher = logits(11, 2, 3, 6)
+    _, classes, _ = targets(teacher, 4, 1.0)
+    assert jnp.all(rank_top_k(5 * teacher, classes) < rank_top_k(teacher, classes))
+    assert jnp.all(rank_top_k(teacher, classes) < rank_top_k(teacher, classes[..., ::-1]))
+
+
+def test_a_ranking_needs_two_classes():
+    with pytest.raises(UserError, match='a ranking of 1 classes needs at least 2 and at most the 4'):
+        rank_top_k(jnp.zeros(4), jnp.array([1]))
+
+
+def test_top_k_of_a_sequence_is_that_of_each_position():
+    student, teacher = logits(12, 2, 3, 9), logits(13, 2, 3, 9)
+    log_probs, classes, t = targets(teacher, 4, 2.0)
+    whole = kd_top_k(student, log_probs, classes, t)
+    for row, place in np.ndindex(2, 3):
+        at = row, place
+        np.testing.assert_allclose(whole[at], kd_top_k(student[at], log_probs[at], classes[at], t[at]), rtol=1e-5)
