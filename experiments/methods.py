@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from configs import benchmark_pairs
-from configs.methods import SCHEMES, WITH_FROZEN_TEACHER, Method
+from configs.methods import LANGUAGE, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
@@ -59,7 +59,7 @@ def cell(method: str, studies: Sequence[result_files.Results], aims: result_file
 
 
 def methods_tables(studies: Sequence[result_files.Results], aims: result_files.Results) -> list[str]:
-    """The tables of docs/methods.md: methods with a frozen teacher, and schemes."""
+    """The tables of docs/methods.md: methods with a frozen teacher, schemes, and language models."""
 
     def table_of(methods: Sequence[Method], *heads: str) -> str:
         columns = ('method', *heads, 'config', 'source', 'definition chosen', 'measured')
@@ -69,6 +69,7 @@ def methods_tables(studies: Sequence[result_files.Results], aims: result_files.R
     return [
         table_of(WITH_FROZEN_TEACHER, 'knowledge', 'loss'),
         table_of(SCHEMES, 'scheme', 'what is learned'),
+        table_of(LANGUAGE, 'knowledge', 'loss'),
     ]
 
 

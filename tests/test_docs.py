@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs.methods import METHODS
+from configs.methods import LANGUAGE, METHODS
 from experiments import run
 from kd_jax import evaluation, losses
 from kd_jax.config.config_file import load_config
@@ -56,7 +56,7 @@ def config_of(*lines):
 
 
 def test_every_loss_and_every_connector_has_a_row():
-    used = '\n'.join([FILE, *CONFIGS.values()])
+    used = '\n'.join([FILE, *CONFIGS.values(), *(text for row in LANGUAGE for text in row.statements())])
     assert set(losses.__all__) <= set(re.findall(r"loss='(\w+)'", used))
     assert set(CONNECTORS) <= set(re.findall(r"model='(\w+)'", used))
 

@@ -9,12 +9,6 @@ A path SOURCE.NAME reads `context[SOURCE][NAME]`. The context of a step is a dic
   one array gives `logits`. Most activations are [batch, ...]; the model says so where they are not (a learned
   temperature is a scalar). A network with stacked copies gives [copies, batch, ...].
 
-A path that ends in '+1' reads the array of a sequence, [batch, length, ...], one position ahead: position t holds what
-the array has at t + 1, and the last position holds zeros. The logits of a language model at position t predict token
-t + 1, so 'batch.tokens+1' are the labels of these logits, and 'batch.mask+1' says at each position whether the token
-that is predicted there counts. The mask rules out the last position, which predicts nothing. Losses and masks therefore
-need no shift of their own, and a loss is the same for images, masked words and next tokens.
-
 There are no other keys. In training, `core.forward.open_context` makes the context with `batch` and the networks whose
 outputs were recorded, which hold their recorded activations alone. `core.forward.run_networks` then adds each network
 after it has run, so a network can read only networks that ran before it. In evaluation the context starts with `batch`
@@ -41,24 +35,22 @@ class Path:
       source: 'batch' or the name of a network.
       name: the name of the array there.
       stop: whether the array is a constant for gradients; written as '~peer.logits'.
-      ahead: whether each position of a sequence gets what the next one has; written as 'batch.tokens+1'.
     """
 
     source: str
     name: str
     stop: bool = False
-    ahead: bool = False
 
     def __str__(self) -> str:
-        return f'{"~" if self.stop else ""}{self.source}.{self.name}{"+1" if self.ahead else ""}'
+        return f'{"~" if self.stop else ""}{self.source}.{self.name}'
 
     @classmethod
     def parse(cls, text: Any, where: str) -> 'Path':
         """Parses a path; raises a UserError if `text` is none. `where` is the place in the config, for the message."""
         if not isinstance(text, str) or '.' not in text:
             raise UserError(f"{where}: a path looks like 'student.logits' or 'batch.label', not {text!r}.")
-        source, _, name = text.removeprefix('~').removesuffix('+1').partition('.')
-        return cls(source, name, text.startswith('~'), text.endswith('+1'))
+        source, _, name = text.removeprefix('~').partition('.')
+        return cls(source, name, text.startswith('~'))
 
 
 def parse_paths(read: Any, where: str) -> Path | tuple[Path, ...]:
@@ -73,10 +65,6 @@ def read_path(context: Context, path: Path | tuple[Path, ...]) -> jax.Array:
     if isinstance(path, tuple):
         return jnp.stack([read_path(context, p) for p in path])
     array = context[path.source][path.name]
-    if path.ahead:
-        if array.ndim < 2:
-            raise UserError(f"'{path}' reads sequences [batch, length, ...], but the array is {list(array.shape)}")
-        array = jnp.concatenate([array[:, 1:], jnp.zeros_like(array[:, :1])], axis=1)
     return jax.lax.stop_gradient(array) if path.stop else array
 
 

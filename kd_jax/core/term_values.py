@@ -89,10 +89,11 @@ def axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies:
 def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum and the count of a term's values, both weighted by its mask.
 
-    The mask has the leading axes of the values, after the axis of copies, and applies to all positions of the other
-    axes. The sum runs over the stacked copies of a trained network, but the count is that of one copy; so each copy
-    learns exactly as it would alone. One value for the whole batch counts for as many examples as the mask keeps.
-    If copies have batches of their own, each is averaged over what the mask keeps of its part.
+    A mask of floats holds weights; in one of integers or booleans, whatever is greater than 0 counts once. It has the
+    leading axes of the values, after the axis of copies, and applies to all positions of the other axes. The sum runs
+    over the stacked copies of a trained network, but the count is that of one copy; so each copy learns exactly as it
+    would alone. One value for the whole batch counts for as many examples as the mask keeps. If copies have batches of
+    their own, each is averaged over what the mask keeps of its part.
 
     Raises:
       UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take
@@ -123,6 +124,7 @@ def _masked(
         count = jnp.sum(mask > 0, dtype=array.dtype) / (copies if own else 1)
         return jnp.sum(array) * count, count
     shape = list(mask.shape)
+    mask = mask if jnp.issubdtype(mask.dtype, jnp.floating) else mask > 0
     mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead + own - mask.ndim))
     try:
         mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)

@@ -170,9 +170,7 @@ def _in_data(path: Path | tuple[Path, ...] | None, arrays: Mapping[str, Any]) ->
     if not isinstance(path, Path) or path.source != 'batch':
         return None
     found = arrays.get(path.name)
-    if not isinstance(found, np.ndarray):
-        return None
-    return np.concatenate([found[:, 1:], np.zeros_like(found[:, :1])], axis=1) if path.ahead else found
+    return found if isinstance(found, np.ndarray) else None
 
 
 def _kept(path: Path | None, arrays: Mapping[str, Any], labels: np.ndarray) -> Any:

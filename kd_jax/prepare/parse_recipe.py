@@ -46,11 +46,6 @@ def parse_recipe(config: Mapping[str, Any], where: str = 'config') -> Recipe:
             if path.source not in names:
                 hint = suggest(path.source, names)
                 raise UserError(f"{where}, {place} reads '{path}', but there is no network '{path.source}'. {hint}")
-            if path.ahead and any(network.name == path.source and network.copies for network in networks):
-                raise UserError(
-                    f"{where}, {place} reads '{path}', but '{path.source}' has stacked copies, and '+1' reads "
-                    'sequences [batch, length, ...]; read an array of the batch, or one of a network without copies.'
-                )
     for network in networks:
         _check_follows(network, {n.name: n for n in networks if n.update == 'sgd'}, where)
     copies = {network.name: network.copies for network in networks}

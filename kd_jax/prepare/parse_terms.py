@@ -18,7 +18,11 @@ from kd_jax.prepare.parse_networks import lists_as_tuples
 TERM_OPTIONS = {
     'loss': Described("name of the loss, or your own function 'package.module:function'", REQUIRED, 'text'),
     'weight': Described('what the loss is multiplied by', 1.0, 'number'),
-    'mask': Described('path of an array with the axis of examples first; values greater than 0 count', None, 'path'),
+    'mask': Described(
+        'path of an array with the axis of examples first; what is greater than 0 counts, floats as weights',
+        None,
+        'path',
+    ),
 }
 
 
@@ -72,19 +76,7 @@ def parse_term(name: str, config: Mapping[str, Any], hparams: dict[str, Any], wh
             static[key] = lists_as_tuples(option)
     hparams['terms'][name] = numbers
     mask = None if config.get('mask') in (None, '') else Path.parse(config['mask'], where)
-    term = Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
-    _check_ahead(term, where)
-    return term
-
-
-def _check_ahead(term: Term, where: str) -> None:
-    """Refuses a term that reads one position ahead and has no mask that rules out the last position."""
-    ahead = next((path for path in term.paths() if path.ahead and path != term.mask), None)
-    if ahead and not (term.mask and term.mask.ahead):
-        raise UserError(
-            f"{where} reads '{ahead}', whose last position holds nothing, so it needs a mask that is read one position "
-            "ahead, too: mask='batch.mask+1', the mask of the tokens that count as targets."
-        )
+    return Term(name, loss, tuple(reads), static, schedules, given, mask, compares)
 
 
 def unknown_results_as_ones(tree: Any) -> Any:

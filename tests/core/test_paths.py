@@ -20,8 +20,6 @@ def test_a_list_of_paths_is_stacked_on_a_new_leading_axis():
     [
         ('batch.label', Path('batch', 'label')),
         ('~peer.block1.out', Path('peer', 'block1.out', stop=True)),
-        ('batch.tokens+1', Path('batch', 'tokens', ahead=True)),
-        ('~rollout.mask+1', Path('rollout', 'mask', stop=True, ahead=True)),
     ],
 )
 def test_a_path_is_written_as_it_is_read(text, path):
@@ -57,11 +55,3 @@ def test_a_path_that_does_not_exist_is_told_with_the_nearest_and_all_known_ones(
             check_paths([path], context, 'here')
         said = f"here reads '{path}', which does not exist. Did you mean '{nearest}'? "
         assert str(error.value) == said + 'Known: batch.label, student.logits.'
-
-
-def test_a_path_ahead_reads_at_each_position_what_the_next_one_has():
-    context = {'batch': {'tokens': np.array([[5, 6, 7], [1, 2, 3]]), 'id': np.arange(2)}}
-    read = read_path(context, Path.parse('batch.tokens+1', 'here'))
-    np.testing.assert_array_equal(read, [[6, 7, 0], [2, 3, 0]])
-    with pytest.raises(UserError, match=r"'batch.id\+1' reads sequences \[batch, length, ...\]"):
-        read_path(context, Path('batch', 'id', ahead=True))

@@ -24,6 +24,17 @@ def test_a_masked_term_learns_what_it_would_from_the_examples_alone():
     assert metrics['hard'][1] == 3
 
 
+def test_a_mask_of_floats_holds_weights_and_one_of_integers_says_what_counts():
+    terms = {'hard': hard('a', mask='batch.segment')}
+    numbers = np.array([0, 1, 2, 3, 0, 1, 1, 4])
+    found = []
+    for mask in (numbers, numbers > 0, numbers.astype(np.float32)):
+        recipe = recipe_of({'a': SMALL}, terms)
+        found.append(train(recipe, batch={**BATCH, 'segment': mask})[1]['hard'])
+    assert_close(found[0], found[1])
+    assert [count for _, count in found] == [6, 6, 12]
+
+
 def test_a_batch_without_an_example_for_a_term_teaches_nothing():
     none = {**BATCH, 'labelled': np.zeros(8, bool)}
     (before, after), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none)

@@ -1,11 +1,16 @@
 """The study of all methods, and the pages that are written from the table of methods and from its results."""
 
+import jax
+import numpy as np
 import pytest
 
 from configs import benchmark_pairs
-from configs.methods import METHODS, SCHEMES, WITH_FROZEN_TEACHER, Method
+from configs.methods import LANGUAGE, METHODS, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import methods
+from kd_jax.core.step import make_train_step
+from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.report.result_files import load_results, measure_over_seeds
+from tests.small_recipes import start
 
 BUDGET = ('data', 'batch_size', 'epochs', 'optimizer')
 
@@ -53,7 +58,7 @@ def test_the_tables_have_every_method_once_with_mean_and_deviation_of_each_study
         [line.strip('| ').split(' | ') for line in table.splitlines()]
         for table in methods.methods_tables(studies, aims)
     ]
-    assert [row[0] for table in tables for row in table[2:]] == list(METHODS)
+    assert [row[0] for table in tables for row in table[2:]] == [*METHODS, *(method.name for method in LANGUAGE)]
     assert len(METHODS) == len(WITH_FROZEN_TEACHER) + len(SCHEMES)  # no two have one name
     assert {len(row) for table in tables for row in [table[0], *table[2:]]} == {7}
     measured = {row[0]: row[-1] for table in tables for row in table[2:]}
@@ -138,3 +143,27 @@ def test_studies_without_kd_are_one_sentence_and_both_pages_stay(names, capsys):
 def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):
     assert methods.main([str(tmp_path)]) == 2
     assert 'there is no study.json here' in capsys.readouterr().err
+
+
+def test_all_methods_for_language_models_train_together():
+    read = dict(input=['batch.tokens', 'batch.segment'], model='decoder', vocabulary=20, heads=2, mlp_width=8)
+    networks = dict(student=dict(read, width=8, layers=1), teacher=dict(read, width=8, layers=2, update='frozen'))
+    config = dict(networks=networks, terms={}, optimizer=dict(learning_rate=0.1))
+    for method in LANGUAGE:
+        for part, added in method.parts().items():
+            config.setdefault(part, {}).update(added)
+    # One row with a prompt, two documents and padding; one that is a single document.
+    segment = np.array([[1, 1, 1, 2, 2, 0], [1, 1, 1, 1, 1, 1]], np.int32)
+    mask = np.array([[0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
+    tokens, label = np.random.default_rng(0).integers(20, size=(2, 2, 6)).astype(np.int32)
+    batch = dict(tokens=tokens, label=label, mask=mask, segment=segment)
+    recipe = parse_recipe(config)
+    state, frozen = start(recipe, batch)
+    after, metrics = jax.jit(make_train_step(recipe, 10))(state, recipe.hparams, frozen, batch)
+    for name, (total, count) in metrics.items():
+        assert np.isfinite(total)
+        on_all = name in ('hidden', 'matched', 'attention', 'relations')
+        assert count == (1 if name in ('loss', 'grad_norm') else 11 if on_all else 10)
+    assert len(metrics) == sum(len(method.terms) for method in LANGUAGE) + 2
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), state.params['student'], after.params['student'])
+    assert all(jax.tree.leaves(moved))

@@ -54,13 +54,6 @@ def test_labels_of_a_term_must_be_classes_of_its_logits_where_its_mask_keeps_the
         prepared(hard('batch.ignored'), num_classes=3)
 
 
-def test_labels_that_are_read_one_position_ahead_are_checked_against_a_mask_that_is_read_so():
-    prepared(hard('batch.ignored+1', mask='batch.counts+1'), num_classes=3)
-    first = np.argwhere((IGNORED == 255) & (MASK > 0) & (np.arange(8) > 0)[:, None])[0][0]
-    with pytest.raises(UserError, match=rf"'batch.ignored\+1' holds 255 \(example {first}\)"):
-        prepared(hard('batch.ignored+1', mask='batch.mask+1'), num_classes=3)
-
-
 def test_labels_of_an_evaluation_must_be_classes_of_its_logits_where_they_count():
     pixels = {'metrics': 'positions', 'logits': 'net.logits', 'labels': 'batch.ignored'}
     with pytest.raises(UserError, match=r"c, evaluate 'net': 'batch.ignored' of split 'train' holds 255 .*ignore=NUM"):

@@ -197,11 +197,6 @@ def test_any_callable_is_a_loss_or_a_model():
             "no network 'teachr'. Did you mean 'teacher'",
         ),
         ({'term_soft': {'mask': 'bacth.labelled'}}, "c, term 'soft'", "Did you mean 'batch'"),
-        (
-            {'network_teacher': {'copies': 2}, 'term_soft': {'mask': 'teacher.mask+1'}},
-            "c, term 'soft'",
-            "reads 'teacher.mask+1', but 'teacher' has stacked copies",
-        ),
         ({'term_hard': {'loss': 'cross_entropy'}}, "c, term 'hard'", 'needs a path for logits, labels'),
     ],
 )
