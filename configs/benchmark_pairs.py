@@ -75,12 +75,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.text = ' '.join(__doc__.split('\n\n')[-1].split())
     config.seeds = 1 if variant == 'grid' else 3
     examples = MANY if variant == '' else FEW
-    members = dict(analysis='ensemble', logits='teachers.logits', labels='batch.label', splits=['valid'])
-    runs = {
-        'teacher': {**alone('teacher', TEACHER, MANY), **TEACHING},
-        'teachers': {**alone('teachers', TEACHER, MANY, copies=3), **TEACHING, 'analyses': {'ensemble': members}},
-        'baseline': run_of(None, examples),
-    }
+    runs = {**teachers(), 'baseline': run_of(None, examples)}
     for name, method in measured_here().items():
         if variant == 'grid':
             for strength in strengths_of(name):
@@ -91,6 +86,15 @@ def get_config(variant: str = '') -> ConfigDict:
         runs |= generations(examples)
     config.runs = runs
     return config
+
+
+def teachers() -> dict[str, dict[str, Any]]:
+    """The runs that train the teacher and the three teachers of the methods that need several."""
+    members = dict(analysis='ensemble', logits='teachers.logits', labels='batch.label', splits=['valid'])
+    return {
+        'teacher': {**alone('teacher', TEACHER, MANY), **TEACHING},
+        'teachers': {**alone('teachers', TEACHER, MANY, copies=3), **TEACHING, 'analyses': {'ensemble': members}},
+    }
 
 
 def strengths_of(method: str) -> tuple[float, ...]:

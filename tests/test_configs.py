@@ -6,6 +6,7 @@ import pytest
 
 from kd_jax import report
 from kd_jax.config.config_file import config_variants, load_config
+from kd_jax.config.errors import UserError
 from kd_jax.data import placeholder_sources
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
@@ -16,9 +17,19 @@ CONFIGS = sorted(path for path in ROOT.rglob('*.py') if 'def get_config' in path
 VARIANTS = [(path, variant) for path in CONFIGS for variant in config_variants(path)]
 
 
+def loaded(path, variant):
+    """The config and its report; skips a stage whose methods are chosen by results that are not committed yet."""
+    try:
+        return load_config(f'{path}:{variant}')
+    except UserError as error:
+        if 'chooses by the results of' not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize(('path', 'variant'), VARIANTS, ids=[f'{p.stem}:{v}' for p, v in VARIANTS])
 def test_every_run_of_a_config_can_start(path, variant):
-    config, shown = load_config(f'{path}:{variant}')
+    config, shown = loaded(path, variant)
     config['runs'] = {name: placeholder_sources.without_data(run) for name, run in config['runs'].items()}
     planned = parse_study(config, path.name)
     about = {**planned.about, 'report': shown}

@@ -8,6 +8,7 @@ and lists. A number that is undefined is None. `units.states_units` states the u
 from kd_jax.analyses.class_bias import class_bias
 from kd_jax.analyses.class_similarity import class_similarity
 from kd_jax.analyses.confusable_classes import confusable_classes
+from kd_jax.analyses.correct_examples import correct_examples
 from kd_jax.analyses.ensembles import ensemble
 from kd_jax.analyses.representation_similarity import cka
 from kd_jax.analyses.soft_targets import soft_targets
@@ -18,6 +19,7 @@ __all__ = [
     'class_bias',
     'class_similarity',
     'confusable_classes',
+    'correct_examples',
     'ensemble',
     'soft_targets',
     'specialists',
