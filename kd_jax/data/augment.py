@@ -10,6 +10,7 @@ import numpy as np
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.word_masking import masked_again
 
 OPTIONS: dict[str, tuple[type, int, str]] = {  # kind, largest value, meaning
     'crop': (int, 1000, 'pixels of zero padding on each side before a random crop back to the original size'),
@@ -17,6 +18,7 @@ OPTIONS: dict[str, tuple[type, int, str]] = {  # kind, largest value, meaning
     'resized_crop': (float, 1, 'smallest share of the area that a random crop of a streamed image keeps'),
     'mixup': (float, 1000, 'alpha of the Beta distribution of the weight when two images are averaged'),
     'cutmix': (float, 1000, 'alpha of the Beta distribution of the area when a box of another image is pasted in'),
+    'mask_words': (float, 1, "share of the words that are masked, others in each view (data.predicts='masked'; 0.15)"),
 }
 MOVES = 'moves'  # names of arrays that move with the image, or name -> the value that a crop pads them with
 
@@ -187,7 +189,8 @@ def augmented(
 ) -> dict[str, jax.Array]:  # fmt: skip
     """Augments a batch of float images; with mixing, the batch also gets `target`, [batch, num_classes].
 
-    Crop and flip move the arrays of `moves` exactly as the image; they keep their types.
+    Crop and flip move the arrays of `moves` exactly as the image; they keep their types. `mask_words` masks other words
+    in each view.
 
     The view of an example depends only on the run's key, the epoch and the example's id. Mixing is the exception: it
     also depends on the neighbour in the batch.
@@ -197,7 +200,7 @@ def augmented(
         `image` nor in `moves` are not changed. Those that the batch does not carry are skipped.
       key: the run's key.
       epoch: scalar.
-      options: from `place_moves`.
+      options: from `place_moves` and `word_masking.place_masking`.
       num_classes: number of classes of a target; only mixing needs it.
     """
     out, keys = dict(batch), example_keys(key, epoch, batch['id'])
@@ -207,6 +210,8 @@ def augmented(
             out[name] = crop(out[name], keys, options['crop'], value)
         if 'flip' in options and name in out:
             out[name] = flip(out[name], named(keys, 'flip'))
+    if 'mask_words' in options:
+        out = masked_again(out, keys, options['mask_words'])
     if mixes(options):
         assert num_classes is not None  # `check_source.check_needs`
         alphas = {name: options[name] for name in ('mixup', 'cutmix') if name in options}

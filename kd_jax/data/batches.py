@@ -11,7 +11,7 @@ import numpy as np
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.data import augment
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.sources import Arrays
+from kd_jax.data.source import Arrays
 from kd_jax.data.splits import example_count
 
 

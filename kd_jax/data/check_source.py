@@ -12,7 +12,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.data.augment import image_size, mixes
 from kd_jax.data.class_labels import check_labels, parse_classes
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.sources import Arrays, Source
+from kd_jax.data.source import Arrays, Source
 
 LARGE = 16.0  # Images that are scaled to [0, 1], or normalised after that, stay far below.
 SPLITS = {'train': 'training', 'valid': 'validation', 'test': 'test'}  # in words
@@ -182,8 +182,8 @@ def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mappin
         raise UserError(
             f'{place}.workers is for sources that read images from files, not for {source!r}; leave it out.'
         )
-    if augmentations:
-        _check_images(loaded.train, augmentations, source, place)
+    if of_images := {key: option for key, option in augmentations.items() if key != 'mask_words'}:
+        _check_images(loaded.train, of_images, source, place)
 
 
 def _check_effects(config: Mapping[str, Any], place: str) -> None:
@@ -192,8 +192,8 @@ def _check_effects(config: Mapping[str, Any], place: str) -> None:
         raise UserError(f'{place}.valid_by chooses the examples that valid holds out, but valid is not set; set it.')
     if config.get('views', 0) > 1 and not config.get('augment'):
         raise UserError(
-            f'{place}.views is {config["views"]}, but without augment all views of an image are alike; set augment, or '
-            'leave views out.'
+            f'{place}.views is {config["views"]}, but without augment all views of an example are alike; set augment, '
+            'or leave views out.'
         )
     augment = config.get('augment', {})
     if augment.get('moves') and not {'crop', 'flip'} & augment.keys():

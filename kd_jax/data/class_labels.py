@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.config.errors import UserError
-from kd_jax.data.sources import Arrays
+from kd_jax.data.source import Arrays
 
 
 def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:

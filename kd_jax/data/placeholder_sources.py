@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.sources import Arrays, Source
+from kd_jax.data.source import Arrays, Source
 
 __all__ = ['cifar10', 'cifar100', 'imagenet2012']
 

@@ -1,8 +1,11 @@
-"""Refuses prepared TFDS data sets that would have TFDS import code: community data sets, and features of their own."""
+"""Opens prepared TFDS data sets, and refuses those that would have TFDS import code.
+
+These are community data sets, and those with features of their own.
+"""
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kd_jax.config.errors import UserError, first_line
@@ -11,6 +14,30 @@ from kd_jax.config.ordinary_files import read_text, user_path
 
 KINDS = ('pythonClassName', 'type')  # the keys of features.json, today's and the legacy one, that name a class
 FEATURES = 'tensorflow_datasets.'
+
+
+def open_prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], Any]:
+    """The splits of a prepared TFDS data set, which read an example when indexed, and its features.
+
+    Raises:
+      UserError: the directory holds no such data set in a format with random access (array_record), or it would run
+        code.
+    """
+    import tensorflow_datasets as datasets
+
+    try:
+        check_runs_no_code(name, data_dir)
+        builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
+        return [builder.as_data_source(split=split) for split in splits], builder.info.features
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} '
+            f'({first_line(error)}); prepare it once with '
+            f'`tfds build {name} --file_format=array_record` (needs TensorFlow), '
+            'or set data.data_dir to the directory that holds it.'
+        ) from error
 
 
 def check_runs_no_code(name: str, data_dir: str | None) -> None:

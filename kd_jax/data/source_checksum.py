@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.sources import Source
+from kd_jax.data.source import Source
 
 PART = 2**26  # bytes of an array that are copied at once
 _KNOWN: weakref.WeakKeyDictionary[Source, str] = weakref.WeakKeyDictionary()  # the runs of a study share their source

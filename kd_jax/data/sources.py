@@ -1,6 +1,5 @@
 """Data sources: functions that return a `Source`. A function's name here is its name in a config's `data.source`."""
 
-import dataclasses
 import functools
 import logging
 import pathlib
@@ -16,34 +15,17 @@ from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.npz_files import read_npz
-from kd_jax.data.prepared_sets import check_runs_no_code
+from kd_jax.data.prepared_sets import open_prepared
+from kd_jax.data.source import Arrays, Source
+from kd_jax.data.text_sources import text, tfds_text
 from kd_jax.devices.memory import host_bytes
 
-__all__ = ['cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'tfds', 'tfds_images']
+__all__ = [
+    'cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'text', 'tfds', 'tfds_images',
+    'tfds_text',
+]  # fmt: skip
 
-Arrays = dict[str, Any]
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Source:
-    """Arrays by name, each with a leading axis of examples. A batch carries them under the same names.
-
-    Some names have a meaning: `image` may be uint8, which networks see as floats in [0, 1], and augmentations change
-    it. If `image` is an `Images` object, images are read only when a batch needs them, with their labels unless `label`
-    is in memory. If `num_classes` is given, `label` holds integers in [0, num_classes).
-
-    Attributes:
-      train: training examples.
-      test: test examples; empty if there are none.
-      num_classes: number of classes of `label`; None if there are no classes.
-      valid: validation examples of the source's own; None or empty if they are to be held out of `train`.
-    """
-
-    train: Arrays
-    test: Arrays = dataclasses.field(default_factory=dict)
-    num_classes: int | None = None
-    valid: Arrays | None = None
 
 
 @functools.cache
@@ -229,7 +211,7 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
     Raises:
       UserError: the directory holds no such data set in a format with random access (array_record).
     """
-    (train, test), num_classes = _prepared(name, data_dir, ('train', 'test'))
+    (train, test), features = open_prepared(name, data_dir, ('train', 'test'))
 
     def read(split: Sequence[Any]) -> Arrays:
         examples = [split[i] for i in range(len(split))]
@@ -237,7 +219,7 @@ def tfds(*, name: str, data_dir: str | None = None) -> Source:
         label = np.array([example['label'] for example in examples], np.int32)
         return {'image': image[..., 0] if image.shape[-1] == 1 else image, 'label': label}
 
-    return Source(read(train), read(test), num_classes)
+    return Source(read(train), read(test), _classes(features, name))
 
 
 def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 256) -> Source:
@@ -268,7 +250,8 @@ def tfds_images(
       UserError: as for `tfds`; or not 1 <= size <= resize.
     """
     _check_sizes(size, resize)
-    found, num_classes = _prepared(name, data_dir, ('train', test))
+    found, features = open_prepared(name, data_dir, ('train', test))
+    num_classes = _classes(features, name)
     train, held = (
         {'image': Images(examples, f'{name}, split {split!r}', num_classes, size, resize)}
         for split, examples in zip(('train', test), found, strict=True)
@@ -281,20 +264,8 @@ def _check_sizes(size: int, resize: int) -> None:
         raise UserError(f'data.size is {size} and data.resize is {resize}, but they must satisfy 1 <= size <= resize.')
 
 
-def _prepared(name: str, data_dir: str | None, splits: Sequence[str]) -> tuple[list[Sequence[Any]], int]:
-    """The splits of a prepared TFDS data set, which read an example when indexed, and the number of classes."""
-    import tensorflow_datasets as datasets
-
-    try:
-        check_runs_no_code(name, data_dir)
-        builder = datasets.builder(name, data_dir=data_dir, file_format='array_record')
-        return [builder.as_data_source(split=s) for s in splits], builder.info.features['label'].num_classes
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f'no prepared data set {name!r} was found in {data_dir or "the default TFDS directory"} '
-            f'({first_line(error)}); prepare it once with '
-            f'`tfds build {name} --file_format=array_record` (needs TensorFlow), '
-            'or set data.data_dir to the directory that holds it.'
-        ) from error
+def _classes(features: Any, name: str) -> int:
+    """The number of classes of a prepared TFDS data set."""
+    if 'label' not in features:
+        raise UserError(f"the data set {name!r} has no 'label'; its features are {', '.join(sorted(features))}.")
+    return features['label'].num_classes

@@ -18,8 +18,9 @@ from kd_jax.data.check_source import check_needs, check_source, warn_of_missing_
 from kd_jax.data.class_labels import noisy, parse_classes, relabel
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.source import Arrays, Source, Vocabulary
 from kd_jax.data.source_checksum import source_checksum
-from kd_jax.data.sources import Arrays, Source
+from kd_jax.data.word_masking import place_masking
 
 OPTIONS = {
     'source': Described("name of the data source, or your own function 'package.module:function'", REQUIRED, 'text'),
@@ -70,6 +71,7 @@ class Splits:
       augment: the augmentations that are applied to the training split, from `augment.place_moves`.
       resident: whether training data is kept on the device.
       checksum: that of the source (see `source_checksum`); '' if an option of the data is not known yet.
+      vocabulary: the tokens of a text source; None for all other sources.
     """
 
     arrays: Mapping[str, Arrays]
@@ -79,6 +81,7 @@ class Splits:
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     resident: bool = True
     checksum: str = ''
+    vocabulary: Vocabulary | None = None
 
 
 VALID_BY = ('random', 'position')
@@ -103,6 +106,7 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
         raise UserError(f'{where}, {error}') from error
     check_source(loaded, place)
     augmentations = augment.place_moves(augmentations, loaded.train, f'{place}.augment')
+    augmentations = place_masking(augmentations, loaded, f'{place}.augment')
     check_needs(config, loaded, augmentations, place)
     train, valid = _divided(loaded, config.get('valid'), config.get('valid_by', 'random'), place)
     test = with_ids(loaded.test) if loaded.test and example_count(loaded.test) else None
@@ -126,7 +130,8 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
             raise UserError(f'{place}.subset is {list(subset)}, but no training example of these classes is left.')
         arrays = {split: relabel(own, subset) for split, own in arrays.items()}
         classes, oversampling = len(subset) + 1, max(1.0, (1.0 - share) / share)
-    return Splits(arrays, classes, subset, oversampling, augmentations, resident, source_checksum(loaded))
+    checksum = source_checksum(loaded)
+    return Splits(arrays, classes, subset, oversampling, augmentations, resident, checksum, loaded.vocabulary)
 
 
 def check_option_names(config: Mapping[str, Any], place: str) -> None:
@@ -169,6 +174,11 @@ def _divided(loaded: Source, held: int | None, by: str, place: str) -> tuple[Arr
     pool = loaded.valid or loaded.train
     count = example_count(pool)
     held = (count if own else 0) if held is None else held
+    if held and not own and loaded.vocabulary is not None:
+        raise UserError(
+            f'{place}.valid is {held}, but rows of text share documents, and a document must not be in two splits; set '
+            'data.valid_documents instead, or data.valid_split for a TFDS data set.'
+        )
     if not 0 <= held <= count - (not own):
         what = 'validation examples in the source' if own else 'training examples'
         raise UserError(f'{place}.valid is {held}, but there are {count} {what}.')

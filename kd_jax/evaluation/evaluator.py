@@ -16,7 +16,7 @@ from kd_jax.core.paths import Context, Path, read_path
 from kd_jax.core.recipe import Recipe
 from kd_jax.data.batches import evaluation_view, example_bytes, padded_batches
 from kd_jax.data.read_ahead import prefetch, read_batches
-from kd_jax.data.sources import Arrays
+from kd_jax.data.source import Arrays
 from kd_jax.devices.mesh import batch_parts, batch_sharding, local_rows, make_mesh, place_batch, replicated
 from kd_jax.evaluation.evaluations import Evaluation, check_evaluation, parse_evaluation
 

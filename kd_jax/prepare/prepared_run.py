@@ -36,6 +36,7 @@ from kd_jax.prepare.check_data import (
     check_multi_label_targets,
 )
 from kd_jax.prepare.check_effects import check_effects
+from kd_jax.prepare.check_tokens import check_tokens
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -153,10 +154,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_effects(recipe, config, context, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
+    check_tokens(recipe, context, splits, where)
     if complete:
-        check_evaluated_labels(evaluator.measured.values(), evaluated, splits, where)
-        check_labels_of_terms(recipe, context, splits.arrays['train'], where)
-        check_multi_label_targets(recipe, evaluator.measured.values(), splits, where)
+        _check_labels(evaluator, evaluated, recipe, context, splits, where)
     recorded = None
     if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
@@ -185,6 +185,14 @@ def _check_evaluations(
     for name, analysis in config.get('analyses', {}).items():
         check_analysis(analysis, evaluated, data.arrays, f"{where}, analysis '{name}'")
     check_evaluated_splits(evaluator.measured.values(), recipe, data, where)
+
+
+def _check_labels(
+    evaluator: Evaluator, evaluated: Context, recipe: Recipe, context: Context, data: splits.Splits, where: str
+) -> None:
+    check_evaluated_labels(evaluator.measured.values(), evaluated, data, where)
+    check_labels_of_terms(recipe, context, data.arrays['train'], where)
+    check_multi_label_targets(recipe, evaluator.measured.values(), data, where)
 
 
 def _check_patience(prepared: PreparedRun) -> None:

@@ -13,7 +13,7 @@ from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
 from kd_jax.data import augment
 from kd_jax.data.example_order import ExampleOrder
-from kd_jax.data.sources import Arrays
+from kd_jax.data.source import Arrays
 from kd_jax.teacher_cache.array_store import ArrayStore
 from kd_jax.teacher_cache.recording import Recording, View, examples_axis, recorded_paths
 

@@ -23,7 +23,7 @@ from kd_jax.core.recipe import Recipe, recordable
 from kd_jax.data.batches import batch_shapes, fetch_batch
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.read_ahead import read_batches
-from kd_jax.data.sources import Arrays
+from kd_jax.data.source import Arrays
 from kd_jax.devices.mesh import batch_sharding, local_rows, place_batch, replicated
 from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout

@@ -174,7 +174,7 @@ def test_an_option_of_a_source_has_the_type_that_its_parameter_declares():
         ({'resident': 'no'}, "c, data.resident is 'no', but it must be True or False"),
         ({'valid_by': 'postion'}, "c, data: there is no valid_by 'postion'. Did you mean 'position'"),
         ({'valid_by': 'random'}, 'c, data.valid_by chooses the examples that valid holds out, but valid is not set'),
-        ({'views': 3}, 'c, data.views is 3, but without augment all views of an image are alike'),
+        ({'views': 3}, 'c, data.views is 3, but without augment all views of an example are alike'),
         ({'augment': {'moves': ('image',)}}, r'c, data.augment.moves names .* neither of them is set'),
         ({'exclude': (0, 1, 2, 3)}, 'c, data: no training example is left'),
         ({'exclude': (4,)}, r'c, data.exclude: 4 is not a class; classes are the integers in \[0, 4\)'),

@@ -1,0 +1,47 @@
+"""What a data source returns: the arrays of its splits, and what their numbers mean."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+Arrays = dict[str, Any]
+
+
+class Vocabulary(NamedTuple):
+    """The tokens of a text source.
+
+    Attributes:
+      tokenizer: the tokenizer, as the config names it.
+      size: number of tokens; every id is smaller.
+      mask: the token that stands for a masked word; None if the tokenizer has none.
+      predicts: 'next' if `label` is the token after each token; 'masked' if it is the token itself, and some are
+        masked.
+    """
+
+    tokenizer: str
+    size: int
+    mask: int | None = None
+    predicts: str = 'next'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Arrays by name, each with a leading axis of examples. A batch carries them under the same names.
+
+    Some names have a meaning: `image` may be uint8, which networks see as floats in [0, 1], and augmentations change
+    it. If `image` is an `Images` object, images are read only when a batch needs them, with their labels unless `label`
+    is in memory. If `num_classes` is given, `label` holds integers in [0, num_classes).
+
+    Attributes:
+      train: training examples.
+      test: test examples; empty if there are none.
+      num_classes: number of classes of `label`; None if there are no classes.
+      valid: validation examples of the source's own; None or empty if they are to be held out of `train`.
+      vocabulary: the tokens of a text source, whose rows share documents: no row of `train` is held out. None for all
+        other sources.
+    """
+
+    train: Arrays
+    test: Arrays = dataclasses.field(default_factory=dict)
+    num_classes: int | None = None
+    valid: Arrays | None = None
+    vocabulary: Vocabulary | None = None

@@ -1,0 +1,128 @@
+"""Text sources: documents of files, of this package or of TFDS as rows of tokens."""
+
+import functools
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import Count
+from kd_jax.config.ordinary_files import user_path
+from kd_jax.data.documents import Document, checked, read_documents, split_documents
+from kd_jax.data.prepared_sets import open_prepared
+from kd_jax.data.source import Source, Vocabulary
+from kd_jax.data.token_rows import TextLayout, token_rows
+from kd_jax.data.tokenizers import load_tokenizer
+from kd_jax.data.word_masking import masked_for_evaluation
+
+HeldBy = Literal['random', 'position']
+Longer = Literal['refuse', 'drop', 'cut']
+Predicts = Literal['next', 'masked']
+
+
+def text(
+    *, documents: str | Sequence[str], tokenizer: str = 'bytes', length: Count = 128, predicts: Predicts = 'next',
+    valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random', pack: bool = True,
+    longer: Longer = 'refuse', chat: str = 'chatml', end: str | None = None,
+) -> Source:  # fmt: skip
+    """Text as rows of tokens: tokens, label (the next token), mask, segment, position and bytes, [rows, length].
+
+    Plain texts lie one after another and are cut where a row ends. Pairs of a prompt and an answer, and conversations,
+    stay whole, and only the answers count. Each document but a conversation ends with an end token, which counts. A
+    document, or all lines of one `name`, is in one split.
+
+    Args:
+      documents: 'handbook', 'plays', 'python_docs' or 'sentiment', which are included in this package, or a file
+        *.jsonl or *.jsonl.gz; or several of them. Each line of a file is an object with `text`, with `prompt` and
+        `answer`, or with `messages`, a list of objects with `role` and `content`; it may have a `name`.
+      tokenizer: 'bytes', 'gguf:FILE' or 'json:FILE' (a tokenizer.json).
+      length: number of tokens in a row.
+      predicts: 'next' for the next token; 'masked' for masked words, as BERT does, then `label` is the token itself,
+        and 15% of the tokens are masked, always the same ones unless augment.mask_words is set.
+      valid_documents: number of documents that are held out for validation.
+      test_documents: number of documents that are held out for testing.
+      held_by: which ones: 'random' (the same ones for every seed) or 'position' (the last ones).
+      pack: whether documents share rows. False gives each one a row of its own, and adds the numbers that its line has,
+        such as a class, as arrays [rows].
+      longer: what happens to a document that must stay whole and is longer than a row: 'refuse' it, 'drop' it, or 'cut'
+        its end off.
+      chat: the template of conversations, 'chatml'.
+      end: the special token after each document; None for that of the tokenizer.
+    Raises:
+      UserError: a file is missing, damaged or not UTF-8; a document is empty, or longer than a row and refused; the
+        tokenizer does not exist or lacks a special token; or no document is left for training.
+    """
+    paths = tuple(documents) if isinstance(documents, list | tuple) else (documents,)
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise UserError(f'data.documents is {documents!r}, but it must be a name or a path, or several of them.')
+    rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end)
+    states = tuple(_state(user_path(path)) for path in paths)
+    return _of_files(paths, states, (valid_documents, test_documents, held_by), rows)
+
+
+def _state(file: pathlib.Path) -> tuple[int, int] | None:
+    """Size and time of a file, which tell a new file from the one that was read before."""
+    return (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None
+
+
+@functools.lru_cache(maxsize=4)
+def _of_files(paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout) -> Source:
+    read = [document for path in paths for document in read_documents(path)]
+    return _source(split_documents(read, *held), rows)
+
+
+@functools.lru_cache(maxsize=4)
+def _of_tfds(
+    name: str, data_dir: str | None, key: str, splits: tuple[str, str | None, str | None], rows: TextLayout
+) -> Source:
+    named = {own: split for own, split in zip(('train', 'valid', 'test'), splits, strict=True) if split}
+    found, _ = open_prepared(name, data_dir, tuple(named.values()))
+    read = {own: list(_documents(found[i], name, named[own], key)) for i, own in enumerate(named)}
+    return _source({'valid': [], 'test': [], **read}, rows)
+
+
+def tfds_text(
+    *, name: str, data_dir: str | None = None, key: str = 'text', train_split: str = 'train',
+    valid_split: str | None = None, test_split: str | None = 'test', tokenizer: str = 'bytes', length: Count = 128,
+    predicts: Predicts = 'next', pack: bool = True, longer: Longer = 'refuse', end: str | None = None,
+) -> Source:  # fmt: skip
+    """The texts of a prepared TFDS data set, read without TensorFlow; each example is a document. See `text`.
+
+    Args:
+      name: name of the TFDS data set.
+      data_dir: the directory where it was prepared; None for TFDS's default.
+      key: the feature that holds the text.
+      train_split: name of the split that serves as the training split.
+      valid_split: name of the split that serves as the validation split; None for none.
+      test_split: name of the split that serves as the test split; None for none.
+      tokenizer, length, predicts, pack, longer, end: as for `text`.
+    Raises:
+      UserError: as for `tfds` and `text`; an example has no text under `key`.
+    """
+    rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, '', end)
+    return _of_tfds(name, data_dir, key, (train_split, valid_split, test_split), rows)
+
+
+def _documents(examples: Sequence[Any], name: str, split: str, key: str) -> Iterable[Document]:
+    for number in range(len(examples)):
+        place, example = f'data set {name!r}, split {split!r}, example {number}', examples[number]
+        if key not in example:
+            raise UserError(f'{place} has no {key!r}; data.key must be one of {", ".join(sorted(example))}.')
+        try:
+            content = bytes(example[key]).decode('utf-8') if isinstance(example[key], bytes) else example[key]
+        except UnicodeDecodeError as error:
+            raise UserError(f'{place} is not UTF-8 text (byte {error.start:,}).') from error
+        numbers = {
+            k: one.item() for k, v in example.items() if (one := np.asarray(v)).ndim == 0 and one.dtype.kind in 'biuf'
+        }
+        yield checked(Document(f'{split}/{number}', place, content, (), numbers))
+
+
+def _source(split: dict[str, list[Document]], rows: TextLayout) -> Source:
+    vocabulary = Vocabulary(rows.tokenizer.name, rows.tokenizer.size, rows.tokenizer.mask, rows.predicts)
+    arrays = {name: token_rows(documents, rows) for name, documents in split.items()}
+    if rows.predicts == 'masked':
+        arrays = {name: masked_for_evaluation(own, vocabulary) if own else own for name, own in arrays.items()}
+    return Source(arrays['train'], arrays['test'], None, arrays['valid'], vocabulary)

@@ -1,0 +1,146 @@
+"""Turns documents into rows of tokens: which tokens are read, which are predicted, and which of these count."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.data.chat_templates import parts_of
+from kd_jax.data.documents import PROMPT, Document
+from kd_jax.data.sequence_packing import TokenSequence, cut_and_fill, fill_rows, fit_whole, next_tokens, one_a_row
+from kd_jax.data.source import Arrays
+from kd_jax.data.tokenizers import Encoded, Tokenizer
+
+OWN = (*TokenSequence._fields, 'segment', 'position')  # the arrays that a text source makes
+
+
+class TextLayout(NamedTuple):
+    """How documents become rows of tokens; the options of `text`."""
+
+    tokenizer: Tokenizer
+    length: int
+    predicts: str
+    pack: bool
+    longer: str
+    chat: str
+    end: str | None
+
+
+def token_rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
+    """The arrays of documents as rows: tokens, label, mask, bytes, segment, position, [rows, length]; {} without rows.
+
+    Raises:
+      UserError: as `sequences_of`; or a number of a document has the name of one of these arrays.
+    """
+    sequences, kept = list[TokenSequence](), list[Document]()
+    for document in documents:
+        own = [one for one in sequences_of(document, rows) if len(one.tokens)]
+        sequences += own
+        kept += [document] * len(own)
+    if not sequences:
+        return {}
+    plain = not kept[0].messages and rows.predicts == 'next'
+    lay = one_a_row if not rows.pack else cut_and_fill if plain else fit_whole
+    arrays = fill_rows(sequences, list(lay([len(one.tokens) for one in sequences], rows.length)), rows.length)
+    return arrays if rows.pack else {**arrays, **_numbers(kept)}
+
+
+def _numbers(documents: Sequence[Document]) -> Arrays:
+    """The numbers of documents as arrays, [documents]."""
+    out = {}
+    for name in documents[0].numbers:
+        if name in OWN:
+            raise UserError(f'{documents[0].place}: {name} is the name of an array of tokens; give it another name.')
+        array = np.array([document.numbers[name] for document in documents])
+        out[name] = array.astype(np.float32 if array.dtype.kind == 'f' else np.int32)
+    return out
+
+
+def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
+    """What is read and predicted at each position of a document.
+
+    Raises:
+      UserError: it must stay whole, is longer than a row, and `longer` refuses it; or a special token is missing.
+    """
+    ids, counts, sizes = _tokens(document, rows)
+    if rows.predicts == 'masked':
+        return _masked(ids, sizes, document, rows)
+    if document.messages:  # what follows the last answer is never predicted
+        last = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
+        ids, counts, sizes = ids[:last], counts[:last], sizes[:last]
+    found = next_tokens(ids, counts, sizes)
+    whole = bool(document.messages) or not rows.pack
+    return [found] if not whole else _fitting(found, document, rows)
+
+
+def _tokens(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tokens of a document, whether they count, and the bytes that they stand for; [tokens] each."""
+    tokenizer, masked = rows.tokenizer, rows.predicts == 'masked'
+    found = list[tuple[Encoded, bool]]()
+
+    def add(token: int | None, counts: bool) -> None:
+        if token is not None:
+            found.append((Encoded(np.array([token], np.int32), np.zeros(1, np.int32)), counts))
+
+    if not masked:
+        add(tokenizer.begin, False)
+    for part in parts_of(document, rows.chat):
+        if part.special:
+            add(tokenizer.id_of(part.text, f'data.chat={rows.chat!r}'), part.counts)
+        else:
+            found.append((tokenizer.encode(part.text), part.counts))
+    talks = bool(document.messages) and document.messages[0][0] != PROMPT
+    if not masked and not talks:
+        add(end_token(rows), True)
+    counts = np.concatenate([np.full(len(one.ids), counts) for one, counts in found])
+    return np.concatenate([one.ids for one, _ in found]), counts, np.concatenate([one.bytes for one, _ in found])
+
+
+def end_token(rows: TextLayout) -> int | None:
+    """The token after each document; None if there is none."""
+    return rows.tokenizer.end if rows.end is None else rows.tokenizer.id_of(rows.end, 'data.end')
+
+
+def _fitting(found: TokenSequence, document: Document, rows: TextLayout) -> list[TokenSequence]:
+    size, length = len(found.tokens), rows.length
+    if size <= length or not size:
+        return [found]
+    prompt = int(np.flatnonzero(found.mask)[0]) + 1 if document.messages else 0
+    if rows.longer == 'drop':
+        return []
+    if prompt > length:
+        raise UserError(
+            f'{document.place}: the prompt has {prompt} tokens, but a row has data.length={length}, so no answer fits; '
+            "increase length, or leave such documents out with longer='drop'."
+        )
+    if rows.longer == 'refuse':
+        raise UserError(
+            f'{document.place} needs {size} tokens, but a row has data.length={length}; increase length, or set '
+            "longer='drop' or longer='cut'."
+        )
+    return [TokenSequence(*(array[:length] for array in found))]
+
+
+def _masked(ids: np.ndarray, sizes: np.ndarray, document: Document, rows: TextLayout) -> list[TokenSequence]:
+    """The sequences of a document for masked words: pieces of it, each between a begin and an end token."""
+    if document.messages:
+        raise UserError(f"{document.place}: data.predicts='masked' takes plain text, not prompts or messages.")
+    begin, end = ([] if one is None else [one] for one in (rows.tokenizer.begin, end_token(rows)))
+    room = rows.length - len(begin) - len(end)
+    if room < 1:
+        raise UserError(f'data.length is {rows.length}, which leaves no room for a word.')
+    if len(ids) > room and not rows.pack:
+        if rows.longer == 'refuse':
+            raise UserError(
+                f'{document.place} has {len(ids)} tokens, but data.length={rows.length} leaves room for {room}; '
+                "increase length, or set longer='drop' or longer='cut'."
+            )
+        ids, sizes = (ids[:0], sizes[:0]) if rows.longer == 'drop' else (ids[:room], sizes[:room])
+    out = []
+    for start in range(0, len(ids), room):
+        words = np.concatenate([begin, ids[start : start + room], end]).astype(np.int32)
+        around = [np.zeros(len(one), np.int32) for one in (begin, end)]
+        size = np.concatenate([around[0], sizes[start : start + room], around[1]])
+        out.append(TokenSequence(words, words, size > 0, size))
+    return out
