@@ -130,7 +130,7 @@ class FigureOptions(TypedDict, total=False):
     caption: str
     xlabel: str
     ylabel: str
-    runs: str | list[str]
+    runs: str | list[str] | dict[str, Any]
     run: str
     analysis: str
     x: str | dict[str, float]
@@ -145,6 +145,12 @@ class FigureOptions(TypedDict, total=False):
     values: dict[str, str]
     groups: dict[str, str] | None
     named: list[str]
+    claims: dict[str, str]
+
+
+class ChoiceOptions(TypedDict, total=False):
+    runs: Required[str | list[str]]
+    by: Required[str]
 
 
 class ReportSection(TypedDict, total=False):
@@ -153,6 +159,7 @@ class ReportSection(TypedDict, total=False):
     tables: dict[str, TableOptions] | None
     claims: dict[str, ClaimOptions] | None
     figures: dict[str, FigureOptions] | None
+    chosen: dict[str, ChoiceOptions] | None
     lead: Any  # `check_report` says what it may be
 
 

@@ -10,12 +10,14 @@ The report section of a study may hold the following, and all of it is optional:
                   of the column in which rows are compared with it; the first that has a better way otherwise)
   lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
+  chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,
+                  by the mean over seeds, in tables, claims and figures
   claims.NAME     title, paper, and a kind:
     share         (value - low) / (high - low), each a run:path
     difference    value - low
   figures.NAME    title, caption, xlabel, ylabel, and a kind:
-    lines         runs (globs), x and y (paths), by (a path; one line per value), by_label (such as '{} units'),
-                  log_x, log_y, reference {label: run:path} (horizontal lines)
+    lines         runs (globs, or {label of a line: globs}), x and y (paths), by (a path; one line per value), by_label
+                  (such as '{} units'), log_x, log_y, reference {label: run:path} (horizontal lines)
     optima        as lines, without reference: one panel per value of `by`, in which the best x and its 95% interval (a
                   bootstrap over seeds) are marked; beside (a second path, dashed)
     curves        runs, y (a path in an entry of the history, such as valid.student.errors)
@@ -24,6 +26,7 @@ The report section of a study may hold the following, and all of it is optional:
                   named [labels], log_x; points on the Pareto front (low x, high value) are joined and named
     matrices      values {label: run:path}, each [C, C]; label (of the colour bar)
     soft_targets  run, analysis
+    shares        claims {label: name of a claim of kind share}
 
 Numbers that a study sweeps get a figure each, and the histories get learning curves, if the report draws none.
 The paper's numbers have the unit of the value path: an accuracy of 58.9% is 0.589.

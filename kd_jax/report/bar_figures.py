@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from kd_jax.report import figure_style, number_format
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.finding import Finding
+from kd_jax.report.paper_claims import Claim
 from kd_jax.report.result_files import Measure, Results, last_key, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Column, Row, Table
@@ -45,6 +46,20 @@ def draw_bars(entry: dict[str, Any], results: Results) -> Drawn:
     _draw(axes, [_Bar(label, measure) for label, measure in measures.items()], unit)
     default = last_key(next(iter(entry['values'].values())))
     axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars are horizontal
+    return figure, gaps
+
+
+def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
+    """Draws the share that each claim states, with its standard deviation over seeds, and the paper's as a diamond."""
+    claims: dict[str, Claim] = entry['claims']
+    bars = [_Bar(label, c.seedwise, PALETTE[0], c.paper) for label, c in claims.items() if c.seedwise]
+    gaps = ' '.join(claim.sentence for claim in claims.values() if not claim.seedwise)
+    if not bars:
+        return None, gaps
+    figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(bars))
+    bars = [dataclasses.replace(bar, label=textwrap.fill(bar.label, WRAP)) for bar in bars]
+    _draw(axes, bars, 'fraction', dotted=False)
+    axes.set_xlabel(entry.get('xlabel', 'share (%)'))
     return figure, gaps
 
 
@@ -112,9 +127,9 @@ def draw_comparison(entry: dict[str, Any], results: Results) -> Drawn:
     return figure, ''
 
 
-def _draw(axes: Axes, bars: Sequence[_Bar], unit: str) -> None:
+def _draw(axes: Axes, bars: Sequence[_Bar], unit: str, dotted: bool = True) -> None:
     """Draws horizontal bars, or dots for fractions above 1/2, and writes each number at its right end."""
-    dots = unit == 'fraction' and min(bar.measure.mean for bar in bars) > 0.5
+    dots = dotted and unit == 'fraction' and min(bar.measure.mean for bar in bars) > 0.5
     zero = [] if dots else [0.0]
     for place, bar in enumerate(reversed(bars)):
         mean, spread = bar.measure.mean, bar.measure.sd or None

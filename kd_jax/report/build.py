@@ -5,6 +5,7 @@ from pathlib import Path
 from kd_jax.config.ordinary_files import refuse_links, write_text
 from kd_jax.report.asked_runs import said_missing
 from kd_jax.report.check_report import check_report
+from kd_jax.report.chosen_runs import with_chosen_runs
 from kd_jax.report.contents import Report, facts, origins
 from kd_jax.report.finding import find
 from kd_jax.report.html_page import html_page
@@ -27,6 +28,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
 
     study, results, left_aside = load_results(results_dir)
     check_report(study)
+    study = with_chosen_runs(study, results)
     out_dir = Path(out_dir)
     refuse_links(out_dir / 'figures')
     tables = study_tables(study, results)

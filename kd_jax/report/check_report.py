@@ -7,7 +7,8 @@ from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ReportSection
 from kd_jax.config.name_globs import matching
-from kd_jax.report.result_files import split_reference
+from kd_jax.report.chosen_runs import check_choices
+from kd_jax.report.result_files import run_globs, split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
@@ -20,6 +21,7 @@ FIGURES: Kinds = {  # kind -> (required keys, optional keys)
     'scatter': (('values', 'x'), ('groups', 'named', 'log_x')),
     'matrices': (('values',), ('label',)),
     'soft_targets': (('run', 'analysis'), ()),
+    'shares': (('claims',), ()),
 }
 
 
@@ -29,7 +31,7 @@ CLAIMS: Kinds = {
 }
 
 
-SECTIONS = ('tables', 'claims', 'figures')
+SECTIONS = ('tables', 'claims', 'figures', 'chosen')
 WORDS = ('kind', 'title', 'caption', 'xlabel', 'ylabel')
 
 
@@ -50,6 +52,8 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
             raise UserError(f'{key} of the report are {named!r}, but they must be a dictionary: name -> options.')
     if wrong := misfit(report, ReportSection):
         raise UserError(f'report: {wrong}.')
+    check_choices(report, known)
+    known = None if known is None else [*known, *(report.get('chosen') or {})]
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
     for name, claim in (report.get('claims') or {}).items():
@@ -58,7 +62,7 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
         for key in CLAIMS[claim['kind']][0]:
             _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
     for name, figure in (report.get('figures') or {}).items():
-        _check_figure(name, figure, known)
+        _check_figure(name, figure, known, report.get('claims') or {})
     if 'lead' in report:
         _one_of(report['lead'], report.get('figures') or {}, "'lead' of the report", 'figures')
 
@@ -77,7 +81,7 @@ def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> 
         _known_keys(row.get('paper') or {}, table['columns'], f"{place}, 'paper'")
 
 
-def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) -> None:
+def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, claims: Mapping[str, Any]) -> None:
     where = f'figure {name!r}'
     if not name.replace('-', '').replace('_', '').isalnum():
         raise UserError(f'report: the name of {where} becomes a file name; use only letters, digits, - and _.')
@@ -89,10 +93,11 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None) ->
         _known_run(split_reference(value)[0], known, f'{where}, {label!r}')
     for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
         _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
+    for claim in (figure.get('claims') or {}).values():
+        _one_of(claim, claims, f'{where}, the claim', 'claims')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
-    patterns = figure.get('runs', ())
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+    for pattern in run_globs(figure.get('runs', ())):
         if known is not None and not matching(pattern, known):
             raise UserError(f'report: {where}: no run matches {pattern!r}. {suggest(pattern, known)}')
 

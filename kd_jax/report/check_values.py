@@ -5,7 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
-from kd_jax.report.result_files import split_reference
+from kd_jax.report.result_files import run_globs, split_reference
 from kd_jax.report.stated_units import stated_at
 
 Stated = Mapping[str, Mapping[str, Any]]
@@ -22,6 +22,7 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
       UserError: the first number that no run measures, with a suggestion; or a fraction above 1.
     """
     report = study.get('report') or {}
+    stated = {**stated, **_of_chosen(report, stated)}
     for where, places in _shown(report, stated):
         known = places and all(run in stated for run, _ in places)
         if known and not any(stated_at(stated[run], path) for run, path in places):
@@ -41,20 +42,29 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
                     )
 
 
+def _of_chosen(report: Mapping[str, Any], stated: Stated) -> dict[str, Mapping[str, Any]]:
+    """What each chosen run states, as the first of its candidates does."""
+    runs = {
+        name: [run for each in run_globs(entry['runs']) for run in matching(each, stated)]
+        for name, entry in (report.get('chosen') or {}).items()
+    }
+    return {name: stated[found[0]] for name, found in runs.items() if found}
+
+
 def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Places]]:
     """Each number that the report shows: where, and pairs of a run and a path, of which at least one must exist."""
     for name, claim in (report.get('claims') or {}).items():
         for key in ('value', 'low', 'high'):
             if key in claim:
                 yield f'claim {name!r}, {key!r}', [split_reference(claim[key])]
+    for name, choice in (report.get('chosen') or {}).items():
+        yield f'chosen {name!r}', [(name, choice['by'])]
     for name, figure in (report.get('figures') or {}).items():
         where = f'figure {name!r}'
         for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
             yield f'{where}, {label!r}', [split_reference(value)]
         for key in ('y', 'beside') if 'y' in figure else ():
-            patterns = figure['runs']
-            patterns = [patterns] if isinstance(patterns, str) else patterns
-            runs = [run for pattern in patterns for run in matching(pattern, stated)]
+            runs = [run for pattern in run_globs(figure['runs']) for run in matching(pattern, stated)]
             if key in figure:
                 yield f'{where}, {key!r}', [(run, figure[key]) for run in runs]
     for name, table in (report.get('tables') or {}).items():

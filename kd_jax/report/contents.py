@@ -9,6 +9,7 @@ from typing import Any
 
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, Results, missing_runs, ranges
+from kd_jax.report.chosen_runs import said_chosen
 from kd_jax.report.finding import Finding
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.result_files import HAS_CHECKSUM
@@ -80,6 +81,7 @@ def facts(study: dict[str, Any], results: Results, left_aside: Sequence[LeftAsid
         'seeds': ranges(seeds),
         'missing': ', '.join(missing_runs(study, results)) if every else '',
         'left aside': f'{number_format.with_plural(len(left_aside), "result")}, listed below' if left_aside else '',
+        'chosen': said_chosen(study, results),
         'validation': unused_validation(study, results),
         'time': f'{number_format.duration(sum(seconds))} in total' if seconds else '',
         'time per run': _spread(seconds) if seconds else '',

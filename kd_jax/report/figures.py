@@ -9,7 +9,7 @@ import matplotlib
 
 from kd_jax.config.ordinary_files import inside
 from kd_jax.report import figure_style
-from kd_jax.report.bar_figures import default_comparison, draw_bars, draw_comparison
+from kd_jax.report.bar_figures import default_comparison, draw_bars, draw_comparison, draw_shares
 from kd_jax.report.contents import Picture
 from kd_jax.report.figure_style import MUTED, Drawn
 from kd_jax.report.finding import Finding
@@ -17,6 +17,7 @@ from kd_jax.report.learning_curves import default_curves, draw_curves
 from kd_jax.report.line_figures import default_sweeps, draw_lines, leading_sweep
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
 from kd_jax.report.optimum_figures import draw_optima
+from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.result_files import Results, last_key, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Table
@@ -38,6 +39,13 @@ def draw(
     lead = report.get('lead') or leading_sweep(entries, finding)
     if lead is None and (comparison := default_comparison(finding)):
         entries, lead = {**comparison, **entries}, next(iter(comparison))
+    claims = {claim.name: claim for claim in study_claims(study, results)}
+    entries = {
+        name: {**entry, 'claims': {label: claims[one] for label, one in entry['claims'].items()}}
+        if entry['kind'] == 'shares'
+        else entry
+        for name, entry in entries.items()
+    }
     ordered = {lead: entries[lead], **entries} if lead else entries
     out_dir.mkdir(parents=True, exist_ok=True)
     pictures = [_draw(name, entry, results, out_dir) for name, entry in ordered.items()]
@@ -54,6 +62,7 @@ def _draw(name: str, entry: dict[str, Any], results: Results, out_dir: Path) -> 
         'curves': draw_curves,
         'bars': draw_bars,
         'scatter': scatter,
+        'shares': draw_shares,
         'matrices': draw_matrices,
         'soft_targets': draw_soft_targets,
     }

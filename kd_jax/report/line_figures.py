@@ -46,6 +46,7 @@ def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
 
     If the entry has a second path `beside`, its numbers are drawn as dashed lines.
     """
+    entry = _with_labels(entry, results)
     groups, gaps = _groups(entry, results)
     if not groups:
         return None, gaps
@@ -81,6 +82,14 @@ def _line(axes: Axes, points: Sequence[Point], colour: str, dashed: bool = False
     if sd.any() and not dashed:
         axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.18, linewidth=0)
     return float(y[-1])
+
+
+def _with_labels(entry: dict[str, Any], results: Results) -> dict[str, Any]:
+    """The entry; if its `runs` are a dictionary, label -> globs, with the line to which each run belongs."""
+    if not isinstance(entry['runs'], Mapping):
+        return entry
+    runs = {run: label for label, globs in entry['runs'].items() for run in matching_runs(results, globs)}
+    return {**entry, 'runs': list(runs), 'of': runs}
 
 
 def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[list[Point], list[Point]]], str]:

@@ -159,5 +159,7 @@ def _seedwise(share: Measure | None, common: int) -> str:
     if share is None or common == 1:
         return ', on one seed' if common == 1 else ''
     spread = f' ± {100 * share.sd:.1f}%' if share.sd is not None else ''
+    if share.interval and share.n > 2:
+        spread += f', 95% interval {_percent(share.interval[0])} to {_percent(share.interval[1])}'
     left_out = f'; {number_format.seeds(common - share.n)} without any gain left out' if share.n < common else ''
     return f'; seed by seed {_percent(share.mean)}{spread} ({number_format.seeds(share.n)}{left_out})'

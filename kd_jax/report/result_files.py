@@ -213,10 +213,16 @@ def path_in_words(path: str) -> str:
     return f'{keys[-1]} ({inner})' if inner else keys[-1]
 
 
+def run_globs(runs: str | Iterable[str] | Mapping[str, str | list[str]]) -> list[str]:
+    """The globs of `runs` in a report section: one, several, or those of each label."""
+    if isinstance(runs, Mapping):
+        return [each for globs in runs.values() for each in run_globs(globs)]
+    return [runs] if isinstance(runs, str) else list(runs)
+
+
 def matching_runs(results: Results, patterns: str | Iterable[str]) -> list[str]:
     """Returns the runs whose names match one of the globs, in the order of the globs and then of the study."""
-    patterns = [patterns] if isinstance(patterns, str) else patterns
-    return list(dict.fromkeys(run for p in patterns for run in matching(p, results)))
+    return list(dict.fromkeys(run for p in run_globs(patterns) for run in matching(p, results)))
 
 
 def why_missing(results: Results, run: str, path: str) -> str:

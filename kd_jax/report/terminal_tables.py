@@ -12,6 +12,7 @@ from rich.text import Text
 from kd_jax.config.visible_text import visible
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import LeftAside, said_missing
+from kd_jax.report.chosen_runs import with_chosen_runs
 from kd_jax.report.finding import find
 from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.plain_console import PlainConsole
@@ -32,6 +33,7 @@ def print_tables(
     Numbers from the paper have their own colour.
     """
     console = console or PlainConsole()
+    study = with_chosen_runs(study, results)
     tables = study_tables(study, results)
     finding = find(tables, results)
     console.print(Text(visible(finding.sentence), 'bold'))

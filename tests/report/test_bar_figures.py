@@ -1,10 +1,12 @@
 """Bars, and the figure that compares the rows of a table."""
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
-from kd_jax.report.bar_figures import default_comparison, draw_bars, draw_comparison
+from kd_jax.report.bar_figures import default_comparison, draw_bars, draw_comparison, draw_shares
 from kd_jax.report.finding import find
+from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.tables import study_tables
 
 
@@ -71,3 +73,18 @@ def test_one_row_alone_is_no_comparison(loaded):
     study, results = loaded
     assert _comparison(study, {'student': results['student']}) is None
     assert _comparison(study, {}) is None
+
+
+def test_shares_are_drawn_from_their_claims(loaded):
+    study, results = loaded
+    claim = study_claims(study, results)[0]
+    figure, gaps = draw_shares({'claims': {'kept': claim}}, results)
+    assert gaps == ''
+    (bar,) = figure.axes[0].patches
+    assert bar.get_width() == pytest.approx(claim.seedwise.mean)
+
+
+def test_a_share_that_cannot_be_computed_is_said(loaded):
+    study, results = loaded
+    claim = study_claims(study, {})[0]
+    assert draw_shares({'claims': {'kept': claim}}, results) == (None, claim.sentence)

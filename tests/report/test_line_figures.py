@@ -96,3 +96,13 @@ def test_a_swept_number_is_named_in_words(loaded, path, words):
             result['config'] = nested(path, value)
     [entry] = default_sweeps(loaded[1], [], NOTHING, {}).values()
     assert entry['xlabel'] == words
+
+
+def test_runs_may_be_given_by_the_label_of_their_line(loaded):
+    _, results = loaded
+    entry = dict(
+        kind='lines', x='config.t', y='last.test.student.errors', runs={'soft': ['student'], 'hard': 'baseline'}
+    )
+    figure, gaps = draw_lines(entry, results)
+    assert gaps == ''
+    assert {'soft', 'hard'} <= {text.get_text() for text in figure.axes[0].texts}
