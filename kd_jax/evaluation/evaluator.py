@@ -24,6 +24,7 @@ Variables = Mapping[str, Any]
 BATCH_SIZE = 1000
 STACKED_BATCH_SIZE = 4000  # examples in a batch, summed over the runs of a group
 BATCH_BYTES = 2**26  # limit for a batch; large examples make smaller batches
+READ_BYTES = 2**28  # limit for each array that an evaluation reads; logits of a text are much larger than its tokens
 
 
 class Evaluator:
@@ -67,6 +68,7 @@ class Evaluator:
                 'best epoch; leave best out of the others.'
             )
         self.stated: dict[str, dict[str, dict[str, str | None]]] = {}
+        self._read_bytes = 0  # of one example, in the largest array that an evaluation reads
         compiled = functools.partial(
             jax.jit, out_shardings=replicated(self.mesh), compiler_options=dict(compiler_options or {})
         )
@@ -92,6 +94,9 @@ class Evaluator:
         for name, one in self.measured.items():
             given = check_evaluation(one, self.recipe.networks, context, examples, f"{where}, evaluate '{name}'")
             self.stated[name] = {metric: dataclasses.asdict(one.metrics.stated[metric]) for metric in given}
+        batch = next(iter(context['batch'].values())).shape[0]
+        read = [context[path.source][path.name] for one in self.measured.values() for path in one.reads.values()]
+        self._read_bytes = max((4 * array.size // batch for array in read), default=0)  # metrics compute in float32
 
     def _context(self, variables: Variables, batch: Mapping[str, jax.Array]) -> Context:
         context: Context = {'batch': evaluation_view(batch)}
@@ -112,7 +117,7 @@ class Evaluator:
 
     def measure(self, variables: Variables, arrays: Arrays) -> dict[str, dict[str, float]]:
         """Returns the metrics of every evaluation over a split: evaluation -> metric -> number."""
-        found = self._collected(functools.partial(self._statistics, variables), arrays, _batch_size(arrays))
+        found = self._collected(functools.partial(self._statistics, variables), arrays, self._batch_size(arrays))
         return self._values(found)
 
     def measure_runs(
@@ -123,7 +128,7 @@ class Evaluator:
         The variables of the runs are stacked on a leading axis, except those of networks in `shared`. A shared network
         that reads only the batch and other shared networks is computed once for all runs.
         """
-        batch_size = max(1, min(_batch_size(arrays), STACKED_BATCH_SIZE // runs))
+        batch_size = max(1, min(self._batch_size(arrays, runs), STACKED_BATCH_SIZE // runs))
         statistics = functools.partial(self._statistics_of_runs, variables, shared=shared)
         found = self._collected(statistics, arrays, batch_size)
         return [self._values([jax.tree.map(lambda x, i=i: x[i], batch) for batch in found]) for i in range(runs)]
@@ -149,7 +154,7 @@ class Evaluator:
         """Returns the array at each path for all examples of a split, in order: [*stacked copies, examples, ...]."""
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
-        for batch, mask in self._batches(arrays, _batch_size(arrays)):
+        for batch, mask in self._batches(arrays, self._batch_size(arrays)):
             read = self._read(variables, batch, paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))
@@ -165,15 +170,15 @@ class Evaluator:
         for batch, (_, mask) in zip(prefetch(placed), covering, strict=True):
             yield batch, mask
 
+    def _batch_size(self, arrays: Arrays, runs: int = 1) -> int:
+        of_reads = READ_BYTES // max(1, self._read_bytes * runs)
+        return max(1, min(BATCH_SIZE, BATCH_BYTES // example_bytes(arrays), of_reads))
+
     def stacked_axes(self, path: Path | tuple[Path, ...]) -> int:
         """Returns the number of axes of stacked copies that come before the axis of examples."""
         if isinstance(path, tuple):
             return 1 + self.stacked_axes(path[0])
         return sum(n.name == path.source and n.copies > 0 for n in self.recipe.networks)
-
-
-def _batch_size(arrays: Arrays) -> int:
-    return max(1, min(BATCH_SIZE, BATCH_BYTES // example_bytes(arrays)))
 
 
 def _classifies(context: Context, name: str) -> bool:

@@ -104,7 +104,7 @@ def check_evaluated_labels(evaluations: Iterable[Evaluation], context: Context, 
         number of classes.
     """
     for one in evaluations:
-        if one.metrics not in (evaluation.classification, evaluation.positions):
+        if one.metrics not in (evaluation.classification, evaluation.positions, evaluation.sequences):
             continue
         logits, labels = one.reads['logits'], one.reads['labels']
         if str(labels) == 'batch.label':

@@ -180,6 +180,20 @@ def test_padding_batches_and_copies_change_no_metric_of_any_family(families, mon
                 assert measured[name][metric] == pytest.approx(mean, rel=1e-4), (name, metric)
 
 
+def test_a_batch_is_small_enough_for_what_is_read(families, monkeypatch):
+    evaluator, variables = families
+    data = data_of_all_families(23)
+    evaluator.check(check_recipe(evaluator.recipe, data_of_all_families(4)), 'c')
+    whole, sizes = evaluator.measure(variables, data), []
+    monkeypatch.setattr(evaluator_module, 'READ_BYTES', 4 * 2 * 3 * 5)  # five examples of two copies of three logits
+    monkeypatch.setattr(evaluator, '_batches', lambda a, n, own=evaluator._batches: sizes.append(n) or own(a, n))
+    for name, metrics in evaluator.measure(variables, data).items():
+        assert metrics == pytest.approx(whole[name], rel=1e-5)
+    stacked = jax.tree.map(lambda a: np.stack([a, a]), variables)
+    evaluator.measure_runs(stacked, data, 2, frozenset())
+    assert sizes == [5, 2]
+
+
 def test_a_group_of_runs_measures_what_each_run_measures(families):
     evaluator, variables = families
     runs = [variables, jax.tree.map(lambda a: -0.5 * a, variables)]

@@ -58,6 +58,10 @@ def test_labels_of_an_evaluation_must_be_classes_of_its_logits_where_they_count(
     pixels = {'metrics': 'positions', 'logits': 'net.logits', 'labels': 'batch.ignored'}
     with pytest.raises(UserError, match=r"c, evaluate 'net': 'batch.ignored' of split 'train' holds 255 .*ignore=NUM"):
         prepared(OF_IMAGE, pixels, num_classes=3)
+    words = {'metrics': 'sequences', 'logits': 'net.logits', 'labels': 'batch.ignored', 'mask': 'batch.counts'}
+    with pytest.raises(UserError, match=r"'batch.ignored' of split 'train' holds 255 .*which is none of the 3 classes"):
+        prepared(OF_IMAGE, {**words, 'mask': 'batch.mask'}, num_classes=3)
+    prepared(OF_IMAGE, words, num_classes=3)
     prepared(OF_IMAGE, {**pixels, 'ignore': 255}, num_classes=3)
     prepared(OF_IMAGE, {**pixels, 'mask': 'batch.counts'}, num_classes=3)
 
