@@ -18,7 +18,13 @@ from kd_jax.config.references import leaves
 from kd_jax.config.renamed import new_module
 
 IMPORTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*')  # package.module:attribute
-REFERENCES = ('run', 'result', 'torch', 'gguf')  # before ':' they begin a reference to another run or a file
+REFERENCES = (
+    'run',
+    'result',
+    'torch',
+    'gguf',
+    'huggingface',
+)  # before ':' they begin a reference to another run or a file
 
 
 class NotAllowed(UserError):

@@ -13,8 +13,8 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.ordinary_files import user_path
 
 RUN, RESULT = 'run:', 'result:'
-TORCH, GGUF = 'torch:', 'gguf:'
-FILES = (TORCH, GGUF)
+TORCH, GGUF, HUGGINGFACE = 'torch:', 'gguf:', 'huggingface:'
+FILES = (TORCH, GGUF, HUGGINGFACE)
 LAST, BEST = 'last', 'best'
 
 
@@ -41,7 +41,10 @@ class ResultReference(NamedTuple):
 
 
 class WeightsFile(NamedTuple):
-    """A file with weights: 'torch:FILE' (PyTorch or safetensors) or 'gguf:FILE'. `kind` is the part up to the colon."""
+    """Weights in files: 'torch:FILE' (PyTorch or safetensors), 'gguf:FILE', or 'huggingface:DIRECTORY'.
+
+    `kind` is the part up to the colon, with it.
+    """
 
     kind: str
     file: str

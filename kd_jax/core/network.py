@@ -91,8 +91,8 @@ class Network:
         gradient reaches them; written as of='~judge'.
       copies: number of copies, stacked on a leading axis of parameters and activations; 0 for one without that axis.
       own_batches: whether each copy reads its own part of the batch (see `core.own_batches`).
-      init: initial variables: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', 'gguf:FILE', or the
-        directory of a run.
+      init: initial variables: '' (random), 'run:NAME', 'run:NAME/NETWORK', 'torch:FILE', 'gguf:FILE',
+        'huggingface:DIRECTORY', or the directory of a run.
       fresh: top-level modules that start from random values although `init` has them.
       part: the only top-level modules that are taken from `init`, which may have others; () for all.
       init_layers: the layers of `init`, counted from 1, that its own layers start from; () for all.

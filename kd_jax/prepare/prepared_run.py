@@ -208,8 +208,8 @@ def _check_init(recipe: Recipe, where: str) -> None:
         place = f"{where}, network '{network.name}'"
         if not isinstance(network.init, str):
             raise UserError(
-                f"{place}: init is {network.init!r}, but it must be 'run:NAME', 'torch:FILE', 'gguf:FILE' or the "
-                'directory of a run.'
+                f"{place}: init is {network.init!r}, but it must be 'run:NAME', 'torch:FILE', 'gguf:FILE', "
+                "'huggingface:DIRECTORY' or the directory of a run."
             )
         brought = isinstance(network.module, Pretrained)
         if brought and network.copies:

@@ -8,18 +8,19 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.references import GGUF, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
+from kd_jax.config.references import GGUF, HUGGINGFACE, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
 from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.gguf_weights import load_gguf_weights
+from kd_jax.interop.huggingface_weights import load_huggingface_weights
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.training.checkpoints import abstract_array
 from kd_jax.training.saved_checkpoints import DIRECTORIES, newest_checkpoint
 
-LOADERS = {TORCH: load_pytorch_weights, GGUF: load_gguf_weights}
+LOADERS = {TORCH: load_pytorch_weights, GGUF: load_gguf_weights, HUGGINGFACE: load_huggingface_weights}
 
 
 def load_initial_weights(

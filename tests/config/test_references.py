@@ -31,6 +31,7 @@ CONFIG = {
         ('run:teacher/net', RunReference('teacher', 'net')),
         ('torch:a/b.pth', WeightsFile('torch:', 'a/b.pth')),
         ('gguf:a/b.gguf', WeightsFile('gguf:', 'a/b.gguf')),
+        ('huggingface:a/b', WeightsFile('huggingface:', 'a/b')),
         ('work/runs/teacher-s0', RunDirectory(pathlib.Path('work/runs/teacher-s0'))),
     ],
 )
