@@ -11,6 +11,7 @@ import numpy as np
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
+from kd_jax.data.digit_images import check_rows, rows_of_digits, shrunk
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.image_folder import find_splits
 from kd_jax.data.lazy_images import Images
@@ -18,11 +19,10 @@ from kd_jax.data.npz_files import read_npz
 from kd_jax.data.prepared_sets import open_prepared
 from kd_jax.data.source import Arrays, Source
 from kd_jax.data.text_sources import text, tfds_text
-from kd_jax.devices.memory import host_bytes
 
 __all__ = [
-    'cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_pairs', 'npz', 'text', 'tfds', 'tfds_images',
-    'tfds_text',
+    'cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_numbers', 'mnist_pairs', 'npz', 'text',
+    'tfds', 'tfds_images', 'tfds_text',
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -39,29 +39,17 @@ def mnist(*, shrink: int = 1) -> Source:
     """
     with np.load(pathlib.Path(__file__).with_name('mnist.npz')) as file:
         train, test = (
-            {'image': _shrunk(file[f'{split}_images'], shrink), 'label': file[f'{split}_labels'].astype(np.int32)}
+            {'image': shrunk(file[f'{split}_images'], shrink), 'label': file[f'{split}_labels'].astype(np.int32)}
             for split in ('train', 'test')
         )
     return Source(train, test, 10)
-
-
-def _shrunk(images: np.ndarray, by: int) -> np.ndarray:
-    if by not in (1, 2, 4):
-        raise UserError(f'data.shrink is {by}, but it must be 1, 2 or 4.')
-    count, height, width = images.shape
-    blocks = images.reshape(count, height // by, by, width // by, by)
-    return images if by == 1 else np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 @functools.cache
 def mnist_pairs(
     *, train: Count = 50_000, valid: int = 0, test: Count = 10_000, sources: int = 50_000, shrink: int = 1
 ) -> Source:
-    """Two MNIST digits side by side: image [..., 28, 56] uint8, label 10 * left + right in [0, 100).
-
-    The number of examples differs by at most one between classes, and the draw is fixed. No digit image occurs in two
-    splits. Training pairs use the first `sources` MNIST training images, validation pairs the last 10,000 training
-    images, test pairs the test images.
+    """Two MNIST digits side by side, `mnist_numbers` with digits=2: image [..., 28, 56] uint8, label in [0, 100).
 
     Args:
       train: number of training pairs.
@@ -69,33 +57,46 @@ def mnist_pairs(
       test: number of test pairs.
       sources: number of digit images that training pairs are made of, at most 50,000; fewer images are harder.
       shrink: as for `mnist`.
-    Raises:
-      UserError: `sources` is not between 10 and 50,000, `shrink` is not 1, 2 or 4, or the pairs do not fit the
-        memory of this machine.
     """
-    digits, pool = mnist(), 50_000
-    if not 10 <= sources <= pool:
-        raise UserError(f'data.sources is {sources}, but it must be between 10 and {pool}.')
-    size, memory = (train + valid + test) * digits.train['image'][0].size * 2, host_bytes()
-    if memory and size > memory:
-        raise UserError(
-            f'data.train, valid and test are {train}, {valid} and {test}; these pairs need {size / 2**30:,.1f} GiB, '
-            f'but this machine has {memory / 2**30:,.1f} GiB; take fewer.'
-        )
+    return mnist_numbers.__wrapped__(digits=2, train=train, valid=valid, test=test, sources=sources, shrink=shrink)
 
-    def pairs(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
-        images, labels = arrays['image'][chosen], arrays['label'][chosen]
-        rng = np.random.default_rng(seed)
-        label = rng.permutation(np.arange(count) % 100).astype(np.int32)
-        by_digit = np.argsort(labels, kind='stable')
-        sizes = np.bincount(labels, minlength=10)
-        starts = np.cumsum(sizes) - sizes
-        halves = [by_digit[starts[half] + rng.integers(sizes[half])] for half in (label // 10, label % 10)]
-        image = np.concatenate([images[ids] for ids in halves], axis=2)
-        return {'image': _shrunk(image, shrink), 'label': label}
 
-    held = pairs(digits.train, slice(pool, None), valid, 1) if valid else None
-    return Source(pairs(digits.train, slice(sources), train, 0), pairs(digits.test, slice(None), test, 2), 100, held)
+@functools.cache
+def mnist_numbers(
+    *,
+    digits: int = 3,
+    train: Count = 50_000,
+    valid: int = 0,
+    test: Count = 10_000,
+    sources: int = 50_000,
+    shrink: int = 1,
+) -> Source:
+    """MNIST digits side by side that write a number, the label: image [..., 28, 28 * digits] uint8.
+
+    The number of examples differs by at most one between classes, and the draw is fixed. Training numbers use the first
+    `sources` MNIST training images, validation numbers the last 10,000 training images, test numbers the test images.
+
+    Args:
+      digits: number of digits, 1 to 4.
+      train: number of training numbers.
+      valid: number of validation numbers.
+      test: number of test numbers.
+      sources: number of digit images that training numbers are made of, at most 50,000; fewer images are harder.
+      shrink: as for `mnist`.
+    Raises:
+      UserError: as for `check_rows` and `shrunk`.
+    """
+    single, pool = mnist(), 50_000
+    check_rows(digits, sources, pool, (train + valid + test) * single.train['image'][0].size * digits)
+
+    def drawn(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
+        image, label = rows_of_digits(arrays['image'][chosen], arrays['label'][chosen], digits, count, seed)
+        return {'image': shrunk(image, shrink), 'label': label}
+
+    held = drawn(single.train, slice(pool, None), valid, 1) if valid else None
+    return Source(
+        drawn(single.train, slice(sources), train, 0), drawn(single.test, slice(None), test, 2), 10**digits, held
+    )
 
 
 def npz(*, path: str, num_classes: int | None = None) -> Source:

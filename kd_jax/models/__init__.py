@@ -25,6 +25,8 @@ from kd_jax.models.discriminator import Discriminator as discriminator
 from kd_jax.models.example_memory import Embedding as embedding
 from kd_jax.models.example_memory import MemoryBank as memory_bank
 from kd_jax.models.example_memory import Recall as recall
+from kd_jax.models.expert_logits import CombinedExperts as combined_experts
+from kd_jax.models.expert_logits import SubsetLogits as subset_logits
 from kd_jax.models.first_batch_z import FirstBatchZ as first_batch_z
 from kd_jax.models.generator import Generator as generator
 from kd_jax.models.learned_temperature import Temperature as temperature
@@ -65,11 +67,11 @@ llama3_8b = functools.partial(
 )  # fmt: skip
 
 __all__ = [
-    'cifar_resnet', 'classifier', 'cnn', 'connector', 'decoder', 'discriminator', 'embedding', 'first_batch_z',
-    'fusion', 'gate', 'gated_average', 'generator', 'llama3_1b', 'llama3_8b', 'masked_generator', 'memory_bank', 'mlp',
-    'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet', 'resnet8', 'resnet8x4',
-    'resnet14', 'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56',
-    'resnet101', 'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'temperature', 'top_k', 'translator',
-    'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1',
-    'wrn_40_2',
+    'cifar_resnet', 'classifier', 'cnn', 'combined_experts', 'connector', 'decoder', 'discriminator', 'embedding',
+    'first_batch_z', 'fusion', 'gate', 'gated_average', 'generator', 'llama3_1b', 'llama3_8b', 'masked_generator',
+    'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet',
+    'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44',
+    'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'subset_logits',
+    'temperature', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19',
+    'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import parse_number, value_at
 from kd_jax.config.import_by_name import find_by_name
 from kd_jax.config.own_code import explain_own_code
+from kd_jax.config.references import map_leaves, parse_result
 from kd_jax.core.follow import parse_follow
 from kd_jax.core.network import COMPUTE_DTYPES, SHARDINGS, UPDATES, Model, Network, Normalize
 from kd_jax.core.optimizers import parse_optimizer
@@ -195,6 +196,7 @@ def _parse_model(
       the fields `module`, `model` and `schedules` of the `Network`.
     """
     called = options.pop('model')
+    options = _without_unknown_results(options)
     function = find_by_name(called, models, 'model', where)
     taken = {key: p for key, p in inspect.signature(function).parameters.items() if key not in ('parent', 'name')}
     wanted = next((key for key in SHARES if key in taken), '')
@@ -230,6 +232,12 @@ def _parse_model(
     if schedules:
         hparams['networks'][name] = numbers
     return dict(module=module, model=model, schedules=schedules)
+
+
+def _without_unknown_results(options: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out options that are results of other runs, not known yet; such a value within an option becomes 1."""
+    known = {key: option for key, option in options.items() if parse_result(option) is None}
+    return map_leaves(lambda leaf: leaf if parse_result(leaf) is None else 1, known)
 
 
 def _check_takes_schedule(key: str, taken: Mapping[str, inspect.Parameter], where: str) -> None:

@@ -117,7 +117,11 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
             room = f'at most {most:g}'
         if key in MOST:
             room = f'between {least} and {most:g}'
-        hint = ' Only options of data, and numbers of terms, may be results of other runs.' if reference else ''
+        hint = (
+            ' Only options of data and of models, and numbers of terms, may be results of other runs.'
+            if reference
+            else ''
+        )
         raise UserError(f'{where}: {key} is {value!r}, but it must be {what}, {room}.{hint}')
 
 

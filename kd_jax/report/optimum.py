@@ -65,8 +65,8 @@ def optimum(measures: Mapping[float, Measure], lower: bool) -> Optimum | None:
 
 
 def optimum_in_words(found: Optimum) -> str:
-    """For example '3 (2 to 5)'; the interval is left out for one seed."""
-    low, high = found.interval or (found.best, found.best)
+    """For example '3 (2 to 5)', the best setting and its interval; '3 (one seed)' without one."""
     if found.interval is None:
         return f'{found.best:,.6g} (one seed)'
-    return f'{found.best:,.6g} ({f"{low:,.6g} to {high:,.6g}" if low != high else "in 95% of the resamples"})'
+    low, high = found.interval
+    return f'{found.best:,.6g} ({low:,.6g} to {high:,.6g})'

@@ -72,6 +72,18 @@ def test_shrunk_images_are_the_same_images_with_means_of_blocks_for_pixels():
             source(shrink=3)
 
 
+def test_numbers_of_two_digits_are_pairs_and_those_of_three_have_a_thousand_classes():
+    pairs, numbers = sources.mnist_pairs(train=40, test=9), sources.mnist_numbers(digits=2, train=40, test=9)
+    np.testing.assert_array_equal(pairs.train['image'], numbers.train['image'])
+    np.testing.assert_array_equal(pairs.test['label'], numbers.test['label'])
+    three = sources.mnist_numbers(train=1000, test=9, shrink=4)
+    assert three.num_classes == 1000
+    assert three.train['image'].shape == (1000, 7, 21)
+    assert set(three.train['label']) == set(range(1000))
+    with pytest.raises(UserError, match=r'data.digits is 5, but it must be between 1 and 4'):
+        sources.mnist_numbers(digits=5)
+
+
 def test_classes_of_pairs_are_balanced_to_within_one_example():
     for (arrays, _), counts in zip(pairs(), ({2, 3}, {1, 2}, {1, 2}), strict=True):
         assert set(np.bincount(arrays['label'], minlength=100)) == counts

@@ -138,3 +138,9 @@ def test_an_option_without_effect_is_refused(network, message):
 def test_a_mistake_in_what_networks_share_is_one_sentence(network, message):
     with pytest.raises(UserError, match=message):
         recipe_of({'a': SMALL, **OTHERS, 'b': network}, {'hard': hard('a')})
+
+
+def test_options_of_models_may_be_results_that_are_not_known_yet():
+    small = {**SMALL, 'dropout': 'result:other.best', 'hidden': ('result:other.width', 4)}
+    module = recipe_of({'a': small}, {'hard': hard('a')}).network('a').module
+    assert (module.dropout, module.hidden) == (0.0, (1, 4))  # the default, and 1 within an option

@@ -22,7 +22,7 @@ def test_a_setting_wins_as_many_resamples_as_probability_says():
 def test_a_setting_that_is_better_at_every_seed_is_sure_however_much_the_seeds_differ():
     found = optimum(measures(t1=(10, 50, 90), t2=(11, 51, 91)), lower=True)
     assert found.interval == (1.0, 1.0)
-    assert optimum_in_words(found) == '1 (in 95% of the resamples)'
+    assert optimum_in_words(found) == '1 (1 to 1)'
 
 
 def test_settings_that_tie_share_the_resample_and_higher_may_be_better():

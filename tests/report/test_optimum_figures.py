@@ -20,7 +20,7 @@ def test_a_panel_shows_means_standard_errors_and_the_best_setting(loaded):
     band = axes.collections[0].get_paths()[0].vertices
     at_4 = sorted({y for x, y in band.tolist() if x == 4})
     assert at_4 == pytest.approx([7 - 1 / math.sqrt(3), 7 + 1 / math.sqrt(3)])  # sd 1, three seeds
-    assert axes.get_title() == '30 units: best at 20 (in 95% of the resamples)'
+    assert axes.get_title() == '30 units: best at 20 (20 to 20)'
     stripe = axes.patches[0]
     # The stripe of the last setting begins halfway, on the logarithmic axis, to the setting before.
     assert (stripe.get_x(), stripe.get_x() + stripe.get_width()) == pytest.approx((math.sqrt(4 * 20), 20))
