@@ -21,8 +21,8 @@ MIDDLE = 5.0  # the temperature at which nets are trained for longer
 DATA = dict(source='mnist', valid=5000, valid_by='position')
 EPOCHS, TEACHER_EPOCHS, EVERY = 40, 40, 5
 CAPTION = (
-    'Mean and standard error over seeds. Solid: validation errors, which choose the best temperature (ring). Stripe: its '
-    '95% interval, from a bootstrap over seeds. Dashed: test errors, scaled to as many images. '
+    'Mean and standard error over seeds. Solid: validation errors, which choose the best temperature (ring). Stripe: '
+    'its 95% interval, from a bootstrap over seeds. Dashed: test errors, scaled to as many images. '
     'In the paper, all temperatures above 8 give similar results with 300 or more units in each layer. With 30 units, '
     '2.5 to 4 work significantly better than higher or lower temperatures.'
 )
