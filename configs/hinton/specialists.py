@@ -176,7 +176,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
 def cost_table() -> dict[str, Any]:
     combined = {split: f'analyses.corrected.{split}.combined.accuracy' for split in ('test', 'valid')}
     ensemble = {split: f'analyses.ensemble.{split}.probabilities.accuracy' for split in ('test', 'valid')}
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         'generalist': dict(label=f'generalist, {WIDTH} units, {EPOCHS} epochs, at a smaller cost'),
         'combined_specialist': dict(label=f'generalist and {SPECIALISTS} specialists', columns=combined),
         'longer': dict(label=f'trained longer, {LONGER} epochs'),
