@@ -8,6 +8,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.data.example_order import ExampleOrder
 from kd_jax.data.splits import load_splits
 from kd_jax.data.text_sources import text, tfds_text
+from kd_jax.language.decoder import Decoder
 
 NAMES = {'tokens', 'label', 'mask', 'bytes', 'segment', 'position'}
 
@@ -133,6 +134,39 @@ def test_the_texts_of_a_tfds_data_set_are_documents(prepared):
     assert int(source.train['mask'].sum()) == 3 + 4 + 5
     with pytest.raises(UserError, match=r"has no 'texts'; data.key must be one of label, text"):
         tfds_text(name='numbers', data_dir=prepared, key='texts')
+
+
+def test_a_decoder_says_the_same_of_packed_and_unpacked_documents(tmp_path):
+    path = tmp_path / 'pairs.jsonl'
+    pairs = [('ab', 'xyz'), ('c', 'vw'), ('d', 'u'), ('efg', 'tu')]
+    path.write_text(''.join(json.dumps({'prompt': prompt, 'answer': answer}) + '\n' for prompt, answer in pairs))
+    packed, alone = (text(documents=str(path), length=8, pack=pack).train for pack in (True, False))
+    assert len(packed['tokens']) < len(alone['tokens']) == 4
+    module = Decoder(vocabulary=260, width=8, layers=1, heads=2, mlp_width=8)
+    shapes, rng = jax.eval_shape(module.init, jax.random.key(0), packed['tokens']), np.random.default_rng(0)
+    variables = jax.tree.map(lambda array: rng.normal(size=array.shape).astype(np.float32), shapes)
+
+    def logits(arrays, *given):
+        inputs = [arrays[name] for name in ('tokens', *given)]
+        found = np.asarray(jax.jit(lambda *own: module.apply(variables, *own)['logits'])(*inputs))
+        first = [(row, place) for row, place in np.argwhere(arrays['segment'] > 0)]
+        known = {
+            (bytes(arrays['tokens'][row, place - arrays['position'][row, place] : place + 1].astype(np.uint8))): (
+                np.asarray(found[row, place]),
+                int(arrays['label'][row, place]),
+                bool(arrays['mask'][row, place]),
+            )
+            for row, place in first
+        }  # what was read of the document -> what is predicted
+        assert len(known) == len(first)
+        return known
+
+    wanted = logits(alone)
+    for read, (own, label, mask) in logits(packed, 'segment', 'position').items():
+        np.testing.assert_allclose(own, wanted[read][0], rtol=1e-4, atol=1e-5)
+        assert (label, mask) == wanted[read][1:]
+    without = logits(packed)
+    assert max(np.abs(without[read][0] - wanted[read][0]).max() for read in wanted) > 0.1
 
 
 def test_a_batch_of_text_is_a_batch_like_others(lines):
