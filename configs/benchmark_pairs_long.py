@@ -190,12 +190,15 @@ def chosen_methods() -> list[str]:
 
 def best_trial(run: str, size: int) -> tuple[float, float]:
     """The trial of a method with the highest validation accuracy: learning rate, and factor of its strength."""
-    first, *others = trials_of(run)
-    names = {trial_name(run, *trial): trial for trial in others}
-    valid = validation(results_of('trials', size), list(names), f'trials_{size}')
-    valid |= validation(results_of('every', size), [run], f'every_{size}')
-    best = max(valid, key=lambda name: valid[name])
-    return names.get(best, first)
+    return best_of_trials(run, results_of('every', size), results_of('trials', size), size)
+
+
+def best_of_trials(run: str, once: Results, others: Results, size: int) -> tuple[float, float]:
+    """The same, from the results of `every`, which has the first trial, and of `trials`."""
+    first, *later = trials_of(run)
+    names = {trial_name(run, *trial): trial for trial in later}
+    valid = validation(others, list(names), f'trials_{size}') | validation(once, [run], f'every_{size}')
+    return {run: first, **names}[max(valid, key=lambda name: valid[name])]
 
 
 def best_with_teacher() -> list[str]:

@@ -5,7 +5,8 @@
 
 A row of docs/methods.md is a method of configs/methods/, with the results of its runs. Accuracies are means and
 standard deviations over the seeds, on test images after the last epoch. They come from the studies of
-configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. Times and memory come
+configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. docs/which_method.md
+also has the stages of configs/benchmark_pairs_long.py (see `experiments.long_tables`). Times and memory come
 from benchmarks/results/methods.json.
 """
 
@@ -13,9 +14,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from configs import benchmark_pairs
+from configs import benchmark_pairs, benchmark_pairs_long
 from configs.methods import LANGUAGE, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import command_line
+from experiments.long_tables import long_tables
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.report import number_format, result_files
@@ -27,7 +29,12 @@ NOT_MEASURED = 'not yet measured'
 KD = 'kd'
 DOCS, RESULTS = benchmark_pairs.ROOT / 'docs', benchmark_pairs.ROOT / 'experiments' / 'results'
 PAGE, COMPARISON = DOCS / 'methods.md', DOCS / 'which_method.md'
-COMMITTED = [RESULTS / study for study in ('benchmark_pairs_low', 'benchmark_pairs', 'other_aims')]
+LONG = tuple(f'benchmark_pairs_{variant}' for variant in benchmark_pairs_long.VARIANTS)
+COMMITTED = [
+    RESULTS / study
+    for study in ('benchmark_pairs_low', 'benchmark_pairs', 'other_aims', *LONG)
+    if (RESULTS / study).is_dir()
+]
 START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
 
 
@@ -85,7 +92,7 @@ def comparison(studies: Sequence[result_files.Results]) -> str:
     labels, costs = benchmark_pairs.labels(), benchmark_pairs.costs()
     means = {run: measure_over_seeds(studies[0], run, ACCURACY) for run in labels}
     ordered = sorted(labels, key=lambda run: -found.mean if (found := means[run]) else 0.0)
-    heads = [f'{training_images(study)} images | over KD' for study in studies]
+    heads = [f'{training_images(study):,} images | over KD' for study in studies]
     lines = [
         f'| method | {" | ".join(heads)} | agreement | time | memory |',
         f'|---|{"---|---|" * len(studies)}---|---|---|',
@@ -102,9 +109,14 @@ def comparison(studies: Sequence[result_files.Results]) -> str:
     return '\n'.join(lines)
 
 
-def training_images(study: result_files.Results) -> str:
-    """The number of training images of a study's students, for example '1,000'."""
-    return f'{next(iter(study[KD].values()))["config"]["data"]["examples"]:,}'
+def training_images(study: result_files.Results) -> int:
+    """The number of training images of a study's students."""
+    return next(iter(study[KD].values()))['config']['data']['examples']
+
+
+def by_size(studies: Sequence[result_files.Results]) -> dict[int, result_files.Results]:
+    """The studies by their numbers of training images."""
+    return {training_images(study): study for study in studies}
 
 
 def with_tables(page: str, tables: Sequence[str]) -> str:
@@ -127,11 +139,12 @@ def rewrite_tables(argv: Sequence[str] | None) -> int:
     try:
         found = {study['name']: own for study, own, _ in map(load_results, args.results or COMMITTED)}
         aims = found.pop('other_aims', {})
+        long = {study.removeprefix('benchmark_pairs_'): found.pop(study) for study in LONG if study in found}
         studies = list(found.values())
         if not studies or any(KD not in study for study in studies):
             raise UserError(f"in each study of configs/benchmark_pairs.py that you give, run '{KD}' must be finished.")
         page = with_tables(PAGE.read_text(), methods_tables(studies, aims))
-        compared = with_tables(COMPARISON.read_text(), [comparison(studies)])
+        compared = with_tables(COMPARISON.read_text(), [comparison(studies), *long_tables(long, by_size(studies))])
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import pytest
 from configs import benchmark_pairs
 from configs.methods import LANGUAGE, METHODS, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import methods
+from experiments.long_tables import long_tables
 from kd_jax.core.step import make_train_step
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.report.result_files import load_results, measure_over_seeds
@@ -103,6 +104,10 @@ def test_the_table_has_every_student_the_best_first_and_its_costs():
     assert methods.with_tables(page, [methods.comparison([study])]) == page
 
 
+def committed(name):
+    return (methods.RESULTS / name).is_dir()
+
+
 def evidence(name):
     return load_results(methods.RESULTS / name)[1]
 
@@ -111,7 +116,9 @@ def test_the_committed_pages_are_those_that_the_methods_and_the_committed_result
     studies, aims = [evidence('benchmark_pairs_low'), evidence('benchmark_pairs')], evidence('other_aims')
     page, compared = methods.PAGE.read_text(), methods.COMPARISON.read_text()
     assert methods.with_tables(page, methods.methods_tables(studies, aims)) == page
-    assert methods.with_tables(compared, [methods.comparison(studies)]) == compared
+    long = {name.removeprefix('benchmark_pairs_'): evidence(name) for name in methods.LONG if committed(name)}
+    tables = [methods.comparison(studies), *long_tables(long, methods.by_size(studies))]
+    assert methods.with_tables(compared, tables) == compared
 
 
 def test_strengths_are_those_that_were_best_on_validation_pairs():

@@ -1,0 +1,177 @@
+"""The tables of docs/which_method.md that come from the stages of configs/benchmark_pairs_long.py."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from configs import benchmark_pairs
+from configs import benchmark_pairs_long as stages
+from configs.methods.choice import ranks
+from kd_jax.analyses.correct_examples import unpack_correct
+from kd_jax.report import number_format
+from kd_jax.report.paired_difference import PairedDifference, holm, paired_difference
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds
+
+KD = 'kd'
+LEVEL = 0.05  # a corrected p-value below it counts as found
+NOT_RUN = 'Not run yet: variant `{}` of configs/benchmark_pairs_long.py.'
+Found = Mapping[str, Results]  # by variant, such as 'every_1000'
+
+
+def long_tables(found: Found, short: Mapping[int, Results]) -> list[str]:
+    """Three tables: whether 10,000 steps are enough, all methods, and the methods with a wide teacher.
+
+    Args:
+      found: the results of each variant that was run, or some of it.
+      short: the results of configs/benchmark_pairs.py, by the number of training images, for the ranks at 900 steps.
+    """
+    return [flat_table(found), methods_table(found, short), wide_table(found)]
+
+
+def flat_table(found: Found) -> str:
+    """Validation accuracy of labels alone and KD after 10,000 and 20,000 steps, and the difference."""
+    heads = ['images', 'method', *(f'{steps:,} steps' for steps in stages.LENGTHS), 'difference (95% interval)']
+    rows = []
+    for size in stages.SIZES:
+        results = found.get(f'flat_{size}', {})
+        for run in ('baseline', KD):
+            short, long = (measure_over_seeds(results, f'{run}_{n}', stages.VALIDATION) for n in stages.LENGTHS)
+            if short and long:
+                both = [number_format.measured(each, 'fraction', 1) for each in (short, long)]
+                rows.append([f'{size:,}', benchmark_pairs.labels()[run], *both, difference(long.over(short))])
+    return table(heads, rows, 'flat_1000')
+
+
+def difference(gain: Measure | None) -> str:
+    return with_interval(gain.mean, gain.interval) if gain else number_format.DASH
+
+
+def with_interval(mean: float, interval: tuple[float, float] | None) -> str:
+    """A difference in points with its interval: '+1.2 (0.4 to 2.0)'."""
+    text = number_format.signed(mean, 'fraction', 1)
+    return f'{text} ({" to ".join(number_format.plain(end, "fraction", 1) for end in interval)})' if interval else text
+
+
+def methods_table(found: Found, short: Mapping[int, Results]) -> str:
+    """All methods: those of `tuned` first, then those of `every`, each part sorted by accuracy with 1,000 images."""
+    once, tuned = ([found.get(f'{stage}_{size}', {}) for size in stages.SIZES] for stage in ('every', 'tuned'))
+    over_once = [{run: over_kd_once(run, results) for run in results} for results in once]
+    over_tuned = [compared(results) for results in tuned]
+    changes = [rank_changes(short.get(size, {}), after) for size, after in zip(stages.SIZES, once, strict=True)]
+    heads = ['method', 'stage']
+    for size in stages.SIZES:
+        heads += [f'{size:,} images', 'over KD (95% interval)', 'rank, 900 → 10,000 steps']
+    rows = []
+    for studies, over in ((tuned, over_tuned), (once, over_once)):
+        for run in by_accuracy(studies):
+            if studies is once and any(run in results for results in tuned):
+                continue
+            stage = 'once' if studies is once else f'tuned: {settings(run, found)}'
+            cells = [
+                cell
+                for results, own, change in zip(studies, over, changes, strict=True)
+                for cell in (
+                    accuracy(run, results),
+                    own.get(run, number_format.DASH),
+                    change.get(run, number_format.DASH),
+                )
+            ]
+            rows.append([benchmark_pairs.labels()[run], stage, *cells])
+    return table(heads, rows, 'every_1000')
+
+
+def accuracy(run: str, results: Results) -> str:
+    """The test accuracy of a run in percent, mean and standard deviation over its seeds."""
+    return number_format.measured(measure_over_seeds(results, run, stages.TEST), 'fraction', 1)
+
+
+def by_accuracy(studies: Sequence[Results]) -> list[str]:
+    """The students of the first study that has any, the best first."""
+    labels = benchmark_pairs.labels()
+    first = next((study for study in studies if study), {})
+    means = {run: measure.mean for run in labels if (measure := measure_over_seeds(first, run, stages.TEST))}
+    return sorted(means, key=lambda run: -means[run])
+
+
+def settings(run: str, found: Found) -> str:
+    """The learning rate and the factor of the strength that were chosen for each number of images."""
+    texts = []
+    for size in stages.SIZES:
+        if f'tuned_{size}' in found:
+            trial = stages.best_of_trials(run, found[f'every_{size}'], found[f'trials_{size}'], size)
+            texts.append('{:g}, × {:g}'.format(*trial))
+    return '; '.join(texts)
+
+
+def over_kd_once(run: str, results: Results) -> str:
+    """The difference from KD for the single seed of `every`."""
+    own, kd = (measure_over_seeds(results, name, stages.TEST) for name in (run, KD))
+    gain = own.over(kd) if own and kd and run != KD else None
+    return number_format.signed(gain.mean, 'fraction', 1) if gain else number_format.DASH
+
+
+def rank_changes(short: Results, long: Results) -> dict[str, str]:
+    """The rank of each run that both studies have, by test accuracy: '12 → 3'."""
+    means = [
+        {run: m.mean for run in benchmark_pairs.labels() if (m := measure_over_seeds(study, run, stages.TEST))}
+        for study in (short, long)
+    ]
+    before, after = (ranks({run: own[run] for run in own if run in other}) for own, other in (means, means[::-1]))
+    return {run: f'{before[run]:g} → {after[run]:g}' for run in before}
+
+
+def wide_table(found: Found) -> str:
+    """The methods with a wide teacher, sorted by accuracy with 1,000 images."""
+    studies = [found.get(f'wide_{size}', {}) for size in stages.SIZES]
+    certain = [compared(results) for results in studies]
+    heads = ['method', *(head for size in stages.SIZES for head in (f'{size:,} images', 'over KD (95% interval)'))]
+    rows = []
+    for run in by_accuracy(studies):
+        cells = [
+            cell
+            for results, over in zip(studies, certain, strict=True)
+            for cell in (accuracy(run, results), over.get(run, number_format.DASH))
+        ]
+        rows.append([benchmark_pairs.labels()[run], *cells])
+    return table(heads, rows, 'wide_1000')
+
+
+def compared(results: Results) -> dict[str, str]:
+    """The difference of each run from KD, with its interval, and an arrow if Holm's correction leaves it certain."""
+    found = differences_from(KD, results)
+    corrected = holm([each.p_value for each in found.values()])
+    return {
+        run: with_interval(each.mean, each.interval) + arrow(each, p)
+        for (run, each), p in zip(found.items(), corrected, strict=True)
+    }
+
+
+def arrow(found: PairedDifference, p_value: float) -> str:
+    return '' if p_value >= LEVEL else ' ▲' if found.mean > 0 else ' ▼'
+
+
+def differences_from(reference: str, results: Results) -> dict[str, PairedDifference]:
+    """The differences of all runs from another one that share at least two seeds with it."""
+    found = {}
+    for run in benchmark_pairs.labels():
+        seeds = sorted(results.get(run, {}).keys() & results.get(reference, {}).keys())
+        if run != reference and len(seeds) > 1:
+            own, other = (
+                np.stack([shares_correct(results[name][seed]) for seed in seeds]) for name in (run, reference)
+            )
+            found[run] = paired_difference(own, other)
+    return found
+
+
+def shares_correct(result: Mapping[str, Any]) -> np.ndarray:
+    """Whether each test example is classified correctly; with copies the share of them that do, [examples]."""
+    return unpack_correct(result['analyses']['right']['test']).mean(axis=0)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], variant: str) -> str:
+    """A table of Markdown; without rows, the variant that would fill it."""
+    lines = [f'| {" | ".join(row)} |' for row in rows]
+    if not lines:
+        return NOT_RUN.format(variant)
+    return '\n'.join([f'| {" | ".join(heads)} |', '|' + '---|' * len(heads), *lines])
