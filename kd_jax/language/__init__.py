@@ -1,1 +1,1 @@
-"""Language models: the layers of transformers, decoders with a cache of keys and values, and text that they write."""
+"""Language models: layers of transformers, encoders, decoders with a cache of keys and values, text that they write."""

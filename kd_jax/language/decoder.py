@@ -6,12 +6,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
 from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
-from kd_jax.language.transformer import Activations, DecoderLayer, RMSNorm, rotary_frequencies, rotation, weights_init
+from kd_jax.language.transformer import (
+    Activations,
+    DecoderLayer,
+    RMSNorm,
+    check_token_input,
+    positions_in_segments,
+    rotary_frequencies,
+    rotation,
+    weights_init,
+)
 
 
 class Decoder(nn.Module):
@@ -106,7 +114,7 @@ class Decoder(nn.Module):
           from 1: attention1 [batch, heads, length, length], queries1 [batch, length, heads, head_dim], keys1 and
           values1 [batch, length, kv_heads, head_dim]; queries and keys are rotated.
         """
-        self.check_tokens(tokens)
+        check_token_input(tokens, self.window, 'a decoder')
         length = jnp.arange(tokens.shape[1])
         mask = None
         if segment is not None:
@@ -131,7 +139,7 @@ class Decoder(nn.Module):
         Returns:
           the logits of the token that follows the last of them, [batch, vocabulary], and the cache with these tokens.
         """
-        self.check_tokens(tokens)
+        check_token_input(tokens, self.window, 'a decoder')
         cache, position, mask = with_tokens(cache, jnp.ones(tokens.shape, bool) if valid is None else valid)
         at = cache.length - tokens.shape[1]
         past = (cache.keys, cache.values)
@@ -149,20 +157,3 @@ class Decoder(nn.Module):
         """The logits [..., vocabulary], summed and kept in float32."""
         weights = self.embedding.embedding if self.tied else self.head
         return jnp.einsum('...w,vw->...v', features, weights, preferred_element_type=jnp.float32)
-
-    def check_tokens(self, tokens: jax.Array) -> None:
-        """Raises a UserError if the input is no array of tokens, or longer than the window."""
-        if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
-            raise UserError(
-                f'a decoder reads integers [batch, length], not {tokens.dtype}{list(tokens.shape)}; set '
-                "input='batch.tokens'"
-            )
-        if tokens.shape[1] > self.window:
-            raise UserError(f'{tokens.shape[1]} tokens are longer than the window of the model, {self.window}')
-
-
-def positions_in_segments(segment: jax.Array) -> jax.Array:
-    """The place of each token in its run of equal segments, counted from 0; [batch, length]."""
-    place = jnp.arange(segment.shape[1])
-    first = jnp.concatenate([jnp.ones_like(segment[:, :1], bool), segment[:, 1:] != segment[:, :-1]], axis=1)
-    return place - jax.lax.cummax(jnp.where(first, place, 0), axis=1)

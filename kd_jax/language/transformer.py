@@ -1,4 +1,4 @@
-"""The layers of transformers: RMS norm, rotary positions, attention with grouped queries, gated MLP.
+"""The layers of transformers: norms, rotary positions, attention with grouped queries, MLPs; and checks of input.
 
 In bfloat16, norms, rotations and the softmax of attention are computed in float32.
 """
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive
 
 Activations = dict[str, jax.Array]
@@ -144,3 +145,58 @@ class DecoderLayer(nn.Module):
             return x, (keys, values)
         maps = attention_maps(queries, keys, mask)
         return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
+
+
+class EncoderLayer(nn.Module):
+    """A layer of BERT: attention and an MLP with GELU, each added to its input and followed by a layer norm.
+
+    Devlin et al. (2019), section 3, after Vaswani et al. (2017), section 3.1. GELU is the exact one, with erf.
+
+    Attributes: see `Encoder`.
+    """
+
+    heads: Count
+    mlp_width: Count
+    norm_epsilon: Positive
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, Activations]:
+        """Args: x: [batch, length, width]; mask: [batch, 1, length, length], whether a token may read another.
+
+        Returns: the output [batch, length, width], and the activations of the layer.
+        """
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return nn.Dense(features, kernel_init=weights_init, name=name)
+
+        queries, keys, values = (
+            dense(x.shape[-1], name)(x).reshape(*x.shape[:2], self.heads, -1) for name in ('query', 'key', 'value')
+        )
+        mixed = jax.nn.dot_product_attention(queries, keys, values, mask=mask).reshape(x.shape)
+        x = layer_norm(self.norm_epsilon, name='attention_norm')(x + dense(x.shape[-1], 'output')(mixed))
+        inner = nn.gelu(dense(self.mlp_width, 'up')(x), approximate=False)
+        x = layer_norm(self.norm_epsilon, name='mlp_norm')(x + dense(x.shape[-1], 'down')(inner))
+        maps = attention_maps(queries, keys, mask)
+        return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
+
+
+def layer_norm(epsilon: float, name: str | None = None) -> nn.LayerNorm:
+    """A layer norm whose variance is the mean square of the centred channels, in float32."""
+    return nn.LayerNorm(epsilon, use_fast_variance=False, name=name)
+
+
+def positions_in_segments(segment: jax.Array) -> jax.Array:
+    """The place of each token in its run of equal segments, counted from 0; [batch, length]."""
+    place = jnp.arange(segment.shape[1])
+    first = jnp.concatenate([jnp.ones_like(segment[:, :1], bool), segment[:, 1:] != segment[:, :-1]], axis=1)
+    return place - jax.lax.cummax(jnp.where(first, place, 0), axis=1)
+
+
+def check_token_input(tokens: jax.Array, window: int, who: str) -> None:
+    """Raises a UserError if the input of a language model is no array of tokens, or longer than its window."""
+    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+        raise UserError(
+            f"{who} reads integers [batch, length], not {tokens.dtype}{list(tokens.shape)}; set input='batch.tokens'"
+        )
+    if tokens.shape[1] > window:
+        raise UserError(f'{tokens.shape[1]} tokens are longer than the window of the model, {window}')

@@ -8,6 +8,7 @@ depth=16, width=2. Language models have the names under which their weights are 
 import functools
 
 from kd_jax.language.decoder import Decoder as decoder
+from kd_jax.language.encoder import Encoder as encoder
 from kd_jax.models.adversarial_examples import PGD as pgd
 from kd_jax.models.cnn import CNN as cnn
 from kd_jax.models.connectors import Classifier as classifier
@@ -65,13 +66,16 @@ llama3_8b = functools.partial(
     decoder, vocabulary=128256, width=4096, layers=32, heads=32, kv_heads=8, mlp_width=14336, window=131072,
     rotary_base=5e5, rotary_scaling=(8.0, 1.0, 4.0, 8192.0), tied=False,
 )  # fmt: skip
+bert_base = functools.partial(encoder, vocabulary=30522, width=768, layers=12, heads=12, mlp_width=3072)
+distilbert_base = functools.partial(bert_base, layers=6, token_types=0)
+minilm_l6 = functools.partial(encoder, vocabulary=30522, width=384, layers=6, heads=12, mlp_width=1536, head='none')
 
 __all__ = [
-    'cifar_resnet', 'classifier', 'cnn', 'combined_experts', 'connector', 'decoder', 'discriminator', 'embedding',
-    'first_batch_z', 'fusion', 'gate', 'gated_average', 'generator', 'llama3_1b', 'llama3_8b', 'masked_generator',
-    'memory_bank', 'mlp', 'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet',
-    'resnet8', 'resnet8x4', 'resnet14', 'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44',
-    'resnet50', 'resnet56', 'resnet101', 'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'subset_logits',
-    'temperature', 'top_k', 'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19',
-    'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
+    'bert_base', 'cifar_resnet', 'classifier', 'cnn', 'combined_experts', 'connector', 'decoder', 'discriminator',
+    'distilbert_base', 'embedding', 'encoder', 'first_batch_z', 'fusion', 'gate', 'gated_average', 'generator',
+    'llama3_1b', 'llama3_8b', 'masked_generator', 'memory_bank', 'minilm_l6', 'mlp', 'noise', 'paraphraser', 'pgd',
+    'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14', 'resnet18',
+    'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101', 'resnet110',
+    'resnet152', 'smollm2_135m', 'stroke_points', 'subset_logits', 'temperature', 'top_k', 'translator', 'variational',
+    'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from kd_jax import models
 from kd_jax.config.errors import UserError
 from kd_jax.language import transformer
-from kd_jax.language.decoder import positions_in_segments
+from kd_jax.language.transformer import positions_in_segments
 from tests.language.small_decoder import TOKENS, applied, decoder, weights
 
 
