@@ -58,6 +58,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
     return {
         'lead': 'best',
         'tables': {f'w{width}': table(width, valid, test) for width in WIDTHS} | {'flat': flat(valid, after)},
+        'claims': claims(valid),
         'figures': {
             'best': dict(
                 title='Temperature and width', kind='optima', runs=swept, x='config.terms.soft.t', y=valid, beside=test,
@@ -81,6 +82,32 @@ def table(width: int, valid: str, test: str) -> dict[str, Any]:
     rows = {f'w{width}_hard': dict(label='labels', columns={'agreement': None, 'KL from the teacher': None})}
     rows |= {f'w{width}_t{t:g}'.replace('.', '_'): dict(label=f'T = {t:g}') for t in TEMPERATURES}
     return dict(title=f'{width} units in each layer', columns=columns, rows=rows, baseline=f'w{width}_hard')
+
+
+def claims(valid: str) -> dict[str, Any]:
+    """What the paper says of temperatures, by errors of 5,000 validation images."""
+    swept = dict(kind='optimum', x='config.terms.soft.t', y=valid)
+    best = {
+        f'best_{width}': dict(
+            swept, title=f'Best temperature with {width} units in each layer', runs=[f'w{width}_t*'], rule=rule
+        )
+        for width, rule in ((30, dict(at_least=2.5, at_most=4)), (300, dict(at_least=8)), (800, dict(at_least=8)))
+    }
+    worse = {
+        f'narrow_{other}': dict(
+            title=f'30 units: T = 3 instead of T = {other}, change in errors', kind='difference',
+            value=f'w30_t3:{valid}', low=f'w30_t{other}:{valid}', rule=dict(at_most=0),
+        )
+        for other in (1, 20)
+    }  # fmt: skip
+    alike = {
+        f'alike_{width}': dict(
+            title=f'{width} units: T = 20 instead of T = 8, change in errors (alike: 5 at most)', kind='difference',
+            value=f'w{width}_t20:{valid}', low=f'w{width}_t8:{valid}', rule=dict(at_least=-5, at_most=5),
+        )
+        for width in (300, 800)
+    }  # fmt: skip
+    return best | worse | alike
 
 
 def flat(valid: str, after: dict[str, str]) -> dict[str, Any]:

@@ -121,7 +121,14 @@ class ClaimOptions(TypedDict, total=False):
     value: str
     low: str
     high: str
+    runs: str | list[str]
+    x: str
+    y: str
     paper: float | None
+    rule: dict[str, float] | None
+    regime: str
+    why: str
+    evidence: dict[str, str] | None
 
 
 class FigureOptions(TypedDict, total=False):

@@ -1,5 +1,6 @@
 """Finds mistakes in a study's report section before anything is trained."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ReportSection
 from kd_jax.config.name_globs import matching
 from kd_jax.report.chosen_runs import check_choices
+from kd_jax.report.claim_verdicts import REFERENCES
 from kd_jax.report.result_files import run_globs, split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -25,10 +27,14 @@ FIGURES: Kinds = {  # kind -> (required keys, optional keys)
 }
 
 
+HELD = ('paper', 'rule', 'regime', 'why', 'evidence')  # how a claim is held against the paper's
 CLAIMS: Kinds = {
-    'share': (('value', 'low', 'high'), ('paper',)),
-    'difference': (('value', 'low'), ('paper',)),
+    'number': (('value',), HELD),
+    'share': (('value', 'low', 'high'), HELD),
+    'difference': (('value', 'low'), HELD),
+    'optimum': (('runs', 'x', 'y'), HELD),
 }
+BOUNDS = ('at_least', 'at_most')
 
 
 SECTIONS = ('tables', 'claims', 'figures', 'chosen')
@@ -57,10 +63,7 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
     for name, claim in (report.get('claims') or {}).items():
-        where = f'claim {name!r}'
-        _check_kind(claim, CLAIMS, where)
-        for key in CLAIMS[claim['kind']][0]:
-            _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
+        _check_claim(claim, known, f'claim {name!r}')
     for name, figure in (report.get('figures') or {}).items():
         _check_figure(name, figure, known, report.get('claims') or {})
     if 'lead' in report:
@@ -81,6 +84,26 @@ def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> 
         _known_keys(row.get('paper') or {}, table['columns'], f"{place}, 'paper'")
 
 
+def _check_claim(claim: dict[str, Any], known: list[str] | None, where: str) -> None:
+    _check_kind(claim, CLAIMS, where)
+    for key in [key for key in CLAIMS[claim['kind']][0] if key in REFERENCES]:
+        _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
+    for label, value in (claim.get('evidence') or {}).items():
+        _known_run(split_reference(value)[0], known, f"{where}, 'evidence', {label!r}")
+    _known_globs(claim.get('runs', ()), known, where)
+    rule = claim.get('rule')
+    if rule is not None and not (rule and set(rule) <= set(BOUNDS)):
+        raise UserError(
+            f"report: {where}, 'rule' is {rule!r}, but it must be a dictionary with at_least, at_most or both, such as "
+            'dict(at_least=0.8).'
+        )
+    if rule and rule.get('at_least', -math.inf) > rule.get('at_most', math.inf):
+        raise UserError(f"report: {where}, 'rule' is {rule!r}, which no number meets; exchange the two.")
+    for key in ('regime', 'why', 'evidence'):
+        if key in claim and not rule:
+            raise UserError(f"report: {where} has a {key!r} but no 'rule', so it says nothing; add a rule.")
+
+
 def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, claims: Mapping[str, Any]) -> None:
     where = f'figure {name!r}'
     if not name.replace('-', '').replace('_', '').isalnum():
@@ -97,7 +120,11 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, cl
         _one_of(claim, claims, f'{where}, the claim', 'claims')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
-    for pattern in run_globs(figure.get('runs', ())):
+    _known_globs(figure.get('runs', ()), known, where)
+
+
+def _known_globs(patterns: str | Iterable[str], known: list[str] | None, where: str) -> None:
+    for pattern in run_globs(patterns):
         if known is not None and not matching(pattern, known):
             raise UserError(f'report: {where}: no run matches {pattern!r}. {suggest(pattern, known)}')
 

@@ -44,10 +44,7 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
 
 def _of_chosen(report: Mapping[str, Any], stated: Stated) -> dict[str, Mapping[str, Any]]:
     """What each chosen run states, as the first of its candidates does."""
-    runs = {
-        name: [run for each in run_globs(entry['runs']) for run in matching(each, stated)]
-        for name, entry in (report.get('chosen') or {}).items()
-    }
+    runs = {name: _runs(entry, stated) for name, entry in (report.get('chosen') or {}).items()}
     return {name: stated[found[0]] for name, found in runs.items() if found}
 
 
@@ -57,6 +54,10 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
         for key in ('value', 'low', 'high'):
             if key in claim:
                 yield f'claim {name!r}, {key!r}', [split_reference(claim[key])]
+        for label, value in (claim.get('evidence') or {}).items():
+            yield f"claim {name!r}, 'evidence', {label!r}", [split_reference(value)]
+        if 'y' in claim:
+            yield f"claim {name!r}, 'y'", [(run, claim['y']) for run in _runs(claim, stated)]
     for name, choice in (report.get('chosen') or {}).items():
         yield f'chosen {name!r}', [(name, choice['by'])]
     for name, figure in (report.get('figures') or {}).items():
@@ -64,9 +65,8 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
         for label, value in {**(figure.get('values') or {}), **(figure.get('reference') or {})}.items():
             yield f'{where}, {label!r}', [split_reference(value)]
         for key in ('y', 'beside') if 'y' in figure else ():
-            runs = [run for pattern in run_globs(figure['runs']) for run in matching(pattern, stated)]
             if key in figure:
-                yield f'{where}, {key!r}', [(run, figure[key]) for run in runs]
+                yield f'{where}, {key!r}', [(run, figure[key]) for run in _runs(figure, stated)]
     for name, table in (report.get('tables') or {}).items():
         shared: dict[str, Places] = {heading: [] for heading in table['columns']}
         for key, row in table['rows'].items():
@@ -77,6 +77,10 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
                 elif path:
                     yield f'table {name!r}, row {key!r}, {heading!r}', [(row.get('run', key), path)]
         yield from ((f'table {name!r}, column {heading!r}', places) for heading, places in shared.items())
+
+
+def _runs(entry: Mapping[str, Any], stated: Stated) -> list[str]:
+    return [run for pattern in run_globs(entry['runs']) for run in matching(pattern, stated)]
 
 
 def _paths(result: Mapping[str, Any], like: str) -> list[str]:

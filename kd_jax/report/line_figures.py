@@ -2,40 +2,27 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from kd_jax.report import figure_style, number_format
+from kd_jax.report import figure_style
 from kd_jax.report.figure_style import MUTED, Drawn
 from kd_jax.report.finding import Finding
 from kd_jax.report.result_files import (
-    Measure,
     Results,
     judged_split,
     last_key,
     matching_runs,
     measure_over_seeds,
     measures_of,
-    number,
-    value_at_path,
-    why_missing,
 )
 from kd_jax.report.stated_units import stated_in
-from kd_jax.report.swept_numbers import Sweep, find_sweeps
+from kd_jax.report.swept_numbers import Sweep, find_sweeps, grouped, with_labels
 from kd_jax.report.tables import Table
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
-
-
-class Swept(NamedTuple):
-    """A run of a line: its setting, its number, and the number of the path `beside`, if the figure has one."""
-
-    run: str
-    x: float
-    y: Measure
-    beside: Measure | None
 
 
 MOST = 6  # the largest number of swept numbers that a report draws without being asked
@@ -46,7 +33,7 @@ def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
 
     If the entry has a second path `beside`, its numbers are drawn as dashed lines.
     """
-    entry = _with_labels(entry, results)
+    entry = with_labels(entry, results)
     groups, gaps = _groups(entry, results)
     if not groups:
         return None, gaps
@@ -84,14 +71,6 @@ def _line(axes: Axes, points: Sequence[Point], colour: str, dashed: bool = False
     return float(y[-1])
 
 
-def _with_labels(entry: dict[str, Any], results: Results) -> dict[str, Any]:
-    """The entry; if its `runs` are a dictionary, label -> globs, with the line to which each run belongs."""
-    if not isinstance(entry['runs'], Mapping):
-        return entry
-    runs = {run: label for label, globs in entry['runs'].items() for run in matching_runs(results, globs)}
-    return {**entry, 'runs': list(runs), 'of': runs}
-
-
 def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[list[Point], list[Point]]], str]:
     """Returns the points of each group, and those beside them, and says which runs have no point."""
     found, gaps = grouped(entry, results)
@@ -102,55 +81,6 @@ def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[li
         )
         for name, group in found.items()
     }, gaps
-
-
-def grouped(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Swept]], str]:
-    """Returns the runs of each line of a figure by its name, and says which runs lack a number."""
-    runs = matching_runs(results, entry['runs'])
-    found: dict[Any, list[Swept]] = {}
-    gaps = [] if runs else [f'no run that matches {entry["runs"]} has been run yet.']
-    for run in runs:
-        any_seed = next(iter(results[run].values()))
-        x, y = number(any_seed, entry['x']), measure_over_seeds(results, run, entry['y'])
-        if x is None or y is None:
-            gaps.append(why_missing(results, run, entry['x'] if x is None else entry['y']))
-            continue
-        line = entry['of'][run] if 'of' in entry else _value(any_seed, entry)
-        found.setdefault(line, []).append(Swept(run, x, y, _beside(entry, results, run)))
-    label = entry.get('by_label', f'{last_key(entry.get("by", ""))} {{}}')
-    ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
-    return {label.replace('{}', _short(key)) if 'by' in entry else str(key): found[key] for key in ordered}, ' '.join(
-        gaps
-    )
-
-
-def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None:
-    """The number at the path `beside`; a count is scaled to as many examples as `y` is counted on."""
-    if 'beside' not in entry:
-        return None
-    found = measure_over_seeds(results, run, entry['beside'])
-    if found is None or stated_in(results, (run, entry['y']))['unit'] != 'count':
-        return found
-    counts = [measure_over_seeds(results, run, f'{entry[key].rpartition(".")[0]}.count') for key in ('y', 'beside')]
-    if counts[0] is None or counts[1] is None or not counts[1].mean:
-        return None
-    scale = counts[0].mean / counts[1].mean
-    return Measure({seed: scale * value for seed, value in found.by_seed.items()})
-
-
-def _value(result: dict[str, Any], entry: dict[str, Any]) -> Any:
-    """The value by which the lines are told apart."""
-    if 'by' not in entry:
-        return ''
-    try:
-        value = value_at_path(result, entry['by'])
-    except KeyError:
-        return number_format.DASH
-    return value if isinstance(value, int | float | str) else str(value)
-
-
-def _short(value: Any) -> str:
-    return f'{value:,.6g}' if isinstance(value, int | float) else str(value)
 
 
 def default_sweeps(

@@ -1,9 +1,10 @@
 """Writes a report as Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, checksum_state, tree_state
+from kd_jax.report.paper_claims import Claim
 from kd_jax.report.prose import code_span, escape_markdown, markdown_prose
 from kd_jax.report.table_texts import LEVEL, ShownCell, table_cells, table_legend
 from kd_jax.report.tables import Table
@@ -18,8 +19,7 @@ def markdown_page(report: Report) -> str:
     blocks += [_section(table) for table in report.tables]
     blocks += [f'*{escape_markdown(legend)}*'] if (legend := table_legend(report.tables)) else []
     if report.claims:
-        lines = [f'- **{escape_markdown(claim.title)}**: {escape_markdown(claim.sentence)}' for claim in report.claims]
-        blocks += ['## Claims', '\n'.join(lines)]
+        blocks += ['## Claims', _verdicts(report.claims), '\n'.join(map(_claim, report.claims))]
     blocks += ['## Figures'] if report.figures else []
     blocks += [_picture(picture) for picture in report.figures]
     blocks += ['## Learning curves'] if report.curves else []
@@ -44,6 +44,24 @@ def markdown_page(report: Report) -> str:
         asides = [[aside.run, str(aside.seed), aside.reason] for aside in report.left_aside]
         blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], _shown(asides), {0, 2})]
     return '\n\n'.join(block for block in blocks if block) + '\n'
+
+
+def _verdicts(claims: Sequence[Claim]) -> str:
+    """A table of the claims that have a rule."""
+    rows = [
+        f'| {escape_markdown(claim.title)} | {escape_markdown(claim.papers or number_format.DASH)} '
+        f'| {escape_markdown(claim.ours or number_format.DASH)} | {escape_markdown(claim.verdict)} '
+        f'| {number_format.duration(claim.seconds)} | {code_span(claim.command) if claim.command else ""} |'
+        for claim in claims
+        if claim.verdict
+    ]
+    head = ['| claim | paper | ours | verdict | cost | command |', '| :-- | --: | --: | :-- | --: | :-- |']
+    return '\n'.join([*head, *rows]) if rows else ''
+
+
+def _claim(claim: Claim) -> str:
+    why = f' *Why not:* {escape_markdown(claim.why)}' if claim.why else ''
+    return f'- **{escape_markdown(claim.title)}**: {escape_markdown(claim.sentence)}{why}'
 
 
 def _section(table: Table) -> str:

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import INK, MUTED, Drawn
-from kd_jax.report.line_figures import Swept, grouped
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.result_files import Measure, Results, last_key
 from kd_jax.report.stated_units import stated_in
+from kd_jax.report.swept_numbers import Swept, grouped, with_labels
 
 COLUMNS = 2
 PANEL_HEIGHT = 2.5  # inches
@@ -25,7 +25,7 @@ def draw_optima(entry: dict[str, Any], results: Results) -> Drawn:
     The grey stripe is the 95% interval of the best setting (see `optimum`), and the ring is the best mean. If the entry
     has a second path `beside`, its means are drawn as a dashed line, which has no part in the choice.
     """
-    groups, gaps = grouped(entry, results)
+    groups, gaps = grouped(with_labels(entry, results), results)
     if not groups:
         return None, gaps
     stated = stated_in(results, *((own.run, entry['y']) for group in groups.values() for own in group))

@@ -1,12 +1,24 @@
-"""Claims of a study: a share of a gain, or a difference, beside the number that the paper reports."""
+"""Claims of a study: a number, a share of a gain, a difference or a best setting, held against the paper's."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds, path_in_words, split_reference, why_missing
+from kd_jax.report.claim_verdicts import NOT_REPRODUCED, command_for, judged, runs_of_claim, seconds_of
+from kd_jax.report.optimum import optimum, optimum_in_words
+from kd_jax.report.result_files import (
+    Measure,
+    Results,
+    last_key,
+    measure_over_seeds,
+    measures_of,
+    path_in_words,
+    split_reference,
+    why_missing,
+)
 from kd_jax.report.stated_units import stated_in
+from kd_jax.report.swept_numbers import grouped
 from kd_jax.report.table_texts import row_labels
 from kd_jax.report.tables import study_tables
 
@@ -24,6 +36,12 @@ class Claim:
       seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
       paper: the number that the paper reports; None if it reports none.
       sentence: the claim in words.
+      ours: our number as text; '' if it cannot be computed.
+      papers: the paper's number as text; '' if it reports none.
+      verdict: whether it is reproduced, see `claim_verdicts.judged`; '' if the claim has no rule.
+      why: if it is not reproduced, what the experiments say about why.
+      seconds: what its runs and those that they need took, over all seeds.
+      command: the command that runs them again; '' if it is not known.
     """
 
     name: str
@@ -32,23 +50,103 @@ class Claim:
     seedwise: Measure | None
     paper: float | None
     sentence: str
+    ours: str
+    papers: str
+    verdict: str
+    why: str
+    seconds: float
+    command: str
+
+
+class Weighed(NamedTuple):
+    """A claim's number: see `Claim`; `interval` is its 95% interval."""
+
+    of_means: float | None
+    seedwise: Measure | None
+    words: str
+    unit: number_format.Unit
+    interval: tuple[float, float] | None = None
 
 
 def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
     """Returns the claims of the study's report section."""
     entries = (study.get('report') or {}).get('claims') or {}
-    weigh = {'share': _share, 'difference': _difference}
     labels = row_labels(study_tables(study, results)) if entries else {}
-    return [weigh[entry['kind']](name, entry, results, labels) for name, entry in entries.items()]
+    return [_claim(name, entry, study, results, labels) for name, entry in entries.items()]
 
 
-def _share(name: str, entry: dict[str, Any], results: Results, labels: Labels) -> Claim:
+def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
+    weigh = {'number': _number, 'share': _share, 'difference': _difference, 'optimum': _optimum}
+    found = weigh[entry['kind']](entry, results, labels)
+    verdict, rule = judged(entry, found.of_means, found.interval, found.unit)
+    runs = runs_of_claim(entry, study.get('runs') or results)
+    ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
+    paper = entry.get('paper')
+    return Claim(
+        name, entry.get('title', name), found.of_means, found.seedwise, paper,
+        ' '.join(filter(None, (found.words, _papers(paper, found.unit, entry['kind']), rule))),
+        ours, _quoted(paper, found.unit, entry['kind']) if paper is not None else '', verdict,
+        _why(entry, results) if verdict == NOT_REPRODUCED else '', seconds_of(runs, results), command_for(runs, study),
+    )  # fmt: skip
+
+
+def _shown(found: Weighed, signed: bool) -> str:
+    """The number of a claim, with its standard deviation or its interval."""
+    assert found.of_means is not None
+    digits = number_format.decimals(found.of_means, found.unit, found.seedwise.n if found.seedwise else 1)
+    text = (number_format.signed if signed else number_format.plain)(found.of_means, found.unit, digits)
+    if found.seedwise and found.seedwise.sd is not None:
+        text += f' ± {number_format.plain(found.seedwise.sd, found.unit, digits)}'
+    elif found.interval:
+        text += f' ({" to ".join(number_format.plain(end, found.unit) for end in found.interval)})'
+    return number_format.with_unit(text, found.unit)
+
+
+def _why(entry: dict[str, Any], results: Results) -> str:
+    """What the experiments say about why: the claim's text, and the numbers of its `evidence`."""
+    measures, gaps = measures_of(entry.get('evidence') or {}, results)
+    units = {label: stated_in(results, split_reference(entry['evidence'][label]))['unit'] for label in measures}
+    shown = [
+        f'{label} {number_format.with_unit(number_format.measured(own, units[label]), units[label])}'
+        for label, own in measures.items()
+    ]
+    return ' '.join(filter(None, (entry.get('why', ''), f'{"; ".join(shown)}.' if shown else '', gaps)))
+
+
+def _number(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
+    value = measure_over_seeds(results, *split_reference(entry['value']))
+    if value is None:
+        return _open(entry, _gaps(entry, ('value',), [value], results), results)
+    unit = stated_in(results, split_reference(entry['value']))['unit']
+    [name] = _named(entry, {'value': value}, unit, labels)
+    words = f'{_what(entry, unit).removeprefix("points of ").capitalize()} of {name}.'
+    return Weighed(value.mean, value, words, unit, value.interval)
+
+
+def _optimum(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
+    groups, gaps = grouped(entry, results)
+    lines = [own for group in groups.values() for own in group]
+    measures = {own.x: own.y for own in lines}
+    stated = stated_in(results, *((own.run, entry['y']) for own in lines))
+    found = optimum(measures, lower=stated.get('better') != 'higher')
+    if len(measures) < len(lines):
+        gaps = f'several runs have the same {last_key(entry["x"])}. {gaps}'
+    if found is None or gaps:
+        return Weighed(None, None, f'Open: {gaps or "these runs have no seed in common."}', 'number')
+    name = last_key(entry['x'])
+    words = f'The best {name} is {optimum_in_words(found)}, by {path_in_words(entry["y"])}'
+    if found.interval:
+        words += f'; 95% interval over {number_format.seeds(found.seeds)}'
+    return Weighed(found.best, None, f'{words}.', 'number', found.interval)
+
+
+def _share(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     value, low, high = parts = [
         measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low', 'high')
     ]
     gaps = _gaps(entry, ('value', 'low', 'high'), parts, results)
     if gaps or value is None or low is None or high is None:
-        return _open(name, entry, gaps, results)
+        return _open(entry, gaps, results)
     by_seed = {
         seed: (value.by_seed[seed] - low.by_seed[seed]) / (high.by_seed[seed] - low.by_seed[seed])
         for seed in _common(value, low, high)
@@ -63,14 +161,14 @@ def _share(name: str, entry: dict[str, Any], results: Results, labels: Labels) -
     else:
         words = f'{names[0]} is {_percent(of_means)} of the way from {names[1]} to {names[2]}'
         words += _seedwise(seedwise, len(_common(value, low, high))) + '.'
-    return _claim(name, entry, of_means, seedwise, words, 'fraction')
+    return Weighed(of_means, seedwise, words, 'fraction', seedwise.interval if seedwise else None)
 
 
-def _difference(name: str, entry: dict[str, Any], results: Results, labels: Labels) -> Claim:
+def _difference(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
     gaps = _gaps(entry, ('value', 'low'), parts, results)
     if gaps or value is None or low is None:
-        return _open(name, entry, gaps, results)
+        return _open(entry, gaps, results)
     seedwise = value.over(low)
     of_means = value.mean - low.mean
     unit = stated_in(results, split_reference(entry['value']))['unit']
@@ -89,29 +187,19 @@ def _difference(name: str, entry: dict[str, Any], results: Results, labels: Labe
     elif seedwise.sd:
         size = abs(seedwise.mean) / seedwise.sd
         words += f', seed by seed over {number_format.seeds(seedwise.n)}: {size:.1f} standard deviations'
-    return _claim(name, entry, of_means, seedwise, f'{words}.', unit)
+    return Weighed(of_means, seedwise, f'{words}.', unit, seedwise.interval if seedwise else None)
 
 
-def _claim(
-    name: str,
-    entry: dict[str, Any],
-    of_means: float | None,
-    seedwise: Measure | None,
-    words: str,
-    unit: number_format.Unit,
-) -> Claim:
-    paper = entry.get('paper')
-    sentence = words + _papers(entry, paper, unit)
-    return Claim(name, entry.get('title', name), of_means, seedwise, paper, sentence)
+def _papers(paper: float | None, unit: number_format.Unit, kind: str) -> str:
+    return f'The paper reports {_quoted(paper, unit, kind)}.' if paper is not None else ''
 
 
-def _papers(entry: dict[str, Any], paper: float | None, unit: number_format.Unit) -> str:
-    if paper is None:
-        return ''
-    if entry['kind'] == 'share':
-        return f' The paper reports {number_format.quoted(paper, "fraction")}%.'
-    sign = '+' if paper > 0 else ''
-    return f' The paper reports {sign}{number_format.quoted(paper, unit)}.'
+def _quoted(paper: float, unit: number_format.Unit, kind: str) -> str:
+    """The paper's number; a difference of fractions is in percentage points and has its sign."""
+    text = number_format.quoted(paper, unit)
+    if kind == 'difference':
+        return f'+{text}' if paper > 0 else text
+    return number_format.with_unit(text, unit)
 
 
 def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
@@ -119,9 +207,9 @@ def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
     return f'points of {name}' if unit == 'fraction' else name
 
 
-def _open(name: str, entry: dict[str, Any], gaps: list[str], results: Results) -> Claim:
-    unit = stated_in(results, split_reference(entry['value']))['unit']
-    return _claim(name, entry, None, None, f'Open: {" ".join(gaps)}', unit)
+def _open(entry: dict[str, Any], gaps: list[str], results: Results) -> Weighed:
+    unit = 'fraction' if entry['kind'] == 'share' else stated_in(results, split_reference(entry['value']))['unit']
+    return Weighed(None, None, f'Open: {" ".join(gaps)}', unit)
 
 
 def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | None], results: Results) -> list[str]:

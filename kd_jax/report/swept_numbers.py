@@ -1,12 +1,23 @@
-"""Finds the numbers that a study sweeps, by comparing the configs of its runs."""
+"""Finds the numbers that a study sweeps, by comparing the configs of its runs, and the runs along a swept number."""
 
 import collections
 import dataclasses
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from kd_jax.report.result_files import Results
+from kd_jax.report import number_format
+from kd_jax.report.result_files import (
+    Measure,
+    Results,
+    last_key,
+    matching_runs,
+    measure_over_seeds,
+    number,
+    value_at_path,
+    why_missing,
+)
+from kd_jax.report.stated_units import stated_in
 
 LEAST = 3  # the least number of values that make a sweep
 SECTIONS = ('terms', 'networks', 'optimizer', 'data')  # which of the numbers that change together names the sweep
@@ -121,3 +132,74 @@ def _common_part(names: Sequence[str]) -> str:
 def _common_start(names: Sequence[str]) -> str:
     alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     return ''.join(letters[0] for letters in alike)
+
+
+class Swept(NamedTuple):
+    """A run of a line: its setting, its number, and the number of the path `beside`, if the figure has one."""
+
+    run: str
+    x: float
+    y: Measure
+    beside: Measure | None
+
+
+def with_labels(entry: dict[str, Any], results: Results) -> dict[str, Any]:
+    """The entry; if its `runs` are a dictionary, label -> globs, with the line to which each run belongs."""
+    if not isinstance(entry['runs'], Mapping):
+        return entry
+    runs = {run: label for label, globs in entry['runs'].items() for run in matching_runs(results, globs)}
+    return {**entry, 'runs': list(runs), 'of': runs}
+
+
+def grouped(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Swept]], str]:
+    """The runs of each line of a figure by its name, and a sentence for each run without a number.
+
+    Args:
+      entry: options of the figure: `runs`, `x` and `y`; perhaps `by`, `by_label` and `beside`; or `of`, which gives the
+        name of the line of each run.
+      results: the results.
+    """
+    runs = matching_runs(results, entry['runs'])
+    found: dict[Any, list[Swept]] = {}
+    gaps = [] if runs else [f'no run that matches {entry["runs"]} has been run yet.']
+    for run in runs:
+        any_seed = next(iter(results[run].values()))
+        x, y = number(any_seed, entry['x']), measure_over_seeds(results, run, entry['y'])
+        if x is None or y is None:
+            gaps.append(why_missing(results, run, entry['x'] if x is None else entry['y']))
+            continue
+        line = entry['of'][run] if 'of' in entry else _value(any_seed, entry)
+        found.setdefault(line, []).append(Swept(run, x, y, _beside(entry, results, run)))
+    label = entry.get('by_label', f'{last_key(entry.get("by", ""))} {{}}')
+    ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
+    names = {key: label.replace('{}', _short(key)) if 'by' in entry else str(key) for key in ordered}
+    return {names[key]: found[key] for key in ordered}, ' '.join(gaps)
+
+
+def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None:
+    """The number at the path `beside`; a count is scaled to as many examples as `y` is counted on."""
+    if 'beside' not in entry:
+        return None
+    found = measure_over_seeds(results, run, entry['beside'])
+    if found is None or stated_in(results, (run, entry['y']))['unit'] != 'count':
+        return found
+    counts = [measure_over_seeds(results, run, f'{entry[key].rpartition(".")[0]}.count') for key in ('y', 'beside')]
+    if counts[0] is None or counts[1] is None or not counts[1].mean:
+        return None
+    scale = counts[0].mean / counts[1].mean
+    return Measure({seed: scale * value for seed, value in found.by_seed.items()})
+
+
+def _value(result: dict[str, Any], entry: dict[str, Any]) -> Any:
+    """The value by which the lines are told apart."""
+    if 'by' not in entry:
+        return ''
+    try:
+        value = value_at_path(result, entry['by'])
+    except KeyError:
+        return number_format.DASH
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _short(value: Any) -> str:
+    return f'{value:,.6g}' if isinstance(value, int | float) else str(value)

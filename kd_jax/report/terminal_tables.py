@@ -50,7 +50,8 @@ def print_tables(
     console.print(Text(table_legend(shown, BEST), 'dim'))
     for claim in study_claims(study, results):
         console.print()
-        console.print(Text.assemble((f'{claim.title}: ', 'bold'), claim.sentence))
+        verdict = f'{claim.verdict}. ' if claim.verdict else ''
+        console.print(Text.assemble((f'{claim.title}: {verdict}', 'bold'), claim.sentence, f' {claim.why}'.rstrip()))
     if left_aside:
         run, seed, reason = left_aside[0]
         more = f' The report lists all {len(left_aside)} results that are left aside.' if len(left_aside) > 1 else ''

@@ -34,6 +34,16 @@ def test_a_report_of_what_is_measured_passes_and_so_does_none():
             "claim 'kept', 'low': run 'baseline' measures no 'last.test.student.error'. "
             "Did you mean 'last.test.student.errors'?",
         ),
+        (
+            ('claims', 'gain', 'evidence'),
+            {'it': 'student:last.test.student.mse'},
+            "claim 'gain', 'evidence', 'it': run",
+        ),
+        (
+            ('claims', 'best'),
+            {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.mse'},
+            "claim 'best', 'y': run 'student' measures no 'last.test.student.mse'",
+        ),
         (('claims', 'gain', 'value'), 'student:last.valid.studnt.nll', "Did you mean 'last.valid.student.nll'?"),
         (('figures', 'bars', 'values', 'ours'), 'student:analyses.matrx.a', "Did you mean 'analyses.matrix'?"),
         (('figures', 'sweep', 'y'), 'last.test.student.mse', "figure 'sweep', 'y': run 'student' measures no"),

@@ -42,3 +42,19 @@ def test_the_page_begins_with_what_was_found_and_ends_with_what_was_run(report_d
     assert text == 'What *was* run.'
     headings = re.findall(r'^## (.+)$', (report_dir / 'report.md').read_text(), re.MULTILINE)
     assert headings == ['Errors', 'Claims', 'Figures', 'Learning curves', 'What was run', 'Provenance']
+
+
+def test_a_claim_with_a_rule_has_a_verdict_its_cost_and_its_command(study_dir):
+    study = json.loads((study_dir / 'study.json').read_text())
+    study['report']['claims']['kept'] |= {'rule': {'at_least': 0.8}, 'why': 'The student is small.'}
+    command = 'python -m experiments.run --config=configs/small.py'
+    (study_dir / 'study.json').write_text(json.dumps({**study, 'command': command}))
+    build_report(study_dir, study_dir)
+    text, page = (study_dir / 'report.md').read_text(), (study_dir / 'report.html').read_text()
+    # Three runs of three seeds, a minute each.
+    row = '| share kept | 80% | 62.50 ± 3.37% | not reproduced | 9 min 00 s | '
+    assert f"{row}`{command} --only='student,baseline,teacher'` |" in text
+    assert '*Why not:* The student is small.' in text
+    assert '<td class="text">not reproduced</td><td>9 min 00 s</td>' in page
+    assert '<em>Why not:</em> The student is small.' in page
+    assert text.count('not reproduced') == 1  # the claim without a rule has no verdict

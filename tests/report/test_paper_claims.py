@@ -91,3 +91,57 @@ def test_two_numbers_of_one_run_are_told_apart(loaded):
     [claim] = study_claims(study, results)
     words = 'from “student, seconds” (60.0 ± 0.0) to “student, count of student on test examples” (100.0 ± 0.0)'
     assert words in claim.sentence
+
+
+def test_a_number_is_held_against_a_rule_with_its_cost(loaded):
+    study, results = loaded
+    study['command'] = 'python -m experiments.run --config=configs/small.py'
+    study['report']['claims'] = {
+        'few': {
+            'kind': 'number',
+            'value': 'student:last.test.student.errors',
+            'paper': 5,
+            'rule': {'at_most': 6},
+            'why': 'The teacher is better.',
+            'evidence': {'teacher': 'teacher:last.test.student.errors'},
+        }
+    }
+    [claim] = study_claims(study, results)
+    assert (claim.ours, claim.papers, claim.verdict) == ('7.0 ± 1.0', '5', 'not reproduced')
+    # Student's t of two degrees of freedom: 7 ± 4.303 / sqrt(3), so from 4.5 to 9.5
+    assert claim.sentence == (
+        'Errors of “distilled” (7.0 ± 1.0). The paper reports 5. The rule: at most 6; the 95% interval, 4.5 to 9.5, '
+        'leaves it open.'
+    )
+    assert claim.why == 'The teacher is better. teacher 4.0 ± 0.0.'
+    assert claim.seconds == 180  # three seeds of a minute
+    assert claim.command == 'python -m experiments.run --config=configs/small.py --only=student'
+    study['report']['claims']['few']['rule'] = {'at_most': 7}
+    [claim] = study_claims(study, results)
+    assert (claim.verdict, claim.why) == ('reproduced', '')
+
+
+def test_a_best_setting_is_held_against_a_rule(loaded):
+    study, results = loaded
+    entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 8}}
+    study['report']['claims'] = {'t': entry}
+    [claim] = study_claims(study, results)
+    assert (claim.of_means, claim.ours, claim.verdict) == (20.0, '20 (20 to 20)', 'reproduced')
+    assert claim.sentence.startswith(
+        'The best t is 20 (20 to 20), by errors of student on test examples; 95% interval over 3 seeds.'
+    )
+    assert claim.seconds == 9 * 60
+    for result in results['student'].values():
+        result['config']['t'] = 20.0
+    [claim] = study_claims(study, results)
+    assert claim.verdict == 'open'
+    assert 'several runs have the same t' in claim.sentence
+
+
+def test_a_claim_about_a_missing_run_has_an_open_verdict(loaded):
+    study, results = loaded
+    del results['teacher']
+    study['report']['claims']['kept']['rule'] = {'at_least': 0.8}
+    kept = study_claims(study, results)[0]
+    assert (kept.verdict, kept.ours) == ('open', '')
+    assert kept.sentence == 'Open: teacher has not been run yet. The paper reports 80%. The rule: at least 80%.'

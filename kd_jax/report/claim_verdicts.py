@@ -1,0 +1,99 @@
+"""Whether a claim of the paper is reproduced, what its runs cost, and the command that runs them again."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kd_jax.config.name_globs import matching
+from kd_jax.config.references import runs_referred_to
+from kd_jax.report import number_format
+from kd_jax.report.result_files import Results, run_globs, split_reference
+
+REPRODUCED, NOT_REPRODUCED, OPEN = 'reproduced', 'not reproduced', 'open'
+REFERENCES = ('value', 'low', 'high')  # the keys of a claim that name a run and a path
+
+Interval = tuple[float, float] | None
+
+
+class Verdict(NamedTuple):
+    """What a rule says of a number: 'reproduced' or 'not reproduced', and the rule in words; both '' without a rule."""
+
+    verdict: str
+    rule: str
+
+
+def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, unit: number_format.Unit) -> Verdict:
+    """Holds the number of a claim against its rule.
+
+    The number decides. If a 95% interval is known and the number's side of the rule is not that of the whole interval,
+    the words say so.
+
+    Args:
+      entry: the claim's options: `rule` is a dictionary with `at_least`, `at_most` or both; `regime` says in which
+        other regime than the paper's it is tested.
+      value: the number; None if a run is missing.
+      interval: its 95% interval, if known.
+      unit: the unit of the number.
+    """
+    rule = entry.get('rule')
+    if not rule:
+        return Verdict('', '')
+    words = f'The rule: {_rule_in_words(rule, unit)}.'
+    if value is None:
+        return Verdict(OPEN, words)
+    met = _meets(rule, value)
+    if interval and not all(_meets(rule, end) == met for end in interval):
+        low, high = (number_format.plain(end, unit) for end in interval)
+        words = f'{words[:-1]}; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open.'
+    if not met:
+        return Verdict(NOT_REPRODUCED, words)
+    return Verdict(f'{REPRODUCED} in another regime ({entry["regime"]})' if entry.get('regime') else REPRODUCED, words)
+
+
+def _meets(rule: Mapping[str, float], value: float) -> bool:
+    return rule.get('at_least', value) <= value <= rule.get('at_most', value)
+
+
+def _rule_in_words(rule: Mapping[str, float], unit: number_format.Unit) -> str:
+    bounds = {key: number_format.with_unit(number_format.quoted(bound, unit), unit) for key, bound in rule.items()}
+    if len(bounds) == 2:
+        return f'from {bounds["at_least"]} to {bounds["at_most"]}'
+    return ' '.join(f'{key.replace("_", " ")} {bound}' for key, bound in bounds.items())
+
+
+def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]:
+    """The runs whose numbers a claim compares: those of its references, or those that its globs match."""
+    named = [split_reference(entry[key])[0] for key in REFERENCES if key in entry]
+    known = list(results)
+    return list(
+        dict.fromkeys(
+            [*named, *(run for pattern in run_globs(entry.get('runs', ())) for run in matching(pattern, known))]
+        )
+    )
+
+
+def seconds_of(runs: Sequence[str], results: Results) -> float:
+    """The time of runs and of all runs that they need, over all seeds; each run counts once.
+
+    A result states the time of its run. It takes over what its run needs from the config.
+    """
+    waiting, counted = list(runs), dict[str, float]()
+    while waiting:
+        run = waiting.pop()
+        if run in counted or run not in results:
+            continue
+        every = results[run].values()
+        counted[run] = sum(result.get('seconds') or 0.0 for result in every)
+        waiting += [needed for result in every for needed in runs_referred_to(result.get('config') or {})]
+    return sum(counted.values())
+
+
+def command_for(runs: Sequence[str], study: Mapping[str, Any]) -> str:
+    """The command that runs these runs and what they need; '' if the study does not say how it was started."""
+    try:
+        words = shlex.split(study.get('command') or '')
+    except ValueError:  # a quotation mark that is not closed
+        return ''
+    config = next((word for word in words if word.startswith('--config=')), '')
+    only = shlex.quote(','.join(runs)) if len(runs) == 1 else f"'{','.join(runs)}'"
+    return f'python -m experiments.run {shlex.quote(config)} --only={only}' if config and runs else ''

@@ -1,0 +1,75 @@
+"""Verdicts on claims, their cost and their command."""
+
+import pytest
+
+from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, seconds_of
+
+
+@pytest.mark.parametrize(
+    ('rule', 'value', 'verdict', 'words'),
+    [
+        ({'at_most': 80}, 80.0, 'reproduced', 'The rule: at most 80.'),
+        ({'at_most': 80}, 80.2, 'not reproduced', 'The rule: at most 80.'),
+        ({'at_least': 2.5, 'at_most': 4}, 3.0, 'reproduced', 'The rule: from 2.5 to 4.'),
+        ({'at_least': 2.5, 'at_most': 4}, 2.0, 'not reproduced', 'The rule: from 2.5 to 4.'),
+        ({'at_least': -72}, -80.0, 'not reproduced', 'The rule: at least −72.'),
+        ({'at_least': 8}, None, 'open', 'The rule: at least 8.'),
+    ],
+)
+def test_the_number_decides_by_the_rule(rule, value, verdict, words):
+    assert judged({'rule': rule}, value, None, 'count') == (verdict, words)
+
+
+def test_a_fraction_is_written_in_percent_and_a_regime_is_named():
+    entry = {'rule': {'at_least': 0.8}, 'regime': 'an unlabelled transfer set'}
+    assert judged(entry, 0.95, None, 'fraction') == (
+        'reproduced in another regime (an unlabelled transfer set)',
+        'The rule: at least 80%.',
+    )
+    assert judged(entry, 0.7, None, 'fraction').verdict == 'not reproduced'
+
+
+def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
+    rule = {'rule': {'at_most': 80}}
+    assert judged(rule, 75.0, (70.0, 79.0), 'count').rule == 'The rule: at most 80.'
+    assert judged(rule, 75.0, (68.5, 81.5), 'count') == (
+        'reproduced',
+        'The rule: at most 80; the 95% interval, 68.5 to 81.5, leaves it open.',
+    )
+    assert 'leaves it open' in judged(rule, 85.0, (79.0, 91.0), 'count').rule
+    # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
+    assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
+
+
+def test_a_claim_without_a_rule_has_no_verdict():
+    assert judged({}, 3.0, None, 'count') == ('', '')
+
+
+def test_the_cost_of_a_claim_has_every_run_that_it_needs_once():
+    def result(seconds, *needs):
+        return {'seconds': seconds, 'config': {'networks': {run: {'init': f'run:{run}'} for run in needs}}}
+
+    results = {
+        'teacher': {0: result(100.0), 1: result(200.0)},
+        'assistant': {0: result(10.0, 'teacher'), 1: result(20.0, 'teacher')},
+        'student': {0: result(1.0, 'assistant', 'teacher'), 1: result(2.0, 'assistant', 'teacher')},
+        'other': {0: result(5000.0, 'teacher')},
+    }
+    assert seconds_of(['student'], results) == 333
+    assert seconds_of(['student', 'teacher'], results) == 333
+    assert seconds_of(['gone'], results) == 0
+
+
+def test_a_claim_is_about_the_runs_that_it_names():
+    entry = {'value': 'student:last.test.student.errors', 'low': 'baseline:last.test.student.errors'}
+    assert runs_of_claim(entry, ['baseline', 'student']) == ['student', 'baseline']
+    assert runs_of_claim({'runs': 'w30_t*'}, ['w30_t1', 'w30_hard', 'w30_t2']) == ['w30_t1', 'w30_t2']
+
+
+def test_the_command_is_that_of_the_study_for_these_runs():
+    study = {'command': "python -m experiments.run --config=configs/a.py:paper '--only=w*' --workdir=x"}
+    wanted = "python -m experiments.run --config=configs/a.py:paper --only='teacher,student'"
+    assert command_for(['teacher', 'student'], study) == wanted
+    assert command_for(['teacher'], study).endswith('--only=teacher')
+    assert command_for(['teacher'], {}) == ''
+    assert command_for(['teacher'], {'command': 'python "'}) == ''
