@@ -24,6 +24,7 @@ REFERENCES = (
     'torch',
     'gguf',
     'huggingface',
+    'json',
 )  # before ':' they begin a reference to another run or a file
 
 

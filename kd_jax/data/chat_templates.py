@@ -2,17 +2,19 @@
 
 The mask is known by construction, because each part says whether it counts; nothing is searched for in the finished
 text. Text that stands between two special tokens or two parts that count is tokenized alone, as in generation: the
-prompt is tokenized as a whole, and the answer follows it.
+prompt is tokenized as a whole, and the answer follows it. No template adds a message of its own, such as a system
+prompt.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.data.documents import ANSWER, PROMPT, Document
+from kd_jax.data.documents import ANSWER, PROMPT, Document, Messages
 
 ROLES = ('system', 'user', 'assistant')
 SPEAKER = 'assistant'  # the role that the network learns
+ROLE = object()  # stands for the role of a message in a template
 
 
 class Part(NamedTuple):
@@ -29,21 +31,24 @@ class Part(NamedTuple):
     special: bool = False
 
 
-def chatml(messages: Sequence[tuple[str, str]]) -> Iterator[Part]:
-    """ChatML, the template of SmolLM2 and Qwen2: <|im_start|>ROLE, a new line, CONTENT<|im_end|>, a new line.
+class ChatTemplate(NamedTuple):
+    """What stands around the content of each message. Texts of the form <|...|> are special tokens.
 
-    Of the assistant's messages, the content and <|im_end|> count.
+    Attributes:
+      opening: before the content; `ROLE` is the role.
+      end: after it; it counts after an answer, because it ends the generation.
+      after: text between the end of a message and the next one.
     """
-    for role, content in messages:
-        learns = role == SPEAKER
-        yield Part('<|im_start|>', False, special=True)
-        yield Part(f'{role}\n', False)
-        yield Part(content, learns)
-        yield Part('<|im_end|>', learns, special=True)
-        yield Part('\n', False)
+
+    opening: tuple[object, ...]
+    end: str
+    after: str
 
 
-TEMPLATES = {'chatml': chatml}
+TEMPLATES = {
+    'chatml': ChatTemplate(('<|im_start|>', ROLE, '\n'), '<|im_end|>', '\n'),  # SmolLM2, Qwen2
+    'llama3': ChatTemplate(('<|start_header_id|>', ROLE, '<|end_header_id|>', '\n\n'), '<|eot_id|>', ''),
+}
 
 
 def parts_of(document: Document, template: str) -> list[Part]:
@@ -58,21 +63,51 @@ def parts_of(document: Document, template: str) -> list[Part]:
         return [Part(document.text, True)]
     if document.messages[0][0] == PROMPT:
         return [Part(text, role == ANSWER) for role, text in document.messages]
-    if template not in TEMPLATES:
-        raise UserError(f'data.chat is {template!r}, which is no chat template. {suggest(template, TEMPLATES)}')
-    for role, _ in document.messages:
-        if role not in ROLES:
-            raise UserError(f'{document.place}: there is no role {role!r}. {suggest(role, ROLES)}')
-    if SPEAKER not in (role for role, _ in document.messages):
+    parts = _joined(_of_messages(document.messages, template, document.place))
+    if not any(part.counts for part in parts):
         raise UserError(f'{document.place}: no message has the role {SPEAKER!r}, so there is nothing to learn.')
-    return _joined(TEMPLATES[template](document.messages))
+    return parts
 
 
-def _joined(parts: Iterator[Part]) -> list[Part]:
+def prompt_of(messages: Messages, template: str) -> list[Part]:
+    """The parts after which a network writes the next answer of a conversation.
+
+    Raises:
+      UserError: there is no such template or role.
+    """
+    answer = _opening(_template(template), SPEAKER)
+    return [part._replace(counts=False) for part in _joined([*_of_messages(messages, template, 'the prompt'), *answer])]
+
+
+def _template(name: str) -> ChatTemplate:
+    if name not in TEMPLATES:
+        raise UserError(f'data.chat is {name!r}, which is no chat template. {suggest(name, TEMPLATES)}')
+    return TEMPLATES[name]
+
+
+def _opening(template: ChatTemplate, role: str) -> Iterator[Part]:
+    for piece in template.opening:
+        text = role if piece is ROLE else str(piece)
+        yield Part(text, False, special=text.startswith('<|'))
+
+
+def _of_messages(messages: Messages, name: str, place: str) -> Iterator[Part]:
+    template = _template(name)
+    for role, content in messages:
+        if role not in ROLES:
+            raise UserError(f'{place}: there is no role {role!r}. {suggest(role, ROLES)}')
+        yield from _opening(template, role)
+        yield Part(content, role == SPEAKER)
+        yield Part(template.end, role == SPEAKER, special=True)
+        yield Part(template.after, False)
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """Joins parts of text that follow each other and count alike; leaves out empty ones."""
     out: list[Part] = []
     for part in parts:
         if out and not part.special and not out[-1].special and part.counts == out[-1].counts:
             out[-1] = out[-1]._replace(text=out[-1].text + part.text)
-        else:
+        elif part.text:
             out.append(part)
     return out

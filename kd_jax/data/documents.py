@@ -118,7 +118,7 @@ def _parsed(value: Mapping[str, Any], name: str, place: str) -> Document:
         raise UserError(f'{place} has the keys {", ".join(sorted(value))}, but it needs text, or prompt and answer, or '
                         'messages.')  # fmt: skip
     rest = {key: one for key, one in value.items() if key not in (*kind, 'name')}
-    numbers = {key: float(one) for key, one in rest.items() if isinstance(one, int | float)}
+    numbers = {key: one for key, one in rest.items() if isinstance(one, int | float)}
     if kind == ('text',):
         return checked(Document(name, place, value['text'], (), numbers))
     if kind == (PROMPT, ANSWER):

@@ -48,7 +48,7 @@ def text(
         such as a class, as arrays [rows].
       longer: what happens to a document that must stay whole and is longer than a row: 'refuse' it, 'drop' it, or 'cut'
         its end off.
-      chat: the template of conversations, 'chatml'.
+      chat: the template of conversations: 'chatml' (SmolLM2, Qwen2) or 'llama3'.
       end: the special token after each document; None for that of the tokenizer.
     Raises:
       UserError: a file is missing, damaged or not UTF-8; a document is empty, or longer than a row and refused; the

@@ -53,7 +53,7 @@ def _numbers(documents: Sequence[Document]) -> Arrays:
         if name in OWN:
             raise UserError(f'{documents[0].place}: {name} is the name of an array of tokens; give it another name.')
         array = np.array([document.numbers[name] for document in documents])
-        out[name] = array.astype(np.float32 if array.dtype.kind == 'f' else np.int32)
+        out[name] = array.astype(np.float32) if array.dtype.kind == 'f' else array
     return out
 
 

@@ -1,17 +1,47 @@
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.data.chat_templates import Part, chatml, parts_of
+from kd_jax.data.chat_templates import TEMPLATES, Part, parts_of, prompt_of
 from kd_jax.data.documents import Document
 
 TALK = (('system', 'Be brief.'), ('user', 'Hi'), ('assistant', 'Hello'), ('user', 'Bye'), ('assistant', 'Bye!'))
 
 
-def test_chatml_is_the_text_that_the_models_were_trained_on():
-    assert ''.join(part.text for part in chatml(TALK[:3])) == (
-        '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n'
-        '<|im_start|>assistant\nHello<|im_end|>\n'
-    )
+def text_of(parts):
+    return ''.join(part.text for part in parts)
+
+
+@pytest.mark.parametrize(
+    ('template', 'prompt', 'rest'),
+    [
+        (
+            'chatml',
+            '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n',
+            'Hello<|im_end|>\n',
+        ),
+        (
+            'llama3',
+            '<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>'
+            '<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>'
+            '<|start_header_id|>assistant<|end_header_id|>\n\n',
+            'Hello<|eot_id|>',
+        ),
+    ],
+)
+def test_a_template_is_the_text_that_the_models_were_trained_on(template, prompt, rest):
+    assert text_of(parts_of(Document('a', 'here', '', TALK[:3]), template)) == prompt + rest
+    assert text_of(prompt_of(TALK[:2], template)) == prompt
+
+
+@pytest.mark.parametrize('template', TEMPLATES)
+def test_the_prompt_of_generation_is_what_stands_before_the_answer_in_training(template):
+    for said in (2, 4):
+        prompt, whole = prompt_of(TALK[:said], template), parts_of(Document('a', 'here', '', TALK), template)
+        assert whole[: len(prompt)] == [
+            part._replace(counts=whole[i].counts) for i, part in enumerate(prompt)
+        ]  # part by part, so token by token
+        assert whole[len(prompt)] == Part(TALK[said][1], True)
+        assert not any(part.counts for part in prompt)
 
 
 def test_the_answers_and_their_ends_count_and_nothing_else():

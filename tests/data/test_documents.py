@@ -32,8 +32,10 @@ def test_the_embedded_texts_are_documents_with_names(name, count, names, begins,
 
 def test_the_ratings_of_snippets_are_kept():
     found = read_documents('sentiment')
-    assert found[0].numbers == {'valence': -0.9}
-    assert all(-4 <= one.numbers['valence'] <= 4 for one in found)
+    assert found[0].numbers == {'valence': -0.9, 'positive': 0}
+    for one in found:
+        assert -4 <= one.numbers['valence'] <= 4
+        assert one.numbers['positive'] == (one.numbers['valence'] > 0)
 
 
 def test_lines_are_texts_pairs_or_conversations(tmp_path):

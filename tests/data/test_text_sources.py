@@ -136,6 +136,18 @@ def test_the_texts_of_a_tfds_data_set_are_documents(prepared):
         tfds_text(name='numbers', data_dir=prepared, key='texts')
 
 
+def test_the_numbers_of_a_line_are_targets_of_its_row(tmp_path):
+    path = tmp_path / 'rated.jsonl'
+    path.write_text('{"text": "good", "class": 1, "stars": 4.5}\n{"text": "bad", "class": 0, "stars": 1}\n')
+    arrays = text(documents=str(path), length=8, pack=False).train
+    assert arrays['class'].tolist() == [1, 0]
+    assert arrays['class'].dtype.kind == 'i'  # classes, which a loss may read as labels
+    assert arrays['stars'].tolist() == [4.5, 1.0]
+    path.write_text('{"text": "good", "class": 4294967297}\n')
+    with pytest.raises(UserError, match=r'4294967297, which does not fit into the 32 bits'):
+        load_splits({'source': 'text', 'documents': str(path), 'length': 8, 'pack': False}, 0, 'c')
+
+
 def test_a_decoder_says_the_same_of_packed_and_unpacked_documents(tmp_path):
     path = tmp_path / 'pairs.jsonl'
     pairs = [('ab', 'xyz'), ('c', 'vw'), ('d', 'u'), ('efg', 'tu')]
