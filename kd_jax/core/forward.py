@@ -74,12 +74,14 @@ def _by_name(out: Any) -> dict[str, Any]:
 
 
 def _parameters_to_compute(network: Network, variables: Tree) -> Tree:
-    """A network's variables with its parameters in the precision in which it computes, whole on every device."""
+    """A network's variables with its parameters in the precision in which it computes, gathered but for stacks."""
     params = variables.get('params', {})
     if network.compute_dtype != 'float32':
         params = _cast(params, network.compute_dtype)
     if network.sharding == 'fsdp':
-        params = gather_parameters(params)
+        # A model with a stack of layers gathers each layer where the layer runs, so that never all are whole at once.
+        later = getattr(network.module, 'stacked', ())
+        params = {name: tree if name in later else gather_parameters(tree) for name, tree in params.items()}
     return {**variables, 'params': params}
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
+from kd_jax.devices.mesh import gather_parameters
 from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
 from kd_jax.language.transformer import (
     Activations,
@@ -57,7 +58,7 @@ class Decoder(nn.Module):
     tied: bool = True
     remat: bool = False
 
-    stacked = ('blocks',)  # the modules whose weights lead with the axis of layers
+    stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
 
     def sizes(self) -> tuple[int, int]:
         """The number of heads of keys and values, and the channels of a head.
@@ -79,7 +80,8 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         kv_heads, head_dim = self.sizes()
-        layer: Any = nn.remat(DecoderLayer, prevent_cse=False) if self.remat else DecoderLayer
+        layer: Any = nn.map_variables(DecoderLayer, 'params', gather_parameters, init=self.is_initializing())
+        layer = nn.remat(layer, prevent_cse=False) if self.remat else layer
         loop = nn.scan(
             layer,
             variable_axes={'params': 0},
