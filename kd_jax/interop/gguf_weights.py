@@ -9,7 +9,13 @@ import numpy as np
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.ordinary_files import open_ordinary
 from kd_jax.core.network import Network
-from kd_jax.interop.decoder_weights import SavedTensors, check_decoder_options, decoder_of, load_decoder_weights
+from kd_jax.interop.language_weights import (
+    SavedTensors,
+    check_language_model,
+    check_language_options,
+    load_language_weights,
+)
+from kd_jax.language.decoder import Decoder
 from kd_jax.language.transformer import rotary_frequencies
 
 LAYER = {
@@ -43,9 +49,9 @@ def load_gguf_weights(network: Network, path: str, shapes: Mapping[str, Any], wh
       where: the place in the config, for messages.
     Raises:
       UserError: the package `gguf` is not installed; the file is missing or truncated, or has an architecture or a type
-        of tensors that is not known; its options differ from those of the model; or as for `load_decoder_weights`.
+        of tensors that is not known; its options differ from those of the model; or as for `load_language_weights`.
     """
-    decoder_of(network, where, path)
+    check_language_model(network, Decoder, where, path)
     try:
         gguf = importlib.import_module('gguf')
     except ImportError as error:
@@ -67,7 +73,7 @@ def load_gguf_weights(network: Network, path: str, shapes: Mapping[str, Any], wh
         ) from error
     tensors = {tensor.name: tensor for tensor in file.tensors}
     architecture, options = _options(fields, tensors, f'{where}: {path}')
-    check_decoder_options(network, options, where, path)
+    check_language_options(network, options, where, path)
     heads = {'attn_q': options['heads'], 'attn_k': options['kv_heads']}
 
     def read(name: str) -> np.ndarray:
@@ -87,7 +93,7 @@ def load_gguf_weights(network: Network, path: str, shapes: Mapping[str, Any], wh
         _check_scaling(network, divisors, where, path)
     found = {name: tuple(int(size) for size in tensor.shape[::-1]) for name, tensor in tensors.items()}
     found.pop(SCALED, None)
-    return load_decoder_weights(network, SavedTensors(path, found, read), NAMES, options['layers'], shapes, where)
+    return load_language_weights(network, SavedTensors(path, found, read), NAMES, options['layers'], shapes, where)
 
 
 def halves_together(array: np.ndarray, heads: int) -> np.ndarray:

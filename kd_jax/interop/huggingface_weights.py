@@ -1,21 +1,23 @@
-"""Decoders in the format of Hugging Face: a directory with config.json and .safetensors files, read and written."""
+"""Language models in the format of Hugging Face: decoders and encoders read, decoders written."""
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from kd_jax.config.errors import UserError, first_line, suggest
-from kd_jax.config.json_files import JSON_BYTES, parse_json, write_json
-from kd_jax.config.ordinary_files import inside, open_ordinary, read_text, replacing
+from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.json_files import write_json
+from kd_jax.config.ordinary_files import replacing
 from kd_jax.core.network import Network
-from kd_jax.interop.decoder_weights import SavedTensors, check_decoder_options, decoder_of, load_decoder_weights
+from kd_jax.interop.encoder_names import of_encoder
+from kd_jax.interop.huggingface_files import CONFIG, WEIGHTS, open_saved_model
+from kd_jax.interop.language_weights import check_language_model, check_language_options, load_language_weights
 from kd_jax.language.decoder import Decoder
+from kd_jax.language.encoder import Encoder
 
 PARTS = {
     'query': 'self_attn.q_proj', 'key': 'self_attn.k_proj', 'value': 'self_attn.v_proj', 'output': 'self_attn.o_proj',
@@ -36,38 +38,35 @@ OPTIONS = {
 }  # fmt: skip
 SCALING = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 FAMILIES = ('llama', 'qwen2')
-CONFIG, WEIGHTS, INDEX = 'config.json', 'model.safetensors', 'model.safetensors.index.json'
-NOT_WEIGHTS = 'rotary_emb.inv_freq'  # frequencies, which older versions saved
+NOT_WEIGHTS = ('rotary_emb.inv_freq',)  # frequencies, which older versions saved
 
 
 def load_huggingface_weights(network: Network, path: str, shapes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Loads the weights of a decoder from a directory as `transformers` saves it, as float32.
+    """Loads the weights of a decoder or an encoder from a directory as `transformers` saves it, as float32.
 
     Args:
-      network: the network to load; its model is a decoder.
-      path: the directory, with config.json, and with model.safetensors or an index and its files.
+      network: the network to load; its model is a decoder or an encoder.
+      path: the directory, with config.json, and with model.safetensors or an index and its files; or a .zip of these.
       shapes: the variables of the network's model, as arrays or shapes.
       where: the place in the config, for messages.
     Raises:
       UserError: a file is missing or damaged, the family is unknown, the options differ from those of the model, or as
-        for `load_decoder_weights`.
+        for `load_language_weights`.
     """
-    decoder_of(network, where, path)
-    directory = pathlib.Path(path)
-    config = _read_json(directory / CONFIG, where)
-    options = decoder_options(config, f'{where}: {directory / CONFIG}')
+    kind = Encoder if isinstance(network.module, Encoder) else Decoder
+    check_language_model(network, kind, where, path)
     with contextlib.ExitStack() as opened:
-        tensors = dict(_tensors(directory, where, opened))
-        if options['tied']:
-            tensors.pop(NAMES['head'], None)
-        options['qkv_bias'] = NAMES['blocks/query/bias'].format(0) in tensors
-        check_decoder_options(network, options, where, path)
-        found = {name: tuple(file.get_slice(name).get_shape()) for name, file in tensors.items()}
-
-        def read(name: str) -> np.ndarray:
-            return np.asarray(tensors[name].get_tensor(name), np.float32)
-
-        return load_decoder_weights(network, SavedTensors(path, found, read), NAMES, options['layers'], shapes, where)
+        config, saved = open_saved_model(path, where, opened)
+        place = f'{where}: {path}/{CONFIG}'
+        if kind is Encoder:
+            options, names, saved = of_encoder(config, saved, network, place)
+        else:
+            options, names = decoder_options(config, place), NAMES
+            left_out = NOT_WEIGHTS + (NAMES['head'],) * options['tied']
+            saved = saved._replace(shapes={n: s for n, s in saved.shapes.items() if not n.endswith(left_out)})
+            options['qkv_bias'] = NAMES['blocks/query/bias'].format(0) in saved.shapes
+        check_language_options(network, options, where, path)
+        return load_language_weights(network, saved, names, options['layers'], shapes, where)
 
 
 def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -102,48 +101,6 @@ def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         rotary_scaling=tuple(float(rotary[name]) for name in SCALING) if kind == 'llama3' else (),
         tied=bool(config.get('tie_word_embeddings', False)),
     )
-
-
-def _read_json(path: pathlib.Path, where: str) -> dict[str, Any]:
-    try:
-        value = parse_json(read_text(path, JSON_BYTES))
-    except UserError as error:
-        raise UserError(f'{where}: {error}') from error
-    except ValueError as error:
-        raise UserError(f'{where}: {path} is not JSON ({first_line(error)}).') from error
-    if not isinstance(value, dict):
-        raise UserError(f'{where}: {path} holds no dictionary.')
-    return value
-
-
-def _tensors(directory: pathlib.Path, where: str, opened: contextlib.ExitStack) -> Iterator[tuple[str, Any]]:
-    """The name of each tensor, and the open file that holds it."""
-    if (directory / WEIGHTS).exists() or not (directory / INDEX).exists():
-        file = _open(directory / WEIGHTS, where, opened)
-        yield from ((name, file) for name in file.keys() if not name.endswith(NOT_WEIGHTS))  # noqa: SIM118
-        return
-    index = _read_json(directory / INDEX, where).get('weight_map')
-    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
-        raise UserError(f'{where}: {directory / INDEX} says not in which file each tensor is.')
-    files = {name: _open(inside(directory, name), where, opened) for name in sorted(set(index.values()))}
-    held = {name: set(file.keys()) for name, file in files.items()}
-    for tensor, name in index.items():
-        if tensor not in held[name]:
-            raise UserError(f'{where}: {directory / name} has no {tensor}, although {INDEX} says so.')
-        if not tensor.endswith(NOT_WEIGHTS):
-            yield tensor, files[name]
-
-
-def _open(path: pathlib.Path, where: str, opened: contextlib.ExitStack) -> Any:
-    try:
-        open_ordinary(path).close()
-        return opened.enter_context(safetensors.safe_open(path, 'numpy'))
-    except UserError as error:
-        raise UserError(f'{where}: {error}') from error
-    except (OSError, safetensors.SafetensorError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        what = 'is missing' if missing else f'cannot be read ({first_line(error)})'
-        raise UserError(f'{where}: {path} {what}; load the directory down again.') from error
 
 
 def save_huggingface(directory: pathlib.Path, module: Decoder, variables: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ NETWORK_OPTIONS = {
     'init': Described(
         "its initial weights: 'run:NAME' or 'run:NAME/NETWORK' (of another run; with '@best' behind it, those of the "
         "best evaluation), 'torch:FILE' (PyTorch or safetensors), 'gguf:FILE' or 'huggingface:DIRECTORY' (of a "
-        "decoder), or the directory of a run; '' draws them",
+        "language model; the directory may be a .zip file), or the directory of a run; '' draws them",
         '',
         'text',
     ),

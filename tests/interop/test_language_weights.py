@@ -1,4 +1,4 @@
-"""Weights of decoders that others saved: names, layers and options. The tensors here are made from our own weights."""
+"""Weights of language models that others saved: layers and options. The tensors here are made from our own weights."""
 
 import flax.traverse_util
 import jax
@@ -8,8 +8,15 @@ import pytest
 from kd_jax import models
 from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
-from kd_jax.interop.decoder_weights import SavedTensors, check_decoder_options, load_decoder_weights
 from kd_jax.interop.gguf_weights import NAMES
+from kd_jax.interop.language_weights import (
+    SavedTensors,
+    check_language_model,
+    check_language_options,
+    load_language_weights,
+)
+from kd_jax.language.decoder import Decoder
+from kd_jax.language.encoder import Encoder
 from tests.language.small_decoder import TOKENS, decoder, weights
 
 WHERE = "c, network 'student'"
@@ -28,7 +35,7 @@ def saved_from(variables):
 def loaded(saved, layers=2, module=None, **options):
     network = Network('student', module or decoder(), (), init='gguf:file', **options)
     shapes = jax.eval_shape(network.module.init, jax.random.key(0), TOKENS)
-    return load_decoder_weights(network, saved, NAMES, layers, shapes, WHERE)
+    return load_language_weights(network, saved, NAMES, layers, shapes, WHERE)
 
 
 def test_every_weight_comes_back(assert_bitwise):
@@ -79,7 +86,7 @@ def test_options_that_shapes_do_not_show_must_be_those_of_the_file():
 
     def check(network=None, **options):
         network = network or Network('student', decoder(), (), init='gguf:file')
-        check_decoder_options(network, {**saved, **options}, WHERE, 'file')
+        check_language_options(network, {**saved, **options}, WHERE, 'file')
 
     check()
     with pytest.raises(UserError, match=r'file has heads=2, rotary_base=500000\.0, but this model has heads=4, rotary'):
@@ -91,7 +98,13 @@ def test_options_that_shapes_do_not_show_must_be_those_of_the_file():
     check(Network('student', decoder(), (), init='gguf:file', init_layers=(1, 6)), layers=6)
     with pytest.raises(UserError, match=r'file has rotary_scaling=\(8\.0, 1\.0, 4\.0, 64\.0\), but this'):
         check(rotary_scaling=(8.0, 1.0, 4.0, 64.0))
-    with pytest.raises(UserError, match="holds the weights of a decoder, so model must be 'decoder'"):
-        check(Network('student', models.mlp(), (), init='gguf:file'))
-    with pytest.raises(UserError, match='holds one network; set copies=0'):
-        check(Network('student', decoder(), (), init='gguf:file', copies=2))
+
+
+def test_the_model_must_be_what_was_saved_and_one_network():
+    check_language_model(Network('student', decoder(), (), init='gguf:file'), Decoder, WHERE, 'file')
+    with pytest.raises(UserError, match="file holds the weights of a decoder, so model must be 'decoder'"):
+        check_language_model(Network('student', models.mlp(), (), init='gguf:file'), Decoder, WHERE, 'file')
+    with pytest.raises(UserError, match="file holds the weights of an encoder, so model must be 'encoder'"):
+        check_language_model(Network('student', decoder(), (), init='gguf:file'), Encoder, WHERE, 'file')
+    with pytest.raises(UserError, match='file holds one network; set copies=0'):
+        check_language_model(Network('student', decoder(), (), init='gguf:file', copies=2), Decoder, WHERE, 'file')

@@ -1,4 +1,4 @@
-"""Weights of decoders that other programs have saved, in the layout of `language.decoder`."""
+"""Weights of decoders and encoders that other programs have saved, in the layout of `language`."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,10 @@ from kd_jax.core.inherited_weights import check_finite, check_fresh, layers_to_t
 from kd_jax.core.network import Network
 from kd_jax.interop.pytorch_weights import listed
 from kd_jax.language.decoder import Decoder
+from kd_jax.language.encoder import Encoder
+
+STACKED = (*Decoder.stacked, *Encoder.stacked)  # modules
+KINDS = {Decoder: 'a decoder', Encoder: 'an encoder'}
 
 
 class SavedTensors(NamedTuple):
@@ -28,37 +32,42 @@ class SavedTensors(NamedTuple):
     read: Callable[[str], np.ndarray]
 
 
-def decoder_of(network: Network, where: str, origin: str) -> Decoder:
-    """The decoder of a network that starts from a file of weights.
+def check_language_model(network: Network, kind: type[Decoder | Encoder], where: str, origin: str) -> None:
+    """Raises a UserError if the model of a network is not of the kind that was saved, or has copies.
 
-    Raises:
-      UserError: its model is no decoder, or it has copies.
+    Args:
+      network: the network that starts from a file of weights.
+      kind: what was saved, `Decoder` or `Encoder`.
+      where: the place in the config, for messages.
+      origin: the file, for messages.
     """
-    if not isinstance(network.module, Decoder):
-        raise UserError(f"{where}: {origin} holds the weights of a decoder, so model must be 'decoder' or one like it.")
+    what = KINDS[kind]
+    if not isinstance(network.module, kind):
+        raise UserError(f'{where}: {origin} holds the weights of {what}, so model must be {kind.__name__.lower()!r} or '
+                        'one like it.')  # fmt: skip
     if network.copies:
         raise UserError(
             f'{where}: {origin} holds one network; set copies=0, or use several networks, each with its own file.'
         )
-    return network.module
 
 
-def check_decoder_options(network: Network, saved: Mapping[str, Any], where: str, origin: str) -> None:
-    """Raises a UserError if a decoder has other options than the one that was saved.
+def check_language_options(network: Network, saved: Mapping[str, Any], where: str, origin: str) -> None:
+    """Raises a UserError if a language model has other options than the one that was saved.
 
     Args:
       network: the network; with `init_layers` its number of layers may differ.
-      saved: the options of the saved decoder, by name.
+      saved: the options of the saved model, by name.
       where: the place in the config, for messages.
       origin: the file, for messages.
     """
-    module = decoder_of(network, where, origin)
-    kv_heads, head_dim = module.sizes()
-    options = {name: getattr(module, name) for name in saved} | dict(kv_heads=kv_heads, head_dim=head_dim)
+    module = network.module
+    options = {name: getattr(module, name) for name in saved}
+    if isinstance(module, Decoder):
+        options['kv_heads'], options['head_dim'] = module.sizes()
     left_out = ('layers',) if network.init_layers else ()
     wrong = [name for name in saved if name not in left_out and not _alike(saved[name], options[name])]
     if wrong:
-        there, here = (', '.join(f'{name}={values[name]}' for name in wrong) for values in (saved, options))
+        there, here = (', '.join(f'{name}={values[name]!r}' for name in wrong) for values in (saved, options))
         hint = (
             f'; or set init_layers to the {module.layers} layers, counted from 1, that it starts from'
             if wrong == ['layers']
@@ -68,16 +77,18 @@ def check_decoder_options(network: Network, saved: Mapping[str, Any], where: str
 
 
 def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, str):
+        return one == other
     several = [tuple(v) if isinstance(v, list | tuple) else (v,) for v in (one, other)]
     if len(several[0]) != len(several[1]):
         return False
     return all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(*several, strict=True))
 
 
-def load_decoder_weights(
+def load_language_weights(
     network: Network, saved: SavedTensors, names: Mapping[str, str], layers: int, shapes: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
-    """Loads the variables of a decoder, except those of its `fresh` modules.
+    """Loads the variables of a decoder or an encoder, except those of its `fresh` modules.
 
     Args:
       network: the network to load.
@@ -123,7 +134,7 @@ def load_decoder_weights(
 
 
 def _is_stacked(path: str) -> bool:
-    return path.split('/')[1] in Decoder.stacked
+    return path.split('/')[1] in STACKED
 
 
 def _stacked(path: str, tensors: Sequence[np.ndarray]) -> np.ndarray:
