@@ -65,6 +65,7 @@ def cases() -> dict[str, list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]
     plain, wide = logits(4, 5), logits(3, 100, seed=2)
     labels = {'labels': np.array([0, 1, 4, 2])}
     sure = {'student': np.array([[0.0, 1.0, -2.0]]), 'teacher': np.array([[150.0, 0.0, 2.0]]), 'labels': np.array([0])}
+    wrong = sure | {'student': sure['teacher'], 'teacher': sure['student']}
     teachers = {'student': plain['student'], 'teachers': normal(5, 3, 4, 5)}
     features = {'student': normal(2, 5, 3), 'teacher': normal(3, 5, 2, 2)}
     positions, far = logits(2, 3, VOCABULARY), logits(2, 3, VOCABULARY, seed=6, scale=6.0)
@@ -81,21 +82,27 @@ def cases() -> dict[str, list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]
             ('', plain | labels, {'t': 4.0, 'alpha': 1.0, 'beta': 8.0}),
             ('', plain | labels, {'t': 1.0, 'alpha': 0.5, 'beta': 2.0}),
             ('', sure, {'t': 1.0, 'alpha': 1.0, 'beta': 8.0}),
+            ('', wrong, {'t': 1.0, 'alpha': 1.0, 'beta': 8.0}),
         ],
         'dist': [(f, plain, {'t': t, 'form': f}) for f in forms for t in (1.0, 4.0)],
         'logit_standardisation': [
             (d, inputs, {'t': 2.0, 'deviation': d}) for d in ('population', 'sample') for inputs in (plain, wide)
         ],
         'similarity_preserving': [('', features, {}), ('', equal_pair(), {})],
-        'rkd_distance': [(f, inputs, {'form': f}) for f in forms for inputs in (logits(5, 3), equal_pair())],
+        'rkd_distance': [
+            (f'{f}{more}', inputs, {'form': f})
+            for f in forms for more, inputs in (('', logits(5, 3)), (', two equal examples', equal_pair()))
+        ],
         'top_k_with_tail': [
-            ('', positions, {'k': 3, 't': 1.0}), ('', positions, {'k': 3, 't': 2.0}), ('', zipf(), {'k': 4, 't': 1.0}),
-            ('', positions, {'k': VOCABULARY, 't': 2.0}),
+            ('plain', positions, {'k': 3, 't': 1.0}), ('plain', zipf(), {'k': 4, 't': 1.0}),
+            ('softened', positions, {'k': 3, 't': 2.0}), ('softened', positions, {'k': VOCABULARY, 't': 2.0}),
         ],
         'jsd': [('', inputs, {'beta': b}) for inputs in (positions, far) for b in (0.5, 0.1, 0.9, 0.001)],
         'skew_kl': [(d, inputs, {'alpha': a, 'direction': d}) for d in ('forward', 'reverse')
                     for inputs, a in ((positions, 0.1), (far, 0.1), (positions, 0.3))],
-        'reverse_kl': [('', positions, {'t': 1.0}), ('', positions, {'t': 2.0}), ('', wide, {'t': 1.0})],
+        'reverse_kl': [
+            ('plain', positions, {'t': 1.0}), ('plain', far, {'t': 1.0}), ('softened', positions, {'t': 2.0}),
+        ],
         'shift_and_mask': [(loss, text(), {'t': t, 'loss': loss}) for loss, t in (('labels', 1.0), ('kd', 1.0))],
         'global_normalisation': [('', parts(), {})],
         'position_ids': [(name, inputs, {'layout': name}) for name, inputs in (('padded', padded), ('packed', packed))],
