@@ -2,17 +2,17 @@
 
   python -m experiments.run --config=configs/benchmark_pairs_long.py:every_1000
 
-The variants are five stages with 1,000 or with 10,000 images, such as every_10000. On one core of an Intel Xeon, `flat`
-takes half an hour, `every` two hours, `trials` two and a half, `tuned` one and a half, `wide` two. These are estimates:
-with a live teacher, a step of KD took 7.6 ms, of labels alone 4.2 ms, of MGD 40 ms and of CRD's memory bank 61 ms, and
-compiling a run 7 to 15 seconds.
+The variants are five stages with 1,000 or with 10,000 images, such as every_10000. On one core of an Intel Xeon,
+`flat` takes half an hour, `every` two hours, `trials` two and a half, `tuned` one and a half, `wide` two. These are
+estimates: with a live teacher, a step of KD took 7.6 ms, of labels alone 4.2 ms, of MGD 40 ms, of CRD's memory bank
+61 ms and of the wide teacher's own training 204 ms; compiling a run took 7 to 15 seconds.
 
 Images, networks, batches and optimizer are those of configs/benchmark_pairs.py, with 1,000 or 10,000 images. `every`
 trains each method once, at the strength that the grid of configs/benchmark_pairs.py chose. `flat` trains labels alone
 and KD for 10,000 and for 20,000 steps. `trials` and `tuned` take sixteen methods: labels alone, KD, the ten best of
 `every`, the best of each family that is left over, and the next best. `trials` gives each of them the same six
 trials: two learning rates times three strengths; methods without a strength get six learning rates. `tuned` trains
-the best trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for eight
+the best trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for four
 views of each image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher, with the
 settings of `tuned`. Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and by the
 program: a stage reads the results of the stages before it from experiments/results. The last epoch is reported.
@@ -30,7 +30,7 @@ from configs import benchmark_pairs as pairs
 from configs.methods import METHODS, Method
 from configs.methods.choice import by_mean_rank, with_every_family
 from kd_jax.config.errors import UserError
-from kd_jax.config.references import leaves
+from kd_jax.config.references import leaves, runs_referred_to
 from kd_jax.report.result_files import Results, load_results, measure_over_seeds
 
 STAGES = {'every': 1, 'flat': 3, 'trials': 1, 'tuned': 3, 'wide': 3}  # the number of seeds
@@ -44,7 +44,7 @@ TRIALS = ((RATE, 1.0), (RATE, 0.3), (RATE, 3.0), (0.007, 1.0), (0.007, 0.3), (0.
 TRIALS_OF_RATES = ((RATE, 1.0), (0.002, 1.0), (0.004, 1.0), (0.007, 1.0), (0.012, 1.0), (0.035, 1.0))
 CHOSEN, BEST = 16, 10
 WIDE = dict(model='wide_resnet', depth=16, width=2, num_classes=100)
-VIEWS = 8
+VIEWS = 4
 VALIDATION, TEST = 'last.valid.student.accuracy', 'last.test.student.accuracy'
 RESULTS = pairs.ROOT / 'experiments' / 'results'
 
@@ -95,31 +95,41 @@ def every(size: int) -> dict[str, Any]:
     own = {pairs.key(name): method for name, method in pairs.measured_here().items()}
     taught = {run: pairs.run_of(method, size, pairs.chosen(run)) for run, method in own.items()}
     students = alone | taught | pairs.generations(size)
-    return pairs.teachers() | {name: lengthened(run, size) for name, run in students.items()}
+    return with_teachers({name: lengthened(run, size) for name, run in students.items()})
 
 
 def flat(size: int) -> dict[str, Any]:
     """Labels alone and KD, for 10,000 and for 20,000 steps."""
     students = {'baseline': None, 'kd': METHODS['KD']}
-    return {'teacher': pairs.teachers()['teacher']} | {
-        f'{name}_{steps}': lengthened(pairs.run_of(method, size, pairs.chosen(name)), size, steps)
-        for steps in LENGTHS
-        for name, method in students.items()
-    }
+    return with_teachers(
+        {
+            f'{name}_{steps}': lengthened(pairs.run_of(method, size, pairs.chosen(name)), size, steps)
+            for steps in LENGTHS
+            for name, method in students.items()
+        }
+    )
 
 
 def trials(size: int) -> dict[str, Any]:
     """Five of the six trials of each chosen method; the first one is its run in `every`."""
-    runs = dict(pairs.teachers())
-    for run in chosen_methods():
-        for rate, factor in trials_of(run)[1:]:
-            runs[trial_name(run, rate, factor)] = with_setting(run, size, rate, factor)
-    return runs
+    return with_teachers(
+        {
+            trial_name(run, *trial): with_setting(run, size, *trial)
+            for run in chosen_methods()
+            for trial in trials_of(run)[1:]
+        }
+    )
 
 
 def tuned(size: int) -> dict[str, Any]:
     """Each chosen method with the best of its six trials."""
-    return pairs.teachers() | {run: with_setting(run, size, *best_trial(run, size)) for run in chosen_methods()}
+    return with_teachers({run: with_setting(run, size, *best_trial(run, size)) for run in chosen_methods()})
+
+
+def with_teachers(students: Mapping[str, Any]) -> dict[str, Any]:
+    """The students, and before them those runs of teachers that they start from."""
+    needed = runs_referred_to(students)
+    return {name: run for name, run in pairs.teachers().items() if name in needed} | dict(students)
 
 
 def wide(size: int) -> dict[str, Any]:
