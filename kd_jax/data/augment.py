@@ -96,6 +96,11 @@ def mixes(options: Mapping[str, Any]) -> bool:
     return 'mixup' in options or 'cutmix' in options
 
 
+def arrays_read(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the arrays of a batch from which the views of an example are made."""
+    return ('image', 'label', 'bytes') if 'mask_words' in options else ('image',)
+
+
 def example_keys(key: jax.Array, epoch: jax.Array, ids: jax.Array) -> jax.Array:
     """Returns one key per example, [batch], from the run's key, the epoch (a scalar) and the example ids [batch]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(key, epoch), ids)

@@ -134,7 +134,7 @@ def warn_of_missing_splits(splits: Mapping[str, Arrays], place: str) -> None:
     if set(splits) == {'train'}:
         _warn(
             f'{place}: there are no validation and no test examples, so only training examples are evaluated; '
-            'data.valid=NUMBER holds some out.'
+            'data.valid=NUMBER, or for text data.valid_documents=NUMBER, holds some out.'
         )
 
 

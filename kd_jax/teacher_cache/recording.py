@@ -16,10 +16,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kd_jax.config.errors import UserError
+from kd_jax.config.json_files import json_value
 from kd_jax.core.forward import run_networks
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context, Path, read_path
 from kd_jax.core.recipe import Recipe, recordable
+from kd_jax.data import augment
 from kd_jax.data.batches import batch_shapes, fetch_batch
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.read_ahead import read_batches
@@ -111,7 +113,8 @@ class Recording:
     @property
     def read(self) -> dict[str, Any]:
         """The arrays of the training split that the frozen networks and the augmentation read."""
-        names = {'image', 'id'} | {p.name for n in self.networks for p in n.inputs if p.source == 'batch'}
+        names = {path.name for network in self.networks for path in network.inputs if path.source == 'batch'}
+        names |= {'id', *augment.arrays_read(self.augmentation)}
         return {name: array for name, array in self.arrays.items() if name in names}
 
     def run(
@@ -150,7 +153,7 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
         'dtype': what.dtype,
         'views': what.views,
         'seed': what.seed,
-        'augmentation': dict(what.augmentation),
+        'augmentation': json_value(what.augmentation),
         'data': {name: _of_data(array, what) for name, array in what.read.items()},
         'batch_size': what.batch_size,
         'rows of a part': what.layout.rows,
