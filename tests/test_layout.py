@@ -16,6 +16,8 @@ SHARED_NAMES = {
     'cifar10': 'a source, and its placeholder without data, which preflight puts in its place',
     'cifar100': 'a source, and its placeholder without data, which preflight puts in its place',
     'imagenet2012': 'a source, and its placeholder without data, which preflight puts in its place',
+    'text': 'a source, and its placeholder without data, which preflight puts in its place',
+    'tfds_text': 'a source, and its placeholder without data, which preflight puts in its place',
     'cka': 'a loss, and the analysis of the same quantity',
     'cosine': 'a schedule, and a loss',
 }

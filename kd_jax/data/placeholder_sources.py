@@ -4,15 +4,18 @@ They serve to compute what depends on shapes alone, such as the cost of a run. N
 `data/sources.py`.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kd_jax.data import text_sources
 from kd_jax.data.lazy_images import Images
+from kd_jax.data.sequence_packing import ARRAYS
 from kd_jax.data.source import Arrays, Source
 
-__all__ = ['cifar10', 'cifar100', 'imagenet2012']
+__all__ = ['cifar10', 'cifar100', 'imagenet2012', 'text', 'tfds_text']
 
 
 def cifar10(*, data_dir: str | None = None) -> Source:
@@ -34,11 +37,29 @@ def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 
     return Source(train, test, 1000)
 
 
+@functools.wraps(text_sources.text, assigned=())  # with its options
+def text(*, length: int = 128, **options: Any) -> Source:
+    """Rows of padding, 10,000 for training; no file and no tokenizer is read."""
+    splits: list[Arrays] = [
+        {name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in ARRAYS.items()}
+        for count in (10_000, 1000, 1000)
+    ]
+    return Source(splits[0], splits[1], None, splits[2])
+
+
+@functools.wraps(text_sources.tfds_text, assigned=())
+def tfds_text(*, length: int = 128, **options: Any) -> Source:
+    """As `text`."""
+    return text(length=length)
+
+
 def without_data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Replaces the data source of a run's config by its placeholder, if there is one."""
+    """Replaces the data source of a run's config by its placeholder, if there is one; padding has no masked words."""
     data = dict(config.get('data', {}))
     if data.get('source') in __all__:
         data['source'] = globals()[data['source']]
+        if 'mask_words' in data.get('augment', {}):
+            data = {name: option for name, option in data.items() if name not in ('augment', 'views')}
     return {**config, 'data': data}
 
 

@@ -24,6 +24,12 @@ class TokenSequence(NamedTuple):
     bytes: np.ndarray
 
 
+ARRAYS: dict[str, type] = {  # the arrays of rows, and their types
+    **dict.fromkeys((*TokenSequence._fields, 'segment', 'position'), np.int32),
+    'mask': bool,
+}
+
+
 class Piece(NamedTuple):
     """The positions `start` to `stop` of sequence `sequence` lie in row `row` from column `column` on."""
 
@@ -99,8 +105,7 @@ def fill_rows(sequences: Sequence[TokenSequence], pieces: Sequence[Piece], lengt
       length: positions in a row.
     """
     rows = 1 + max((piece.row for piece in pieces), default=-1)
-    out = {name: np.zeros((rows, length), np.int32) for name in (*TokenSequence._fields, 'segment', 'position')}
-    out['mask'] = np.zeros((rows, length), bool)
+    out: dict[str, np.ndarray] = {name: np.zeros((rows, length), kind) for name, kind in ARRAYS.items()}
     segments = np.zeros(rows, int)
     for piece in pieces:
         count = piece.stop - piece.start

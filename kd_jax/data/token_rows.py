@@ -8,11 +8,17 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.data.chat_templates import parts_of
 from kd_jax.data.documents import PROMPT, Document
-from kd_jax.data.sequence_packing import TokenSequence, cut_and_fill, fill_rows, fit_whole, next_tokens, one_a_row
+from kd_jax.data.sequence_packing import (
+    ARRAYS,
+    TokenSequence,
+    cut_and_fill,
+    fill_rows,
+    fit_whole,
+    next_tokens,
+    one_a_row,
+)
 from kd_jax.data.source import Arrays
 from kd_jax.data.tokenizers import Encoded, Tokenizer
-
-OWN = (*TokenSequence._fields, 'segment', 'position')  # the arrays that a text source makes
 
 
 class TextLayout(NamedTuple):
@@ -50,7 +56,7 @@ def _numbers(documents: Sequence[Document]) -> Arrays:
     """The numbers of documents as arrays, [documents]."""
     out = {}
     for name in documents[0].numbers:
-        if name in OWN:
+        if name in ARRAYS:
             raise UserError(f'{documents[0].place}: {name} is the name of an array of tokens; give it another name.')
         array = np.array([document.numbers[name] for document in documents])
         out[name] = array.astype(np.float32) if array.dtype.kind == 'f' else array

@@ -1,8 +1,11 @@
 """Data sets that are described by their shapes alone."""
 
 import numpy as np
+import pytest
 
+from kd_jax.config.errors import UserError
 from kd_jax.data import placeholder_sources, sources
+from kd_jax.data.splits import load_splits
 
 
 def test_data_that_is_only_described_takes_no_memory_and_no_disk():
@@ -17,3 +20,18 @@ def test_data_that_is_only_described_takes_no_memory_and_no_disk():
     assert images.read(np.array([5]))['image'].shape == (1, 224, 224, 3)
     other = {'data': {'source': 'mnist', 'valid': 7}}
     assert placeholder_sources.without_data(other) == other
+
+
+def test_text_that_is_only_described_reads_no_file_and_needs_no_tokenizer():
+    data = {'source': 'text', 'documents': 'nowhere.jsonl', 'tokenizer': 'gguf:nowhere.gguf', 'length': 64}
+    config = placeholder_sources.without_data(
+        {'data': {**data, 'predicts': 'masked', 'augment': {'mask_words': 0.15}, 'views': 2}}
+    )
+    found = load_splits({**config['data'], 'valid': 100}, 0)
+    assert {name: array.shape for name, array in found.arrays['train'].items()} == {
+        **dict.fromkeys(('tokens', 'label', 'mask', 'bytes', 'segment', 'position'), (10_000, 64)), 'id': (10_000,),
+    }  # fmt: skip
+    with pytest.raises(UserError, match=r"there is no option 'lengths'. Did you mean 'length'"):
+        load_splits({**config['data'], 'lengths': 3}, 0)
+    tfds = placeholder_sources.without_data({'data': {'source': 'tfds_text', 'name': 'nothing', 'length': 8}})['data']
+    assert load_splits(tfds, 0).arrays['test']['tokens'].shape == (1000, 8)
