@@ -179,10 +179,10 @@ def get_report(variant: str = '') -> dict[str, Any]:
 def claims() -> dict[str, Any]:
     """What the paper says of specialists, and what it leaves open, as differences of test accuracy."""
 
-    def difference(title: str, value: str, low: str, own: bool = False) -> dict[str, Any]:
-        regime = {} if own else {'regime': 'three-digit numbers instead of JFT'}
-        return dict(title=title, kind='difference', value=value, low=low, rule=dict(at_least=0), **regime)
+    def difference(title: str, value: str, low: str, **held: Any) -> dict[str, Any]:
+        return dict(title=title, kind='difference', value=value, low=low, rule=dict(above=0), **(held or elsewhere))
 
+    elsewhere = dict(regime='three-digit numbers instead of JFT')
     scored = 'analyses.corrected.test'
     combined = f'combined_specialist:{scored}.combined.accuracy'
     covering = f'combined_specialist:{scored}.covering'
@@ -190,8 +190,8 @@ def claims() -> dict[str, Any]:
     ensemble = 'members:analyses.ensemble.test.probabilities.accuracy'
     return {
         'gain': dict(
-            title='Relative gain in accuracy by specialists', kind='number', paper=0.044, rule=dict(at_least=0.0),
-            value=f'combined_specialist:{scored}.relative_accuracy_gain', regime='three-digit numbers instead of JFT',
+            title='Relative gain in accuracy by specialists', kind='number', paper=0.044, rule=dict(above=0),
+            value=f'combined_specialist:{scored}.relative_accuracy_gain', **elsewhere,
         ),
         'covering': difference(
             'Relative gain with three specialists that cover the class, over one',

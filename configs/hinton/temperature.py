@@ -96,7 +96,7 @@ def claims(valid: str) -> dict[str, Any]:
     worse = {
         f'narrow_{other}': dict(
             title=f'30 units: T = 3 instead of T = {other}, change in errors', kind='difference',
-            value=f'w30_t3:{valid}', low=f'w30_t{other}:{valid}', rule=dict(at_most=0),
+            value=f'w30_t3:{valid}', low=f'w30_t{other}:{valid}', rule=dict(below=0),
         )
         for other in (1, 20)
     }  # fmt: skip

@@ -127,6 +127,7 @@ class ClaimOptions(TypedDict, total=False):
     paper: float | None
     rule: dict[str, float] | None
     regime: str
+    own: bool
     why: str
     evidence: dict[str, str] | None
 

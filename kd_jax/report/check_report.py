@@ -9,7 +9,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ReportSection
 from kd_jax.config.name_globs import matching
 from kd_jax.report.chosen_runs import check_choices
-from kd_jax.report.claim_verdicts import REFERENCES
+from kd_jax.report.claim_verdicts import BOUNDS, REFERENCES
 from kd_jax.report.result_files import run_globs, split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -27,16 +27,16 @@ FIGURES: Kinds = {  # kind -> (required keys, optional keys)
 }
 
 
-HELD = ('paper', 'rule', 'regime', 'why', 'evidence')  # how a claim is held against the paper's
+HELD = ('paper', 'rule', 'regime', 'own', 'why', 'evidence')  # how a claim is held against the paper's
 CLAIMS: Kinds = {
     'number': (('value',), HELD),
     'share': (('value', 'low', 'high'), HELD),
     'difference': (('value', 'low'), HELD),
     'optimum': (('runs', 'x', 'y'), HELD),
 }
-BOUNDS = ('at_least', 'at_most')
 
 
+LIMITS = ((('above', 'at_least'), -math.inf), (('at_most', 'below'), math.inf))  # of a rule
 SECTIONS = ('tables', 'claims', 'figures', 'chosen')
 WORDS = ('kind', 'title', 'caption', 'xlabel', 'ylabel')
 
@@ -94,12 +94,13 @@ def _check_claim(claim: dict[str, Any], known: list[str] | None, where: str) -> 
     rule = claim.get('rule')
     if rule is not None and not (rule and set(rule) <= set(BOUNDS)):
         raise UserError(
-            f"report: {where}, 'rule' is {rule!r}, but it must be a dictionary with at_least, at_most or both, such as "
-            'dict(at_least=0.8).'
+            f"report: {where}, 'rule' is {rule!r}, but it must be a dictionary with some of "
+            f'{", ".join(BOUNDS)}, such as dict(at_least=0.8).'
         )
-    if rule and rule.get('at_least', -math.inf) > rule.get('at_most', math.inf):
+    low, high = ([(rule or {}).get(key, end) for key in keys] for keys, end in LIMITS)
+    if max(low) > min(high):
         raise UserError(f"report: {where}, 'rule' is {rule!r}, which no number meets; exchange the two.")
-    for key in ('regime', 'why', 'evidence'):
+    for key in ('regime', 'own', 'why', 'evidence'):
         if key in claim and not rule:
             raise UserError(f"report: {where} has a {key!r} but no 'rule', so it says nothing; add a rule.")
 

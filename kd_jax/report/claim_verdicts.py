@@ -1,5 +1,6 @@
 """Whether a claim of the paper is reproduced, what its runs cost, and the command that runs them again."""
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,14 +10,17 @@ from kd_jax.config.references import runs_referred_to
 from kd_jax.report import number_format
 from kd_jax.report.result_files import Results, run_globs, split_reference
 
-REPRODUCED, NOT_REPRODUCED, OPEN = 'reproduced', 'not reproduced', 'open'
+OPEN = 'open'
+VERDICTS = {False: ('reproduced', 'not reproduced'), True: ('holds', 'does not hold')}  # by the option `own`
+REFUTED = tuple(refuted for _, refuted in VERDICTS.values())
+BOUNDS = ('above', 'at_least', 'at_most', 'below')
 REFERENCES = ('value', 'low', 'high')  # the keys of a claim that name a run and a path
 
 Interval = tuple[float, float] | None
 
 
 class Verdict(NamedTuple):
-    """What a rule says of a number: 'reproduced' or 'not reproduced', and the rule in words; both '' without a rule."""
+    """What a rule says of a number, such as 'reproduced', and the rule in words; both '' without a rule."""
 
     verdict: str
     rule: str
@@ -29,8 +33,8 @@ def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, un
     the words say so.
 
     Args:
-      entry: the claim's options: `rule` is a dictionary with `at_least`, `at_most` or both; `regime` says in which
-        other regime than the paper's it is tested.
+      entry: the claim's options: `rule` is a dictionary of `BOUNDS`; `regime` says in which other regime than the
+        paper's it is tested; `own` says that the claim is not the paper's.
       value: the number; None if a run is missing.
       interval: its 95% interval, if known.
       unit: the unit of the number.
@@ -45,20 +49,21 @@ def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, un
     if interval and not all(_meets(rule, end) == met for end in interval):
         low, high = (number_format.plain(end, unit) for end in interval)
         words = f'{words[:-1]}; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open.'
-    if not met:
-        return Verdict(NOT_REPRODUCED, words)
-    return Verdict(f'{REPRODUCED} in another regime ({entry["regime"]})' if entry.get('regime') else REPRODUCED, words)
+    confirmed, refuted = VERDICTS[bool(entry.get('own'))]
+    regime = f' in another regime ({entry["regime"]})' if entry.get('regime') else ''
+    return Verdict(confirmed + regime if met else refuted, words)
 
 
 def _meets(rule: Mapping[str, float], value: float) -> bool:
-    return rule.get('at_least', value) <= value <= rule.get('at_most', value)
+    inside = rule.get('at_least', value) <= value <= rule.get('at_most', value)
+    return inside and rule.get('above', -math.inf) < value < rule.get('below', math.inf)
 
 
 def _rule_in_words(rule: Mapping[str, float], unit: number_format.Unit) -> str:
     bounds = {key: number_format.with_unit(number_format.quoted(bound, unit), unit) for key, bound in rule.items()}
-    if len(bounds) == 2:
+    if set(bounds) == {'at_least', 'at_most'}:
         return f'from {bounds["at_least"]} to {bounds["at_most"]}'
-    return ' '.join(f'{key.replace("_", " ")} {bound}' for key, bound in bounds.items())
+    return ' and '.join(f'{key.replace("_", " ")} {bounds[key]}' for key in BOUNDS if key in bounds)
 
 
 def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]:

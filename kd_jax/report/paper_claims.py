@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
-from kd_jax.report.claim_verdicts import NOT_REPRODUCED, command_for, judged, runs_of_claim, seconds_of
+from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.result_files import (
     Measure,
@@ -39,7 +39,7 @@ class Claim:
       ours: our number as text; '' if it cannot be computed.
       papers: the paper's number as text; '' if it reports none.
       verdict: whether it is reproduced, see `claim_verdicts.judged`; '' if the claim has no rule.
-      why: if it is not reproduced, what the experiments say about why.
+      why: if it is not reproduced or does not hold, what the experiments say about why.
       seconds: what its runs and those that they need took, over all seeds.
       command: the command that runs them again; '' if it is not known.
     """
@@ -86,7 +86,7 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
         name, entry.get('title', name), found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, _papers(paper, found.unit, entry['kind']), rule))),
         ours, _quoted(paper, found.unit, entry['kind']) if paper is not None else '', verdict,
-        _why(entry, results) if verdict == NOT_REPRODUCED else '', seconds_of(runs, results), command_for(runs, study),
+        _why(entry, results) if verdict in REFUTED else '', seconds_of(runs, results), command_for(runs, study),
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def _shown(found: Weighed, signed: bool) -> str:
         text += f' ± {number_format.plain(found.seedwise.sd, found.unit, digits)}'
     elif found.interval:
         text += f' ({" to ".join(number_format.plain(end, found.unit) for end in found.interval)})'
-    return number_format.with_unit(text, found.unit)
+    return f'{text} points' if signed and found.unit == 'fraction' else number_format.with_unit(text, found.unit)
 
 
 def _why(entry: dict[str, Any], results: Results) -> str:
@@ -119,7 +119,8 @@ def _number(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
         return _open(entry, _gaps(entry, ('value',), [value], results), results)
     unit = stated_in(results, split_reference(entry['value']))['unit']
     [name] = _named(entry, {'value': value}, unit, labels)
-    words = f'{_what(entry, unit).removeprefix("points of ").capitalize()} of {name}.'
+    what = _what(entry, unit).removeprefix('points of ').replace('_', ' ')
+    words = f'{what.capitalize()} of {name}.'
     return Weighed(value.mean, value, words, unit, value.interval)
 
 

@@ -13,6 +13,9 @@ from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, sec
         ({'at_least': 2.5, 'at_most': 4}, 3.0, 'reproduced', 'The rule: from 2.5 to 4.'),
         ({'at_least': 2.5, 'at_most': 4}, 2.0, 'not reproduced', 'The rule: from 2.5 to 4.'),
         ({'at_least': -72}, -80.0, 'not reproduced', 'The rule: at least −72.'),
+        ({'above': 0}, 0.0, 'not reproduced', 'The rule: above 0.'),
+        ({'above': 0, 'below': 2}, 2.0, 'not reproduced', 'The rule: above 0 and below 2.'),
+        ({'above': 0, 'at_most': 2}, 2.0, 'reproduced', 'The rule: above 0 and at most 2.'),
         ({'at_least': 8}, None, 'open', 'The rule: at least 8.'),
     ],
 )
@@ -29,6 +32,12 @@ def test_a_fraction_is_written_in_percent_and_a_regime_is_named():
     assert judged(entry, 0.7, None, 'fraction').verdict == 'not reproduced'
 
 
+def test_a_claim_that_is_not_the_papers_holds_or_does_not():
+    entry = {'rule': {'above': 0}, 'own': True}
+    assert judged(entry, 0.1, None, 'fraction').verdict == 'holds'
+    assert judged(entry, -0.1, None, 'fraction').verdict == 'does not hold'
+
+
 def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     rule = {'rule': {'at_most': 80}}
     assert judged(rule, 75.0, (70.0, 79.0), 'count').rule == 'The rule: at most 80.'
@@ -37,6 +46,7 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
         'The rule: at most 80; the 95% interval, 68.5 to 81.5, leaves it open.',
     )
     assert 'leaves it open' in judged(rule, 85.0, (79.0, 91.0), 'count').rule
+    assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'The rule: at most 80.')
     # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
     assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
 

@@ -121,6 +121,16 @@ def test_a_number_is_held_against_a_rule_with_its_cost(loaded):
     assert (claim.verdict, claim.why) == ('reproduced', '')
 
 
+def test_a_difference_of_fractions_is_in_points(loaded):
+    study, results = loaded
+    path = 'last.test.student.accuracy'
+    study['report']['claims'] = {
+        'gain': {'kind': 'difference', 'value': f'student:{path}', 'low': f'baseline:{path}', 'rule': {'above': 0.04}}
+    }
+    [claim] = study_claims(study, results)
+    assert (claim.ours, claim.verdict) == ('+5.00 ± 1.00 points', 'reproduced')
+
+
 def test_a_best_setting_is_held_against_a_rule(loaded):
     study, results = loaded
     entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 8}}
