@@ -37,7 +37,8 @@ def text(
       documents: 'handbook', 'plays', 'python_docs' or 'sentiment', which are included in this package, or a file
         *.jsonl or *.jsonl.gz; or several of them. Each line of a file is an object with `text`, with `prompt` and
         `answer`, or with `messages`, a list of objects with `role` and `content`; it may have a `name`.
-      tokenizer: 'bytes', 'gguf:FILE' or 'json:FILE' (a tokenizer.json).
+      tokenizer: 'bytes'; 'words', 4,096 pieces of English words; 'vocab:FILE' (the vocab.txt of an uncased BERT);
+        'gguf:FILE'; or 'json:FILE' (a tokenizer.json).
       length: number of tokens in a row.
       predicts: 'next' for the next token; 'masked' for masked words, as BERT does, then `label` is the token itself,
         and 15% of the tokens are masked, always the same ones unless augment.mask_words is set.

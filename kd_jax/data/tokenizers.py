@@ -17,8 +17,10 @@ import numpy as np
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.json_files import parse_json
 from kd_jax.config.ordinary_files import open_ordinary, read_text, user_path
+from kd_jax.data import word_pieces as pieces
 
-GGUF, JSON = 'gguf:', 'json:'
+GGUF, JSON, VOCABULARY = 'gguf:', 'json:', 'vocab:'
+WORDS = pathlib.Path(__file__).parent / 'text' / 'word_pieces.txt'
 JSON_SIZE = 2**28  # a tokenizer.json of 256,000 tokens takes some 35 MB
 OF_BYTES = ('<|endoftext|>', '<|mask|>', '<|im_start|>', '<|im_end|>')  # special tokens after the 256 bytes
 ENDS = ('<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>', '[SEP]')  # if no file says which token ends a text
@@ -83,15 +85,18 @@ def load_tokenizer(name: str) -> Tokenizer:
     """Loads a tokenizer.
 
     Args:
-      name: 'bytes', whose tokens are the 256 bytes and four special tokens; 'gguf:FILE', rebuilt from the vocabulary
-        and the merges of a model file; or 'json:FILE', the tokenizer.json of a Hugging Face model.
+      name: 'bytes', whose tokens are the 256 bytes and four special tokens; 'words', 4,096 pieces of words that are
+        included in this package; 'vocab:FILE', the vocab.txt of an uncased BERT; 'gguf:FILE', rebuilt from the
+        vocabulary and the merges of a model file; or 'json:FILE', the tokenizer.json of a Hugging Face model.
     Raises:
       UserError: the name is none of these; a package is not installed; the file is missing, damaged or of a kind that
         is not supported.
     """
     if name == 'bytes':
         return bytes_tokenizer()
-    for begins, load in ((GGUF, _from_gguf), (JSON, _from_json)):
+    if name == 'words':
+        return _from_vocabulary(name, WORDS, (0, 0))
+    for begins, load in ((VOCABULARY, _from_vocabulary), (GGUF, _from_gguf), (JSON, _from_json)):
         if name.startswith(begins):
             file = user_path(name.removeprefix(begins))
             if not file.exists():
@@ -99,7 +104,8 @@ def load_tokenizer(name: str) -> Tokenizer:
             state = file.stat()
             return load(name, file, (state.st_size, state.st_mtime_ns))
     raise UserError(
-        f"data.tokenizer is {name!r}, but it must be 'bytes', 'gguf:FILE' or 'json:FILE' (a tokenizer.json)."
+        f"data.tokenizer is {name!r}, but it must be 'bytes', 'words', 'vocab:FILE' (a vocab.txt), 'gguf:FILE' or "
+        "'json:FILE' (a tokenizer.json)."
     )
 
 
@@ -117,6 +123,26 @@ def bytes_tokenizer() -> Tokenizer:
         return b''.join(names[i - 256] if i >= 256 else bytes([i]) for i in map(int, ids)).decode(errors='replace')
 
     return Tokenizer('bytes', 260, encode, decode, special, None, special[OF_BYTES[0]], special[OF_BYTES[1]])
+
+
+@functools.lru_cache(maxsize=4)
+def _from_vocabulary(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokenizer:
+    """Reads vocab.txt, one token a line; the text is cut into pieces without capitals and accents."""
+    tokens = read_text(file, JSON_SIZE).removesuffix('\n').split('\n')
+    ids = {token: number for number, token in enumerate(tokens)}
+    if missing := [token for token in pieces.SPECIAL if token not in ids]:
+        raise UserError(f'data.tokenizer={name!r} has no {", ".join(missing)}; take the vocab.txt of a BERT.')
+    special = {token: ids[token] for token in pieces.SPECIAL}
+
+    def encode(text: str) -> Encoded:
+        found = pieces.word_pieces(text, ids)
+        return Encoded(*(np.array([piece[i] for piece in found], np.int32) for i in (0, 1)))
+
+    def decode(numbers: Sequence[int]) -> str:
+        return pieces.joined([tokens[number] for number in numbers])
+
+    begin, end, mask = (ids[token] for token in (pieces.BEGIN, pieces.END, pieces.MASK))
+    return Tokenizer(name, len(tokens), encode, decode, special, begin, end, mask)
 
 
 def _package(package: str, name: str) -> Any:

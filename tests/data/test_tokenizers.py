@@ -34,7 +34,7 @@ def test_special_tokens_of_bytes_come_after_them_and_never_out_of_text():
 
 @pytest.mark.parametrize('name', ['byte', 'gguf', '', 'tokenizer.json'])
 def test_an_unknown_tokenizer_is_one_sentence(name):
-    with pytest.raises(UserError, match="but it must be 'bytes', 'gguf:FILE' or 'json:FILE'"):
+    with pytest.raises(UserError, match=r"but it must be 'bytes', 'words', .*'gguf:FILE' or 'json:FILE'"):
         load_tokenizer(name)
 
 
@@ -48,6 +48,22 @@ def test_a_missing_file_or_package_is_one_sentence(begins, package, tmp_path, mo
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"needs the package {package}, .*: pip install 'kd_jax\[language\]'"):
         load_tokenizer(f'{begins}{tmp_path / "a"}')
+
+
+def test_the_included_words_are_pieces_of_english():
+    tokenizer = load_tokenizer('words')
+    assert (tokenizer.size, tokenizer.begin, tokenizer.end, tokenizer.mask) == (4096, 2, 3, 4)
+    found = tokenizer.encode('The student listens, [MASK] it.')
+    assert tokenizer.decode(found.ids) == 'the student listens , [ mask ] it .'
+    assert found.bytes.sum() == 31
+    assert found.ids.dtype == found.bytes.dtype == np.int32
+    assert found.ids.min() > 4  # special tokens never come out of text
+
+
+def test_a_vocabulary_without_special_tokens_is_one_sentence(tmp_path):
+    (tmp_path / 'vocab.txt').write_text('[PAD]\n[UNK]\n[CLS]\nword\n')
+    with pytest.raises(UserError, match=r'has no \[SEP\], \[MASK\]; take the vocab\.txt of a BERT'):
+        load_tokenizer(f'vocab:{tmp_path / "vocab.txt"}')
 
 
 def characters():
