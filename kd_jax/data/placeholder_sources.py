@@ -38,19 +38,20 @@ def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 
 
 
 @functools.wraps(text_sources.text, assigned=())  # with its options
-def text(*, length: int = 128, **options: Any) -> Source:
+def text(*, length: int = 128, predicts: str = 'next', **options: Any) -> Source:
     """Rows of padding, 10,000 for training; no file and no tokenizer is read."""
+    arrays = {name: kind for name, kind in ARRAYS.items() if predicts != 'nothing' or name not in ('label', 'mask')}
     splits: list[Arrays] = [
-        {name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in ARRAYS.items()}
+        {name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in arrays.items()}
         for count in (10_000, 1000, 1000)
     ]
     return Source(splits[0], splits[1], None, splits[2])
 
 
 @functools.wraps(text_sources.tfds_text, assigned=())
-def tfds_text(*, length: int = 128, **options: Any) -> Source:
+def tfds_text(*, length: int = 128, predicts: str = 'next', **options: Any) -> Source:
     """As `text`."""
-    return text(length=length)
+    return text(length=length, predicts=predicts)
 
 
 def without_data(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class Vocabulary(NamedTuple):
       size: number of tokens; every id is smaller.
       mask: the token that stands for a masked word; None if the tokenizer has none.
       predicts: 'next' if `label` is the token after each token; 'masked' if it is the token itself, and some are
-        masked.
+        masked; 'nothing' if there is no such label.
     """
 
     tokenizer: str

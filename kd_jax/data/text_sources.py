@@ -19,7 +19,7 @@ from kd_jax.data.word_masking import masked_for_evaluation
 
 HeldBy = Literal['random', 'position']
 Longer = Literal['refuse', 'drop', 'cut']
-Predicts = Literal['next', 'masked']
+Predicts = Literal['next', 'masked', 'nothing']
 
 
 def text(
@@ -41,7 +41,8 @@ def text(
         'gguf:FILE'; or 'json:FILE' (a tokenizer.json).
       length: number of tokens in a row.
       predicts: 'next' for the next token; 'masked' for masked words, as BERT does, then `label` is the token itself,
-        and 15% of the tokens are masked, always the same ones unless augment.mask_words is set.
+        and 15% of the tokens are masked, always the same ones unless augment.mask_words is set; 'nothing' for whole
+        documents without `label` and `mask`, such as those of a classifier.
       valid_documents: number of documents that are held out for validation.
       test_documents: number of documents that are held out for testing.
       held_by: which ones: 'random' (the same ones for every seed) or 'position' (the last ones).

@@ -49,6 +49,8 @@ def token_rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
     plain = not kept[0].messages and rows.predicts == 'next'
     lay = one_a_row if not rows.pack else cut_and_fill if plain else fit_whole
     arrays = fill_rows(sequences, list(lay([len(one.tokens) for one in sequences], rows.length)), rows.length)
+    if rows.predicts == 'nothing':
+        del arrays['label'], arrays['mask']
     return arrays if rows.pack else {**arrays, **_numbers(kept)}
 
 
@@ -70,8 +72,8 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
       UserError: it must stay whole, is longer than a row, and `longer` refuses it; or a special token is missing.
     """
     ids, counts, sizes = _tokens(document, rows)
-    if rows.predicts == 'masked':
-        return _masked(ids, sizes, document, rows)
+    if rows.predicts != 'next':
+        return _unshifted(ids, sizes, document, rows)
     if document.messages:  # what follows the last answer is never predicted
         last = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
         ids, counts, sizes = ids[:last], counts[:last], sizes[:last]
@@ -82,14 +84,14 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
 
 def _tokens(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The tokens of a document, whether they count, and the bytes that they stand for; [tokens] each."""
-    tokenizer, masked = rows.tokenizer, rows.predicts == 'masked'
+    tokenizer, shifts = rows.tokenizer, rows.predicts == 'next'
     found = list[tuple[Encoded, bool]]()
 
     def add(token: int | None, counts: bool) -> None:
         if token is not None:
             found.append((Encoded(np.array([token], np.int32), np.zeros(1, np.int32)), counts))
 
-    if not masked:
+    if shifts:
         add(tokenizer.begin, False)
     for part in parts_of(document, rows.chat):
         if part.special:
@@ -97,7 +99,7 @@ def _tokens(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarra
         else:
             found.append((tokenizer.encode(part.text), part.counts))
     talks = bool(document.messages) and document.messages[0][0] != PROMPT
-    if not masked and not talks:
+    if shifts and not talks:
         add(end_token(rows), True)
     counts = np.concatenate([np.full(len(one.ids), counts) for one, counts in found])
     return np.concatenate([one.ids for one, _ in found]), counts, np.concatenate([one.bytes for one, _ in found])
@@ -128,10 +130,10 @@ def _fitting(found: TokenSequence, document: Document, rows: TextLayout) -> list
     return [TokenSequence(*(array[:length] for array in found))]
 
 
-def _masked(ids: np.ndarray, sizes: np.ndarray, document: Document, rows: TextLayout) -> list[TokenSequence]:
-    """The sequences of a document for masked words: pieces of it, each between a begin and an end token."""
+def _unshifted(ids: np.ndarray, sizes: np.ndarray, document: Document, rows: TextLayout) -> list[TokenSequence]:
+    """The sequences of a document whose labels are not shifted: pieces of it, each with its begin and end token."""
     if document.messages:
-        raise UserError(f"{document.place}: data.predicts='masked' takes plain text, not prompts or messages.")
+        raise UserError(f'{document.place}: data.predicts={rows.predicts!r} takes plain text, not prompts or messages.')
     begin, end = ([] if one is None else [one] for one in (rows.tokenizer.begin, end_token(rows)))
     room = rows.length - len(begin) - len(end)
     if room < 1:

@@ -33,5 +33,7 @@ def test_text_that_is_only_described_reads_no_file_and_needs_no_tokenizer():
     }  # fmt: skip
     with pytest.raises(UserError, match=r"there is no option 'lengths'. Did you mean 'length'"):
         load_splits({**config['data'], 'lengths': 3}, 0)
-    tfds = placeholder_sources.without_data({'data': {'source': 'tfds_text', 'name': 'nothing', 'length': 8}})['data']
-    assert load_splits(tfds, 0).arrays['test']['tokens'].shape == (1000, 8)
+    data = {'source': 'tfds_text', 'name': 'nowhere', 'length': 8, 'predicts': 'nothing'}
+    arrays = load_splits(placeholder_sources.without_data({'data': data})['data'], 0).arrays['test']
+    assert arrays['tokens'].shape == (1000, 8)
+    assert arrays.keys() == {'tokens', 'bytes', 'segment', 'position', 'id'}

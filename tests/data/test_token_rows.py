@@ -104,5 +104,12 @@ def test_masked_words_are_predicted_where_they_are_and_every_piece_has_its_end()
         sequences_of(Document('a', 'here', 'abcdefghi'), how(predicts='masked', pack=False))
 
 
+def test_a_document_to_classify_is_read_whole_and_unmasked():
+    found = token_rows([Document('a', 'here', 'ab', (), {'positive': 1})], how(predicts='nothing', pack=False))
+    assert found.keys() == {'tokens', 'bytes', 'segment', 'position', 'positive'}
+    assert found['tokens'].tolist() == [[*b'ab', END, 0, 0, 0, 0, 0]]
+    assert found['segment'].tolist() == [[1, 1, 1, 0, 0, 0, 0, 0]]
+
+
 def test_no_documents_have_no_rows():
     assert token_rows([], how()) == {}
