@@ -101,6 +101,21 @@ METHODS = (
         terms=dict(sorted=dict(loss='sorted_distance', **BOTH)),
     ),
     Method(
+        name='unlike vocabularies, first bytes',
+        kind='response',
+        objective='KL of the first byte of the next token',
+        source='marginals of each distribution over tokens',
+        definition=(
+            'exact, given the tokens before; `first` has the first byte of every token, here of a, aa, ab, b and a '
+            'special token, four times over; a second input may name the places at which both tokenizers begin a token'
+        ),
+        networks=dict(
+            bytes_s=dict(model='first_bytes', input='student.logits', first=(97, 97, 97, 98, 256) * 4),
+            bytes_t=dict(model='first_bytes', input='teacher.logits', update='frozen', first=(97, 97, 97, 98, 256) * 4),
+        ),
+        terms=dict(first=dict(loss='kd', student='bytes_s.logits', target='bytes_t.logits', mask=MASK)),
+    ),
+    Method(
         name='hidden states, cosine',
         kind='feature',
         objective='1 − cos of layers',
