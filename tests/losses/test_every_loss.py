@@ -221,7 +221,7 @@ def test_bfloat16_inputs_lose_nothing_more_in_the_loss(name):
     exact = [a.astype(np.float32) if a.dtype == jnp.bfloat16 else a for a in half]
     out = jax.jit(loss_of(name))(*half)
     assert out.dtype == jnp.float32
-    np.testing.assert_allclose(out, values(name, *exact), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(out, values(name, *exact), rtol=1e-5, atol=1e-6)
 
 
 @every
