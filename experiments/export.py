@@ -2,6 +2,9 @@
 
 python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --out=exported
 
+--format=huggingface writes a decoder for the library transformers instead: config.json, model.safetensors, and its
+tokenizer.
+
 What is exported is what the run evaluates, with all networks that it reads. The program is run on the data of the
 study, and is written only if it makes the numbers of the study.
 """
@@ -27,9 +30,12 @@ from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
 from kd_jax.data.splits import load_splits
+from kd_jax.data.tokenizers import load_tokenizer
 from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.platform import check_platform
+from kd_jax.interop.huggingface_weights import TOKENIZER, save_huggingface
 from kd_jax.interop.stablehlo import export_program, flat_weights, network_program, shown_inputs
+from kd_jax.language.decoder import Decoder
 from kd_jax.scale import tpu_chips
 from kd_jax.studies.check_export import check_program
 from kd_jax.studies.evaluated_network import (
@@ -68,6 +74,9 @@ def make_parser() -> argparse.ArgumentParser:
         '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
         help="model, metric or data source of the run's config that may be imported (see docs/trust.md)",
     )  # fmt: skip
+    parser.add_argument(
+        '--format', choices=('stablehlo', 'huggingface'), default='stablehlo', help='huggingface: for transformers'
+    )
     parser.add_argument('--out', type=command_line.path, required=True, help='output directory')
     return parser
 
@@ -100,6 +109,8 @@ def exported(args: argparse.Namespace) -> str:
         found = open_network(workdir, run_id, result, args.network, args.checkpoint)
         found.check_is_evaluated()
         check_copy(found, args.copy)
+        if args.format == 'huggingface':
+            return written_for_transformers(found if args.copy is None else one_copy(found, args.copy), args.out)
         arrays, reason = data_of(found)
     batch = batch_shapes(arrays['train'], 1) if arrays else described_batch(result)
     if not batch:
@@ -123,6 +134,28 @@ def exported(args: argparse.Namespace) -> str:
         write_bytes(args.out / f'{name}.stablehlo', serialized)
     count = sum(a.size for name in chosen.owners for a in jax.tree.leaves(chosen.variables[name]['params']))
     return USE.format(out=args.out, count=count, name=name, inputs=inputs, checked=checked)
+
+
+def written_for_transformers(found: EvaluatedNetwork, out: pathlib.Path) -> str:
+    """Writes a decoder and its tokenizer for `transformers`; says how they are loaded.
+
+    Raises:
+      UserError: the network is no decoder, or it reads other networks.
+    """
+    module = found.network.module
+    if not isinstance(module, Decoder) or len(found.networks) > 1:
+        raise UserError(
+            f"{found.where}, network '{found.network.name}' is no decoder of its own, so it cannot be written with "
+            '--format=huggingface; leave that out.'
+        )
+    name = found.result['config']['data'].get('tokenizer', 'bytes')
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (owner,) = found.owners
+        files = save_huggingface(out, module, found.variables[owner], load_tokenizer(name))
+    lacks = '' if TOKENIZER[0] in files else f'\nThe tokenizer {name!r} cannot be written as {TOKENIZER[0]}.'
+    return f"""wrote {', '.join(f'{out}/{file}' for file in files)}. To load it:
+  model = transformers.AutoModelForCausalLM.from_pretrained('{out}'){lacks}"""
 
 
 def check_copy(found: EvaluatedNetwork, copy: int | None) -> None:

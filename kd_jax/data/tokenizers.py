@@ -56,6 +56,7 @@ class Tokenizer:
       begin: the token before each document; None if there is none.
       end: the token after each document; None if there is none.
       mask: the token that stands for a masked word; None if there is none.
+      to_json: gives the content of its tokenizer.json; None if it cannot have one.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Tokenizer:
     begin: int | None = None
     end: int | None = None
     mask: int | None = None
+    to_json: Callable[[], str] | None = None
 
     def id_of(self, token: str, what: str) -> int:
         """The id of a special token.
@@ -266,4 +268,4 @@ def _of_package(
     def decode(ids: Sequence[int]) -> str:
         return built.decode([int(i) for i in ids], skip_special_tokens=False)
 
-    return Tokenizer(name, size, encode, decode, special, begin, end, mask)
+    return Tokenizer(name, size, encode, decode, special, begin, end, mask, built.to_str)

@@ -11,8 +11,9 @@ import safetensors.numpy
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import write_json
-from kd_jax.config.ordinary_files import replacing
+from kd_jax.config.ordinary_files import replacing, write_text
 from kd_jax.core.network import Network
+from kd_jax.data.tokenizers import Tokenizer
 from kd_jax.interop.encoder_names import of_encoder
 from kd_jax.interop.huggingface_files import CONFIG, WEIGHTS, open_saved_model
 from kd_jax.interop.language_weights import check_language_model, check_language_options, load_language_weights
@@ -38,6 +39,7 @@ OPTIONS = {
 }  # fmt: skip
 SCALING = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 FAMILIES = ('llama', 'qwen2')
+TOKENIZER = 'tokenizer.json', 'tokenizer_config.json'
 NOT_WEIGHTS = ('rotary_emb.inv_freq',)  # frequencies, which older versions saved
 
 
@@ -103,13 +105,19 @@ def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     )
 
 
-def save_huggingface(directory: pathlib.Path, module: Decoder, variables: Mapping[str, Any]) -> None:
+def save_huggingface(
+    directory: pathlib.Path, module: Decoder, variables: Mapping[str, Any], tokenizer: Tokenizer | None = None
+) -> list[str]:
     """Writes a decoder as config.json and model.safetensors, in float32; `transformers` loads the directory unchanged.
 
     Args:
       directory: where the files are written; it exists.
       module: the decoder.
       variables: its variables, without an axis of copies.
+      tokenizer: its tokenizer, for tokenizer.json, tokenizer_config.json and the tokens that begin and end a text; None
+        leaves these out, and a tokenizer of bytes has no tokenizer.json.
+    Returns:
+      the names of the files.
     """
     tensors = {}
     for path, array in flax.traverse_util.flatten_dict(variables['params'], sep='/').items():
@@ -119,7 +127,18 @@ def save_huggingface(directory: pathlib.Path, module: Decoder, variables: Mappin
             tensors[NAMES[path].format(number)] = np.ascontiguousarray(tensor)
     with replacing(directory / WEIGHTS) as part:
         safetensors.numpy.save_file(tensors, part, metadata={'format': 'pt'})
-    write_json(directory / CONFIG, huggingface_config(module))
+    ends = {'bos': tokenizer.begin, 'eos': tokenizer.end} if tokenizer else {}
+    ids = {name: number for name, number in ends.items() if number is not None}
+    write_json(
+        directory / CONFIG, huggingface_config(module) | {f'{name}_token_id': number for name, number in ids.items()}
+    )
+    if tokenizer is None or tokenizer.to_json is None:
+        return [CONFIG, WEIGHTS]
+    text_of = {number: text for text, number in tokenizer.special.items()}
+    settings = {f'{name}_token': text_of[number] for name, number in ids.items() if number in text_of}
+    write_json(directory / TOKENIZER[1], {'tokenizer_class': 'PreTrainedTokenizerFast', **settings})
+    write_text(directory / TOKENIZER[0], tokenizer.to_json())
+    return [CONFIG, WEIGHTS, *TOKENIZER]
 
 
 def huggingface_config(module: Decoder) -> dict[str, Any]:

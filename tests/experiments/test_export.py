@@ -1,5 +1,7 @@
 """The command that exports a network of a finished run."""
 
+import importlib.util
+import json
 import shutil
 
 import jax
@@ -11,7 +13,9 @@ import kd_jax
 from experiments import export
 from kd_jax.config.errors import UserError
 from kd_jax.studies.workdir import Workdir
+from kd_jax.training.saved_checkpoints import read_variables
 from tests.chain_study import edit_result
+from tests.text_study import text_study
 
 FOREIGN = {
     'data': {'source': 'os:system', 'command': 'touch RAN'},
@@ -78,6 +82,10 @@ def test_what_is_exported_makes_the_errors_of_the_study(network, copy, chain_stu
         (['--network=pair'], "network 'pair' has 2 copies; choose one of --copy=0 to --copy=1."),
         (['--network=tags', '--copy=0'], "network 'tags' has no copies; leave out --copy."),
         ([f'--out={__file__}'], f'{__file__} is a file, not a directory; choose another --out.'),
+        (
+            ['--network=tags', '--format=huggingface'],
+            "network 'tags' is no decoder of its own, so it cannot be written",
+        ),
         (['--workdir=/no/such/place'], '/no/such/place does not exist: give the work directory of a study'),
     ],
 )
@@ -106,3 +114,46 @@ def test_without_the_data_the_program_is_exported_and_not_checked(work, chain_st
     edit_result(work, 'student-s0', arrays=None)
     assert exported(work, tmp_path / 'out', '--network=tags') == 2
     assert 'the shapes of its inputs are not known, because the data cannot be loaded' in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+def test_a_decoder_is_written_as_hugging_face_does(tmp_path, capsys):
+    work, out = text_study(tmp_path), tmp_path / 'out'
+    assert exported(work, out, '--format=huggingface') == 0
+    assert "The tokenizer 'bytes' cannot be written as tokenizer.json." in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ['config.json', 'model.safetensors']
+    tensors = safetensors.numpy.load_file(out / 'model.safetensors')
+    kernels = read_variables(work / 'runs' / 'student-s0' / 'checkpoints', 'here')['student']['params']['blocks']
+    np.testing.assert_array_equal(tensors['model.layers.1.mlp.up_proj.weight'], kernels['up']['kernel'][1].T)
+    config = json.loads((out / 'config.json').read_text())
+    assert (config['num_hidden_layers'], config['eos_token_id'], config['vocab_size']) == (2, 256, 260)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('tokenizers') is None or importlib.util.find_spec('transformers') is None,
+    reason='the packages tokenizers and transformers are not installed',
+)
+@pytest.mark.filterwarnings('ignore')
+def test_transformers_loads_a_decoder_with_its_tokenizer(tmp_path):
+    import tokenizers
+    import torch
+    import transformers
+
+    built = tokenizers.Tokenizer(tokenizers.models.BPE())
+    built.pre_tokenizer, built.decoder = tokenizers.pre_tokenizers.ByteLevel(False), tokenizers.decoders.ByteLevel()
+    letters = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(special_tokens=['</s>'], initial_alphabet=letters, vocab_size=260)
+    built.train_from_iterator(['abcdefgh'], trainer)
+    built.save(str(tmp_path / 'tokenizer.json'))
+    work, out = text_study(tmp_path, f'json:{tmp_path}/tokenizer.json'), tmp_path / 'out'
+    assert exported(work, out, '--format=huggingface') == 0
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+    model = transformers.AutoModelForCausalLM.from_pretrained(out)
+    assert tokenizer.eos_token == '</s>'
+    assert model.config.eos_token_id == tokenizer.eos_token_id == 0
+    ids = tokenizer('abcd, ab</s>')['input_ids']
+    assert ids == [*built.encode('abcd, ab').ids, 0]
+    segment = np.ones((1, len(ids)), np.int32)
+    ours = kd_jax.load(work, 'student')({'tokens': np.array([ids], np.int32), 'segment': segment})
+    with torch.no_grad():
+        np.testing.assert_allclose(ours, model(torch.tensor([ids])).logits.numpy(), rtol=1e-4, atol=1e-5)
