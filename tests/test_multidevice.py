@@ -5,7 +5,8 @@ import pathlib
 import subprocess
 import sys
 
-CASES = pathlib.Path(__file__).with_name('multidevice_cases.py')
+TESTS = pathlib.Path(__file__).parent
+CASES = [str(TESTS / file) for file in ('multidevice_cases.py', 'multidevice_decoders.py')]
 
 
 def test_the_cases_hold_on_eight_devices():
@@ -13,6 +14,6 @@ def test_the_cases_hold_on_eight_devices():
     # Its programs run for a few steps: compiling them is what takes the time.
     quick = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
     environment = {**os.environ, **quick}
-    command = [sys.executable, '-m', 'pytest', str(CASES), '-p', 'no:cacheprovider', '--tb=short']
-    done = subprocess.run(command, env=environment, cwd=CASES.parents[1], capture_output=True, text=True)
+    command = [sys.executable, '-m', 'pytest', *CASES, '-p', 'no:cacheprovider', '--tb=short']
+    done = subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
