@@ -142,8 +142,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
             )  # fmt: skip
     student = accuracy.format('student')
     report['claims']['again_soft'] |= dict(
-        why='The ensemble has memorised noisy labels of these images, and its soft targets show them. Five times as many '
-        'steps make the student worse. The ensemble’s decisions lose nothing.',
+        why='The ensemble has memorised noisy labels of these images, and its soft targets show them. Five times as '
+        'many steps make the student worse. The ensemble’s decisions lose nothing.',
         evidence={'five times as long': f'again_longer:{student}', 'decisions': f'again_decisions:{student}'},
     )
     report['tables']['again']['rows']['again_longer'] = dict(label='one student, T = 10, five times as long')
