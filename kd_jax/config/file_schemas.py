@@ -147,6 +147,7 @@ class FigureOptions(TypedDict, total=False):
     by: str
     by_label: str
     log_x: bool
+    per_epoch: float
     log_y: bool
     label: str
     reference: dict[str, str] | None

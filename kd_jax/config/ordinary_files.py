@@ -2,13 +2,14 @@
 
 import contextlib
 import errno
+import importlib.util
 import os
 import pathlib
 import stat
 from collections.abc import Iterator
 from typing import IO
 
-from kd_jax.config.errors import UserError, first_line
+from kd_jax.config.errors import UserError, first_line, suggest
 
 KINDS = (
     (stat.S_ISDIR, 'a directory'), (stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket'),
@@ -16,15 +17,21 @@ KINDS = (
 )  # fmt: skip
 UNPACKED, UNPACKED_RATIO = 2**28, 64  # bytes of a small file; times the size of a larger one
 NAME_BYTES = 255
+PACKAGE = 'package:'  # a file of an installed package
 OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
 
 
 def user_path(text: str) -> pathlib.Path:
     """The path that a user typed; '~' is the home directory, which shells leave as it is after a '='.
 
+    'package:NAME/FILE' is a file of an installed Python package, so that a config names it alike on every machine. The
+    package is not imported.
+
     Raises:
-      UserError: no file can have this path.
+      UserError: no file can have this path, the package is not installed, or it has no such file.
     """
+    if text.startswith(PACKAGE):
+        return _file_of_package(text)
     path = pathlib.Path(os.path.expanduser(text))
     if '\0' in text or any(len(os.fsencode(part)) > NAME_BYTES for part in path.parts):
         shown = text if len(text) < 80 else f'{text[:80]}...'
@@ -33,6 +40,22 @@ def user_path(text: str) -> pathlib.Path:
             'them 0.'
         )
     return path
+
+
+def _file_of_package(text: str) -> pathlib.Path:
+    package, _, name = text.removeprefix(PACKAGE).partition('/')
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None:
+        raise UserError(
+            f'{text!r} is a file of the package {package!r}, which is not installed: pip install --no-deps '
+            f'{package.replace("_", "-")}'
+        )
+    folders = [pathlib.Path(folder) for folder in found.submodule_search_locations or ()]
+    files = [folder / name for folder in folders if '/' not in name and (folder / name).is_file()]
+    if not files:
+        there = sorted(file.name for folder in folders for file in folder.iterdir() if file.is_file())
+        raise UserError(f'the package {package!r} has no file {name!r}. {suggest(name, there)}')
+    return files[0]
 
 
 def inside(directory: pathlib.Path, name: str) -> pathlib.Path:

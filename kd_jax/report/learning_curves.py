@@ -45,9 +45,13 @@ def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
 
 
 def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
-    """Draws one line per run, from its history. Of more than `FEW` runs, names only the lowest and the highest."""
-    runs = matching_runs(results, entry['runs'])
-    found = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
+    """Draws one line per run, from its history. Of more than `FEW` runs, names only the lowest and the highest.
+
+    The x axis is the epoch, or what an epoch has `per_epoch` of, such as tokens.
+    """
+    runs, scale = matching_runs(results, entry['runs']), entry.get('per_epoch', 1)
+    curves = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
+    found = {run: (scale * epochs, *values) for run, (epochs, *values) in curves.items()}
     gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in found]
     if not found:
         return None, ' '.join(gaps) or f'no run that matches {entry["runs"]} has been run yet.'
@@ -59,7 +63,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
     return figure, ' '.join(gaps)

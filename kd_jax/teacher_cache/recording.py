@@ -237,9 +237,10 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
     cut, left = what.layout, 1.0 - done / what.layout.count
     batches = cut.views * math.ceil(cut.examples / what.batch_size)
     log.info(
-        '%s: recording %s for %d examples, %d view%s each: %.4g MB, about %.0f s%s, in %s',
+        '%s: recording %s for %d examples, %d view%s each: %.4g MB%s, about %.0f s%s, in %s',
         what.where, ', '.join(map(str, what.outputs)), cut.examples, cut.views, 's' * (cut.views > 1),
-        what.size / 1e6, seconds * batches * left, f' for the remaining {left:.0%}' if done else '', place,
+        what.size / 1e6, _per_token(what), seconds * batches * left,
+        f' for the remaining {left:.0%}' if done else '', place,
     )  # fmt: skip
     if apart:
         log.warning(
@@ -247,6 +248,14 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
             '%.2g; training from the cache equals training with the live networks up to that, not bit for bit.',
             what.where, apart,
         )  # fmt: skip
+
+
+def _per_token(what: Recording) -> str:
+    """The size of the recording for each token of a view, in words; '' if the data is not text."""
+    if 'tokens' not in what.arrays:
+        return ''
+    tokens = what.views * math.prod(what.arrays['tokens'].shape)
+    return f' ({what.size / tokens:,.4g} bytes a token)'
 
 
 def _tried(batch_size: int, run) -> tuple[float, float]:

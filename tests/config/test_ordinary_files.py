@@ -150,3 +150,18 @@ def test_what_no_file_can_be_called_is_no_path(text):
     with pytest.raises(UserError, match='cannot be a path: the name of a file or directory has at most 255 bytes'):
         user_path(text)
     assert str(user_path('a/' + 'x' * 255)).endswith('x')
+
+
+def test_a_file_of_a_package_is_found_without_importing_it(tmp_path, monkeypatch):
+    (tmp_path / 'a_model').mkdir()
+    (tmp_path / 'a_model' / '__init__.py').write_text('raise AssertionError')
+    (tmp_path / 'a_model' / 'net.gguf').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert user_path('package:a_model/net.gguf') == tmp_path / 'a_model' / 'net.gguf'
+    with pytest.raises(UserError, match=r"the package 'a_model' has no file 'nett.gguf'. Did you mean 'net.gguf'?"):
+        user_path('package:a_model/nett.gguf')
+    with pytest.raises(UserError, match=r'is not installed: pip install --no-deps no-such-model$'):
+        user_path('package:no_such_model/net.gguf')
+    for text in ('package:', 'package:../a', 'package:a_model', 'package:a_model/../a_model/net.gguf'):
+        with pytest.raises(UserError):
+            user_path(text)

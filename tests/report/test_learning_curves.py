@@ -13,6 +13,13 @@ def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded)
     assert (band.min(), band.max()) == (10, 14)
 
 
+def test_the_x_axis_may_be_tokens_instead_of_epochs(loaded):
+    entry = {'runs': 'baseline', 'y': 'test.student.errors', 'per_epoch': 512, 'xlabel': 'tokens'}
+    [axes] = draw_curves(entry, loaded[1])[0].axes
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [512, 1024])
+    assert axes.get_xlabel() == 'tokens'
+
+
 def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
     result = loaded[1]['student'][0]
     many = {}

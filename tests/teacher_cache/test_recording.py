@@ -90,6 +90,34 @@ def test_size_and_time_are_told_before_anything_is_written(tmp_path, caplog, mon
     assert 'recording teacher.logits for 300 examples, 2 views each: 0.024 MB, about' in told[0]
 
 
+def test_of_text_the_bytes_of_a_token_are_told(tmp_path, caplog):
+    caplog.set_level(logging.INFO, 'kd_jax')
+    file = tmp_path / 'a.jsonl'
+    file.write_text('{"text": "abcdefgh"}\n' * 8)
+    reads = {'input': 'batch.tokens', 'vocabulary': 260, 'width': 4, 'layers': 1, 'heads': 2, 'mlp_width': 4}
+    networks = {
+        'teacher': {'model': 'decoder', 'update': 'frozen', 'init': 'run:teacher', **reads},
+        'top': {'model': 'top_k', 'input': 'teacher.logits', 'update': 'frozen', 'k': 16},
+        'student': {'model': 'decoder', **reads},
+    }
+    terms = {
+        'soft': {
+            'loss': 'kd_top_k', 'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes',
+            't': 'top.t',
+        },
+        'hidden': {'loss': 'cosine', 'student': 'student.hidden1', 'target': 'teacher.hidden1'},
+    }  # fmt: skip
+    data = {'source': 'text', 'documents': str(file), 'length': 16}
+    evaluate = {'student': {'metrics': 'sequences', 'logits': 'student.logits'}}
+    config = {
+        'data': data, 'batch_size': 2, 'epochs': 1, 'optimizer': {'learning_rate': 0.1}, 'cache': {'dtype': 'bfloat16'},
+        'networks': networks, 'terms': terms, 'evaluate': evaluate,
+    }  # fmt: skip
+    replay(prepare_run(config, 0, 'text'), tmp_path)
+    # 17 log-probabilities, the temperature and 4 channels of 2 bytes each, and 16 tokens below 65,536 of 2 bytes.
+    assert ' (76 bytes a token), about' in caplog.text
+
+
 class Seated(nn.Module):
     """A model whose logits depend on the place of an example in the batch."""
 
