@@ -30,7 +30,7 @@ ARRAYS: dict[str, type] = {  # the arrays of rows, and their types
 }
 
 
-class Piece(NamedTuple):
+class Stretch(NamedTuple):
     """The positions `start` to `stop` of sequence `sequence` lie in row `row` from column `column` on."""
 
     sequence: int
@@ -53,7 +53,7 @@ def next_tokens(ids: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> Token
     return TokenSequence(ids[:-1], ids[1:], counts[1:], sizes[1:])
 
 
-def cut_and_fill(sizes: Sequence[int], length: int) -> Iterator[Piece]:
+def cut_and_fill(sizes: Sequence[int], length: int) -> Iterator[Stretch]:
     """Lays sequences one after another and cuts them where a row ends, so that only the last row has padding.
 
     Args:
@@ -66,12 +66,12 @@ def cut_and_fill(sizes: Sequence[int], length: int) -> Iterator[Piece]:
         while done < size:
             row, column = divmod(begin + done, length)
             stop = min(size, done + length - column)
-            yield Piece(sequence, done, stop, row, column)
+            yield Stretch(sequence, done, stop, row, column)
             done = stop
         begin += size
 
 
-def fit_whole(sizes: Sequence[int], length: int) -> Iterator[Piece]:
+def fit_whole(sizes: Sequence[int], length: int) -> Iterator[Stretch]:
     """Puts each sequence, whole, into the first of the newest `OPEN_ROWS` rows that has room for it, or a new row.
 
     Args:
@@ -84,17 +84,17 @@ def fit_whole(sizes: Sequence[int], length: int) -> Iterator[Piece]:
         row = next((row for row in range(first, len(used)) if used[row] + size <= length), len(used))
         if row == len(used):
             used.append(0)
-        yield Piece(sequence, 0, size, row, used[row])
+        yield Stretch(sequence, 0, size, row, used[row])
         used[row] += size
 
 
-def one_a_row(sizes: Sequence[int], length: int) -> Iterator[Piece]:
+def one_a_row(sizes: Sequence[int], length: int) -> Iterator[Stretch]:
     """Gives each sequence a row of its own; what is longer than the row is left out."""
     for sequence, size in enumerate(sizes):
-        yield Piece(sequence, 0, min(size, length), sequence, 0)
+        yield Stretch(sequence, 0, min(size, length), sequence, 0)
 
 
-def fill_rows(sequences: Sequence[TokenSequence], pieces: Sequence[Piece], length: int) -> dict[str, np.ndarray]:
+def fill_rows(sequences: Sequence[TokenSequence], pieces: Sequence[Stretch], length: int) -> dict[str, np.ndarray]:
     """The arrays of rows, [rows, length]: tokens, label, mask, bytes, segment and position.
 
     Segments are counted from 1 in each row, and positions from 0 in each piece. Padding is 0 everywhere.

@@ -190,7 +190,11 @@ def test_any_callable_is_a_loss_or_a_model():
             "c, network 'mean'.decay",
             "schedule 'linear' needs start, end",
         ),
-        ({'network_other': {'hidden': [3]}}, "c, network 'other'", 'has no model. Known: cifar_resnet, classifier,'),
+        (
+            {'network_other': {'hidden': [3]}},
+            "c, network 'other'",
+            'has no model. Known: bert_base, cifar_resnet, classifier,',
+        ),
         (
             {'term_soft': {'target': 'teachr.logits'}},
             "c, term 'soft'",
