@@ -94,25 +94,25 @@ def one_a_row(sizes: Sequence[int], length: int) -> Iterator[Stretch]:
         yield Stretch(sequence, 0, min(size, length), sequence, 0)
 
 
-def fill_rows(sequences: Sequence[TokenSequence], pieces: Sequence[Stretch], length: int) -> dict[str, np.ndarray]:
+def fill_rows(sequences: Sequence[TokenSequence], stretches: Sequence[Stretch], length: int) -> dict[str, np.ndarray]:
     """The arrays of rows, [rows, length]: tokens, label, mask, bytes, segment and position.
 
-    Segments are counted from 1 in each row, and positions from 0 in each piece. Padding is 0 everywhere.
+    Segments are counted from 1 in each row, and positions from 0 in each stretch. Padding is 0 everywhere.
 
     Args:
       sequences: the sequences.
-      pieces: where they lie; those of a row in order.
+      stretches: where they lie; those of a row in order.
       length: positions in a row.
     """
-    rows = 1 + max((piece.row for piece in pieces), default=-1)
+    rows = 1 + max((stretch.row for stretch in stretches), default=-1)
     out: dict[str, np.ndarray] = {name: np.zeros((rows, length), kind) for name, kind in ARRAYS.items()}
     segments = np.zeros(rows, int)
-    for piece in pieces:
-        count = piece.stop - piece.start
-        at = (piece.row, slice(piece.column, piece.column + count))
-        for name, array in sequences[piece.sequence]._asdict().items():
-            out[name][at] = array[piece.start : piece.stop]
-        segments[piece.row] += 1
-        out['segment'][at] = segments[piece.row]
+    for stretch in stretches:
+        count = stretch.stop - stretch.start
+        at = (stretch.row, slice(stretch.column, stretch.column + count))
+        for name, array in sequences[stretch.sequence]._asdict().items():
+            out[name][at] = array[stretch.start : stretch.stop]
+        segments[stretch.row] += 1
+        out['segment'][at] = segments[stretch.row]
         out['position'][at] = np.arange(count)
     return out

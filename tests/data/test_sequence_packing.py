@@ -28,13 +28,15 @@ def test_each_token_but_the_first_is_predicted_from_the_one_before():
 
 def test_rows_are_full_and_a_document_goes_on_in_the_next_row():
     assert list(cut_and_fill([3, 6, 1], 4)) == [
-        Stretch(0, 0, 3, 0, 0), Stretch(1, 0, 1, 0, 3), Stretch(1, 1, 5, 1, 0), Stretch(1, 5, 6, 2, 0), Stretch(2, 0, 1, 2, 1),
+        Stretch(0, 0, 3, 0, 0), Stretch(1, 0, 1, 0, 3), Stretch(1, 1, 5, 1, 0), Stretch(1, 5, 6, 2, 0),
+        Stretch(2, 0, 1, 2, 1),
     ]  # fmt: skip
 
 
 def test_whole_documents_go_into_the_first_row_that_has_room():
     assert list(fit_whole([3, 3, 1, 2, 4], 4)) == [
-        Stretch(0, 0, 3, 0, 0), Stretch(1, 0, 3, 1, 0), Stretch(2, 0, 1, 0, 3), Stretch(3, 0, 2, 2, 0), Stretch(4, 0, 4, 3, 0),
+        Stretch(0, 0, 3, 0, 0), Stretch(1, 0, 3, 1, 0), Stretch(2, 0, 1, 0, 3), Stretch(3, 0, 2, 2, 0),
+        Stretch(4, 0, 4, 3, 0),
     ]  # fmt: skip
     late = list(fit_whole([3] * (OPEN_ROWS + 1) + [1], 4))[-1]
     assert late == Stretch(OPEN_ROWS + 1, 0, 1, 1, 3)  # the first row is closed, though it has room

@@ -193,7 +193,7 @@ def test_any_callable_is_a_loss_or_a_model():
         (
             {'network_other': {'hidden': [3]}},
             "c, network 'other'",
-            'has no model. Known: bert_base, cifar_resnet, classifier,',
+            'has no model. Known: bert_base, cifar_resnet,',
         ),
         (
             {'term_soft': {'target': 'teachr.logits'}},
