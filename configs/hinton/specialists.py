@@ -129,7 +129,7 @@ def combinations() -> dict[str, Any]:
     runs = {}
     for kind in KINDS:
         scored = dict(
-            analysis='specialists', generalist='generalist.logits', labels='batch.label',
+            analysis='specialists', generalist='generalist.logits', labels='batch.label', steps=50,
             specialist=tuple(f's{m}.logits' for m in range(SPECIALISTS)),
             subsets='result:generalist.analyses.confusable.subsets',
         )  # fmt: skip
