@@ -12,6 +12,7 @@ teacher is trained for a few steps only, because the times do not depend on its 
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ def sweep(planned: Study, teacher: pathlib.Path, grouping: Any) -> Callable[[], 
             compilation_cache.reset_cache()
             workdir = Workdir(pathlib.Path(name))
             (workdir.path / 'runs').mkdir()
-            workdir.directory('teacher-s0').symlink_to(teacher)
+            shutil.copytree(teacher, workdir.directory('teacher-s0'))
             train(planned, [run for run in planned.runs if run.name != 'teacher'], workdir, grouping)
         jax.config.update('jax_compilation_cache_dir', None)
         compilation_cache.reset_cache()

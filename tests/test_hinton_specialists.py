@@ -26,6 +26,6 @@ def test_the_rows_that_are_called_equally_dear_are_so_to_three_percent():
         members['networks']['member']['copies'] * specialists.parameters(width) * members['epochs'] * images,
     ]
     # An epoch of a specialist holds the tenth of the images that is its own, and as many others.
-    own = 16 * specialists.parameters(width, 101) * runs['specialist_0']['epochs'] * 2 * images // 10
+    own = 12 * specialists.parameters(width, 101) * runs['specialist_0']['epochs'] * 2 * images // 10
     together = specialists.parameters(width) * runs['generalist']['epochs'] * images + own
     assert costs == pytest.approx([together] * 3, rel=0.03)

@@ -1,6 +1,6 @@
 """Hinton, Vinyals & Dean (2015), section 5, on three-digit numbers: specialists for a generalist that is fully trained.
 
-  python -m experiments.run --config=configs/hinton/specialists.py      # three seeds, one core
+  python -m experiments.run --config=configs/hinton/specialists.py      # three seeds, about an hour on one core
 
 The images are three MNIST digits side by side, so there are 1,000 classes, and numbers that differ in one digit are
 confused. The generalist trains until its validation error is flat. Specialists then learn subsets of classes that it
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from configs.hinton_mnist import adam
 
 VARIANTS = ('',)
-CLASSES, SPECIALISTS, SUBSET = 1000, 16, 100
+CLASSES, SPECIALISTS, SUBSET = 1000, 12, 100
 TRAIN, PIXELS = 400_000, 14 * 42
 DATA = dict(source='mnist_numbers', digits=3, shrink=2, train=TRAIN, valid=10_000, test=10_000)
 WIDTH, EPOCHS, EVERY = 128, 10, 1
