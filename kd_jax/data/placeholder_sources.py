@@ -17,6 +17,8 @@ from kd_jax.data.source import Arrays, Source
 
 __all__ = ['cifar10', 'cifar100', 'imagenet2012', 'text', 'tfds_text']
 
+SENTIMENT = {'valence': np.float32, 'positive': np.int64}  # the numbers of the included reviews
+
 
 def cifar10(*, data_dir: str | None = None) -> Source:
     """CIFAR-10: 50,000 training and 10,000 test images, 32 x 32 pixels, 10 classes."""
@@ -38,11 +40,17 @@ def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 
 
 
 @functools.wraps(text_sources.text, assigned=())  # with its options
-def text(*, length: int = 128, predicts: str = 'next', **options: Any) -> Source:
+def text(
+    *, length: int = 128, documents: Any = '', predicts: str = 'next', pack: bool = True, **options: Any
+) -> Source:
     """Rows of padding, 10,000 for training; no file and no tokenizer is read."""
     arrays = {name: kind for name, kind in ARRAYS.items() if predicts != 'nothing' or name not in ('label', 'mask')}
+    numbers = SENTIMENT if documents == 'sentiment' and not pack else {}
     splits: list[Arrays] = [
-        {name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in arrays.items()}
+        {
+            **{name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in arrays.items()},
+            **{name: np.zeros(count, kind) for name, kind in numbers.items()},
+        }
         for count in (10_000, 1000, 1000)
     ]
     return Source(splits[0], splits[1], None, splits[2])

@@ -37,3 +37,10 @@ def test_text_that_is_only_described_reads_no_file_and_needs_no_tokenizer():
     arrays = load_splits(placeholder_sources.without_data({'data': data})['data'], 0).arrays['test']
     assert arrays['tokens'].shape == (1000, 8)
     assert arrays.keys() == {'tokens', 'bytes', 'segment', 'position', 'id'}
+
+
+def test_included_reviews_that_are_only_described_have_their_numbers():
+    data = {'source': 'text', 'documents': 'sentiment', 'length': 8, 'pack': False}
+    described = load_splits(placeholder_sources.without_data({'data': data})['data'], 0).arrays['train']
+    real = load_splits({**data, 'length': 32, 'longer': 'cut', 'test_documents': 10_000}, 0).arrays['train']
+    assert {name: array.dtype for name, array in described.items()} == {name: a.dtype for name, a in real.items()}
