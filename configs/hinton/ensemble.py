@@ -150,8 +150,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
         evidence={'five times as long': f'again_longer:{student}', 'decisions': f'again_decisions:{student}'},
     )
     report['claims']['fresh_soft'] |= dict(
-        why='Neither five times as many steps nor a student with 300-300 units closes the gap, so neither the length of '
-        'training nor the size of the student explains it. It stays open.',
+        why='Neither five times as many steps nor a student with 300-300 units closes the gap, so neither the length '
+        'of training nor the size of the student explains it. It stays open.',
         evidence={'five times as long': f'fresh_longer:{student}', '300-300 units': f'fresh_wider:{student}'},
     )
     report['tables']['again']['rows']['again_longer'] = dict(label='one student, T = 10, five times as long')
