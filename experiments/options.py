@@ -20,7 +20,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from experiments import command_line, export, preflight, run, search
+from experiments import command_line, export, generate, preflight, run, search
 from experiments import report as report_command
 from experiments.option_tables import (
     NOT_SET,
@@ -56,7 +56,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'options.md'
 OF_MODELS = ('parent', 'name', 'network', 'networks')  # fields of models that the program gives
 WHERE = ('where',)  # of losses and metrics
-COMMANDS = {'run': run, 'report': report_command, 'search': search, 'export': export, 'preflight': preflight}
+COMMANDS = {
+    'run': run,
+    'report': report_command,
+    'search': search,
+    'export': export,
+    'generate': generate,
+    'preflight': preflight,
+}
 OPTAX = 'https://optax.readthedocs.io/en/latest/api/optimizers.html#optax.'
 
 

@@ -103,6 +103,28 @@ def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarra
     return tokens, valid
 
 
+def checked_prompts(
+    module: Decoder, prompts: Sequence[Sequence[int]], new_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts prompts into one array as `left_padded` does, if a decoder can read them and write `new_tokens` more.
+
+    Raises:
+      UserError: a prompt is empty, holds a token that the vocabulary does not have, or is too long for the window.
+    """
+    tokens, valid = left_padded(prompts)
+    if tokens.shape[1] + new_tokens > module.window:
+        raise UserError(
+            f'the longest prompt has {tokens.shape[1]} tokens, and with {new_tokens} new ones it would exceed the '
+            f'window of the model, {module.window}; shorten the prompt or write fewer tokens.'
+        )
+    if (unknown := tokens[(tokens < 0) | (tokens >= module.vocabulary)]).size:
+        raise UserError(
+            f'a prompt has token {unknown[0]}, but the model has {module.vocabulary} tokens: is the tokenizer that of '
+            'the model?'
+        )
+    return tokens, valid
+
+
 def write(
     module: Decoder,
     variables: Any,
@@ -126,17 +148,7 @@ def write(
     Raises:
       UserError: a prompt is empty, holds a token that the vocabulary does not have, or is too long for the window.
     """
-    tokens, valid = left_padded(prompts)
-    if tokens.shape[1] + new_tokens > module.window:
-        raise UserError(
-            f'the longest prompt has {tokens.shape[1]} tokens, and with {new_tokens} new ones it would exceed the '
-            f'window of the model, {module.window}; shorten the prompt or write fewer tokens.'
-        )
-    if (unknown := tokens[(tokens < 0) | (tokens >= module.vocabulary)]).size:
-        raise UserError(
-            f'a prompt has token {unknown[0]}, but the model has {module.vocabulary} tokens: is the tokenizer that of '
-            'the model?'
-        )
+    tokens, valid = checked_prompts(module, prompts, new_tokens)
     return continue_prompts(module, variables, tokens, valid, keys, new_tokens, sampling, tuple(stop))
 
 

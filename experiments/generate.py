@@ -1,0 +1,165 @@
+"""Lets a decoder of a finished run continue a prompt.
+
+  python -m experiments.generate --workdir=runs/smollm2 --run=kd --prompt='The package manager'
+  python -m experiments.generate --workdir=runs/smollm2 --run=teacher --chat=chatml --prompt='Who wrote Hamlet?'
+
+It prints the text, and how many tokens a second the decoder reads and writes. The tokenizer is that of the run's data.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from experiments import command_line
+from experiments.terminal import keep_going
+from kd_jax.config.errors import UserError
+from kd_jax.config.import_by_name import names_from_file
+from kd_jax.config.references import BEST, LAST
+from kd_jax.config.visible_text import visible
+from kd_jax.data.chat_templates import TEMPLATES, prompt_of
+from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
+from kd_jax.devices.platform import check_platform
+from kd_jax.language.decoder import Decoder
+from kd_jax.language.decoding import Sampling, Written, checked_prompts, continue_prompts
+from kd_jax.scale import tpu_chips
+from kd_jax.studies.evaluated_network import EvaluatedNetwork, finished_run, open_network
+from kd_jax.studies.workdir import Workdir
+
+SAID = '[read {read} tokens, {reading:,.4g} a second; wrote {wrote} tokens{writing}]'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return keep_going(lambda: generate(argv))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = command_line.Parser('python -m experiments.generate', description=__doc__, formatter_class=raw)
+    parser.add_argument('--workdir', type=command_line.path, required=True, help='work directory of the study')
+    parser.add_argument('--run', required=True, help='a finished run and its seed, for example kd-s0')
+    parser.add_argument('--network', default='', help='a decoder of that run (default: the one that it evaluates)')
+    parser.add_argument(
+        '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
+    )
+    parser.add_argument(
+        '--prompt', action='append', required=True, help='the text to continue; repeat it for several texts at once'
+    )
+    parser.add_argument(
+        '--chat', choices=tuple(TEMPLATES), help='ask the prompt as a message of a user, in this chat template'
+    )
+    parser.add_argument('--tokens', type=int, default=64, help='the most tokens that are written (default: 64)')
+    parser.add_argument('--temperature', type=float, default=0.0, help='0 takes the most probable token (default: 0)')
+    parser.add_argument('--top-k', type=int, default=0, help='draw from this many of the most probable (default: all)')
+    parser.add_argument(
+        '--top-p', type=float, default=1.0, help='draw from the most probable that have this share (default: 1)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the drawn tokens (default: 0)')
+    parser.add_argument(
+        '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
+        help="model or metric of the run's config that may be imported (see docs/trust.md)",
+    )  # fmt: skip
+    return parser
+
+
+def generate(argv: Sequence[str] | None) -> int:
+    try:
+        args = make_parser().parse_args(argv)
+        tpu_chips.leave_out_libtpu()
+        print(visible(generated(args)))
+    except UserError as error:
+        print(visible(f'error: {error}'), file=sys.stderr)
+        return 2
+    return 0
+
+
+def generated(args: argparse.Namespace) -> str:
+    """The texts that the network writes, and how fast.
+
+    Raises:
+      UserError: the run is not finished, its network is no decoder or does not read text, or an option is wrong.
+    """
+    check_platform()
+    if args.tokens < 1:
+        raise UserError(f'--tokens is {args.tokens}, but it must be 1 or more.')
+    sampling = Sampling(args.temperature, args.top_k, args.top_p)
+    workdir = Workdir(args.workdir)
+    run_id, result = finished_run(workdir, args.run)
+    read = {key: result['config'].get(key, {}) for key in ('networks', 'evaluate')}
+    file = workdir.result_path(run_id)
+    with names_from_file(file, read, args.allow, lambda names: how_to_allow(names)):
+        found = open_network(workdir, run_id, result, args.network, args.checkpoint)
+    tokenizer = tokenizer_of(found)
+    prompts = [prompt_tokens(text, args.chat, tokenizer) for text in args.prompt]
+    ends = (tokenizer.end, tokenizer.special[TEMPLATES[args.chat].end] if args.chat else None)
+    stop = tuple(int(token) for token in dict.fromkeys(ends) if token is not None)
+    module, variables = found.network.module, found.variables[found.network.name]
+    keys = jax.random.split(jax.random.key(args.seed), len(prompts))
+    written, said = timed(module, variables, prompts, keys, args.tokens, sampling, stop)
+    return '\n\n'.join([*texts(args.prompt, written, tokenizer, stop), said])
+
+
+def tokenizer_of(found: EvaluatedNetwork) -> Tokenizer:
+    """The tokenizer of the data of a run whose network is a decoder."""
+    place = f"{found.where}, network '{found.network.name}'"
+    if not isinstance(found.network.module, Decoder) or found.network.copies:
+        what = 'has copies' if isinstance(found.network.module, Decoder) else 'is no decoder'
+        raise UserError(f'{place} {what}, so it cannot continue a text; name a decoder with --network.')
+    data = found.result['config'].get('data', {})
+    if data.get('source') not in ('text', 'tfds_text'):
+        raise UserError(f'{place}: the data of the run is no text, so its tokenizer is not known.')
+    return load_tokenizer(data.get('tokenizer', 'bytes'))
+
+
+def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer) -> list[int]:
+    """The tokens of a prompt, as training would read them."""
+    if not text.strip():
+        raise UserError('--prompt is empty; give a text to continue.')
+    if not chat:
+        begin = [] if tokenizer.begin is None else [tokenizer.begin]
+        return [*begin, *tokenizer.encode(text).ids.tolist()]
+    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
+    for part in prompt_of((('user', text),), chat):
+        special = part.special
+        tokens += (
+            [tokenizer.id_of(part.text, f'--chat={chat}')] if special else tokenizer.encode(part.text).ids.tolist()
+        )
+    return tokens
+
+
+def timed(
+    module: Decoder, variables: Any, prompts: Sequence[Sequence[int]], keys: jax.Array, new_tokens: int,
+    sampling: Sampling, stop: tuple[int, ...],
+) -> tuple[Written, str]:  # fmt: skip
+    """Continues prompts, and says how many tokens a second are read and written; compilation is not counted."""
+    tokens, valid = checked_prompts(module, prompts, new_tokens)
+    seconds = []
+    for count in (1, new_tokens):
+        program = continue_prompts.lower(module, variables, tokens, valid, keys, count, sampling, stop).compile()
+        started = time.perf_counter()
+        written = jax.block_until_ready(program(variables, tokens, valid, keys))
+        seconds.append(time.perf_counter() - started)
+    read, wrote = int(valid.sum()), int(written.length.sum())
+    more, longer = wrote - len(prompts), seconds[1] - seconds[0]
+    writing = f', {more / longer:,.4g} a second' if more > 0 and longer > 0 else ''
+    return written, SAID.format(read=read, reading=read / seconds[0], wrote=wrote, writing=writing)
+
+
+def texts(prompts: Sequence[str], written: Written, tokenizer: Tokenizer, stop: Sequence[int]) -> list[str]:
+    """Each prompt with what follows it, without the token that ended it."""
+    out = []
+    for prompt, tokens, length in zip(prompts, jax.device_get(written.tokens), written.length, strict=True):
+        own = tokens[: int(length)].tolist()
+        out.append(prompt + tokenizer.decode([token for token in own if token not in stop]))
+    return out
+
+
+def how_to_allow(names: Sequence[str]) -> str:
+    return f'If you trust that file, run the same command with {" ".join(f"--allow={name}" for name in names)}.'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The command that lets a decoder of a finished run write; the decoders are those of smollm2.py:tiny."""
+
+import re
+
+import numpy as np
+import pytest
+
+from experiments import generate, run
+from kd_jax.studies.evaluated_network import finished_run, open_network
+from kd_jax.studies.workdir import Workdir
+
+LESS = ('teacher', 'kd')
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory, settings_as_before):
+    """A teacher and a student that were trained for two steps."""
+    directory = tmp_path_factory.mktemp('smollm2') / 'work'
+    fewer = [f'--config.runs.{name}.{text}' for name in LESS for text in ('data.examples=8', 'eval_every=9')]
+    few = ['--config.runs.teacher.epochs=1', '--config.runs.kd.epochs=0.5']
+    assert run.main(['--config=configs/smollm2.py:tiny', f'--workdir={directory}', '--only=kd', *fewer, *few]) == 0
+    return directory
+
+
+def written(work, capsys, *options):
+    status = generate.main([f'--workdir={work}', *options])
+    captured = capsys.readouterr()
+    return status, captured.out or captured.err
+
+
+def test_a_run_and_its_teacher_continue_a_prompt_and_tell_their_speed(work, capsys):
+    speed = r'\n\n\[read 4 tokens, [\d.,e+]+ a second; wrote 5 tokens(, [\d.,e+]+ a second)?\]\n'
+    for options in (['--run=kd'], ['--run=kd', '--network=teacher'], ['--run=teacher']):
+        status, said = written(work, capsys, *options, '--prompt=text', '--tokens=5')
+        assert status == 0
+        assert re.fullmatch(f'text.*{speed}', said, re.DOTALL)
+
+
+def test_drawn_text_depends_on_the_seed_alone(work, capsys):
+    options = ['--run=kd', '--prompt=text', '--prompt=a', '--tokens=8', '--temperature=1']
+    first, same, other = (written(work, capsys, *options, f'--seed={seed}')[1].rpartition('[')[0] for seed in (0, 0, 1))
+    assert first == same != other
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (['--run=kid'], "has no finished run 'kid'. Did you mean 'kd'"),
+        (['--network=top'], "network 'top' is no decoder, so it cannot continue a text"),
+        (['--prompt='], '--prompt is empty'),
+        (['--tokens=0'], '--tokens is 0, but it must be 1 or more'),
+        (['--top-p=2'], 'top_p is 2.0, but it must be greater than 0 and at most 1'),
+        (['--tokens=3000'], 'it would exceed the window of the model, 2048'),
+        (['--chat=llama3'], "--chat=llama3 needs the special token '<|start_header_id|>'"),
+        (['--chat=chatlm'], "argument --chat: invalid choice: 'chatlm'"),
+    ],
+)
+def test_every_mistake_is_one_sentence(options, sentence, work, capsys):
+    status, said = written(work, capsys, '--run=kd', '--prompt=text', *options)
+    assert status == 2
+    assert said.startswith('error: ')
+    assert sentence in said
+    assert said.count('\n') == 1
+
+
+def test_a_conversation_is_asked_in_its_template(work, capsys):
+    status, said = written(work, capsys, '--run=kd', '--prompt=Hi', '--chat=chatml', '--tokens=2')
+    assert status == 0
+    # <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n in bytes: 3 special tokens, 5 + 2 + 1 + 10 bytes.
+    assert '[read 21 tokens' in said
+
+
+def test_the_student_starts_from_every_second_layer_and_is_trained_by_the_labels_and_the_teacher(work):
+    workdir = Workdir(work)
+    run_id, result = finished_run(workdir, 'kd')
+    assert set(result['history'][-1]['terms']) == {'loss', 'grad_norm', 'words', 'soft', 'hidden1', 'hidden2'}
+    teacher = open_network(workdir, *finished_run(workdir, 'teacher'), '', 'last').variables['teacher']['params']
+    student = open_network(workdir, run_id, result, 'student', 'last').variables['student']['params']
+    for name in ('gate', 'output'):  # one step of Adam moves no weight by more than its learning rate, 5e-4
+        far = np.abs(student['blocks'][name]['kernel'] - teacher['blocks'][name]['kernel'][[1, 3]]).max()
+        assert 0 < far < 1e-3
