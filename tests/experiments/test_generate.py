@@ -30,9 +30,9 @@ def written(work, capsys, *options):
 
 def test_a_run_and_its_teacher_continue_a_prompt_and_tell_their_speed(work, capsys):
     speed = r'\n\n\[read 4 tokens, [\d.,e+]+ a second; wrote 5 tokens(, [\d.,e+]+ a second)?\]\n'
-    for options in (['--run=kd'], ['--run=kd', '--network=teacher'], ['--run=teacher']):
+    for options in (['--run=kd'], ['--run=teacher', '--network=teacher']):
         status, said = written(work, capsys, *options, '--prompt=text', '--tokens=5')
-        assert status == 0
+        assert status == 0, said
         assert re.fullmatch(f'text.*{speed}', said, re.DOTALL)
 
 
@@ -46,7 +46,7 @@ def test_drawn_text_depends_on_the_seed_alone(work, capsys):
     ('options', 'sentence'),
     [
         (['--run=kid'], "has no finished run 'kid'. Did you mean 'kd'"),
-        (['--network=top'], "network 'top' is no decoder, so it cannot continue a text"),
+        (['--network=top'], "there is no trained network 'top'. Known: student"),
         (['--prompt='], '--prompt is empty'),
         (['--tokens=0'], '--tokens is 0, but it must be 1 or more'),
         (['--top-p=2'], 'top_p is 2.0, but it must be greater than 0 and at most 1'),
