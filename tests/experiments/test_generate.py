@@ -77,5 +77,5 @@ def test_the_student_starts_from_every_second_layer_and_is_trained_by_the_labels
     teacher = open_network(workdir, *finished_run(workdir, 'teacher'), '', 'last').variables['teacher']['params']
     student = open_network(workdir, run_id, result, 'student', 'last').variables['student']['params']
     for name in ('gate', 'output'):  # one step of Adam moves no weight by more than its learning rate, 5e-4
-        far = np.abs(student['blocks'][name]['kernel'] - teacher['blocks'][name]['kernel'][[1, 3]]).max()
+        far = np.abs(student['blocks'][name]['kernel'] - np.asarray(teacher['blocks'][name]['kernel'])[[1, 3]]).max()
         assert 0 < far < 1e-3
