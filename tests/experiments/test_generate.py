@@ -17,7 +17,7 @@ def work(tmp_path_factory, settings_as_before):
     """A teacher and a student that were trained for two steps."""
     directory = tmp_path_factory.mktemp('smollm2') / 'work'
     fewer = [f'--config.runs.{name}.{text}' for name in LESS for text in ('data.examples=8', 'eval_every=9')]
-    few = ['--config.runs.teacher.epochs=1', '--config.runs.kd.epochs=0.5']
+    few = ['--config.runs.teacher.epochs=1']
     assert run.main(['--config=configs/smollm2.py:tiny', f'--workdir={directory}', '--only=kd', *fewer, *few]) == 0
     return directory
 
@@ -76,6 +76,6 @@ def test_the_student_starts_from_every_second_layer_and_is_trained_by_the_labels
     assert set(result['history'][-1]['terms']) == {'loss', 'grad_norm', 'words', 'soft', 'hidden1', 'hidden2'}
     teacher = open_network(workdir, *finished_run(workdir, 'teacher'), '', 'last').variables['teacher']['params']
     student = open_network(workdir, run_id, result, 'student', 'last').variables['student']['params']
-    for name in ('gate', 'output'):  # one step of Adam moves no weight by more than its learning rate, 5e-4
+    for name in ('gate', 'output'):  # two steps of Adam at 5e-4 or less, the first at 0
         far = np.abs(student['blocks'][name]['kernel'] - np.asarray(teacher['blocks'][name]['kernel'])[[1, 3]]).max()
         assert 0 < far < 1e-3
