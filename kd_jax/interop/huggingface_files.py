@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.json_files import JSON_BYTES, parse_json
@@ -17,6 +17,10 @@ from kd_jax.config.ordinary_files import check_unpacked, inside, open_ordinary, 
 from kd_jax.interop.language_weights import SavedTensors
 
 CONFIG, WEIGHTS, INDEX = 'config.json', 'model.safetensors', 'model.safetensors.index.json'
+TYPES = {
+    'F64': np.float64, 'F32': np.float32, 'F16': np.float16, 'BF16': jnp.bfloat16, 'I64': np.int64, 'I32': np.int32,
+    'I16': np.int16, 'I8': np.int8, 'U8': np.uint8, 'BOOL': np.bool_,
+}  # fmt: skip
 DAMAGE = (  # what a damaged .zip file can raise
     OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
     safetensors.SafetensorError,
@@ -54,7 +58,7 @@ def _of_zip(path: pathlib.Path, where: str) -> tuple[dict[str, Any], SavedTensor
         with open_ordinary(path) as file, zipfile.ZipFile(file) as archive:
             check_unpacked(path, size_of(file), sum(archive.getinfo(name).file_size for name in (CONFIG, WEIGHTS)))
             config = _parsed(archive.read(CONFIG).decode('utf-8'), f'{path}/{CONFIG}')
-            tensors = safetensors.numpy.load(archive.read(WEIGHTS))
+            content = safetensors.deserialize(archive.read(WEIGHTS))
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
     except KeyError as error:
@@ -63,6 +67,14 @@ def _of_zip(path: pathlib.Path, where: str) -> tuple[dict[str, Any], SavedTensor
         raise UserError(f'{where}: {path} is missing; load it down again.') from error
     except DAMAGE as error:
         raise UserError(f'{where}: {path} cannot be read ({first_line(error)}); load it down again.') from error
+    for name, tensor in content:
+        if tensor['dtype'] not in TYPES:
+            raise UserError(
+                f'{where}: {path} has the tensor {name} of type {tensor["dtype"]}; known: {", ".join(TYPES)}.'
+            )
+    tensors = {
+        name: np.frombuffer(tensor['data'], TYPES[tensor['dtype']]).reshape(tensor['shape']) for name, tensor in content
+    }
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return config, SavedTensors(str(path), shapes, lambda name: np.asarray(tensors[name], np.float32))
 

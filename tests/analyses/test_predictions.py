@@ -51,6 +51,7 @@ def test_every_analysis_returns_plain_json():
         analyses.specialists(logits, special, labels, subsets=((0, 1), (1, 2)), steps=5),
         analyses.soft_targets(logits, labels, {'test': np.zeros((20, 2, 2), np.uint8)}, label=2, resembling=(3,)),
         analyses.class_similarity(logits, logits, labels),
+        analyses.correct_examples(logits, labels),
         analyses.cka(logits, logits),
     ]
     assert len(results) == len(analyses.__all__)

@@ -163,7 +163,12 @@ def least_optimised():
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_a_config_compiles_for_a_slice(path, topology):
     """Compiles one run of each config's last variant, the one with most networks, to keep the test short."""
-    planned = parse_study(load_config(f'{path}:{config_variants(path)[-1]}')[0], path.name)
+    try:
+        planned = parse_study(load_config(f'{path}:{config_variants(path)[-1]}')[0], path.name)
+    except UserError as error:
+        if 'chooses by the results of' not in str(error):
+            raise
+        pytest.skip(str(error))
     trained = [run for run in planned.runs if run.config.get('epochs')]
     chosen = max(trained, key=lambda run: len(run.config['networks']))
     one, _ = compiled(placeholder_sources.without_data(chosen.config), topology)

@@ -133,6 +133,7 @@ def test_damage_to_a_half_trained_study(damage, half, whole, tmp_path, assert_bi
     names = [name for name in files(half) if TEACHER not in name.parts or name.name == 'newest.json']
     wanted = end(whole)
     assert len(names) > 8
+    names = names if damage == 'it is cut in half' else names[len(damage) % 2 :: 2]  # to save time
     for number, name in enumerate(names):
         tried(half, name, DAMAGES[damage], tmp_path / str(number), assert_bitwise, wanted)
         shutil.rmtree(tmp_path / str(number))

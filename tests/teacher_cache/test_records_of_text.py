@@ -41,6 +41,7 @@ def test_each_view_of_masked_words_is_recorded_as_training_masks_it_and_replayed
         seen = prepared.view(batch, key, np.int32(view))
         np.testing.assert_allclose(found[view, :4], apply(seen['tokens']), rtol=1e-5, atol=1e-6)
     assert (found[0] != found[1]).any()
+    caplog.clear()
     with caplog.at_level('INFO'):
         again = replay(prepare_run(config, 0, "run 'student'"), tmp_path)[RECORDED]['teacher']['logits']
     np.testing.assert_array_equal(again, found)
