@@ -22,6 +22,7 @@ DEFAULT_CODE_GENERATOR = ('test_resnet', 'test_vgg', 'test_wide_resnet')
 # Files that take longest begin first, so that with several processes none is left with a long one at the end.
 LONGEST = (
     'test_preflight', 'test_multidevice', 'test_processes', 'test_every_loss', 'test_docs', 'test_replay',
+    'test_saved_checkpoints', 'test_damaged_workdir', 'test_configs', 'test_generate',
     'test_stacked_runs', 'test_run_groups', 'test_local', 'test_ray_cluster', 'test_run', 'test_responses', 'test_loop',
     'test_connectors', 'test_batch_feed', 'test_recording',
 )  # fmt: skip
