@@ -63,6 +63,9 @@ def regimes() -> dict[str, Any]:
         found[f'{regime}_decisions'] = student(members, *student_on, dict(loss='hard_kd'))
         found |= grid(soft(members, *student_on), {'terms.soft.t': TEMPERATURES}, regime + '_t{t:g}')
     found['again_longer'] = student('members_few', FEW, 200, 1e-3, dict(loss='kd', t=10.0))
+    found['fresh_longer'] = soft('members_fresh', JITTERED, 50, 1e-2)
+    found['fresh_single_longer'] = ensemble(JITTERED, 50, 3e-3)
+    found['fresh_single_longer'] |= {'networks': {'member': NET}, 'analyses': {}}
     return found
 
 
@@ -132,6 +135,12 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 low=f'{members}:{accuracy.format("member")}', high=f'{members}:{votes}',
             )  # fmt: skip
     report['tables']['again']['rows']['again_longer'] = dict(label='one student, T = 10, five times as long')
+    report['tables']['fresh']['rows'] |= {
+        'fresh_longer': dict(label='one student, T = 1, five times as long'),
+        'fresh_single_longer': dict(
+            label='a single net, labels, five times as long', columns={'accuracy': accuracy.format('member')}
+        ),
+    }
     report['figures']['shares'] = dict(
         title='When an ensemble can be kept in one net', kind='shares',
         claims={f'{TITLES[regime]}: {WORDS[kind]}': f'{regime}_{kind}' for regime in TITLES for kind in WORDS},
