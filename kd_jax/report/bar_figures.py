@@ -57,9 +57,9 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     if not bars:
         return None, gaps
     figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(bars))
-    bars = [dataclasses.replace(bar, label=textwrap.fill(bar.label, WRAP)) for bar in bars]
-    _draw(axes, bars, 'fraction', dotted=False)
-    axes.set_xlabel(entry.get('xlabel', 'share (%)'))
+    _draw(axes, bars, 'fraction', dotted=False, digits=0)
+    axes.axvline(1, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=0.5)
+    axes.set_xlabel(entry.get('xlabel', 'share'))
     return figure, gaps
 
 
@@ -127,7 +127,7 @@ def draw_comparison(entry: dict[str, Any], results: Results) -> Drawn:
     return figure, ''
 
 
-def _draw(axes: Axes, bars: Sequence[_Bar], unit: str, dotted: bool = True) -> None:
+def _draw(axes: Axes, bars: Sequence[_Bar], unit: str, dotted: bool = True, digits: int | None = None) -> None:
     """Draws horizontal bars, or dots for fractions above 1/2, and writes each number at its right end."""
     dots = dotted and unit == 'fraction' and min(bar.measure.mean for bar in bars) > 0.5
     zero = [] if dots else [0.0]
@@ -139,9 +139,10 @@ def _draw(axes: Axes, bars: Sequence[_Bar], unit: str, dotted: bool = True) -> N
             axes.barh(place, mean, xerr=spread, height=0.62, color=bar.colour, ecolor=INK)
         if bar.paper is not None:
             axes.plot(bar.paper, place, marker='D', markersize=6, color='white', markeredgecolor=PALETTE[1], zorder=4)
-        text = number_format.with_unit(number_format.measured(bar.measure, unit), unit)
+        text = number_format.with_unit(number_format.measured(bar.measure, unit, digits), unit)
         end = max(bar.ends[1], *zero, -np.inf)
-        axes.annotate(text, (end, place), (7, 0), textcoords='offset points', va='center', fontsize=9.5)
+        white = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 1}
+        axes.annotate(text, (end, place), (7, 0), textcoords='offset points', va='center', fontsize=9.5, bbox=white)
     if not dots:
         axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_yticks(range(len(bars)), [bar.label for bar in reversed(bars)])
