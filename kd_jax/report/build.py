@@ -33,7 +33,8 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
     refuse_links(out_dir / 'figures')
     tables = study_tables(study, results)
     finding = find(tables, results)
-    pictures = draw(study, results, out_dir / 'figures', tables, finding)
+    claims = study_claims(study, results)
+    pictures = draw(study, results, out_dir / 'figures', tables, finding, claims)
     others = [picture for picture in pictures if not picture.leads]
     report = Report(
         name=study['name'],
@@ -44,7 +45,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
         missing=said_missing(study, results),
         facts=facts(study, results, left_aside),
         tables=tables,
-        claims=study_claims(study, results),
+        claims=claims,
         figures=[picture for picture in others if picture.kind != 'curves'],
         curves=[picture for picture in others if picture.kind == 'curves'],
         origins=origins(results),

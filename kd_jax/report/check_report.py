@@ -118,7 +118,8 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, cl
     for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
         _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
     for claim in (figure.get('claims') or {}).values():
-        _one_of(claim, claims, f'{where}, the claim', 'claims')
+        shares = {key: entry for key, entry in claims.items() if entry['kind'] == 'share'}
+        _one_of(claim, shares, f'{where}, the claim', 'claims of kind share')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
     _known_globs(figure.get('runs', ()), known, where)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import Results
-from kd_jax.report.result_files import matching_runs, measure_over_seeds, path_in_words, run_globs
+from kd_jax.report.claim_verdicts import REFERENCES
+from kd_jax.report.result_files import matching_runs, measure_over_seeds, path_in_words, run_globs, split_reference
 from kd_jax.report.stated_units import stated_in
 
 ON_VALIDATION = ('last.valid.', 'best.valid.')
@@ -49,8 +50,12 @@ def _measured(results: Results, run: str, path: str) -> float | None:
 
 
 def with_chosen_runs(study: dict[str, Any], results: Results) -> dict[str, Any]:
-    """The study, with the runs that were chosen in place of their names in tables, claims and figures."""
-    run_of = {choice.name: choice.run for choice in chosen_runs(study, results) if choice.run}
+    """The study, with the runs that were chosen in place of their names in tables, claims and figures.
+
+    A claim about a chosen run gets the runs that it was chosen from, `candidates`: they belong to its cost.
+    """
+    choices = [choice for choice in chosen_runs(study, results) if choice.run]
+    run_of = {choice.name: choice.run for choice in choices if choice.run}
     if not run_of:
         return study
     report = dict(study['report'])
@@ -58,6 +63,10 @@ def with_chosen_runs(study: dict[str, Any], results: Results) -> dict[str, Any]:
     for section in ('claims', 'figures'):
         named = (report.get(section) or {}).items()
         report[section] = {name: _in_values(entry, run_of) for name, entry in named}
+    for name, entry in (study['report'].get('claims') or {}).items():
+        read = {split_reference(entry[key])[0] for key in REFERENCES if key in entry}
+        candidates = [run for choice in choices if choice.name in read for run in choice.candidates]
+        report['claims'][name] |= {'candidates': candidates} if candidates else {}
     return {**study, 'report': report}
 
 

@@ -67,14 +67,16 @@ def _rule_in_words(rule: Mapping[str, float], unit: number_format.Unit) -> str:
 
 
 def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]:
-    """The runs whose numbers a claim compares: those of its references, or those that its globs match."""
+    """The runs that a claim needs: those of its references, those that its globs match, and those it was chosen from.
+
+    Args:
+      entry: the claim's options; `with_chosen_runs` adds `candidates`.
+      results: the names of the runs.
+    """
     named = [split_reference(entry[key])[0] for key in REFERENCES if key in entry]
     known = list(results)
-    return list(
-        dict.fromkeys(
-            [*named, *(run for pattern in run_globs(entry.get('runs', ())) for run in matching(pattern, known))]
-        )
-    )
+    matched = [run for pattern in run_globs(entry.get('runs', ())) for run in matching(pattern, known)]
+    return list(dict.fromkeys([*named, *entry.get('candidates', ()), *matched]))
 
 
 def seconds_of(runs: Sequence[str], results: Results) -> float:

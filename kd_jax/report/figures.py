@@ -17,14 +17,19 @@ from kd_jax.report.learning_curves import default_curves, draw_curves
 from kd_jax.report.line_figures import default_sweeps, draw_lines, leading_sweep
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
 from kd_jax.report.optimum_figures import draw_optima
-from kd_jax.report.paper_claims import study_claims
+from kd_jax.report.paper_claims import Claim
 from kd_jax.report.result_files import Results, last_key, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Table
 
 
 def draw(
-    study: dict[str, Any], results: Results, out_dir: Path, tables: Sequence[Table], finding: Finding
+    study: dict[str, Any],
+    results: Results,
+    out_dir: Path,
+    tables: Sequence[Table],
+    finding: Finding,
+    claims: Sequence[Claim],
 ) -> list[Picture]:
     """Draws the figures of a study into `out_dir`; the first is the one that leads the report.
 
@@ -39,13 +44,10 @@ def draw(
     lead = report.get('lead') or leading_sweep(entries, finding)
     if lead is None and (comparison := default_comparison(finding)):
         entries, lead = {**comparison, **entries}, next(iter(comparison))
-    claims = {claim.name: claim for claim in study_claims(study, results)}
-    entries = {
-        name: {**entry, 'claims': {label: claims[one] for label, one in entry['claims'].items()}}
-        if entry['kind'] == 'shares'
-        else entry
-        for name, entry in entries.items()
-    }
+    by_name = {claim.name: claim for claim in claims}
+    for name, entry in entries.items():
+        if entry['kind'] == 'shares':
+            entries[name] = {**entry, 'claims': {label: by_name[one] for label, one in entry['claims'].items()}}
     ordered = {lead: entries[lead], **entries} if lead else entries
     out_dir.mkdir(parents=True, exist_ok=True)
     pictures = [_draw(name, entry, results, out_dir) for name, entry in ordered.items()]

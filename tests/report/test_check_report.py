@@ -76,3 +76,14 @@ def test_a_claim_needs_all_its_parts(study_dir, claim, key):
     del study['report']['claims'][claim][key]
     with pytest.raises(UserError, match=f"claim '{claim}' needs a '{key}'"):
         check_report(study)
+
+
+def test_shares_are_drawn_of_claims_of_that_kind_alone():
+    claims = {
+        'kept': dict(kind='share', value='a:x', low='b:x', high='c:x'),
+        'less': dict(kind='difference', value='a:x', low='b:x'),
+    }
+    figure = {'kind': 'shares', 'claims': {'kept': 'kept'}}
+    check_report({'report': {'claims': claims, 'figures': {'one': figure}}})
+    with pytest.raises(UserError, match=r"the claim is 'less', but it must be one of the claims of kind share"):
+        check_report({'report': {'claims': claims, 'figures': {'one': {**figure, 'claims': {'a': 'less'}}}}})

@@ -43,6 +43,7 @@ def test_tables_claims_and_figures_show_the_chosen_run():
     assert report['tables']['all']['rows'] == {'soft': {'label': 'soft', 'run': 't4'}, 'hard': {}}
     assert report['claims']['less']['value'] == 't4:last.test.student.errors'
     assert report['claims']['less']['low'] == 'hard:last.test.student.errors'
+    assert report['claims']['less']['candidates'] == ['t2', 't4', 't8']  # what was tried belongs to the cost
     assert report['figures']['one']['run'] == 't4'
     said = said_chosen({'report': REPORT}, RESULTS)
     assert said == '“soft” is t4, with the lowest errors of student on validation examples of t2, t4, t8'

@@ -83,3 +83,8 @@ def test_the_command_is_that_of_the_study_for_these_runs():
     assert command_for(['teacher'], study).endswith('--only=teacher')
     assert command_for(['teacher'], {}) == ''
     assert command_for(['teacher'], {'command': 'python "'}) == ''
+
+
+def test_the_runs_from_which_one_was_chosen_belong_to_a_claim():
+    entry = dict(kind='difference', value='t4:x.y', low='hard:x.y', candidates=['t2', 't4', 't8'])
+    assert runs_of_claim(entry, []) == ['t4', 'hard', 't2', 't8']

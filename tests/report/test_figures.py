@@ -6,6 +6,7 @@ import numpy as np
 
 from kd_jax.report.figures import draw, scatter
 from kd_jax.report.finding import find
+from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.tables import study_tables
 
 
@@ -15,7 +16,7 @@ def _texts(axes):
 
 def _drawn(study, results, out):
     tables = study_tables(study, results)
-    return draw(study, results, out, tables, find(tables, results))
+    return draw(study, results, out, tables, find(tables, results), study_claims(study, results))
 
 
 def test_points_that_no_other_point_beats_are_joined_and_named():
