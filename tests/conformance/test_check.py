@@ -120,6 +120,11 @@ def test_a_variant_passes_if_all_of_its_cases_do():
     assert passed_variants(check('dist', float32(paper))) == ['paper']
 
 
+def test_the_cases_of_variants_that_are_not_offered_are_left_out():
+    outcomes = check('shift_and_mask', float32(shift_and_mask), not_offered=('labels',))
+    assert [(outcome.variant, outcome.passed) for outcome in outcomes] == [('kd', True)]
+
+
 def test_the_command_says_what_failed(capsys):
     assert main(['jsd', 'conformance.definitions:jsd']) == 0
     assert main(['reverse_kl', 'conformance.definitions:kd']) == 1
