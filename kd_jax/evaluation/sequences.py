@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kd_jax.arrays.numerics import divergence_terms
 from kd_jax.config.errors import UserError
 from kd_jax.evaluation.metrics import Metric, Metrics, Statistics, counted, weighted_sum
 
@@ -66,7 +67,7 @@ def sequence_statistics(
             raise UserError(f'the logits have shape {list(logits.shape)} and the teacher {list(teacher.shape)}')
         log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
         sums['agreement'] = jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)), axes)
-        sums['kl'] = weighted_sum(weight, jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1), axes)
+        sums['kl'] = weighted_sum(weight, jnp.sum(divergence_terms(log_p, log_q), axis=-1), axes)
     return sums
 
 

@@ -44,6 +44,14 @@ def test_agreement_and_divergence_from_a_teacher_by_hand():
     assert found['kl'] == pytest.approx((first + second) / 3, rel=1e-5)
 
 
+def test_a_class_that_both_rule_out_changes_no_metric():
+    logits, teacher = np.random.default_rng(0).normal(size=(2, 4, 3))
+    wide_logits, wide_teacher = (np.pad(z, [(0, 0), (0, 1)], constant_values=-np.inf) for z in (logits, teacher))
+    labels = np.array([0, 2, 1, 1])
+    found = classification(wide_logits, labels, wide_teacher)
+    assert found == pytest.approx(classification(logits, labels, teacher))
+
+
 def test_positions_count_alike_and_only_under_the_mask():
     # Two examples of two positions. Right are positions 0 and 1 of the first and position 0 of the second.
     logits = jnp.array([[[2.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [2.0, 0.0]]])

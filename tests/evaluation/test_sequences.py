@@ -40,6 +40,11 @@ def test_agreement_and_kl_with_a_teacher_by_hand():
     assert same['kl'] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_token_that_both_rule_out_changes_no_metric():
+    logits, teacher = (np.pad(z, [(0, 0), (0, 0), (0, 1)], constant_values=-np.inf) for z in (LOGITS, LOGITS[::-1]))
+    assert sequences(logits, LABELS, MASK, teacher) == pytest.approx(sequences(LOGITS, LABELS, MASK, LOGITS[::-1]))
+
+
 def test_an_even_guess_has_the_vocabulary_as_its_perplexity():
     found = sequences(np.zeros((2, 5, 32)), np.ones((2, 5), np.int32), np.ones((2, 5)), None, np.full((2, 5), 2))
     assert found['perplexity'] == pytest.approx(32)
