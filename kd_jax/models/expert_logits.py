@@ -35,7 +35,7 @@ class SubsetLogits(nn.Module):
         classes, count = np.asarray(self.subset or range(self.size)), logits.shape[-1]
         if len(set(classes.tolist())) != self.size or classes.min() < 0 or classes.max() >= count or self.size >= count:
             raise UserError(f'subset must have {self.size} different classes of the {count}, and leave some out')
-        outside = np.ones(logits.shape[-1], bool)
+        outside = np.ones(count, bool)
         outside[classes] = False
         rest = jax.nn.logsumexp(logits, axis=-1, keepdims=True, where=outside)
         return {'logits': jnp.concatenate([logits[..., classes], rest], axis=-1)}
@@ -46,7 +46,7 @@ class CombinedExperts(nn.Module):
 
     In a config: `dict(model='combined_experts', input=['generalist.logits', 's0.logits', 's1.logits'],
     update='frozen', subsets='result:...', oversampling=['result:...', 'result:...'])`. A student of its logits is the
-    specialists distilled back into one network, which section 5.5 leaves open.
+    specialists distilled back into one network, which section 8 leaves open.
 
     Attributes:
       subsets: the classes of each specialist; () for the first classes.
