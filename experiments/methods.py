@@ -81,10 +81,11 @@ def methods_tables(studies: Sequence[result_files.Results], aims: result_files.R
 
 
 def row(method: Method, measured: str) -> str:
-    """A method's row in a table of docs/methods.md."""
+    """A method's row in a table of docs/methods.md; a bar in a cell is escaped, because it would end the cell."""
     config = f'`{"; ".join(method.statements())}`'
     cells = (method.name, method.kind, method.objective, config, method.source, method.definition, measured)
-    return f'| {" | ".join(cells)} |'
+    escaped = [cell.replace('|', r'\|') for cell in cells]
+    return f'| {" | ".join(escaped)} |'
 
 
 def comparison(studies: Sequence[result_files.Results]) -> str:

@@ -50,6 +50,11 @@ def test_a_row_has_the_method_with_its_statements_and_what_was_measured():
     assert methods.row(method, '60.0') == f'| new | response | KL | `{statements}` | a paper | as there | 60.0 |'
 
 
+def test_a_bar_in_a_loss_ends_no_cell():
+    method = Method(name='tv', kind='response', objective='½ Σ |p − q|', source='a', definition='b', terms={})
+    assert r'| ½ Σ \|p − q\| |' in methods.row(method, '60.0')
+
+
 def test_the_tables_have_every_method_once_with_mean_and_deviation_of_each_study():
     studies = [results_of('kd', 0.5, 0.7), results_of('other', 0.1, 0.2)]
     aims = results_of('points_unlabelled', 0.2, 0.2) | results_of('robust_ard', 0.9, 0.9)
