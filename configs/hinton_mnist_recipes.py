@@ -18,6 +18,23 @@ VARIANTS = ('',)
 DATA = dict(source='mnist', valid=5000)
 JITTERED = dict(DATA, augment=dict(crop=2))
 CONSTANT = dict(name='adam', learning_rate=1e-3)
+KL = 'KL from the teacher (validation)'
+TEACHERS = {'teacher': '100 epochs', 'teacher_longer': '200 epochs, batches of 256, higher learning rate'}
+STUDENTS = {
+    'plain': '30 epochs',
+    'averaged': '60 epochs, constant learning rate, weights averaged',
+    'longer': '80 epochs',
+    'max_norm': '80 epochs, norm of incoming weights at most 3',
+    'max_norm_tight': '80 epochs, norm of incoming weights at most 1.5',
+    'weight_decay': '80 epochs, weight decay',
+    'small_batches': '20 epochs, batches of 16',
+    'sgd': '80 epochs, SGD with momentum',
+    't4': '80 epochs, T = 4',
+    'dropout': '80 epochs, dropout',
+    'he': '80 epochs, first weights of He et al.',
+    'jittered': '60 epochs, jittered images',
+    'jittered_averaged': '100 epochs, jittered images, constant learning rate, weights averaged',
+}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -69,3 +86,26 @@ def averaged(run: dict[str, Any]) -> dict[str, Any]:
     follower = dict(run['networks']['student'], update='follow', of='student', rule='ema', decay=0.9995)
     networks = dict(run['networks'], average=follower)
     return dict(run, networks=networks, evaluate={'student': dict(logits='average.logits', teacher='teacher.logits')})
+
+
+def get_report(variant: str = '') -> dict[str, Any]:
+    """Shows first what recipes are chosen by, on validation images, and the test errors last."""
+    valid, test = 'last.valid.{}.errors', 'last.test.{}.errors'
+    columns = {
+        'validation errors': valid.format('student'), KL: 'last.valid.student.kl',
+        'agreement (validation)': 'last.valid.student.agreement', 'test errors': test.format('student'),
+    }  # fmt: skip
+    own = {'validation errors': valid.format('teacher'), 'test errors': test.format('teacher')}
+    taught = dict(label='the teacher', columns={heading: own.get(heading) for heading in columns})
+    return {
+        'tables': {
+            'students': dict(
+                title='Students', columns=columns, baseline='plain', compare=KL,
+                text='Soft targets alone, at T = 20 unless a row says otherwise.',
+                rows={'teacher': taught, **{run: dict(label=label) for run, label in STUDENTS.items()}},
+            ),
+            'teachers': dict(
+                title='Teachers', columns=own, rows={run: dict(label=label) for run, label in TEACHERS.items()}
+            ),
+        },
+    }  # fmt: skip
