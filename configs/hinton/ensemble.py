@@ -169,4 +169,20 @@ def get_report(variant: str = '') -> dict[str, Any]:
         caption='0% is a single net, 100% (dashed) the ensemble. Mean and standard deviation over seeds. Diamonds: the '
         'paper, more than 80%.',
     )  # fmt: skip
+    report['figures'] |= {
+        'temperature': dict(
+            title='Temperature hardly matters here', kind='lines', x='config.terms.soft.t', y='last.test.student.errors',
+            runs={TITLES[regime].lower(): [f'{regime}_t*'] for regime in TITLES}, log_x=True, log_y=True,
+            xlabel='temperature', ylabel='test errors',
+        ),
+        'curves_again': dict(
+            title='The same images again: learning curves', kind='curves', y='valid.student.errors',
+            runs=['again_t10', 'again_decisions'], ylabel='errors of 5,000 validation images',
+        ),
+        'curves_fresh': dict(
+            title='Nothing is memorised: learning curves', kind='curves', y='valid.student.errors',
+            runs=['fresh_t1', 'fresh_wider', 'fresh_longer', 'fresh_decisions'],
+            ylabel='errors of 5,000 validation images',
+        ),
+    }  # fmt: skip
     return {**report, 'lead': 'shares'}
