@@ -171,7 +171,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
     )  # fmt: skip
     report['figures'] |= {
         'temperature': dict(
-            title='Temperature hardly matters here', kind='lines', x='config.terms.soft.t', y='last.test.student.errors',
+            title='Temperature hardly matters here', kind='lines', x='config.terms.soft.t',
+            y='last.test.student.errors',
             runs={TITLES[regime].lower(): [f'{regime}_t*'] for regime in TITLES}, log_x=True, log_y=True,
             xlabel='temperature', ylabel='test errors',
         ),

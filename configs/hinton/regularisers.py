@@ -4,9 +4,9 @@
 
 In the paper, soft targets of a net that was trained on all data recover 87% of what is lost with 3% of the data, and
 need no early stopping. Here the net 784-800-800-10 learns from 1 to 100% of 55,000 images: from labels, and from the
-soft targets of the same net trained on labels of all 55,000. Runs on fewer images make 6,450 steps each, the run on all
-images 12,870. The last evaluation counts; early stopping, for labels, takes the evaluation with the fewest errors on 5,000 validation images. Temperatures were
-compared there too.
+soft targets of the same net trained on labels of all 55,000. Runs on fewer images make about 6,450 steps each, the run
+on all images 12,870. The last evaluation counts; early stopping, for labels, takes the evaluation with the fewest
+errors on 5,000 validation images. Temperatures were compared there too.
 
 The runs `views` show each of the same 3% of the images shifted by up to one or two pixels, and ask the teacher about
 what they show. The paper did not do this.

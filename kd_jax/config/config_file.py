@@ -92,10 +92,8 @@ def config_variants(file: str | pathlib.Path) -> tuple[str, ...]:
 def _module(file: str | pathlib.Path) -> Any:
     path = pathlib.Path(file)
     if path.suffix != '.py' or not path.is_file():
-        near = suggest(
-            path.name,
-            [p.name for p in path.parent.glob('*.py') if p.stem != '__init__'] if path.parent.is_dir() else [],
-        )
+        there = path.parent.glob('*.py') if path.parent.is_dir() else ()
+        near = suggest(path.name, [other.name for other in there if other.stem != '__init__'])
         raise UserError(f'--config={file}: there is no such config file. {near}')
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
