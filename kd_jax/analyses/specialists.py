@@ -76,8 +76,8 @@ def specialists(
         general = logits_of(generalist, split, 'specialists: generalist')
         special = logits_of(specialist, split, 'specialists: specialist', axes='specialists, examples, size + 1')
         true = labels_of(labels, split, 'specialists: labels', general)
-        members = _checked_subsets(subsets, general, special)
-        special = undo_oversampling(special, _checked_oversampling(oversampling, len(members)))
+        members = checked_subsets(subsets, general, special)
+        special = undo_oversampling(special, checked_oversampling(oversampling, len(members)))
         inside = np.zeros((len(members), general.shape[-1]), bool)
         np.put_along_axis(inside, members, True, axis=-1)
         active = inside[:, general.argmax(axis=-1)].T
@@ -161,7 +161,14 @@ def combined_logits(
     return jnp.where(active.any(axis=-1, keepdims=True), z, generalist)
 
 
-def _checked_subsets(subsets: Sequence[Sequence[int]], general: np.ndarray, special: np.ndarray) -> np.ndarray:
+def checked_subsets(
+    subsets: Sequence[Sequence[int]], general: np.ndarray | jax.Array, special: np.ndarray | jax.Array
+) -> np.ndarray:
+    """The classes of each specialist, [specialists, size].
+
+    Raises:
+      UserError: they are malformed, are not among the classes of the generalist, or do not fit the specialists' logits.
+    """
     if any(np.ndim(subset) != 1 for subset in subsets):
         raise UserError(f'specialists: subsets must be a list of lists of class numbers, not {subsets!r}.')
     if len({len(subset) for subset in subsets}) != 1:
@@ -180,7 +187,12 @@ def _checked_subsets(subsets: Sequence[Sequence[int]], general: np.ndarray, spec
     return members
 
 
-def _checked_oversampling(oversampling: float | Sequence[float], specialists: int) -> np.ndarray:
+def checked_oversampling(oversampling: float | Sequence[float], specialists: int) -> np.ndarray:
+    """The oversampling of each specialist, [specialists].
+
+    Raises:
+      UserError: it is not positive, or there is another number of them.
+    """
     rates = np.asarray(oversampling, np.float64)
     if rates.shape not in ((), (specialists,)) or not (np.isfinite(rates) & (rates > 0)).all():
         raise UserError(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.analyses.specialists import combined_logits
+from kd_jax.analyses.predictions import checked_classes
+from kd_jax.analyses.specialists import checked_oversampling, checked_subsets, combined_logits
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 
@@ -31,10 +32,13 @@ class SubsetLogits(nn.Module):
 
         Returns:
           logits: [..., size + 1], whose softmax is the generalist's with the other classes added up in the last entry.
+        Raises:
+          UserError: the subset is not `size` different classes of the generalist, or leaves none out.
         """
-        classes, count = np.asarray(self.subset or range(self.size)), logits.shape[-1]
-        if len(set(classes.tolist())) != self.size or classes.min() < 0 or classes.max() >= count or self.size >= count:
-            raise UserError(f'subset must have {self.size} different classes of the {count}, and leave some out')
+        count = logits.shape[-1]
+        classes = checked_classes(self.subset or range(self.size), count, 'the classes of subset')
+        if len(classes) != self.size:
+            raise UserError(f'subset has {len(classes)} classes, but size is {self.size}')
         outside = np.ones(count, bool)
         outside[classes] = False
         rest = jax.nn.logsumexp(logits, axis=-1, keepdims=True, where=outside)
@@ -64,15 +68,14 @@ class CombinedExperts(nn.Module):
 
         Returns:
           logits: [batch, num_classes]; the generalist's where its most probable class is in no subset.
+        Raises:
+          UserError: subsets or oversampling do not fit the networks, or are malformed.
         """
-        size = specialists[0].shape[-1] - 1
-        subsets = np.asarray(self.subsets or [range(size)] * len(specialists))
-        if subsets.shape != (len(specialists), size):
-            raise UserError(
-                f'subsets have shape {subsets.shape}, but there are {len(specialists)} specialists of {size} classes'
-            )
-        rates = jnp.log(jnp.asarray(self.oversampling or (1.0,) * len(specialists)))
         special = jnp.stack(specialists)
-        special = special.at[..., -1].add(rates[:, None])
+        subsets = checked_subsets(
+            self.subsets or [range(special.shape[-1] - 1)] * len(specialists), generalist, special
+        )
+        rates = checked_oversampling(self.oversampling or 1.0, len(specialists))
+        special = special.at[..., -1].add(jnp.log(rates)[:, None])
         active = (generalist.argmax(axis=-1)[:, None, None] == subsets).any(axis=-1)
         return {'logits': combined_logits(generalist, special, jnp.asarray(subsets), active, steps=self.steps)}

@@ -18,9 +18,17 @@ def test_the_probabilities_of_the_other_classes_are_added_up():
     np.testing.assert_allclose(jax.nn.softmax(first['logits'])[0], [0.1, 0.2, 0.7], rtol=1e-6)
 
 
-@pytest.mark.parametrize('options', [{'size': 2, 'subset': (1,)}, {'size': 2, 'subset': (1, 4)}, {'size': 4}])
-def test_a_subset_of_another_size_or_of_unknown_or_all_classes_is_refused(options):
-    with pytest.raises(UserError, match='different classes of the 4'):
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        ({'size': 2, 'subset': (1,)}, 'subset has 1 classes, but size is 2'),
+        ({'size': 2, 'subset': (1, 4)}, 'numbered 0..3'),
+        ({'size': 2, 'subset': (1, 1, 2)}, 'each once'),
+        ({'size': 4}, 'not all'),
+    ],
+)
+def test_a_subset_of_another_size_or_of_unknown_or_all_or_equal_classes_is_refused(options, sentence):
+    with pytest.raises(UserError, match=sentence):
         subset_logits(**options).apply({}, jnp.log(P)[None])
 
 
@@ -49,6 +57,16 @@ def test_without_an_active_specialist_the_generalist_speaks():
     np.testing.assert_array_equal(out['logits'], jnp.log(P)[None].astype(jnp.float32))
 
 
-def test_subsets_of_another_number_of_specialists_are_refused():
-    with pytest.raises(UserError, match='there are 2 specialists of 2 classes'):
-        combined_experts(subsets=((0, 1),)).apply({}, jnp.zeros((1, 4)), jnp.zeros((1, 3)), jnp.zeros((1, 3)))
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        ({'subsets': ((0, 1),)}, r'shape \(2, 1, 3\), but the subsets and the generalist require \(1, 1, 3\)'),
+        ({'subsets': ((0, 1), (2, 4))}, 'specialists: subset 1'),
+        ({'subsets': ((0, 1), (2,))}, r'sizes \[2, 1\]'),
+        ({'oversampling': (2.0,)}, 'oversampling is .* 2 of them'),
+        ({'oversampling': (2.0, 0.0)}, 'one positive number'),
+    ],
+)
+def test_subsets_and_oversampling_that_do_not_fit_two_specialists_are_refused(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        combined_experts(**options).apply({}, jnp.zeros((1, 4)), jnp.zeros((1, 3)), jnp.zeros((1, 3)))
