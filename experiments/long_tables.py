@@ -67,7 +67,7 @@ def methods_table(found: Found, short: Mapping[int, Results]) -> str:
         for run in by_accuracy(studies):
             if studies is once and any(run in results for results in tuned):
                 continue
-            stage = 'once' if studies is once else f'tuned: {settings(run, found)}'
+            stage = 'once' if studies is once else ': '.join(filter(None, ['tuned', settings(run, found)]))
             cells = [
                 cell
                 for results, own, change in zip(studies, over, changes, strict=True)
@@ -95,10 +95,10 @@ def by_accuracy(studies: Sequence[Results]) -> list[str]:
 
 
 def settings(run: str, found: Found) -> str:
-    """The learning rate and the factor of the strength that were chosen for each number of images."""
+    """The learning rate and the factor of the strength that were chosen, by the stages that are given."""
     texts = []
     for size in stages.SIZES:
-        if f'tuned_{size}' in found:
+        if all(f'{stage}_{size}' in found for stage in ('every', 'trials', 'tuned')):
             trial = stages.best_of_trials(run, found[f'every_{size}'], found[f'trials_{size}'], size)
             texts.append('{:g}, × {:g}'.format(*trial))
     return '; '.join(texts)

@@ -91,6 +91,11 @@ def test_tuned_methods_come_first_with_their_settings_and_the_others_once():
     assert rows[2][3].startswith('+37.5 (')
 
 
+def test_tuned_methods_have_no_settings_where_the_stages_that_chose_them_are_not_given():
+    rows = cells(long_tables.methods_table({'tuned_1000': {'kd': seeds([1, 0], [1, 0])}}, {}))
+    assert rows[2][:3] == ['KD', 'tuned', '50.0 ± 0.0']
+
+
 def test_flatness_is_the_difference_between_both_lengths_seed_by_seed():
     def runs(*valid):
         return {seed: result([1, 0], each) for seed, each in enumerate(valid)}
