@@ -1,7 +1,6 @@
 """The decoder of the Llama, SmolLM2 and Qwen2 families."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,13 +8,14 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
-from kd_jax.devices.mesh import gather_parameters
 from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
 from kd_jax.language.transformer import (
     Activations,
     DecoderLayer,
     RMSNorm,
     check_token_input,
+    loop_over_layers,
+    of_each_layer,
     positions_in_segments,
     rotary_frequencies,
     rotation,
@@ -80,15 +80,9 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         kv_heads, head_dim = self.sizes()
-        layer: Any = nn.map_variables(DecoderLayer, 'params', gather_parameters, init=self.is_initializing())
-        layer = nn.remat(layer, prevent_cse=False) if self.remat else layer
-        loop = nn.scan(
-            layer,
-            variable_axes={'params': 0},
-            split_rngs={'params': True},
-            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast, 0),
-            length=self.layers,
-        )
+        axes = (nn.broadcast, nn.broadcast, nn.broadcast, 0)
+        initializing = self.is_initializing()
+        loop = loop_over_layers(DecoderLayer, self.layers, axes, remat=self.remat, initializing=initializing)
         self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=weights_init)
         self.blocks = loop(self.heads, kv_heads, head_dim, self.mlp_width, self.norm_epsilon, self.qkv_bias)
         self.norm = RMSNorm(self.norm_epsilon)
@@ -126,9 +120,7 @@ class Decoder(nn.Module):
         x = self.embedding(tokens)
         out = {'hidden0': x}
         x, stacked = self.blocks(x, self.rotation(position), mask, None, None)
-        for name, arrays in stacked.items():
-            out |= {f'{name}{number + 1}': arrays[number] for number in range(self.layers)}
-        out['features'] = self.norm(x)
+        out |= {**of_each_layer(stacked), 'features': self.norm(x)}
         return {**out, 'logits': self.logits(out['features'])}
 
     def extend(self, tokens: jax.Array, cache: KVCache, valid: jax.Array | None = None) -> tuple[jax.Array, KVCache]:

@@ -1,6 +1,6 @@
 """The encoder of the BERT, DistilBERT and MiniLM families."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,8 @@ from kd_jax.language.transformer import (
     EncoderLayer,
     check_token_input,
     layer_norm,
+    loop_over_layers,
+    of_each_layer,
     positions_in_segments,
     weights_init,
 )
@@ -49,17 +51,15 @@ class Encoder(nn.Module):
     head: Literal['tied', 'own', 'none'] = 'tied'
     remat: bool = False
 
-    stacked = ('blocks',)  # the modules whose weights lead with the axis of layers
+    stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
 
     def setup(self) -> None:
         if self.width % self.heads:
             raise UserError(f'heads is {self.heads}, but it must divide width, which is {self.width}')
         if self.token_types < 0:
             raise UserError(f'token_types is {self.token_types}, but it must be 0 or more')
-        layer: Any = nn.remat(EncoderLayer, prevent_cse=False) if self.remat else EncoderLayer
-        loop = nn.scan(
-            layer, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=nn.broadcast, length=self.layers
-        )
+        initializing = self.is_initializing()
+        loop = loop_over_layers(EncoderLayer, self.layers, nn.broadcast, remat=self.remat, initializing=initializing)
         self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=weights_init)
         self.positions = nn.Embed(self.window, self.width, embedding_init=weights_init)
         if self.token_types:
@@ -109,9 +109,7 @@ class Encoder(nn.Module):
         x = self.embedding_norm(x)
         out = {'hidden0': x}
         x, stacked = self.blocks(x, (segment[:, :, None] == segment[:, None, :])[:, None])
-        for name, arrays in stacked.items():
-            out |= {f'{name}{number + 1}': arrays[number] for number in range(self.layers)}
-        out |= {'features': x, 'sentence': mean_over_tokens(x, segment)}
+        out |= {**of_each_layer(stacked), 'features': x, 'sentence': mean_over_tokens(x, segment)}
         return out if self.head == 'none' else {**out, 'logits': self.logits(x)}
 
     def logits(self, features: jax.Array) -> jax.Array:

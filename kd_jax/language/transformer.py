@@ -13,6 +13,7 @@ import numpy as np
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive
+from kd_jax.devices.mesh import gather_parameters
 
 Activations = dict[str, jax.Array]
 Rotation = tuple[jax.Array, jax.Array]
@@ -178,6 +179,28 @@ class EncoderLayer(nn.Module):
         x = layer_norm(self.norm_epsilon, name='mlp_norm')(x + dense(x.shape[-1], 'down')(inner))
         maps = attention_maps(queries, keys, mask)
         return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
+
+
+def loop_over_layers(layer: Any, layers: int, in_axes: Any, *, remat: bool, initializing: bool) -> Any:
+    """The module that runs a stack of layers one after another; their weights lead with the axis of layers.
+
+    Each layer gathers its own weights where it runs, because `core.forward` leaves that to models with `stacked`.
+
+    Args:
+      layer: the class of a layer, which returns its output and what is stacked over layers.
+      layers: the number of layers.
+      in_axes: of the inputs after the first, as for `nn.scan`.
+      remat: whether a layer is computed again in the backward pass, so that only its input is kept.
+      initializing: whether the weights are drawn now.
+    """
+    gathered: Any = nn.map_variables(layer, 'params', gather_parameters, init=initializing)
+    gathered = nn.remat(gathered, prevent_cse=False) if remat else gathered
+    return nn.scan(gathered, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=in_axes, length=layers)
+
+
+def of_each_layer(stacked: Activations) -> Activations:
+    """Activations stacked over layers, [layers, ...], each under its name and the number of its layer, from 1."""
+    return {f'{name}{number + 1}': arrays[number] for name, arrays in stacked.items() for number in range(len(arrays))}
 
 
 def layer_norm(epsilon: float, name: str | None = None) -> nn.LayerNorm:
