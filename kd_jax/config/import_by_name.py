@@ -14,18 +14,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.references import leaves
+from kd_jax.config.references import FILES, RESULT, RUN, TOKENIZERS, leaves
 from kd_jax.config.renamed import new_module
 
 IMPORTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*')  # package.module:attribute
-REFERENCES = (
-    'run',
-    'result',
-    'torch',
-    'gguf',
-    'huggingface',
-    'json',
-)  # before ':' they begin a reference to another run or a file
+REFERENCES = (RUN, RESULT, *FILES, *TOKENIZERS)  # what begins with one of these refers to another run or a file
 
 
 class NotAllowed(UserError):
@@ -66,7 +59,7 @@ def names_from_file(file: Any, config: Any, allowed: Any, remedy: Callable[[tupl
 def imported_names(config: Any) -> tuple[str, ...]:
     """The leaves of a config that look like 'package.module:attribute', in the order in which they appear."""
     strings = (leaf for leaf in leaves(config) if isinstance(leaf, str) and IMPORTED.fullmatch(leaf))
-    return tuple(dict.fromkeys(name for name in strings if name.partition(':')[0] not in REFERENCES))
+    return tuple(dict.fromkeys(name for name in strings if not name.startswith(REFERENCES)))
 
 
 def _check_may_be_imported(name: str, kind: str, where: str) -> None:

@@ -15,6 +15,8 @@ from kd_jax.config.ordinary_files import user_path
 RUN, RESULT = 'run:', 'result:'
 TORCH, GGUF, HUGGINGFACE = 'torch:', 'gguf:', 'huggingface:'
 FILES = (TORCH, GGUF, HUGGINGFACE)
+VOCABULARY, JSON = 'vocab:', 'json:'
+TOKENIZERS = (VOCABULARY, GGUF, JSON)  # files of `data.tokenizer`
 LAST, BEST = 'last', 'best'
 
 

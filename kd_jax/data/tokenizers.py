@@ -17,9 +17,9 @@ import numpy as np
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.json_files import parse_json
 from kd_jax.config.ordinary_files import open_ordinary, read_text, user_path
+from kd_jax.config.references import GGUF, JSON, VOCABULARY
 from kd_jax.data import word_pieces as pieces
 
-GGUF, JSON, VOCABULARY = 'gguf:', 'json:', 'vocab:'
 WORDS = pathlib.Path(__file__).parent / 'text' / 'word_pieces.txt'
 JSON_SIZE = 2**28  # a tokenizer.json of 256,000 tokens takes some 35 MB
 OF_BYTES = ('<|endoftext|>', '<|mask|>', '<|im_start|>', '<|im_end|>')  # special tokens after the 256 bytes

@@ -82,7 +82,8 @@ def test_a_name_from_a_file_is_imported_only_if_it_is_allowed(tmp_path, monkeypa
     assert from_file('double') is double
     assert from_file('operator:add', ['operator:add']) is operator.add
     config = {
-        'a': [{'model': 'operator:add'}, 'run:teacher', 'torch:file'],
+        'a': [{'model': 'operator:add'}, 'run:teacher', 'torch:file', 'huggingface:folder'],
+        'tokenizers': ['gguf:file', 'json:file', 'vocab:file'],
         'b': 'module_of_somebody:f',
         'c': 'text: no',
     }
