@@ -67,14 +67,27 @@ def read_documents(path: str) -> list[Document]:
             raise UserError(f'{place} is not JSON ({first_line(error)}).') from error
         if not isinstance(value, dict):
             raise UserError(f'{place} is a {type(value).__name__}, but it must be an object such as {{"text": "..."}}.')
-        document = _parsed(value, f'{path}/{value.get("name", number)}', place)
-        if found and _kind(document) != _kind(found[0]):
-            shown = ' and '.join(', '.join(_kind(one)) for one in (document, found[0]))
-            raise UserError(f'{place}: all lines must be alike, but this one and the first have {shown}.')
-        found.append(document)
+        found.append(_parsed(value, f'{path}/{value.get("name", number)}', place))
     if not found:
         raise UserError(f'data.documents={path!r} has no documents.')
+    check_same_kind(found, numbers=True)
     return found
+
+
+def check_same_kind(documents: Sequence[Document], *, numbers: bool) -> None:
+    """Checks that documents are all plain texts, all pairs or all conversations.
+
+    Args:
+      documents: the documents; at least one.
+      numbers: whether they must also have numbers of the same names.
+    Raises:
+      UserError: a document differs from the first one.
+    """
+    kinds = [_kind(document) if numbers else _kind(document)[:1] for document in documents]
+    for document, kind in zip(documents, kinds, strict=True):
+        if kind != kinds[0]:
+            shown = ' and '.join(map(', '.join, (kind, kinds[0])))
+            raise UserError(f'{document.place}: all lines must be alike, but this one and the first have {shown}.')
 
 
 def _content(file: pathlib.Path, path: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
-from kd_jax.data.documents import Document, checked, read_documents, split_documents
+from kd_jax.data.documents import Document, check_same_kind, checked, read_documents, split_documents
 from kd_jax.data.prepared_sets import open_prepared
 from kd_jax.data.source import Source, Vocabulary
 from kd_jax.data.token_rows import TextLayout, token_rows
@@ -53,8 +53,9 @@ def text(
       chat: the template of conversations: 'chatml' (SmolLM2, Qwen2) or 'llama3'.
       end: the special token after each document; None for that of the tokenizer.
     Raises:
-      UserError: a file is missing, damaged or not UTF-8; a document is empty, or longer than a row and refused; the
-        tokenizer does not exist or lacks a special token; or no document is left for training.
+      UserError: a file is missing, damaged or not UTF-8; a document is empty, of another kind than the first one, or
+        longer than a row and refused; the tokenizer does not exist or lacks a special token; or no document is left for
+        training.
     """
     paths = tuple(documents) if isinstance(documents, list | tuple) else (documents,)
     if not paths or not all(isinstance(path, str) for path in paths):
@@ -72,6 +73,7 @@ def _state(file: pathlib.Path) -> tuple[int, int] | None:
 @functools.lru_cache(maxsize=4)
 def _of_files(paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout) -> Source:
     read = [document for path in paths for document in read_documents(path)]
+    check_same_kind(read, numbers=not rows.pack)
     return _source(split_documents(read, *held), rows)
 
 

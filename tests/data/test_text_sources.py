@@ -52,6 +52,17 @@ def test_several_files_and_embedded_texts_are_read_one_after_another(lines):
     assert source.train['tokens'][0, :5].tobytes() == np.frombuffer(b'aaaaa', np.uint8).astype(np.int32).tobytes()
 
 
+def test_the_documents_of_several_files_are_alike(lines, tmp_path):
+    pairs = tmp_path / 'pairs.jsonl'
+    pairs.write_text('{"prompt": "a", "answer": "b"}\n' * 3)
+    with pytest.raises(
+        UserError, match=r"pairs.jsonl', line 1: all lines must be alike, .* prompt and answer and text"
+    ):
+        text(documents=(lines, str(pairs)), length=7)
+    with pytest.raises(UserError, match=r"'plays', line 1: .* have text and text, positive, valence"):
+        text(documents=('sentiment', 'plays'), length=7, pack=False, longer='cut')
+
+
 def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(lines):
     one = text(documents=lines, length=7)
     assert text(documents=lines, length=7) is one
