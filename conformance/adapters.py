@@ -130,7 +130,7 @@ def trl_trainer() -> Callable[..., Any]:
 
 
 class Fixed:
-    """A model that says the logits it is given."""
+    """A model that returns the logits that it was given."""
 
     def __init__(self, logits: torch.Tensor) -> None:
         self.output = types.SimpleNamespace(logits=logits)

@@ -50,7 +50,7 @@ def rank_top_k(student: jax.Array, classes: jax.Array) -> jax.Array:
 
     Xia et al. (2008), section 4: under the student's Plackett-Luce model the ranking has the probability of drawing the
     k classes in this order without replacement, each time from those that are left of the k. Only the order of the
-    teacher's probabilities enters; other classes enter neither.
+    teacher's k classes enters, not their probabilities, and no other class does.
 
     Args:
       student: logits, [..., num_classes].
