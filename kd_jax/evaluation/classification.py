@@ -4,9 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.arrays.numerics import divergence_terms
 from kd_jax.config.errors import UserError
-from kd_jax.evaluation.metrics import Metric, Metrics, Statistics, counted, total, weighted_sum
+from kd_jax.evaluation.metrics import (
+    Metric,
+    Metrics,
+    Statistics,
+    check_labels_of_logits,
+    compared_with_teacher,
+    counted,
+    total,
+    weighted_sum,
+)
 
 ECE_BINS = 15
 
@@ -80,11 +88,7 @@ def _statistics(
 ) -> dict[str, jax.Array]:
     if logits.shape[-1] < 2:
         raise UserError("logits of one class are always right; for a regressed number set metrics='regression'")
-    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise UserError(
-            f'the labels must be whole numbers of shape {list(logits.shape[:-1])}, not {labels.dtype} '
-            f'{list(labels.shape)}'
-        )
+    check_labels_of_logits(logits, labels)
     weight = counted(where, mask, labels.shape)
     log_q = jax.nn.log_softmax(logits.astype(jnp.float32))
     choice = jnp.argmax(logits, axis=-1)
@@ -103,11 +107,7 @@ def _statistics(
         'bin_right': jnp.sum(inside * right[..., None], axes),
     }
     if teacher is not None:
-        if teacher.shape != logits.shape:
-            raise UserError(f'the logits have shape {list(logits.shape)} and the teacher {list(teacher.shape)}')
-        log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
-        sums['agreement'] = jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)))
-        sums['kl'] = weighted_sum(weight, jnp.sum(divergence_terms(log_p, log_q), axis=-1))
+        sums |= compared_with_teacher(log_q, choice, teacher, weight)
     return sums
 
 

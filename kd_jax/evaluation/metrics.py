@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kd_jax.arrays.numerics import divergence_terms
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import parameters_of
 
@@ -87,6 +88,38 @@ def _with_axes(array: jax.Array, axes: int) -> jax.Array:
 def weighted_sum(weight: jax.Array, values: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
     """The sum of the values that count; a value that does not count may be NaN."""
     return jnp.sum(jnp.where(weight > 0, values, 0.0), axes)
+
+
+def check_labels_of_logits(logits: jax.Array, labels: jax.Array) -> None:
+    """Raises a UserError unless the labels are integers, one for the logits [..., num_classes] of each place."""
+    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise UserError(
+            f'the labels must be whole numbers of shape {list(logits.shape[:-1])}, not {labels.dtype} '
+            f'{list(labels.shape)}'
+        )
+
+
+def compared_with_teacher(
+    log_q: jax.Array, choice: jax.Array, teacher: jax.Array, weight: jax.Array, axes: tuple[int, ...] | None = None
+) -> dict[str, jax.Array]:
+    """The sums of agreement and of KL(teacher || student) over the places that count.
+
+    Args:
+      log_q: log-probabilities of the student, [..., num_classes].
+      choice: its most probable classes, [...].
+      teacher: logits, [..., num_classes].
+      weight: 1 for places that count, 0 for others, [...].
+      axes: the axes of places to sum over; None for all.
+    Raises:
+      UserError: the shapes of student and teacher differ.
+    """
+    if teacher.shape != log_q.shape:
+        raise UserError(f'the logits have shape {list(log_q.shape)} and the teacher {list(teacher.shape)}')
+    log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
+    return {
+        'agreement': jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)), axes),
+        'kl': weighted_sum(weight, jnp.sum(divergence_terms(log_p, log_q), axis=-1), axes),
+    }
 
 
 def total(array: np.ndarray) -> np.ndarray:

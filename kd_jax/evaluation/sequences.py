@@ -4,9 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kd_jax.arrays.numerics import divergence_terms
 from kd_jax.config.errors import UserError
-from kd_jax.evaluation.metrics import Metric, Metrics, Statistics, counted, weighted_sum
+from kd_jax.evaluation.metrics import (
+    Metric,
+    Metrics,
+    Statistics,
+    check_labels_of_logits,
+    compared_with_teacher,
+    counted,
+    weighted_sum,
+)
 
 STATED = {
     'count': Metric('count', None),
@@ -44,11 +51,7 @@ def sequence_statistics(
     """
     if logits.ndim < 3 or logits.shape[-1] < 2:
         raise UserError(f'the logits have shape {list(logits.shape)}, but [batch, length, vocabulary] is needed')
-    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise UserError(
-            f'the labels must be whole numbers of shape {list(logits.shape[:-1])}, not {labels.dtype} '
-            f'{list(labels.shape)}'
-        )
+    check_labels_of_logits(logits, labels)
     if bytes is not None and bytes.shape != labels.shape:
         raise UserError(f'the labels have shape {list(labels.shape)} and their bytes {list(bytes.shape)}')
     weight, axes = counted(where, mask, labels.shape), tuple(range(1, labels.ndim))
@@ -63,11 +66,7 @@ def sequence_statistics(
     if bytes is not None:
         sums['bytes'] = jnp.sum(weight * bytes, axes)
     if teacher is not None:
-        if teacher.shape != logits.shape:
-            raise UserError(f'the logits have shape {list(logits.shape)} and the teacher {list(teacher.shape)}')
-        log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
-        sums['agreement'] = jnp.sum(weight * (choice == jnp.argmax(log_p, axis=-1)), axes)
-        sums['kl'] = weighted_sum(weight, jnp.sum(divergence_terms(log_p, log_q), axis=-1), axes)
+        sums |= compared_with_teacher(log_q, choice, teacher, weight, axes)
     return sums
 
 
