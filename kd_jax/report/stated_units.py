@@ -54,9 +54,11 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
       path: a path in the result, such as 'last.test.student.errors' or 'history.3.test.student.errors', or in a row of
         its history.
     Returns:
-      None for a metric or an analysis that the result does not have.
+      None for a metric or an analysis that the result does not have; the best evaluation has none of the training split.
     """
     keys = path.split('.')
+    if keys[:2] == ['best', 'train']:
+        return None
     if keys[0] in ('last', 'best'):
         keys = keys[1:] or keys
     elif keys[0] == 'history':

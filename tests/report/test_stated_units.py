@@ -14,6 +14,7 @@ RESULT = {
     [
         ('last.test.depth.mse', MSE),
         ('best.valid.depth.mse', MSE),
+        ('best.train.depth.mse', None),  # the best evaluation keeps no training numbers
         ('valid.depth.mse', MSE),  # in a row of the history
         ('history.3.valid.depth.mse', MSE),
         ('history.3.valid.depth.mae', None),
