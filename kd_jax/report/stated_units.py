@@ -54,7 +54,7 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
       path: a path in the result, such as 'last.test.student.errors' or 'history.3.test.student.errors', or in a row of
         its history.
     Returns:
-      None for a metric or an analysis that the result does not have; the best evaluation has none of the training split.
+      None for a metric or an analysis that the result does not have, such as training metrics of the best evaluation.
     """
     keys = path.split('.')
     if keys[:2] == ['best', 'train']:
