@@ -3,11 +3,13 @@
 import argparse
 import difflib
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import NoReturn
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.ordinary_files import user_path
+from kd_jax.config.references import BEST, LAST
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +33,34 @@ def parser(name: str, doc: str | None) -> Parser:
     made = Parser(f'python -m {name}', description=doc, formatter_class=raw, allow_abbrev=False)
     made.add_argument('--config', required=True, help='config file, optionally with a variant: FILE.py:VARIANT')
     return made
+
+
+def parser_for_a_finished_run(name: str, doc: str | None, network: str) -> Parser:
+    """A parser of `python -m name` with the options that choose a network of a finished run.
+
+    Args:
+      name: name of the module.
+      doc: its docstring, which becomes the help text.
+      network: the help text of `--network`.
+    """
+    made = Parser(f'python -m {name}', description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument('--workdir', type=path, required=True, help='work directory of the study')
+    made.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
+    made.add_argument('--network', default='', help=network)
+    made.add_argument(
+        '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
+    )
+    made.add_argument(
+        '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
+        help="a name in the run's config that may be imported, such as a model of your own (see docs/trust.md)",
+    )  # fmt: skip
+    return made
+
+
+def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:
+    """Says how a user allows the names in a file that would be imported."""
+    flags = ' '.join(f'--allow={shlex.quote(name)}' for name in names)
+    return f'If you trust {file}, run the same command with {flags}.'
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

@@ -12,7 +12,6 @@ study, and is written only if it makes the numbers of the study.
 import argparse
 import pathlib
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +25,6 @@ from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import NotAllowed, names_from_file
 from kd_jax.config.ordinary_files import check_directory, replacing, write_bytes
-from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
 from kd_jax.data.batches import batch_shapes
 from kd_jax.data.splits import load_splits
@@ -58,22 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return keep_going(lambda: export(argv))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser('python -m experiments.export', description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=command_line.path, required=True, help='work directory of the study')
-    parser.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
-    parser.add_argument(
-        '--network', default='', help='evaluation or network of that run (default: its only evaluation)'
-    )
+def make_parser() -> command_line.Parser:
+    network = 'evaluation or network of that run (default: its only evaluation)'
+    parser = command_line.parser_for_a_finished_run('experiments.export', __doc__, network)
     parser.add_argument('--copy', type=int, help='which one of the stacked copies of the network, from 0')
-    parser.add_argument(
-        '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
-    )
-    parser.add_argument(
-        '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
-        help="model, metric or data source of the run's config that may be imported (see docs/trust.md)",
-    )  # fmt: skip
     parser.add_argument(
         '--format', choices=('stablehlo', 'huggingface'), default='stablehlo', help='huggingface: for transformers'
     )
@@ -82,9 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def export(argv: Sequence[str] | None) -> int:
-    args = make_parser().parse_args(argv)
-    tpu_chips.leave_out_libtpu()
     try:
+        args = make_parser().parse_args(argv)
+        tpu_chips.leave_out_libtpu()
         print(visible(exported(args)))
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -105,7 +91,7 @@ def exported(args: argparse.Namespace) -> str:
     run_id, result = finished_run(workdir, args.run)
     read = {key: result['config'].get(key, {}) for key in ('networks', 'evaluate', 'data')}
     file = workdir.result_path(run_id)
-    with names_from_file(file, read, args.allow, lambda names: how_to_allow(file, names)):
+    with names_from_file(file, read, args.allow, lambda names: command_line.how_to_allow(file, names)):
         found = open_network(workdir, run_id, result, args.network, args.checkpoint)
         found.check_is_evaluated()
         check_copy(found, args.copy)
@@ -196,11 +182,6 @@ def compared(
     options = compiler_options(jax.default_backend(), convolves)  # those of the run that measured the numbers
     program = jax.jit(jax.export.deserialize(bytearray(serialized)).call, compiler_options=options)
     return check_program(found, program, every, arrays)
-
-
-def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:
-    flags = ' '.join(f'--allow={shlex.quote(name)}' for name in names)
-    return f'If you trust {file}, run the same command with {flags}.'
 
 
 if __name__ == '__main__':

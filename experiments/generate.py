@@ -18,9 +18,8 @@ from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import names_from_file
-from kd_jax.config.references import BEST, LAST
 from kd_jax.config.visible_text import visible
-from kd_jax.data.chat_templates import TEMPLATES, prompt_of
+from kd_jax.data.chat_templates import TEMPLATES, Part, prompt_of
 from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
 from kd_jax.devices.platform import check_platform
 from kd_jax.language.decoder import Decoder
@@ -36,15 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return keep_going(lambda: generate(argv))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = command_line.Parser('python -m experiments.generate', description=__doc__, formatter_class=raw)
-    parser.add_argument('--workdir', type=command_line.path, required=True, help='work directory of the study')
-    parser.add_argument('--run', required=True, help='a finished run and its seed, for example kd-s0')
-    parser.add_argument('--network', default='', help='a decoder of that run (default: the one that it evaluates)')
-    parser.add_argument(
-        '--checkpoint', choices=(LAST, BEST), default=LAST, help='best: that of the best evaluation on validation'
-    )
+def make_parser() -> command_line.Parser:
+    network = 'a decoder of that run (default: the one that it evaluates)'
+    parser = command_line.parser_for_a_finished_run('experiments.generate', __doc__, network)
     parser.add_argument(
         '--prompt', action='append', required=True, help='the text to continue; repeat it for several texts at once'
     )
@@ -58,10 +51,6 @@ def make_parser() -> argparse.ArgumentParser:
         '--top-p', type=float, default=1.0, help='draw from the most probable that have this share (default: 1)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the drawn tokens (default: 0)')
-    parser.add_argument(
-        '--allow', action='append', default=[], metavar='PACKAGE.MODULE:NAME',
-        help="model or metric of the run's config that may be imported (see docs/trust.md)",
-    )  # fmt: skip
     return parser
 
 
@@ -71,7 +60,7 @@ def generate(argv: Sequence[str] | None) -> int:
         tpu_chips.leave_out_libtpu()
         print(visible(generated(args)))
     except UserError as error:
-        print(visible(f'error: {error}'), file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     return 0
 
@@ -90,7 +79,7 @@ def generated(args: argparse.Namespace) -> str:
     run_id, result = finished_run(workdir, args.run)
     read = {key: result['config'].get(key, {}) for key in ('networks', 'evaluate')}
     file = workdir.result_path(run_id)
-    with names_from_file(file, read, args.allow, lambda names: how_to_allow(names)):
+    with names_from_file(file, read, args.allow, lambda names: command_line.how_to_allow(file, names)):
         found = open_network(workdir, run_id, result, args.network, args.checkpoint)
     tokenizer = tokenizer_of(found)
     prompts = [prompt_tokens(text, args.chat, tokenizer) for text in args.prompt]
@@ -118,15 +107,12 @@ def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer) -> list[int
     """The tokens of a prompt, as training would read them."""
     if not text.strip():
         raise UserError('--prompt is empty; give a text to continue.')
-    if not chat:
-        begin = [] if tokenizer.begin is None else [tokenizer.begin]
-        return [*begin, *tokenizer.encode(text).ids.tolist()]
     tokens = [] if tokenizer.begin is None else [tokenizer.begin]
-    for part in prompt_of((('user', text),), chat):
-        special = part.special
-        tokens += (
-            [tokenizer.id_of(part.text, f'--chat={chat}')] if special else tokenizer.encode(part.text).ids.tolist()
-        )
+    for part in prompt_of((('user', text),), chat) if chat else [Part(text, counts=False)]:
+        if part.special:
+            tokens.append(tokenizer.id_of(part.text, f'--chat={chat}'))
+        else:
+            tokens += tokenizer.encode(part.text).ids.tolist()
     return tokens
 
 
@@ -155,10 +141,6 @@ def texts(prompts: Sequence[str], written: Written, tokenizer: Tokenizer, stop: 
         own = tokens[: int(length)].tolist()
         out.append(prompt + tokenizer.decode([token for token in own if token not in stop]))
     return out
-
-
-def how_to_allow(names: Sequence[str]) -> str:
-    return f'If you trust that file, run the same command with {" ".join(f"--allow={name}" for name in names)}.'
 
 
 if __name__ == '__main__':

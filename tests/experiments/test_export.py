@@ -157,3 +157,10 @@ def test_transformers_loads_a_decoder_with_its_tokenizer(tmp_path):
     ours = kd_jax.load(work, 'student')({'tokens': np.array([ids], np.int32), 'segment': segment})
     with torch.no_grad():
         np.testing.assert_allclose(ours, model(torch.tensor([ids])).logits.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_mistake_in_the_options_is_one_sentence(capsys):
+    assert export.main(['--workdir=w', '--run=r', '--out=o', '--format=onnx']) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: argument --format: invalid choice: 'onnx'")
+    assert said.count('\n') == 1
