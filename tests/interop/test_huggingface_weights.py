@@ -148,3 +148,10 @@ def test_a_decoder_that_is_not_known_or_not_this_one_is_one_sentence(copied, cha
     (directory / 'config.json').write_text(json.dumps(config))
     with pytest.raises(UserError, match=sentence):
         loaded(directory, MODULES['qwen2'])
+
+
+def test_an_option_that_is_no_number_is_another_option(copied):
+    file = copied('smollm2') / 'config.json'
+    file.write_text(json.dumps({**json.loads(file.read_text()), 'hidden_size': None}))
+    with pytest.raises(UserError, match='has width=None, but this model has width=16'):
+        loaded(file.parent, MODULES['smollm2'])
