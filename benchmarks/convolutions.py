@@ -1,6 +1,6 @@
 """A training step of a ResNet under several options of XLA's CPU compiler, with two gradients of batch norm.
 
-  python -m benchmarks.convolutions --out=convolutions.json
+  python -m benchmarks.convolutions --out=benchmarks/results/convolutions.json
 
 The student is ResNet-20 of the pair that `benchmarks.pytorch` compares, with a cached or a live teacher ResNet-56. The
 rule that follows from it is in kd_jax/devices/compiler_options.py.
