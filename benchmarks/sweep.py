@@ -2,11 +2,11 @@
 
   python -m benchmarks.sweep --out=benchmarks/results/sweep.json
 
-The runs are students of the MNIST study (configs/hinton_mnist.py:paper) that differ only in the temperature: two layers
-of 30 units, with a cached teacher 1200-1200. 'steps' times a chunk of training steps, compiled before; compilation is
-timed once per side. 'sweep' is the time that a user waits for the whole study, with compilation, evaluation,
-checkpoints and logs. Nothing is compiled in advance, and the time of 'auto' includes choosing between vmap and map. The
-teacher is trained for a few steps only, because the times do not depend on its weights.
+The runs are students of configs/hinton/temperature.py that differ only in the temperature: two layers of 30 units, with
+a cached teacher 1200-1200. 'steps' times a chunk of training steps, compiled before; compilation is timed once per
+side. 'sweep' is the time that a user waits for the whole study, with compilation, evaluation, checkpoints and logs.
+Nothing is compiled in advance, and the time of 'auto' includes choosing between vmap and map. The teacher is trained
+for a few steps only, because the times do not depend on its weights.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ from kd_jax.training.batch_feed import make_feed
 from kd_jax.training.chunk_program import make_chunk_program, stack_states
 from kd_jax.training.stacked_runs import ALONE
 
-CONFIG, RUN = 'configs/hinton_mnist.py:paper', 'w30_t1'
+CONFIG, RUN = 'configs/hinton/temperature.py', 'w30_t1'
 ONE_BY_ONE = 'one after another'
 BATCHINGS = {ONE_BY_ONE: ALONE, 'grouped, map': 'map', 'grouped, vmap': 'vmap'}
 GROUPINGS: dict[str, Any] = {ONE_BY_ONE: False, 'grouped, map': 'map', 'grouped, vmap': 'vmap', 'grouped, auto': 'auto'}

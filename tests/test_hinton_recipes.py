@@ -1,6 +1,6 @@
 """The study of recipes shows every run, by what recipes are chosen by."""
 
-from configs import hinton_mnist_recipes as recipes
+from configs.hinton import recipes
 
 
 def test_every_run_has_a_row_and_is_compared_on_validation_images():
