@@ -10,8 +10,7 @@ import numpy as np
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.data import augment
-from kd_jax.data.lazy_images import Images
-from kd_jax.data.source import Arrays
+from kd_jax.data.source import Arrays, ReadFromFiles
 from kd_jax.data.splits import example_count
 
 
@@ -19,17 +18,17 @@ def fetch_batch(arrays: Mapping[str, Any], positions: Any, views: Any = None) ->
     """Returns the examples at `positions` of a split: NumPy arrays on the host, JAX arrays on the device.
 
     Args:
-      arrays: arrays of a split, [examples, ...]. `Images` among them are read from their files, with their labels.
+      arrays: arrays of a split, [examples, ...]. Those among them that are `ReadFromFiles` are read.
         Arrays under 'recorded' are [views, examples, ...] (see `teacher_cache.replay`).
       positions: [..., batch].
       views: number of the view for each batch, [...]. It selects the random crop of images that are read from files,
         and the view of recorded outputs. None for evaluation.
     """
-    kept = {name: array for name, array in arrays.items() if not isinstance(array, Images) and name != RECORDED}
+    kept = {name: array for name, array in arrays.items() if not isinstance(array, ReadFromFiles) and name != RECORDED}
     batch = jax.tree.map(lambda array: array[positions], kept)
-    for images in arrays.values():
-        if isinstance(images, Images):
-            batch = images.read(batch['id'], views) | batch  # labels in memory may have been changed by the splits
+    for array in arrays.values():
+        if isinstance(array, ReadFromFiles):
+            batch = array.read(batch['id'], views) | batch  # labels in memory may have been changed by the splits
     if RECORDED in arrays:
         seen = 0 if views is None else views[..., None]
         batch[RECORDED] = jax.tree.map(lambda array: array[seen, positions], arrays[RECORDED])

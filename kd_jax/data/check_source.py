@@ -12,7 +12,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.data.augment import image_size, mixes
 from kd_jax.data.class_labels import check_labels, parse_classes
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.source import Arrays, Source
+from kd_jax.data.source import Arrays, ReadFromFiles, Source, reads_files
 
 LARGE = 16.0  # Images that are scaled to [0, 1], or normalised after that, stay far below.
 SPLITS = {'train': 'training', 'valid': 'validation', 'test': 'test'}  # in words
@@ -53,7 +53,7 @@ def check_source(loaded: Any, place: str) -> None:
         for name, array in arrays.items():
             if name == 'label' and classes is not None:
                 check_labels(arrays, classes, f'{place}, {split} labels')
-            elif not isinstance(array, Images):
+            elif not isinstance(array, ReadFromFiles):
                 _check_array(name, array, split, place)
     for split, arrays in list(named.items())[1:]:
         for name in (name for name in loaded.train if name in arrays):
@@ -63,7 +63,7 @@ def check_source(loaded: Any, place: str) -> None:
 def _has_examples(array: Any) -> bool:
     if isinstance(array, np.ma.MaskedArray):  # JAX takes none, and what is masked would have to be dropped
         return False
-    return isinstance(array, Images) or bool(getattr(array, 'ndim', 0))
+    return isinstance(array, ReadFromFiles) or bool(getattr(array, 'ndim', 0))
 
 
 def _check_name(name: Any, split: str, place: str) -> None:
@@ -115,7 +115,7 @@ def _warn(message: str) -> None:  # The data of a study is loaded once for each 
 
 
 def _check_alike(name: str, train: Any, other: Any, split: str, place: str) -> None:
-    if isinstance(train, Images) or isinstance(other, Images):
+    if isinstance(train, ReadFromFiles) or isinstance(other, ReadFromFiles):
         return
     if train.shape[1:] != other.shape[1:]:
         raise UserError(
@@ -161,7 +161,8 @@ def warn_of_untrained_classes(
 def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mapping[str, Any], place: str) -> None:
     """Raises a UserError if an option needs labels, classes, images or image files that the source does not have."""
     source = config['source']
-    streamed = any(isinstance(array, Images) for array in loaded.train.values())
+    images = any(isinstance(array, Images) for array in loaded.train.values())
+    streamed = reads_files(loaded.train)
     _check_effects(config, place)
     for key in ('classes', 'exclude', 'subset', 'label_noise'):
         if config.get(key):
@@ -171,14 +172,14 @@ def check_needs(config: Mapping[str, Any], loaded: Source, augmentations: Mappin
         _check_classes(loaded, source, f'{place}.augment.{mixing[0]}', streamed=False)
     if streamed and config.get('resident'):
         raise UserError(
-            f'{place}: source {source!r} reads images from files and is always streamed; leave resident out.'
+            f'{place}: source {source!r} reads its examples from files and is always streamed; leave resident out.'
         )
-    if not streamed and 'resized_crop' in augmentations:
+    if not images and 'resized_crop' in augmentations:
         raise UserError(
             f'{place}.augment.resized_crop works only for a source that reads images from files, but the images of '
             f'{source!r} are in memory; use augment.crop instead.'
         )
-    if not streamed and config.get('workers'):
+    if not images and config.get('workers'):
         raise UserError(
             f'{place}.workers is for sources that read images from files, not for {source!r}; leave it out.'
         )

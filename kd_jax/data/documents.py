@@ -1,22 +1,14 @@
-"""Documents: the texts that a text source is made of, from files of JSON lines, and how they are split."""
+"""Documents: the texts that a text source is made of, and how they are split."""
 
-import gzip
 import json
-import pathlib
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kd_jax.config.errors import UserError, first_line, suggest
-from kd_jax.config.json_files import parse_json
-from kd_jax.config.ordinary_files import check_unpacked, open_ordinary, size_of, user_path
+from kd_jax.config.errors import UserError
 from kd_jax.data.held_out import SEED
 
-FOLDER = pathlib.Path(__file__).with_name('text')
-EMBEDDED = ('handbook', 'plays', 'python_docs', 'sentiment')
-ENDINGS = ('.jsonl', '.jsonl.gz')
 KINDS = (('text',), ('prompt', 'answer'), ('messages',))  # the keys that hold the text of a line
 Messages = tuple[tuple[str, str], ...]  # (role, content)
 PROMPT, ANSWER = 'prompt', 'answer'
@@ -40,92 +32,28 @@ class Document(NamedTuple):
     numbers: Mapping[str, float] = {}
 
 
-def read_documents(path: str) -> list[Document]:
-    """Reads a file of JSON lines, or a text that is included in this package.
-
-    A line is an object with `text`, with `prompt` and `answer`, or with `messages`, a list of objects with `role` and
-    `content`. It may have a `name`; by default each line is a document of its own. Further numbers are kept.
+def check_like(document: Document, first: Document, *, numbers: bool) -> None:
+    """Checks that a document is a plain text, a pair or a conversation, whatever the first one is.
 
     Args:
-      path: a name of `EMBEDDED`, or the path of a file that ends in .jsonl or .jsonl.gz.
-    Raises:
-      UserError: the file is missing, damaged or not UTF-8; a line is no such object or differs from the first one; or a
-        document is empty.
-    """
-    if path not in EMBEDDED and not path.endswith(ENDINGS):
-        raise UserError(f'data.documents={path!r} is neither a file *.jsonl or *.jsonl.gz nor a text of this package. '
-                        f'{suggest(path, EMBEDDED)}')  # fmt: skip
-    text = _decoded(_content(FOLDER / f'{path}.jsonl.gz' if path in EMBEDDED else user_path(path), path), path)
-    found: list[Document] = []
-    for number, line in enumerate(text.split('\n'), 1):
-        if not line.strip():
-            continue
-        place = f'data.documents={path!r}, line {number}'
-        try:
-            value = parse_json(line)
-        except ValueError as error:
-            raise UserError(f'{place} is not JSON ({first_line(error)}).') from error
-        if not isinstance(value, dict):
-            raise UserError(f'{place} is a {type(value).__name__}, but it must be an object such as {{"text": "..."}}.')
-        found.append(_parsed(value, f'{path}/{value.get("name", number)}', place))
-    if not found:
-        raise UserError(f'data.documents={path!r} has no documents.')
-    check_same_kind(found, numbers=True)
-    return found
-
-
-def check_same_kind(documents: Sequence[Document], *, numbers: bool) -> None:
-    """Checks that documents are all plain texts, all pairs or all conversations.
-
-    Args:
-      documents: the documents; at least one.
+      document: the document.
+      first: the first document.
       numbers: whether they must also have numbers of the same names.
     Raises:
-      UserError: a document differs from the first one.
+      UserError: the document differs from the first one.
     """
-    kinds = [_kind(document) if numbers else _kind(document)[:1] for document in documents]
-    for document, kind in zip(documents, kinds, strict=True):
-        if kind != kinds[0]:
-            shown = ' and '.join(map(', '.join, (kind, kinds[0])))
-            raise UserError(f'{document.place}: all lines must be alike, but this one and the first have {shown}.')
+    kinds = [_kind(one) if numbers else _kind(one)[:1] for one in (document, first)]
+    if kinds[0] != kinds[1]:
+        shown = ' and '.join(map(', '.join, kinds))
+        raise UserError(f'{document.place}: all lines must be alike, but this one and the first have {shown}.')
 
 
-def _content(file: pathlib.Path, path: str) -> bytes:
-    try:
-        with open_ordinary(file) as opened:
-            size = size_of(opened)
-            if file.suffix != '.gz':
-                return opened.read()
-            with gzip.GzipFile(fileobj=opened) as unpacked:
-                check_unpacked(path, size, _unpacked_size(unpacked, size))
-                unpacked.seek(0)
-                return unpacked.read()
-    except FileNotFoundError:
-        raise UserError(f'data.documents={path!r}: there is no such file.') from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f'data.documents={path!r} cannot be read ({first_line(error)}).') from error
+def parse_document(value: Mapping[str, Any], name: str, place: str) -> Document:
+    """The document that an object of JSON describes, with `text`, with `prompt` and `answer`, or with `messages`.
 
-
-def _unpacked_size(unpacked: gzip.GzipFile, packed: int) -> int:
-    """The size of an unpacked file, counted no further than is needed to refuse it."""
-    size, part = 0, 2**24
-    while size <= 2**32 + 64 * packed and (read := len(unpacked.read(part))):
-        size += read
-    return size
-
-
-def _decoded(content: bytes, path: str) -> str:
-    try:
-        return content.decode('utf-8')
-    except UnicodeDecodeError as error:
-        line = content.count(b'\n', 0, error.start) + 1
-        raise UserError(
-            f'data.documents={path!r}, line {line} is not UTF-8 text (byte {error.start:,} of the file); save the file '
-            'as UTF-8.'
-        ) from error
-
-
-def _parsed(value: Mapping[str, Any], name: str, place: str) -> Document:
+    Raises:
+      UserError: it is no such object, or a text is empty.
+    """
     kind = next((keys for keys in KINDS if set(keys) <= value.keys()), None)
     if kind is None:
         raise UserError(f'{place} has the keys {", ".join(sorted(value))}, but it needs text, or prompt and answer, or '
@@ -169,30 +97,28 @@ def checked(document: Document) -> Document:
     return document
 
 
-def split_documents(documents: Sequence[Document], valid: int, test: int, by: str) -> dict[str, list[Document]]:
-    """Splits documents by name into 'train', 'valid' and 'test'; a document is in one split.
+def split_documents(names: np.ndarray, valid: int, test: int, by: str) -> dict[str, np.ndarray]:
+    """Splits documents by name into 'train', 'valid' and 'test'; documents of one name are in one split.
 
     Args:
-      documents: the documents, in order.
+      names: of the documents, in order; texts or numbers, [documents].
       valid: number of names that are held out for validation.
       test: number of names that are held out for testing.
       by: 'random' (the same ones for every seed; those for testing do not depend on `valid`) or 'position' (the last
         ones are for testing, those before them for validation).
+    Returns:
+      the numbers of the documents of each split, in order.
     Raises:
       UserError: nothing is left for training.
     """
-    names = list(dict.fromkeys(document.name for document in documents))
-    if min(valid, test) < 0 or valid + test >= len(names):
+    _, first, group = np.unique(names, return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group]  # names are numbered as they first appear
+    if min(valid, test) < 0 or valid + test >= len(first):
         raise UserError(
-            f'data.valid_documents is {valid} and data.test_documents is {test}, but there are {len(names)} documents '
+            f'data.valid_documents is {valid} and data.test_documents is {test}, but there are {len(first)} documents '
             'and one must be left for training.'
         )
-    order = np.random.default_rng(SEED).permutation(len(names)) if by == 'random' else np.arange(len(names))[::-1]
-    split = dict.fromkeys(names, 'train')
-    for place, number in enumerate(order[: valid + test].tolist()):
-        split[names[number]] = 'test' if place < test else 'valid'
-    return {wanted: _of_split(documents, split, wanted) for wanted in ('train', 'valid', 'test')}
-
-
-def _of_split(documents: Iterable[Document], split: Mapping[str, str], wanted: str) -> list[Document]:
-    return [document for document in documents if split[document.name] == wanted]
+    order = np.random.default_rng(SEED).permutation(len(first)) if by == 'random' else np.arange(len(first))[::-1]
+    split = np.zeros(len(first), np.int8)
+    split[order[:test]], split[order[test : test + valid]] = 2, 1
+    return {name: np.flatnonzero(split[group] == number) for number, name in enumerate(('train', 'valid', 'test'))}

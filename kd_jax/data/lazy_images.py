@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,8 +37,14 @@ class Images:
     seed: int = 0
     workers: int = 0
 
+    gives: ClassVar[tuple[str, ...]] = ('image', 'label')
+
     def __len__(self) -> int:
         return len(self.examples)
+
+    def identity(self) -> str:
+        """What tells these images from others, for checksums: only their number and size."""
+        return f'{len(self)} {self.size} {self.resize}'
 
     def read(self, ids: np.ndarray, views: Any = None) -> dict[str, np.ndarray]:
         """Reads image [..., batch, size, size, 3] uint8 and label [..., batch] int32 of the given examples.

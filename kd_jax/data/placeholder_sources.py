@@ -67,6 +67,8 @@ def without_data(config: Mapping[str, Any]) -> dict[str, Any]:
     data = dict(config.get('data', {}))
     if data.get('source') in __all__:
         data['source'] = globals()[data['source']]
+        if data.get('in_memory') is False:  # the rows of the placeholder are in memory
+            data['resident'] = False
         if 'mask_words' in data.get('augment', {}):
             data = {name: option for name, option in data.items() if name not in ('augment', 'views')}
     return {**config, 'data': data}

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from kd_jax.data.batches import example_bytes, fetch_batch
-from kd_jax.data.lazy_images import Images
+from kd_jax.data.source import ReadFromFiles
 
 T = TypeVar('T')
 Batch = dict[str, Any]
@@ -32,7 +32,7 @@ class _Fetch:
 def read_batches(
     arrays: Mapping[str, Any], at: Callable[[int], tuple[np.ndarray, Any]], first: int, last: int
 ) -> Generator[Batch]:
-    """Yields the batches `first` to `last` - 1 in order, as `fetch_batch` returns them; reads images ahead.
+    """Yields the batches `first` to `last` - 1 in order, as `fetch_batch` returns them; reads examples of files ahead.
 
     Args:
       arrays: arrays of a split.
@@ -43,7 +43,7 @@ def read_batches(
       UserError: an example cannot be read.
     """
     fetch = _Fetch(arrays, at)
-    streamed = [array for array in arrays.values() if isinstance(array, Images)]
+    streamed = [array for array in arrays.values() if isinstance(array, ReadFromFiles)]
     if first >= last or not streamed:
         yield from map(fetch, range(first, last))
         return
@@ -51,7 +51,7 @@ def read_batches(
     from absl import flags
 
     each = example_bytes(arrays) * len(at(first)[0])
-    workers = streamed[0].workers
+    workers = getattr(streamed[0], 'workers', 0)
     ahead = max(2, min(32, AHEAD // each) // max(1, workers))
     threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     options = grain.ReadOptions(num_threads=min(ahead, threads), prefetch_buffer_size=ahead)

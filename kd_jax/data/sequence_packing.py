@@ -1,6 +1,6 @@
 """Packs sequences of tokens into rows of one length: the arrays of a token batch (see `arrays.batch_names`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,13 +94,15 @@ def one_a_row(sizes: Sequence[int], length: int) -> Iterator[Stretch]:
         yield Stretch(sequence, 0, min(size, length), sequence, 0)
 
 
-def fill_rows(sequences: Sequence[TokenSequence], stretches: Sequence[Stretch], length: int) -> dict[str, np.ndarray]:
+def fill_rows(
+    sequences: Sequence[TokenSequence] | Mapping[int, TokenSequence], stretches: Sequence[Stretch], length: int
+) -> dict[str, np.ndarray]:
     """The arrays of rows, [rows, length]: tokens, label, mask, bytes, segment and position.
 
     Segments are counted from 1 in each row, and positions from 0 in each stretch. Padding is 0 everywhere.
 
     Args:
-      sequences: the sequences.
+      sequences: the sequences, by the numbers that stretches name.
       stretches: where they lie; those of a row in order.
       length: positions in a row.
     """

@@ -1,9 +1,36 @@
 """What a data source returns: the arrays of its splits, and what their numbers mean."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Arrays = dict[str, Any]
+
+
+@runtime_checkable
+class ReadFromFiles(Protocol):
+    """Examples of a split that are read from files when a batch needs them, stored among its arrays.
+
+    Attributes:
+      gives: the names of the arrays that it reads.
+    """
+
+    @property
+    def gives(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def identity(self) -> str:
+        """What tells its examples from others, for checksums."""
+        ...
+
+    def read(self, ids: Any, views: Any = None) -> Arrays:
+        """Reads the arrays of the examples of these numbers, `ids` [..., batch]; `views` [...] selects random crops."""
+        ...
+
+
+def reads_files(arrays: Arrays) -> bool:
+    """Whether examples of a split are read from files when a batch needs them."""
+    return any(isinstance(array, ReadFromFiles) for array in arrays.values())
 
 
 class Vocabulary(NamedTuple):
@@ -28,8 +55,8 @@ class Source:
     """Arrays by name, each with a leading axis of examples. A batch carries them under the same names.
 
     Some names have a meaning: `image` may be uint8, which networks see as floats in [0, 1], and augmentations change
-    it. If `image` is an `Images` object, images are read only when a batch needs them, with their labels unless `label`
-    is in memory. If `num_classes` is given, `label` holds integers in [0, num_classes).
+    it. An entry that is `ReadFromFiles` reads several arrays only when a batch needs them: images, with their labels
+    unless `label` is in memory, or rows of text. If `num_classes` is given, `label` holds integers in [0, num_classes).
 
     Attributes:
       train: training examples.

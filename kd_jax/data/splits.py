@@ -18,7 +18,7 @@ from kd_jax.data.check_source import check_needs, check_source, warn_of_missing_
 from kd_jax.data.class_labels import noisy, parse_classes, relabel
 from kd_jax.data.held_out import draw_held_out
 from kd_jax.data.lazy_images import Images
-from kd_jax.data.source import Arrays, Source, Vocabulary
+from kd_jax.data.source import Arrays, ReadFromFiles, Source, Vocabulary, reads_files
 from kd_jax.data.source_checksum import source_checksum
 from kd_jax.data.word_masking import place_masking
 
@@ -49,7 +49,7 @@ OPTIONS = {
         'number of views of each training image: epoch e uses view e modulo views; 0 draws a new view each epoch', 0
     ),
     'resident': Described(
-        'keep the data on the device; False streams it. Images that are read from files are always streamed',
+        'keep the data on the device; False streams it. Images and text that are read from files are always streamed',
         True,
         'True, False',
     ),
@@ -119,8 +119,7 @@ def load_splits(config: Mapping[str, Any], seed: int, where: str = 'config') -> 
     if config.get('label_noise') and loaded.num_classes:
         rng = np.random.default_rng([seed, 2])
         arrays['train'] = noisy(arrays['train'], config['label_noise'], loaded.num_classes, rng)
-    streamed = any(isinstance(array, Images) for array in loaded.train.values())
-    resident = config.get('resident', not streamed)
+    resident = config.get('resident', not reads_files(loaded.train))
     check_option(resident, bool, f'{place}.resident')
     subset = parse_classes(config.get('subset'), loaded.num_classes, f'{place}.subset')
     classes, oversampling = loaded.num_classes, 1.0
@@ -229,8 +228,8 @@ def example_count(arrays: Arrays) -> int:
 
 
 def take_examples(arrays: Arrays, chosen: Any) -> Arrays:
-    """Returns the chosen examples. `Images` stay whole, because they are read by example id."""
-    return {name: array if isinstance(array, Images) else array[chosen] for name, array in arrays.items()}
+    """Returns the chosen examples. What is read from files by example id stays whole."""
+    return {name: array if isinstance(array, ReadFromFiles) else array[chosen] for name, array in arrays.items()}
 
 
 def _replaced(arrays: Arrays, **options: Any) -> Arrays:

@@ -1,8 +1,9 @@
 """Text sources: documents of files, of this package or of TFDS as rows of tokens."""
 
+import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
-from kd_jax.data.documents import Document, check_same_kind, checked, read_documents, split_documents
+from kd_jax.data.documents import Document, check_like, checked, split_documents
+from kd_jax.data.json_lines import JsonLines
+from kd_jax.data.lazy_text import lazy_rows, measure_documents
 from kd_jax.data.prepared_sets import open_prepared
-from kd_jax.data.source import Source, Vocabulary
+from kd_jax.data.source import Arrays, Source, Vocabulary
 from kd_jax.data.token_rows import TextLayout, token_rows
 from kd_jax.data.tokenizers import load_tokenizer
 from kd_jax.data.word_masking import masked_for_evaluation
@@ -25,7 +28,7 @@ Predicts = Literal['next', 'masked', 'nothing']
 def text(
     *, documents: str | Sequence[str], tokenizer: str = 'bytes', length: Count = 128, predicts: Predicts = 'next',
     valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random', pack: bool = True,
-    longer: Longer = 'refuse', chat: str = 'chatml', end: str | None = None,
+    longer: Longer = 'refuse', chat: str = 'chatml', end: str | None = None, in_memory: bool = True,
 ) -> Source:  # fmt: skip
     """Text as rows of tokens: tokens, label (the next token), mask, segment, position and bytes, [rows, length].
 
@@ -52,6 +55,8 @@ def text(
         its end off.
       chat: the template of conversations: 'chatml' (SmolLM2, Qwen2) or 'llama3'.
       end: the special token after each document; None for that of the tokenizer.
+      in_memory: whether all rows are made at the start. False makes the rows of a batch when it is needed, for files
+        that are larger than memory: the documents are read once to count their tokens, then again for their rows.
     Raises:
       UserError: a file is missing, damaged or not UTF-8; a document is empty, of another kind than the first one, or
         longer than a row and refused; the tokenizer does not exist or lacks a special token; or no document is left for
@@ -62,7 +67,7 @@ def text(
         raise UserError(f'data.documents is {documents!r}, but it must be a name or a path, or several of them.')
     rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end)
     states = tuple(_state(user_path(path)) for path in paths)
-    return _of_files(paths, states, (valid_documents, test_documents, held_by), rows)
+    return _of_files(paths, states, (valid_documents, test_documents, held_by), rows, in_memory)
 
 
 def _state(file: pathlib.Path) -> tuple[int, int] | None:
@@ -71,26 +76,45 @@ def _state(file: pathlib.Path) -> tuple[int, int] | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _of_files(paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout) -> Source:
-    read = [document for path in paths for document in read_documents(path)]
-    check_same_kind(read, numbers=not rows.pack)
-    return _source(split_documents(read, *held), rows)
+def _of_files(
+    paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout, in_memory: bool
+) -> Source:
+    lines = JsonLines(paths)
+    if in_memory:
+        read = list(lines)
+        for document in read:
+            check_like(document, read[0], numbers=not rows.pack)
+        chosen = split_documents(np.array([document.name for document in read], object), *held)
+        return _source({split: _rows([read[i] for i in own], rows) for split, own in chosen.items()}, rows)
+    measured = measure_documents(lines, rows)
+    chosen = split_documents(measured.names, *held)
+    arrays = {split: lazy_rows(measured, own, rows, _vocabulary(rows), lines.checksum) for split, own in chosen.items()}
+    return _source(arrays, rows)
 
 
 @functools.lru_cache(maxsize=4)
 def _of_tfds(
-    name: str, data_dir: str | None, key: str, splits: tuple[str, str | None, str | None], rows: TextLayout
-) -> Source:
+    name: str, data_dir: str | None, key: str, splits: tuple[str, str | None, str | None], rows: TextLayout,
+    in_memory: bool,
+) -> Source:  # fmt: skip
     named = {own: split for own, split in zip(('train', 'valid', 'test'), splits, strict=True) if split}
     found, _ = open_prepared(name, data_dir, tuple(named.values()))
-    read = {own: list(_documents(found[i], name, named[own], key)) for i, own in enumerate(named)}
-    return _source({'valid': [], 'test': [], **read}, rows)
+    arrays: dict[str, Arrays] = {'valid': {}, 'test': {}}
+    for examples, (own, split) in zip(found, named.items(), strict=True):
+        documents = _Examples(examples, name, split, key)
+        if in_memory or not len(documents):
+            arrays[own] = _rows(list(documents), rows)
+        else:
+            measured = measure_documents(documents, rows)
+            arrays[own] = lazy_rows(measured, np.arange(len(documents)), rows, _vocabulary(rows), 0)
+    return _source(arrays, rows)
 
 
 def tfds_text(
     *, name: str, data_dir: str | None = None, key: str = 'text', train_split: str = 'train',
     valid_split: str | None = None, test_split: str | None = 'test', tokenizer: str = 'bytes', length: Count = 128,
     predicts: Predicts = 'next', pack: bool = True, longer: Longer = 'refuse', end: str | None = None,
+    in_memory: bool = True,
 ) -> Source:  # fmt: skip
     """The texts of a prepared TFDS data set, read without TensorFlow; each example is a document. See `text`.
 
@@ -101,32 +125,54 @@ def tfds_text(
       train_split: name of the split that serves as the training split.
       valid_split: name of the split that serves as the validation split; None for none.
       test_split: name of the split that serves as the test split; None for none.
-      tokenizer, length, predicts, pack, longer, end: as for `text`.
+      tokenizer, length, predicts, pack, longer, end, in_memory: as for `text`.
     Raises:
       UserError: as for `tfds` and `text`; an example has no text under `key`.
     """
     rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, '', end)
-    return _of_tfds(name, data_dir, key, (train_split, valid_split, test_split), rows)
+    return _of_tfds(name, data_dir, key, (train_split, valid_split, test_split), rows, in_memory)
 
 
-def _documents(examples: Sequence[Any], name: str, split: str, key: str) -> Iterable[Document]:
-    for number in range(len(examples)):
-        place, example = f'data set {name!r}, split {split!r}, example {number}', examples[number]
-        if key not in example:
-            raise UserError(f'{place} has no {key!r}; data.key must be one of {", ".join(sorted(example))}.')
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Examples(Sequence[Document]):
+    """The texts of a split of a TFDS data set as documents; one is read when it is indexed."""
+
+    examples: Sequence[Any]
+    name: str
+    split: str
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, number: int) -> Document:  # type: ignore[override]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        place, example = f'data set {self.name!r}, split {self.split!r}, example {number}', self.examples[number]
+        if self.key not in example:
+            raise UserError(f'{place} has no {self.key!r}; data.key must be one of {", ".join(sorted(example))}.')
+        content = example[self.key]
         try:
-            content = bytes(example[key]).decode('utf-8') if isinstance(example[key], bytes) else example[key]
+            content = bytes(content).decode('utf-8') if isinstance(content, bytes) else content
         except UnicodeDecodeError as error:
             raise UserError(f'{place} is not UTF-8 text (byte {error.start:,}).') from error
         numbers = {
             k: one.item() for k, v in example.items() if (one := np.asarray(v)).ndim == 0 and one.dtype.kind in 'biuf'
         }
-        yield checked(Document(f'{split}/{number}', place, content, (), numbers))
+        return checked(Document(f'{self.split}/{number}', place, content, (), numbers))
 
 
-def _source(split: dict[str, list[Document]], rows: TextLayout) -> Source:
-    vocabulary = Vocabulary(rows.tokenizer.name, rows.tokenizer.size, rows.tokenizer.mask, rows.predicts)
-    arrays = {name: token_rows(documents, rows) for name, documents in split.items()}
-    if rows.predicts == 'masked':
-        arrays = {name: masked_for_evaluation(own, vocabulary) if own else own for name, own in arrays.items()}
-    return Source(arrays['train'], arrays['test'], None, arrays['valid'], vocabulary)
+def _vocabulary(rows: TextLayout) -> Vocabulary:
+    return Vocabulary(rows.tokenizer.name, rows.tokenizer.size, rows.tokenizer.mask, rows.predicts)
+
+
+def _rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
+    """The arrays of documents in memory; {} without rows."""
+    arrays = token_rows(documents, rows)
+    if rows.predicts != 'masked' or not arrays:
+        return arrays
+    return masked_for_evaluation(arrays, _vocabulary(rows), np.arange(len(arrays['label'])))
+
+
+def _source(arrays: dict[str, Arrays], rows: TextLayout) -> Source:
+    return Source(arrays['train'], arrays['test'], None, arrays['valid'], _vocabulary(rows))

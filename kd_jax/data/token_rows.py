@@ -1,6 +1,6 @@
 """Turns documents into rows of tokens: which tokens are read, which are predicted, and which of these count."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from kd_jax.data.chat_templates import parts_of
 from kd_jax.data.documents import PROMPT, Document
 from kd_jax.data.sequence_packing import (
     ARRAYS,
+    Stretch,
     TokenSequence,
     cut_and_fill,
     fill_rows,
@@ -19,6 +20,8 @@ from kd_jax.data.sequence_packing import (
 )
 from kd_jax.data.source import Arrays
 from kd_jax.data.tokenizers import Encoded, Tokenizer
+
+PREDICTED = ('label', 'mask')
 
 
 class TextLayout(NamedTuple):
@@ -41,32 +44,47 @@ def token_rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
     """
     sequences, kept = list[TokenSequence](), list[Document]()
     for document in documents:
-        own = [one for one in sequences_of(document, rows) if len(one.tokens)]
+        own = sequences_of(document, rows)
         sequences += own
         kept += [document] * len(own)
     if not sequences:
         return {}
-    plain = not kept[0].messages and rows.predicts == 'next'
-    lay = one_a_row if not rows.pack else cut_and_fill if plain else fit_whole
-    arrays = fill_rows(sequences, list(lay([len(one.tokens) for one in sequences], rows.length)), rows.length)
-    if rows.predicts == 'nothing':
-        del arrays['label'], arrays['mask']
-    return arrays if rows.pack else {**arrays, **_numbers(kept)}
+    arrays = fill(sequences, list(lay_out([len(one.tokens) for one in sequences], kept[0], rows)), rows)
+    return arrays if rows.pack else {**arrays, **number_arrays([document.numbers for document in kept], kept[0])}
 
 
-def _numbers(documents: Sequence[Document]) -> Arrays:
-    """The numbers of documents as arrays, [documents]."""
+def lay_out(sizes: Sequence[int], first: Document, rows: TextLayout) -> Iterator[Stretch]:
+    """Where sequences lie in rows, by their numbers of positions; `first` is the first document."""
+    plain = not first.messages and rows.predicts == 'next'
+    return (one_a_row if not rows.pack else cut_and_fill if plain else fit_whole)(sizes, rows.length)
+
+
+def fill(
+    sequences: Sequence[TokenSequence] | Mapping[int, TokenSequence], stretches: Sequence[Stretch], rows: TextLayout
+) -> Arrays:
+    """The arrays of rows in which sequences lie; without `label` and `mask` if nothing is predicted."""
+    arrays = fill_rows(sequences, stretches, rows.length)
+    return {name: arrays[name] for name in names_of_arrays(rows)}
+
+
+def names_of_arrays(rows: TextLayout) -> tuple[str, ...]:
+    """The names of the arrays of tokens."""
+    return tuple(name for name in ARRAYS if rows.predicts != 'nothing' or name not in PREDICTED)
+
+
+def number_arrays(numbers: Sequence[Mapping[str, float]], first: Document) -> Arrays:
+    """The numbers of documents as arrays, [documents]; `first` is the first document."""
     out = {}
-    for name in documents[0].numbers:
+    for name in first.numbers:
         if name in ARRAYS:
-            raise UserError(f'{documents[0].place}: {name} is the name of an array of tokens; give it another name.')
-        array = np.array([document.numbers[name] for document in documents])
+            raise UserError(f'{first.place}: {name} is the name of an array of tokens; give it another name.')
+        array = np.array([own[name] for own in numbers])
         out[name] = array.astype(np.float32) if array.dtype.kind == 'f' else array
     return out
 
 
 def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
-    """What is read and predicted at each position of a document.
+    """What is read and predicted at each position of a document; nothing, or several pieces of it.
 
     Raises:
       UserError: it must stay whole, is longer than a row, and `longer` refuses it; or a special token is missing.
@@ -78,6 +96,8 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
         last = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
         ids, counts, sizes = ids[:last], counts[:last], sizes[:last]
     found = next_tokens(ids, counts, sizes)
+    if not len(found.tokens):
+        return []
     whole = bool(document.messages) or not rows.pack
     return [found] if not whole else _fitting(found, document, rows)
 
@@ -112,7 +132,7 @@ def end_token(rows: TextLayout) -> int | None:
 
 def _fitting(found: TokenSequence, document: Document, rows: TextLayout) -> list[TokenSequence]:
     size, length = len(found.tokens), rows.length
-    if size <= length or not size:
+    if size <= length:
         return [found]
     prompt = int(np.flatnonzero(found.mask)[0]) + 1 if document.messages else 0
     if rows.longer == 'drop':

@@ -68,9 +68,15 @@ def masked_again(batch: Mapping[str, jax.Array], keys: jax.Array, how: WordMaski
     return {**batch, **masked_words(batch['label'], batch['bytes'] > 0, keys, how)}
 
 
-def masked_for_evaluation(arrays: Mapping[str, np.ndarray], vocabulary: Vocabulary) -> dict[str, np.ndarray]:
-    """The arrays of a split with words masked, the same ones in every evaluation.
+def masked_for_evaluation(
+    arrays: Mapping[str, np.ndarray], vocabulary: Vocabulary, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The arrays of rows with words masked, the same ones in every evaluation.
 
+    Args:
+      arrays: label and bytes, [rows, length], and others.
+      vocabulary: the tokens.
+      rows: the numbers of the rows in their split, [rows].
     Raises:
       UserError: the tokenizer has no token for masked words.
     """
@@ -79,7 +85,6 @@ def masked_for_evaluation(arrays: Mapping[str, np.ndarray], vocabulary: Vocabula
             f"data.predicts is 'masked', but tokenizer {vocabulary.tokenizer!r} has no token for masked words, such as "
             "'[MASK]'."
         )
-    rows = np.arange(len(arrays['label']))
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(SEED), rows)
     how = WordMasking(SHARE, vocabulary.mask, vocabulary.size)
     masked = jax.jit(masked_words, static_argnames='how')(arrays['label'], arrays['bytes'] > 0, keys, how=how)

@@ -11,7 +11,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
 from kd_jax.data import augment
-from kd_jax.data.lazy_images import Images
+from kd_jax.data.source import ReadFromFiles
 from kd_jax.data.splits import Splits
 from kd_jax.evaluation.evaluations import Evaluation
 from kd_jax.models.example_memory import MemoryBank, Recall
@@ -87,7 +87,7 @@ def check_evaluated_splits(evaluations: Iterable[Evaluation], recipe: Recipe, sp
     inputs = [path for network in recipe.networks for path in network.inputs]
     needed = {path.name for path in (*inputs, *reads) if path.source == 'batch'} if reads else set()
     for split, arrays in splits.arrays.items():
-        read = {'label'} if any(isinstance(array, Images) for array in arrays.values()) else set()
+        read = {name for array in arrays.values() if isinstance(array, ReadFromFiles) for name in array.gives}
         missing = sorted(needed - set(arrays) - read)
         if split != 'train' and missing:
             raise UserError(

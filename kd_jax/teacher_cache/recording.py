@@ -25,7 +25,7 @@ from kd_jax.data import augment
 from kd_jax.data.batches import batch_shapes, fetch_batch
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.read_ahead import read_batches
-from kd_jax.data.source import Arrays
+from kd_jax.data.source import Arrays, ReadFromFiles
 from kd_jax.devices.mesh import batch_sharding, local_rows, place_batch, replicated
 from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout
@@ -74,15 +74,15 @@ class Recording:
 
     @property
     def layout(self) -> Layout:
-        return make_layout(self.views, len(self.arrays['id']), self.batch_size, self._row_bytes)
+        return make_layout(self.views, len(self.arrays['id']), self.batch_size, self.row_bytes)
 
     @property
     def size(self) -> int:
         """Size of the recording in bytes."""
-        return self.views * len(self.arrays['id']) * self._row_bytes
+        return self.views * len(self.arrays['id']) * self.row_bytes
 
     @property
-    def _row_bytes(self) -> int:
+    def row_bytes(self) -> int:
         return sum(math.prod(a.shape) * self.stored(a.dtype).itemsize for a in self.outputs.values())
 
     def stored(self, dtype: Any) -> np.dtype:
@@ -173,11 +173,14 @@ def _options(module: Any) -> dict[str, Any]:
 
 
 def _of_data(array: Any, what: Recording) -> Any:
-    """Returns what identifies an array of examples; for images that are read from files, a sample of them."""
-    if not isinstance(array, Images):
+    """Returns what identifies an array of examples; for examples that are read from files, a sample of them."""
+    if not isinstance(array, ReadFromFiles):
         return _digest(array, what.mesh)
     some = np.linspace(0, len(what.arrays['id']) - 1, SAMPLE).astype(int)
-    images = fetch_batch({'image': array, 'id': what.arrays['id']}, some)['image']
+    read = fetch_batch({'read': array, 'id': what.arrays['id']}, some)
+    if not isinstance(array, Images):
+        return {'rows': array.identity(), 'some rows': _digest(read, what.mesh)}
+    images = read['image']
     return {'name': array.name, 'size': array.size, 'resize': array.resize, 'some images': _digest(images, what.mesh)}
 
 
@@ -252,10 +255,8 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
 
 def _per_token(what: Recording) -> str:
     """The size of the recording for each token of a view, in words; '' if the data is not text."""
-    if 'tokens' not in what.arrays:
-        return ''
-    tokens = what.views * math.prod(what.arrays['tokens'].shape)
-    return f' ({what.size / tokens:,.4g} bytes a token)'
+    batch = batch_shapes(what.arrays, 1)
+    return f' ({what.row_bytes / batch["tokens"].size:,.4g} bytes a token)' if 'tokens' in batch else ''
 
 
 def _tried(batch_size: int, run) -> tuple[float, float]:

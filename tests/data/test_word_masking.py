@@ -74,14 +74,16 @@ def test_masking_again_begins_from_the_words_themselves():
 
 
 def test_evaluation_always_masks_the_same_words():
-    batch = words(8)
+    batch, rows = words(8), np.arange(8)
     vocabulary = Vocabulary('bytes', SIZE, MASK, 'masked')
-    one, two = (masked_for_evaluation(batch, vocabulary) for _ in range(2))
+    one, two = (masked_for_evaluation(batch, vocabulary, rows) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, two)
     assert isinstance(one['tokens'], np.ndarray)
     assert 0 < one['mask'].sum() < 120
+    part = masked_for_evaluation({name: array[5:7] for name, array in batch.items()}, vocabulary, rows[5:7])
+    jax.tree.map(np.testing.assert_array_equal, part, {name: array[5:7] for name, array in one.items()})
     with pytest.raises(UserError, match="tokenizer 'bytes' has no token for masked words"):
-        masked_for_evaluation(batch, vocabulary._replace(mask=None))
+        masked_for_evaluation(batch, vocabulary._replace(mask=None), rows)
 
 
 def test_only_masked_words_are_masked_again():

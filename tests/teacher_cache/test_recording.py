@@ -113,8 +113,12 @@ def test_of_text_the_bytes_of_a_token_are_told(tmp_path, caplog):
         'data': data, 'batch_size': 2, 'epochs': 1, 'optimizer': {'learning_rate': 0.1}, 'cache': {'dtype': 'bfloat16'},
         'networks': networks, 'terms': terms, 'evaluate': evaluate,
     }  # fmt: skip
-    replay(prepare_run(config, 0, 'text'), tmp_path)
+    whole = replay(prepare_run(config, 0, 'text'), tmp_path / 'whole')
     # 17 log-probabilities, the temperature and 4 channels of 2 bytes each, and 16 tokens below 65,536 of 2 bytes.
+    assert ' (76 bytes a token), about' in caplog.text
+    caplog.clear()
+    lazy = prepare_run(config | {'data': data | {'in_memory': False}}, 0, 'text')
+    jax.tree.map(np.testing.assert_array_equal, replay(lazy, tmp_path / 'lazy')[RECORDED], whole[RECORDED])
     assert ' (76 bytes a token), about' in caplog.text
 
 
