@@ -130,7 +130,7 @@ def test_examples_of_a_streamed_split_keep_their_ids(image_files):
     [
         ({'subset': (1,)}, 'c, data.subset needs the labels of all examples'),
         ({'label_noise': 0.1}, 'c, data.label_noise needs the labels'),
-        ({'resident': True}, "c, data: source 'tfds_images' reads images from files"),
+        ({'resident': True}, "c, data: source 'tfds_images' reads its examples from files"),
         ({'size': 20}, 'data.size is 20 and data.resize is 10'),
         (
             {'name': 'squaers'},
