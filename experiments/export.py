@@ -2,8 +2,8 @@
 
 python -m experiments.export --workdir=runs/hinton_mnist --run=student_t20-s0 --out=exported
 
---format=huggingface writes a decoder for the library transformers instead: config.json, model.safetensors, and its
-tokenizer.
+--format=huggingface writes a decoder or an encoder for the library transformers instead: config.json,
+model.safetensors, and its tokenizer, with the chat template of a decoder.
 
 What is exported is what the run evaluates, with all networks that it reads. The program is run on the data of the
 study, and is written only if it makes the numbers of the study.
@@ -26,14 +26,16 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import NotAllowed, names_from_file
 from kd_jax.config.ordinary_files import check_directory, replacing, write_bytes
 from kd_jax.config.visible_text import visible
+from kd_jax.data import chat_templates
 from kd_jax.data.batches import batch_shapes
 from kd_jax.data.splits import load_splits
 from kd_jax.data.tokenizers import load_tokenizer
 from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.platform import check_platform
-from kd_jax.interop.huggingface_weights import TOKENIZER, save_huggingface
+from kd_jax.interop.huggingface_export import TOKENIZER, save_huggingface
 from kd_jax.interop.stablehlo import export_program, flat_weights, network_program, shown_inputs
 from kd_jax.language.decoder import Decoder
+from kd_jax.language.encoder import Encoder
 from kd_jax.scale import tpu_chips
 from kd_jax.studies.check_export import check_program
 from kd_jax.studies.evaluated_network import (
@@ -123,25 +125,28 @@ def exported(args: argparse.Namespace) -> str:
 
 
 def written_for_transformers(found: EvaluatedNetwork, out: pathlib.Path) -> str:
-    """Writes a decoder and its tokenizer for `transformers`; says how they are loaded.
+    """Writes a decoder or an encoder, and its tokenizer, for `transformers`; says how they are loaded.
 
     Raises:
-      UserError: the network is no decoder, or it reads other networks.
+      UserError: the network is neither, or it reads other networks.
     """
-    module = found.network.module
-    if not isinstance(module, Decoder) or len(found.networks) > 1:
+    module, data = found.network.module, found.result['config']['data']
+    if not isinstance(module, Decoder | Encoder) or len(found.networks) > 1:
         raise UserError(
-            f"{found.where}, network '{found.network.name}' is no decoder of its own, so it cannot be written with "
-            '--format=huggingface; leave that out.'
+            f"{found.where}, network '{found.network.name}' is no decoder or encoder of its own, so it cannot be "
+            'written with --format=huggingface; leave that out.'
         )
-    name = found.result['config']['data'].get('tokenizer', 'bytes')
+    name = data.get('tokenizer', 'bytes')
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         (owner,) = found.owners
-        files = save_huggingface(out, module, found.variables[owner], load_tokenizer(name))
+        chat = data.get('chat', chat_templates.DEFAULT)
+        files = save_huggingface(out, module, found.variables[owner], load_tokenizer(name), chat)
     lacks = '' if TOKENIZER[0] in files else f'\nThe tokenizer {name!r} cannot be written as {TOKENIZER[0]}.'
+    kind = 'CausalLM' if isinstance(module, Decoder) else 'MaskedLM'
+    loader = f'AutoModel{"" if isinstance(module, Encoder) and module.head == "none" else f"For{kind}"}'
     return f"""wrote {', '.join(f'{out}/{file}' for file in files)}. To load it:
-  model = transformers.AutoModelForCausalLM.from_pretrained('{out}'){lacks}"""
+  model = transformers.{loader}.from_pretrained('{out}'){lacks}"""
 
 
 def check_copy(found: EvaluatedNetwork, copy: int | None) -> None:

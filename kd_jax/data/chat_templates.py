@@ -6,6 +6,7 @@ prompt is tokenized as a whole, and the answer follows it. No template adds a me
 prompt.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ TEMPLATES = {
     'chatml': ChatTemplate(('<|im_start|>', ROLE, '\n'), '<|im_end|>', '\n'),  # SmolLM2, Qwen2
     'llama3': ChatTemplate(('<|start_header_id|>', ROLE, '<|end_header_id|>', '\n\n'), '<|eot_id|>', ''),
 }
+DEFAULT = 'chatml'
 
 
 def parts_of(document: Document, template: str) -> list[Part]:
@@ -77,6 +79,34 @@ def prompt_of(messages: Messages, template: str) -> list[Part]:
     """
     answer = _opening(_template(template), SPEAKER)
     return [part._replace(counts=False) for part in _joined([*_of_messages(messages, template, 'the prompt'), *answer])]
+
+
+def special_tokens(template: str) -> set[str]:
+    """The special tokens of a template, which a tokenizer must have."""
+    pieces = (*_template(template).opening, _template(template).end)
+    return {piece for piece in pieces if isinstance(piece, str) and piece.startswith('<|')}
+
+
+def jinja_template(template: str, begins: bool) -> str:
+    """A template as `transformers` reads it in tokenizer_config.json; roles are not checked there.
+
+    Args:
+      template: its name.
+      begins: whether a begin token stands before the conversation.
+    Raises:
+      UserError: there is no such template.
+    """
+    opening, end, after = _template(template)
+
+    def opened(role: str) -> str:
+        return ' + '.join(role if piece is ROLE else json.dumps(piece) for piece in opening)
+
+    message = f'{opened("message.role")} + message.content + {json.dumps(end + after)}'
+    return (
+        ('{{ bos_token }}' if begins else '')
+        + f'{{% for message in messages %}}{{{{ {message} }}}}{{% endfor %}}'
+        + f'{{% if add_generation_prompt %}}{{{{ {opened(json.dumps(SPEAKER))} }}}}{{% endif %}}'
+    )
 
 
 def _template(name: str) -> ChatTemplate:

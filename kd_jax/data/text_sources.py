@@ -11,6 +11,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
+from kd_jax.data import chat_templates
 from kd_jax.data.documents import Document, check_like, checked, split_documents
 from kd_jax.data.json_lines import JsonLines
 from kd_jax.data.lazy_text import lazy_rows, measure_documents
@@ -28,7 +29,7 @@ Predicts = Literal['next', 'masked', 'nothing']
 def text(
     *, documents: str | Sequence[str], tokenizer: str = 'bytes', length: Count = 128, predicts: Predicts = 'next',
     valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random', pack: bool = True,
-    longer: Longer = 'refuse', chat: str = 'chatml', end: str | None = None, in_memory: bool = True,
+    longer: Longer = 'refuse', chat: str = chat_templates.DEFAULT, end: str | None = None, in_memory: bool = True,
 ) -> Source:  # fmt: skip
     """Text as rows of tokens: tokens, label (the next token), mask, segment, position and bytes, [rows, length].
 

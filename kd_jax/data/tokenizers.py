@@ -144,7 +144,8 @@ def _from_vocabulary(name: str, file: pathlib.Path, state: tuple[int, int]) -> T
         return pieces.joined([tokens[number] for number in numbers])
 
     begin, end, mask = (ids[token] for token in (pieces.BEGIN, pieces.END, pieces.MASK))
-    return Tokenizer(name, len(tokens), encode, decode, special, begin, end, mask)
+    to_json = functools.partial(pieces.tokenizer_json, ids)
+    return Tokenizer(name, len(tokens), encode, decode, special, begin, end, mask, to_json)
 
 
 def _package(package: str, name: str) -> Any:

@@ -1,11 +1,12 @@
 """The tokenizer of BERT: words, and pieces of the words that its vocabulary does not have; without other packages."""
 
 import functools
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PAD, UNKNOWN, BEGIN, END, MASK = SPECIAL = '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'
 INSIDE = '##'  # begins a piece that does not begin a word
@@ -78,3 +79,42 @@ def _stands_alone(character: str) -> bool:
 def joined(tokens: Sequence[str]) -> str:
     """The text of pieces, with a space between words."""
     return ' '.join(tokens).replace(f' {INSIDE}', '')
+
+
+def tokenizer_json(vocabulary: Mapping[str, int]) -> str:
+    """The tokenizer.json of a vocabulary, with which the package `tokenizers` cuts texts as `word_pieces` does.
+
+    It puts '[CLS]' before a text and '[SEP]' after it; a second text follows with its own '[SEP]'.
+    """
+
+    def special(token: str, kind: int = 0) -> dict[str, Any]:
+        return {'SpecialToken': {'id': token, 'type_id': kind}}
+
+    first, second = ({'Sequence': {'id': name, 'type_id': kind}} for kind, name in enumerate('AB'))
+    single = [special(BEGIN), first, special(END)]
+    flags = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
+    return json.dumps(
+        {
+            'version': '1.0', 'truncation': None, 'padding': None,
+            'added_tokens': [
+                {'id': number, 'content': token, **flags} for token, number in vocabulary.items() if token in SPECIAL
+            ],
+            'normalizer': {
+                'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': True, 'strip_accents': None,
+                'lowercase': True,
+            },
+            'pre_tokenizer': {'type': 'BertPreTokenizer'},
+            'post_processor': {
+                'type': 'TemplateProcessing', 'single': single, 'pair': [*single, second, special(END, 1)],
+                'special_tokens': {
+                    token: {'id': token, 'ids': [vocabulary[token]], 'tokens': [token]} for token in (BEGIN, END)
+                },
+            },
+            'decoder': {'type': 'WordPiece', 'prefix': INSIDE, 'cleanup': True},
+            'model': {
+                'type': 'WordPiece', 'unk_token': UNKNOWN, 'continuing_subword_prefix': INSIDE,
+                'max_input_chars_per_word': LONGEST, 'vocab': dict(vocabulary),
+            },
+        },
+        ensure_ascii=False,
+    )  # fmt: skip

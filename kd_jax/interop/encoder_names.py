@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.core.network import Network
 from kd_jax.interop.language_weights import SavedTensors
+from kd_jax.language.encoder import Encoder
 
-NOT_READ = ('pooler.', 'cls.seq_relationship.', 'embeddings.position_ids', 'cls.predictions.decoder.bias')
+SECOND_BIAS = 'cls.predictions.decoder.bias'  # of BERT, equal to the bias of its family; needed if words are not tied
+NOT_READ = ('pooler.', 'cls.seq_relationship.', 'embeddings.position_ids', SECOND_BIAS)
+NORM_EPSILON = 1e-12  # of DistilBERT, whose config.json says none
 OLD = {'.gamma': '.weight', '.beta': '.bias'}  # of layer norms in the files of 2018
 
 
@@ -21,6 +24,7 @@ class Family(NamedTuple):
       words: their name of the weights of a head that is not tied.
       options: the key in config.json of each of our options.
       activation: the key of the activation function.
+      architectures: their classes of models without and with a head.
     """
 
     prefix: str
@@ -29,6 +33,7 @@ class Family(NamedTuple):
     words: str
     options: Mapping[str, str]
     activation: str
+    architectures: tuple[str, str]
 
     def names(self) -> dict[str, str]:
         """The name of each tensor by its path in our parameters."""
@@ -71,6 +76,7 @@ FAMILIES = {
             norm_epsilon='layer_norm_eps',
         ),
         activation='hidden_act',
+        architectures=('BertModel', 'BertForMaskedLM'),
     ),
     'distilbert': Family(
         prefix='distilbert.',
@@ -87,6 +93,7 @@ FAMILIES = {
             window='max_position_embeddings',
         ),
         activation='activation',
+        architectures=('DistilBertModel', 'DistilBertForMaskedLM'),
     ),
 }  # fmt: skip
 
@@ -122,9 +129,9 @@ def of_encoder(
         raise UserError(f'{where} has another activation than gelu, relative positions, or a causal mask, which no '
                         'encoder here has.')  # fmt: skip
     options = {ours: config[theirs] for ours, theirs in family.options.items()}
-    options = {'token_types': 0, 'norm_epsilon': 1e-12, **options}
+    options = {'token_types': 0, 'norm_epsilon': NORM_EPSILON, **options}
     found = {_own_name(name, family.prefix): name for name in saved.shapes}
-    head = {name for ours, name in names.items() if ours in ('bias', 'words') or ours.startswith('transform')}
+    head = {name for ours, name in names.items() if _is_of_head(ours)}
     if network.module.head == 'none':
         found = {own: name for own, name in found.items() if own not in head}
     elif family.bias in found:
@@ -133,6 +140,43 @@ def of_encoder(
         found = {own: name for own, name in found.items() if not (tied and own == family.words)}
     shapes = {own: saved.shapes[name] for own, name in found.items() if not own.startswith(NOT_READ)}
     return options, names, SavedTensors(saved.origin, shapes, lambda name: saved.read(found[name]))
+
+
+def encoder_config(module: Encoder) -> dict[str, Any]:
+    """The config.json of an encoder: of the family BERT, or of DistilBERT if it has no kinds of tokens.
+
+    Raises:
+      UserError: DistilBERT has another epsilon.
+    """
+    kind, family = _family_of(module)
+    if 'norm_epsilon' not in family.options and module.norm_epsilon != NORM_EPSILON:
+        raise UserError(
+            f'the encoder has token_types=0 and norm_epsilon={module.norm_epsilon:g}, but DistilBERT, the family '
+            f'without kinds of tokens, has {NORM_EPSILON:g}; train it with that, or with token_types=2.'
+        )
+    return {theirs: getattr(module, ours) for ours, theirs in family.options.items()} | {
+        'architectures': [family.architectures[module.head != 'none']],
+        'model_type': kind,
+        family.activation: 'gelu',
+        'tie_word_embeddings': module.head != 'own',
+        'torch_dtype': 'float32',
+    }
+
+
+def encoder_names(module: Encoder) -> dict[str, str]:
+    """The name of each tensor of a saved encoder by its path in our parameters; '{}' is the number of a layer."""
+    _, family = _family_of(module)
+    prefix = '' if module.head == 'none' else family.prefix
+    return {ours: name if _is_of_head(ours) else prefix + name for ours, name in family.names().items()}
+
+
+def _family_of(module: Encoder) -> tuple[str, Family]:
+    kind = 'bert' if module.token_types else 'distilbert'
+    return kind, FAMILIES[kind]
+
+
+def _is_of_head(path: str) -> bool:
+    return path in ('bias', 'words') or path.startswith('transform')
 
 
 def _own_name(name: str, prefix: str) -> str:

@@ -1,21 +1,13 @@
-"""Language models in the format of Hugging Face: decoders and encoders read, decoders written."""
+"""Reads the weights of decoders and encoders that Hugging Face saved."""
 
 import contextlib
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import flax.traverse_util
-import numpy as np
-import safetensors.numpy
-
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.json_files import write_json
-from kd_jax.config.ordinary_files import replacing, write_text
 from kd_jax.core.network import Network
-from kd_jax.data.tokenizers import Tokenizer
 from kd_jax.interop.encoder_names import of_encoder
-from kd_jax.interop.huggingface_files import CONFIG, WEIGHTS, open_saved_model
+from kd_jax.interop.huggingface_files import CONFIG, open_saved_model
 from kd_jax.interop.language_weights import check_language_model, check_language_options, load_language_weights
 from kd_jax.language.decoder import Decoder
 from kd_jax.language.encoder import Encoder
@@ -39,7 +31,6 @@ OPTIONS = {
 }  # fmt: skip
 SCALING = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 FAMILIES = ('llama', 'qwen2')
-TOKENIZER = 'tokenizer.json', 'tokenizer_config.json'
 NOT_WEIGHTS = ('rotary_emb.inv_freq',)  # frequencies, which older versions saved
 
 
@@ -102,59 +93,4 @@ def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         rotary_base=rotary.get('rope_theta', config.get('rope_theta', 10000.0)),
         rotary_scaling=tuple(float(rotary[name]) for name in SCALING) if kind == 'llama3' else (),
         tied=bool(config.get('tie_word_embeddings', False)),
-    )
-
-
-def save_huggingface(
-    directory: pathlib.Path, module: Decoder, variables: Mapping[str, Any], tokenizer: Tokenizer | None = None
-) -> list[str]:
-    """Writes a decoder as config.json and model.safetensors, in float32; `transformers` loads the directory unchanged.
-
-    Args:
-      directory: where the files are written; it exists.
-      module: the decoder.
-      variables: its variables, without an axis of copies.
-      tokenizer: its tokenizer, for tokenizer.json, tokenizer_config.json and the tokens that begin and end a text; None
-        leaves these out, and a tokenizer of bytes has no tokenizer.json.
-    Returns:
-      the names of the files.
-    """
-    tensors = {}
-    for path, array in flax.traverse_util.flatten_dict(variables['params'], sep='/').items():
-        each = np.asarray(array, np.float32)
-        each = each.swapaxes(-1, -2) if path.endswith('kernel') else each
-        for number, tensor in enumerate(each if path.startswith(Decoder.stacked) else [each]):
-            tensors[NAMES[path].format(number)] = np.ascontiguousarray(tensor)
-    with replacing(directory / WEIGHTS) as part:
-        safetensors.numpy.save_file(tensors, part, metadata={'format': 'pt'})
-    ends = {'bos': tokenizer.begin, 'eos': tokenizer.end} if tokenizer else {}
-    ids = {name: number for name, number in ends.items() if number is not None}
-    write_json(
-        directory / CONFIG, huggingface_config(module) | {f'{name}_token_id': number for name, number in ids.items()}
-    )
-    if tokenizer is None or tokenizer.to_json is None:
-        return [CONFIG, WEIGHTS]
-    text_of = {number: text for text, number in tokenizer.special.items()}
-    settings = {f'{name}_token': text_of[number] for name, number in ids.items() if number in text_of}
-    write_json(directory / TOKENIZER[1], {'tokenizer_class': 'PreTrainedTokenizerFast', **settings})
-    write_text(directory / TOKENIZER[0], tokenizer.to_json())
-    return [CONFIG, WEIGHTS, *TOKENIZER]
-
-
-def huggingface_config(module: Decoder) -> dict[str, Any]:
-    """The config.json of a decoder; with biases it is of the family Qwen2, otherwise of Llama."""
-    kv_heads, head_dim = module.sizes()
-    family = ('qwen2', 'Qwen2ForCausalLM') if module.qkv_bias else ('llama', 'LlamaForCausalLM')
-    scaling = dict(zip(SCALING, module.rotary_scaling, strict=True)) if module.rotary_scaling else {}
-    return {theirs: getattr(module, ours) for ours, theirs in OPTIONS.items()} | dict(
-        architectures=[family[1]],
-        model_type=family[0],
-        num_key_value_heads=kv_heads,
-        head_dim=head_dim,
-        hidden_act='silu',
-        max_position_embeddings=module.window,
-        rope_theta=module.rotary_base,
-        rope_scaling={'rope_type': 'llama3'} | scaling if scaling else None,
-        tie_word_embeddings=module.tied,
-        torch_dtype='float32',
     )

@@ -1,7 +1,8 @@
+import jinja2.sandbox
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.data.chat_templates import TEMPLATES, Part, parts_of, prompt_of
+from kd_jax.data.chat_templates import TEMPLATES, Part, jinja_template, parts_of, prompt_of, special_tokens
 from kd_jax.data.documents import Document
 
 TALK = (('system', 'Be brief.'), ('user', 'Hi'), ('assistant', 'Hello'), ('user', 'Bye'), ('assistant', 'Bye!'))
@@ -81,3 +82,17 @@ def test_texts_and_pairs_need_no_template():
 def test_a_mistake_in_a_conversation_is_one_sentence(messages, template, says):
     with pytest.raises(UserError, match=says):
         parts_of(Document('a', 'here', '', messages), template)
+
+
+@pytest.mark.parametrize('name', TEMPLATES)
+def test_the_template_for_transformers_writes_the_same_text(name):
+    messages = (('system', 'Be "brief".'), ('user', 'two\nlines, {{ braces }}'), ('assistant', 'Yes.'))
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    given = dict(messages=[dict(role=role, content=content) for role, content in messages], bos_token='<|begin|>')
+    template = environment.from_string(jinja_template(name, begins=True))
+    asked = text_of(prompt_of(messages, name))
+    assert template.render(given, add_generation_prompt=True) == '<|begin|>' + asked
+    told = text_of(parts_of(Document('a', 'here', messages=messages), name))
+    assert template.render(given) == '<|begin|>' + told
+    assert environment.from_string(jinja_template(name, begins=False)).render(given) == told
+    assert {part.text for part in prompt_of(messages, name) if part.special} == special_tokens(name)

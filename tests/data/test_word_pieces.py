@@ -1,7 +1,7 @@
 import pytest
 
 from kd_jax.data.tokenizers import WORDS
-from kd_jax.data.word_pieces import joined, word_pieces
+from kd_jax.data.word_pieces import joined, tokenizer_json, word_pieces
 
 TOKENS = ['[UNK]', 'un', '##believ', '##able', '##a', 'cafe', '!', ',', '猫', 's', 'a', '##b', '##ab', 'word', '1']
 VOCABULARY = {token: number for number, token in enumerate(TOKENS)}
@@ -39,17 +39,20 @@ def test_pieces_are_joined_to_words():
     assert joined(['un', '##believ', '##able', '!']) == 'unbelievable !'
 
 
-def test_the_package_tokenizers_cuts_alike():
+def test_the_package_tokenizers_cuts_alike_and_frames_texts_as_bert_does():
     tokenizers = pytest.importorskip('tokenizers', reason="needs pip install 'kd_jax[language]'")
     tokens = WORDS.read_text('utf-8').splitlines()
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    theirs = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token='[UNK]'))
-    theirs.normalizer = tokenizers.normalizers.BertNormalizer()
-    theirs.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    theirs = tokenizers.Tokenizer.from_str(tokenizer_json(vocabulary))
     for text in (
         'Zoë said: 12 naïve 猫s.',
         'İstanbul ẞ 한국어 e\u0301 a\u200bb',
         '“quoted” — x_y=np.zeros((2,3))',
         'x' * 101,
     ):
-        assert [piece.token for piece in word_pieces(text, vocabulary)] == theirs.encode(text).ids
+        ids = theirs.encode(text, add_special_tokens=False).ids
+        assert [piece.token for piece in word_pieces(text, vocabulary)] == ids
+    pair = theirs.encode('a', 'a [MASK]')
+    assert pair.tokens == ['[CLS]', 'a', '[SEP]', 'a', '[MASK]', '[SEP]']
+    assert pair.type_ids == [0, 0, 0, 1, 1, 1]
+    assert theirs.decode(pair.ids) == 'a a'

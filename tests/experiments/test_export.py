@@ -84,7 +84,7 @@ def test_what_is_exported_makes_the_errors_of_the_study(network, copy, chain_stu
         ([f'--out={__file__}'], f'{__file__} is a file, not a directory; choose another --out.'),
         (
             ['--network=tags', '--format=huggingface'],
-            "network 'tags' is no decoder of its own, so it cannot be written",
+            "network 'tags' is no decoder or encoder of its own, so it cannot be written",
         ),
         (['--workdir=/no/such/place'], '/no/such/place does not exist: give the work directory of a study'),
     ],
@@ -127,6 +127,20 @@ def test_a_decoder_is_written_as_hugging_face_does(tmp_path, capsys):
     np.testing.assert_array_equal(tensors['model.layers.1.mlp.up_proj.weight'], kernels['up']['kernel'][1].T)
     config = json.loads((out / 'config.json').read_text())
     assert (config['num_hidden_layers'], config['eos_token_id'], config['vocab_size']) == (2, 256, 260)
+
+
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+def test_an_encoder_is_written_as_hugging_face_does(tmp_path, capsys):
+    work, out = text_study(tmp_path, 'words', model='encoder', vocabulary=4096, token_types=0), tmp_path / 'out'
+    assert exported(work, out, '--format=huggingface') == 0
+    assert f"transformers.AutoModelForMaskedLM.from_pretrained('{out}')" in capsys.readouterr().out
+    files = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
+    assert sorted(path.name for path in out.iterdir()) == files
+    tensors = safetensors.numpy.load_file(out / 'model.safetensors')
+    kernels = read_variables(work / 'runs' / 'student-s0' / 'checkpoints', 'here')['student']['params']['blocks']
+    up = tensors['distilbert.transformer.layer.1.ffn.lin1.weight']
+    np.testing.assert_array_equal(up, kernels['up']['kernel'][1].T)
+    assert json.loads((out / 'config.json').read_text())['n_layers'] == 2
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,5 @@
 """Decoders in the format of Hugging Face. transformers_reference/make.py wrote the files and what they give."""
 
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -12,9 +11,9 @@ import safetensors.numpy
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
-from kd_jax.interop.huggingface_weights import decoder_options, load_huggingface_weights, save_huggingface
+from kd_jax.interop.huggingface_weights import load_huggingface_weights
 from kd_jax.language.decoder import Decoder
-from tests.language.small_decoder import TOKENS, applied, decoder, weights
+from tests.language.small_decoder import TOKENS, applied
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'transformers_reference'
 SIZES = dict(vocabulary=40, width=16, layers=2, heads=4, kv_heads=2, mlp_width=24, window=256)
@@ -56,42 +55,6 @@ def test_one_layer_of_two_may_be_taken(assert_bitwise):
     half = MODULES['qwen2'].clone(layers=1)
     taken = loaded(REFERENCE / 'qwen2', half, init_layers=(2,))['params']
     assert_bitwise(taken['blocks'], jax.tree.map(lambda a: a[1:], whole['blocks']))
-
-
-@pytest.mark.parametrize('options', [{}, dict(qkv_bias=False, tied=True), dict(qkv_bias=False, head_dim=6)])
-def test_a_decoder_that_is_written_is_read_again(tmp_path, assert_bitwise, options):
-    module = decoder(**options, rotary_scaling=(4.0, 1.0, 4.0, 32.0))
-    variables = weights(module)
-    save_huggingface(tmp_path, module, variables)
-    assert_bitwise(loaded(tmp_path, module), variables)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['config.json', 'model.safetensors']
-
-
-def test_a_written_config_has_the_options_of_the_reference(tmp_path):
-    for name, module in MODULES.items():
-        save_huggingface(tmp_path, module, weights(module))
-        ours, theirs = (json.loads((path / 'config.json').read_text()) for path in (tmp_path, REFERENCE / name))
-        assert decoder_options(ours, 'here') == decoder_options(theirs, 'there')
-        same = ('architectures', 'model_type', 'hidden_act', 'max_position_embeddings', 'tie_word_embeddings')
-        assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec('transformers') is None, reason='the packages torch and transformers are not installed'
-)
-@pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('name', MODULES)
-def test_transformers_loads_what_is_written_and_gives_the_same_logits(tmp_path, name):
-    import torch
-    import transformers
-
-    variables = weights(MODULES[name], sd=0.3)
-    save_huggingface(tmp_path, MODULES[name], variables)
-    model, told = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(told.values())
-    with torch.no_grad():
-        theirs = model(torch.tensor(TOKENS)).logits.numpy()
-    np.testing.assert_allclose(applied(MODULES[name], variables, TOKENS)['logits'], theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_a_head_that_a_tied_model_saved_is_the_embedding(copied, assert_bitwise):
