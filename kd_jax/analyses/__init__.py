@@ -1,7 +1,8 @@
 """Analyses: pure functions of a finished run's predictions.
 
 The name of a function here is its name in a config. Positional parameters are paths in a config and arrive as a dict
-from split to array; keyword-only parameters are options. Every analysis returns nested dicts of Python numbers, strings
+from split to array; keyword-only parameters are options. `predictions.predicts_again` marks an analysis that computes
+the predictions itself, to measure how long that takes. Every analysis returns nested dicts of Python numbers, strings
 and lists. A number that is undefined is None. `units.states_units` states the units of the numbers.
 """
 
@@ -13,6 +14,7 @@ from kd_jax.analyses.ensembles import ensemble
 from kd_jax.analyses.representation_similarity import cka
 from kd_jax.analyses.soft_targets import soft_targets
 from kd_jax.analyses.specialists import specialists
+from kd_jax.analyses.speed import speed
 
 __all__ = [
     'cka',
@@ -23,4 +25,5 @@ __all__ = [
     'ensemble',
     'soft_targets',
     'specialists',
+    'speed',
 ]

@@ -1,12 +1,21 @@
-"""Takes one split of a run's predictions and checks it: the first step of every analysis."""
+"""What analyses read: a split of a run's predictions, checked, or a function that predicts again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
 
 Splits = Mapping[str, np.ndarray]
+Predict = Callable[[int], Any]  # computes the predictions of the first n examples of a split, and waits for them
+Analysis = TypeVar('Analysis', bound=Callable[..., Any])
+
+
+def predicts_again(analysis: Analysis) -> Analysis:
+    """A decorator: the analysis gets for each path a dict from split to `Predict` in place of arrays."""
+    analysis.__dict__['predicts_again'] = True
+    return analysis
 
 
 def split_of(arrays: Splits, split: str, what: str) -> np.ndarray:

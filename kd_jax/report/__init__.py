@@ -16,6 +16,7 @@ The report section of a study may hold the following, and all of it is optional:
     number        value, a run:path
     share         (value - low) / (high - low), each a run:path
     difference    value - low
+    ratio         value / high
     optimum       the x at which y is best among the runs (globs), with its 95% interval; x and y as for figures
                   A rule {above, at_least, at_most, below} decides whether the claim is reproduced, or whether it holds
                   if it is our own (own=True); regime says in which other regime than the paper's it is tested. If not,
@@ -33,7 +34,7 @@ The report section of a study may hold the following, and all of it is optional:
                   named [labels], log_x; points on the Pareto front (low x, high value) are joined and named
     matrices      values {label: run:path}, each [C, C]; label (of the colour bar)
     soft_targets  run, analysis
-    shares        claims {label: name of a claim of kind share}
+    shares        claims {label: name of a claim of kind share or ratio}
 
 Numbers that a study sweeps get a figure each, and the histories get learning curves, if the report draws none.
 The paper's numbers have the unit of the value path: an accuracy of 58.9% is 0.589.

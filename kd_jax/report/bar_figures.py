@@ -50,14 +50,18 @@ def draw_bars(entry: dict[str, Any], results: Results) -> Drawn:
 
 
 def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
-    """Draws the share that each claim states, with its standard deviation over seeds, and the paper's as a diamond."""
+    """Draws the share or ratio that each claim states, and its standard deviation over seeds; the paper's as a diamond.
+
+    Ratios are dots, because 0 is no share that anything could lose.
+    """
     claims: dict[str, Claim] = entry['claims']
     bars = [_Bar(label, c.seedwise, PALETTE[0], c.paper) for label, c in claims.items() if c.seedwise]
     gaps = ' '.join(claim.sentence for claim in claims.values() if not claim.seedwise)
     if not bars:
         return None, gaps
     figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(bars))
-    _draw(axes, bars, 'fraction', dotted=False, digits=0)
+    ratios = all(claim.kind == 'ratio' for claim in claims.values())
+    _draw(axes, bars, 'fraction', dotted=ratios, digits=1 if ratios else 0)
     axes.axvline(1, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=0.5)
     axes.set_xlabel(entry.get('xlabel', 'share'))
     return figure, gaps

@@ -32,6 +32,7 @@ CLAIMS: Kinds = {
     'number': (('value',), HELD),
     'share': (('value', 'low', 'high'), HELD),
     'difference': (('value', 'low'), HELD),
+    'ratio': (('value', 'high'), HELD),
     'optimum': (('runs', 'x', 'y'), HELD),
 }
 
@@ -118,8 +119,8 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, cl
     for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
         _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
     for claim in (figure.get('claims') or {}).values():
-        shares = {key: entry for key, entry in claims.items() if entry['kind'] == 'share'}
-        _one_of(claim, shares, f'{where}, the claim', 'claims of kind share')
+        shares = {key: entry for key, entry in claims.items() if entry['kind'] in ('share', 'ratio')}
+        _one_of(claim, shares, f'{where}, the claim', 'claims of kind share or ratio')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
     _known_globs(figure.get('runs', ()), known, where)

@@ -1,4 +1,4 @@
-"""Claims of a study: a number, a share of a gain, a difference or a best setting, held against the paper's."""
+"""Claims of a study: a number, a share of a gain, a ratio, a difference or a best setting, held against the paper's."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,6 +32,7 @@ class Claim:
     Attributes:
       name: name of the claim in the report section.
       title: title of the claim.
+      kind: its kind, see `report`.
       of_means: the claim computed from the mean of each run; None if it cannot be computed.
       seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
       paper: the number that the paper reports; None if it reports none.
@@ -46,6 +47,7 @@ class Claim:
 
     name: str
     title: str
+    kind: str
     of_means: float | None
     seedwise: Measure | None
     paper: float | None
@@ -76,14 +78,16 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 
 
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
-    weigh = {'number': _number, 'share': _share, 'difference': _difference, 'optimum': _optimum}
+    weigh = {
+        'number': _number, 'share': _share, 'difference': _difference, 'ratio': _ratio, 'optimum': _optimum,
+    }  # fmt: skip
     found = weigh[entry['kind']](entry, results, labels)
     verdict, rule = judged(entry, found.of_means, found.interval, found.unit)
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     paper = entry.get('paper')
     return Claim(
-        name, entry.get('title', name), found.of_means, found.seedwise, paper,
+        name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, _papers(paper, found.unit, entry['kind']), rule))),
         ours, _quoted(paper, found.unit, entry['kind']) if paper is not None else '', verdict,
         _why(entry, results) if verdict in REFUTED else '', seconds_of(runs, results), command_for(runs, study),
@@ -165,6 +169,24 @@ def _share(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     return Weighed(of_means, seedwise, words, 'fraction', seedwise.interval if seedwise else None)
 
 
+def _ratio(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
+    value, high = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'high')]
+    gaps = _gaps(entry, ('value', 'high'), parts, results)
+    if gaps or value is None or high is None:
+        return _open(entry, gaps, results)
+    by_seed = {seed: value.by_seed[seed] / high.by_seed[seed] for seed in _common(value, high) if high.by_seed[seed]}
+    seedwise = Measure(by_seed) if by_seed else None
+    of_means = value.mean / high.mean if high.mean else None
+    unit = stated_in(results, split_reference(entry['value']))['unit']
+    names = _named(entry, {'value': value, 'high': high}, unit, labels)
+    if of_means is None:
+        words = f'{names[1]} is zero, so the ratio to it is undefined.'
+    else:
+        words = f'{names[0]} is {_percent(of_means)} of {names[1]}'
+        words += _seedwise(seedwise, len(_common(value, high))) + '.'
+    return Weighed(of_means, seedwise, words, 'fraction', seedwise.interval if seedwise else None)
+
+
 def _difference(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
     gaps = _gaps(entry, ('value', 'low'), parts, results)
@@ -209,7 +231,11 @@ def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
 
 
 def _open(entry: dict[str, Any], gaps: list[str], results: Results) -> Weighed:
-    unit = 'fraction' if entry['kind'] == 'share' else stated_in(results, split_reference(entry['value']))['unit']
+    unit = (
+        'fraction'
+        if entry['kind'] in ('share', 'ratio')
+        else stated_in(results, split_reference(entry['value']))['unit']
+    )
     return Weighed(None, None, f'Open: {" ".join(gaps)}', unit)
 
 

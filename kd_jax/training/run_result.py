@@ -1,11 +1,13 @@
 """Evaluates runs during and after training, and makes the result of a run."""
 
 import datetime
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from kd_jax import analyses
 from kd_jax.analyses.units import units_of
@@ -15,7 +17,8 @@ from kd_jax.config.json_files import json_value
 from kd_jax.config.own_code import explain_own_code
 from kd_jax.core.paths import parse_paths
 from kd_jax.core.state import State, all_variables
-from kd_jax.data.batches import batch_shapes
+from kd_jax.data.batches import batch_shapes, fetch_batch
+from kd_jax.data.splits import example_count
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import run_option
 from kd_jax.training import provenance
@@ -129,6 +132,17 @@ def stated_units(prepared: PreparedRun) -> dict[str, Any]:
     }
 
 
+def _predict_again(prepared: PreparedRun, variables: Any, split: str, path: Any) -> Callable[[int], np.ndarray]:
+    """A function that computes the array at a path for the first examples of a split; these are fetched once."""
+    arrays = prepared.splits.arrays[split]
+
+    @functools.lru_cache(maxsize=1)
+    def first(count: int) -> dict[str, Any]:
+        return fetch_batch(arrays, np.arange(min(count, example_count(arrays))))
+
+    return lambda count: prepared.evaluator.predict(variables, first(count), (path,))[0]
+
+
 def _analyse(name: str, options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:
     """What an analysis returns, as JSON values.
 
@@ -139,8 +153,12 @@ def _analyse(name: str, options: Mapping[str, Any], prepared: PreparedRun, varia
     positional, keywords = parameters_of(function)
     paths = tuple(parse_paths(options[key], prepared.where) for key in positional)
     splits = [s for s in options.get('splits', ('valid', 'test')) if s in prepared.splits.arrays]
-    read = {split: prepared.evaluator.predict(variables, prepared.splits.arrays[split], paths) for split in splits}
-    arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
+    arguments: list[dict[str, Any]]
+    if getattr(function, 'predicts_again', False):
+        arguments = [{split: _predict_again(prepared, variables, split, path) for split in splits} for path in paths]
+    else:
+        read = {split: prepared.evaluator.predict(variables, prepared.splits.arrays[split], paths) for split in splits}
+        arguments = [{split: read[split][i] for split in splits} for i in range(len(positional))]
     place = f"{prepared.where}, analysis '{name}'"
     with explain_own_code(f'{place} fails'):
         found = function(*arguments, **{key: options[key] for key in keywords if key in options})

@@ -84,6 +84,16 @@ def test_shares_are_drawn_from_their_claims(loaded):
     assert bar.get_width() == pytest.approx(claim.seedwise.mean)
 
 
+def test_ratios_are_dots(loaded):
+    study, results = loaded
+    study['report']['claims']['kept']['kind'] = 'ratio'
+    figure, gaps = draw_shares({'claims': {'kept': study_claims(study, results)[0]}}, results)
+    assert gaps == ''
+    assert not figure.axes[0].patches
+    low, _ = figure.axes[0].get_xlim()
+    assert low > 0
+
+
 def test_a_share_that_cannot_be_computed_is_said(loaded):
     study, results = loaded
     claim = study_claims(study, {})[0]

@@ -15,6 +15,22 @@ def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
     assert 'seed by seed 63.1% ± 3.4%, 95% interval 54.7% to 71.4% (3 seeds). The paper reports 80%.' in kept.sentence
 
 
+def test_a_ratio_is_taken_seed_by_seed(loaded):
+    study, results = loaded
+    study['report']['claims']['kept']['kind'] = 'ratio'
+    kept = study_claims(study, results)[0]
+    # means: 7 / 4; seeds: 6/4, 7/4, 8/4, with the standard deviation 1/4
+    assert kept.of_means == pytest.approx(1.75)
+    assert kept.seedwise.by_seed == pytest.approx({0: 1.5, 1: 1.75, 2: 2.0})
+    assert '“distilled” (7.0 ± 1.0) is 175.0% of “teacher” (4.0 ± 0.0); seed by seed 175.0% ± 25.0%' in kept.sentence
+    assert (kept.ours, kept.papers) == ('175.00 ± 25.00%', '80%')
+    for result in results['teacher'].values():
+        result['last']['test']['student']['errors'] = 0
+    kept = study_claims(study, results)[0]
+    assert kept.of_means is None
+    assert 'is zero, so the ratio to it is undefined' in kept.sentence
+
+
 def test_a_difference_is_taken_seed_by_seed(loaded):
     gain = study_claims(*loaded)[1]
     # 6 - 10, 7 - 12, 8 - 14 = -4, -5, -6: mean -5 and standard deviation 1, so five deviations from 0

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from kd_jax.analyses.predictions import predicts_again
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.studies.run_groups import partition_runs
@@ -64,6 +65,15 @@ def test_an_evaluation_has_the_number_of_its_step(prepared_runs):
         wanted = by_hand(jax.device_get(state.params['student']), scale)
         for own in measured:
             np.testing.assert_allclose(own['test']['student']['nll'], wanted, rtol=1e-4)
+
+
+def test_an_analysis_that_predicts_again_gets_a_function_of_the_number_of_examples(prepared_runs):
+    prepared = prepared_runs[0]
+    variables = variables_now(prepared, make_initial_state(prepared, {})[0], {})
+    options = {'logits': 'student.logits', 'splits': ['test']}
+    once = _analyse('own', {**options, 'analysis': lambda logits: logits['test'].tolist()}, prepared, variables)
+    again = predicts_again(lambda logits: [logits['test'](count).tolist() for count in (3, 99)])
+    assert _analyse('own', {**options, 'analysis': again}, prepared, variables) == [once[:3], once]
 
 
 @pytest.mark.parametrize(
