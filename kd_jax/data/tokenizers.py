@@ -10,21 +10,24 @@ import importlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.json_files import parse_json
-from kd_jax.config.ordinary_files import open_ordinary, read_text, user_path
+from kd_jax.config.ordinary_files import read_text, user_path
 from kd_jax.config.references import GGUF, JSON, VOCABULARY
 from kd_jax.data import word_pieces as pieces
+from kd_jax.data.gguf_files import read_gguf
 
 WORDS = pathlib.Path(__file__).parent / 'text' / 'word_pieces.txt'
 JSON_SIZE = 2**28  # a tokenizer.json of 256,000 tokens takes some 35 MB
 OF_BYTES = ('<|endoftext|>', '<|mask|>', '<|im_start|>', '<|im_end|>')  # special tokens after the 256 bytes
 ENDS = ('<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>', '[SEP]')  # if no file says which token ends a text
 MASKS = ('[MASK]', '<mask>', '<|mask|>')
+FIELDS = 'tokenizer.ggml.'  # of GGUF
 CONTROL = 3  # of GGUF's types of tokens
 LETTERS = (  # of Llama 3 and Qwen2, which differ in the digits
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{DIGITS}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -34,6 +37,20 @@ SPLITS = {  # by the name of GGUF's tokenizer.ggml.pre: how text is cut before i
     'gpt-2': '', 'smollm': 'digits', 'llama-bpe': LETTERS.replace('{DIGITS}', '{1,3}'),
     'qwen2': LETTERS.replace('{DIGITS}', ''),
 }  # fmt: skip
+
+
+class GgufTokenizer(TypedDict, total=False):
+    """The fields of a GGUF file that make its tokenizer."""
+
+    model: str
+    pre: str
+    tokens: list[str]
+    token_type: list[int]
+    merges: list[str]
+    bos_token_id: int
+    eos_token_id: int
+    mask_token_id: int
+    add_bos_token: bool
 
 
 class Encoded(NamedTuple):
@@ -161,26 +178,23 @@ def _package(package: str, name: str) -> Any:
 @functools.lru_cache(maxsize=4)
 def _from_gguf(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokenizer:
     """Rebuilds a byte-level BPE from the fields tokenizer.ggml.*."""
-    gguf, tokenizers = _package('gguf', name), _package('tokenizers', name)
-    open_ordinary(file).close()
+    tokenizers = _package('tokenizers', name)
     try:
-        fields = gguf.GGUFReader(os.fspath(file)).fields
-    except Exception as error:  # of a damaged file
+        fields = read_gguf(os.fspath(file)).fields
+    except (OSError, ValueError) as error:
         raise UserError(f'data.tokenizer={name!r} cannot be read as a GGUF file ({first_line(error)}).') from error
-
-    def field(key: str, default: Any = None) -> Any:
-        found = fields.get(f'tokenizer.ggml.{key}')
-        return default if found is None else found.contents()
-
-    kind, before = field('model'), field('pre', 'gpt-2')
+    given = {key.removeprefix(FIELDS): value for key, value in fields.items() if key.startswith(FIELDS)}
+    if wrong := misfit(given, GgufTokenizer):
+        raise UserError(f'data.tokenizer={name!r} is damaged: {wrong}; load the file down again.')
+    kind, before = given.get('model'), given.get('pre', 'gpt-2')
     if kind != 'gpt2' or before not in SPLITS:
         what = f'model {kind!r}' if kind != 'gpt2' else f'pre-tokenizer {before!r}'
         raise UserError(
             f'data.tokenizer={name!r}: the {what} of this file is not supported; take the tokenizer.json of the model '
             "instead: 'json:FILE'."
         )
-    tokens, kinds = field('tokens', []), field('token_type', [])
-    merges = [tuple(merge.split(' ', 1)) for merge in field('merges', [])]
+    tokens, kinds = given.get('tokens', []), given.get('token_type', [])
+    merges = [tuple(merge.split(' ', 1)) for merge in given.get('merges', [])]
     models, cuts, decoders = tokenizers.models, tokenizers.pre_tokenizers, tokenizers.decoders
     try:
         built = tokenizers.Tokenizer(
@@ -197,8 +211,8 @@ def _from_gguf(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokeniz
     built.decoder = decoders.ByteLevel()
     controls = [token for token, kind in zip(tokens, kinds, strict=False) if kind == CONTROL]
     built.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in controls])
-    begin = field('bos_token_id') if field('add_bos_token', False) else None
-    return _of_package(name, built, True, begin, field('eos_token_id'), field('mask_token_id'))
+    begin = given.get('bos_token_id') if given.get('add_bos_token', False) else None
+    return _of_package(name, built, True, begin, given.get('eos_token_id'), given.get('mask_token_id'))
 
 
 @functools.lru_cache(maxsize=4)

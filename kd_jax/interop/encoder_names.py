@@ -1,11 +1,13 @@
 """Tensors and options of saved encoders: the BERT family of Hugging Face, to which MiniLM belongs, and DistilBERT's."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import Meta
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.core.network import Network
-from kd_jax.interop.language_weights import SavedTensors
+from kd_jax.interop.language_weights import Number, SavedTensors, Size, check_saved
 from kd_jax.language.encoder import Encoder
 
 SECOND_BIAS = 'cls.predictions.decoder.bias'  # of BERT, equal to the bias of its family; needed if words are not tied
@@ -96,6 +98,10 @@ FAMILIES = {
         architectures=('DistilBertModel', 'DistilBertForMaskedLM'),
     ),
 }  # fmt: skip
+TYPES = {
+    'type_vocab_size': Annotated[int, Meta(ge=0, lt=2**31)], 'layer_norm_eps': Number, 'tie_word_embeddings': bool,
+    'is_decoder': bool, 'position_embedding_type': str | None, 'hidden_act': str, 'activation': str,
+}  # fmt: skip
 
 
 def of_encoder(
@@ -115,7 +121,7 @@ def of_encoder(
       UserError: the family, its activation or its kind of positions is not known, or an option is missing.
     """
     kind = config.get('model_type', '')
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise UserError(
             f'{where} has the model_type {kind!r}, which is no encoder that is known. {suggest(str(kind), [*FAMILIES])}'
         )
@@ -124,6 +130,7 @@ def of_encoder(
     missing = [name for name in family.options.values() if name not in config]
     if missing:
         raise UserError(f'{where} says no {", ".join(missing)}; take a complete file.')
+    check_saved(config, dict.fromkeys(family.options.values(), Size) | TYPES, where)
     absolute = config.get('position_embedding_type') in (None, 'absolute') and not config.get('is_decoder', False)
     if config.get(family.activation, 'gelu') != 'gelu' or not absolute:
         raise UserError(f'{where} has another activation than gelu, relative positions, or a causal mask, which no '

@@ -9,10 +9,14 @@ import numpy as np
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.ordinary_files import open_ordinary
 from kd_jax.core.network import Network
+from kd_jax.data.gguf_files import GgufFile, read_gguf, tensor_bytes
 from kd_jax.interop.language_weights import (
+    Number,
     SavedTensors,
+    Size,
     check_language_model,
     check_language_options,
+    check_saved,
     load_language_weights,
 )
 from kd_jax.language.decoder import Decoder
@@ -37,6 +41,11 @@ FIELDS = {
     'width': 'embedding_length', 'layers': 'block_count', 'heads': 'attention.head_count',
     'mlp_width': 'feed_forward_length', 'norm_epsilon': 'attention.layer_norm_rms_epsilon',
 }  # fmt: skip
+TYPES = {
+    **dict.fromkeys(FIELDS.values(), Size), 'attention.layer_norm_rms_epsilon': Number, 'rope.freq_base': Number,
+    **dict.fromkeys(('attention.head_count_kv', 'attention.key_length', 'rope.dimension_count'), Size),
+    'rope.scaling.type': str,
+}  # fmt: skip
 
 
 def load_gguf_weights(network: Network, path: str, shapes: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -59,40 +68,40 @@ def load_gguf_weights(network: Network, path: str, shapes: Mapping[str, Any], wh
             f"{where}: init='gguf:...' needs the package gguf, which is not installed: pip install '.[language]'."
         ) from error
     try:
-        open_ordinary(path).close()
-        file = gguf.GGUFReader(path)
-        fields = {name: field.contents() for name, field in file.fields.items() if len(field.data) == 1}
+        file = read_gguf(path)
+        sizes = tensor_bytes(file, {int(kind): size for kind, size in gguf.GGML_QUANT_SIZES.items()})
     except OSError as error:
         raise UserError(f'{where}: {path} cannot be read ({error.strerror or first_line(error)}).') from error
     except UserError as error:
         raise UserError(f'{where}: {error}') from error
-    except Exception as error:  # A damaged file can raise anything.
+    except ValueError as error:
         raise UserError(
-            f'{where}: {path} is no GGUF file, is truncated, or has a type of tensors that this version of gguf does '
-            f'not know ({type(error).__name__}: {first_line(error)}); load it down again.'
+            f'{where}: {path} is no GGUF file, or is truncated or damaged: {first_line(error)}; load it down again.'
         ) from error
-    tensors = {tensor.name: tensor for tensor in file.tensors}
-    architecture, options = _options(fields, tensors, f'{where}: {path}')
+    architecture, options = _options(file, f'{where}: {path}')
     check_language_options(network, options, where, path)
     heads = {'attn_q': options['heads'], 'attn_k': options['kv_heads']}
 
     def read(name: str) -> np.ndarray:
-        tensor = tensors[name]
+        tensor = file.tensors[name]
+        kind = gguf.GGMLQuantizationType(tensor.kind)
+        with open_ordinary(path) as opened:
+            opened.seek(tensor.start)
+            content = np.frombuffer(opened.read(sizes[name]), np.uint8)
         try:
-            array = gguf.dequantize(tensor.data, tensor.tensor_type)
+            array = gguf.dequantize(content.reshape(*tensor.shape[:-1], -1), kind)
         except Exception as error:
             raise UserError(
-                f'{where}: {name} in {path} has type {tensor.tensor_type.name}, which the package gguf cannot read '
+                f'{where}: {name} in {path} has type {kind.name}, which the package gguf cannot read '
                 f'({first_line(error)}).'
             ) from error
         part = name.split('.')[-2]
         return halves_together(array, heads[part]) if part in heads and architecture in INTERLEAVED else array
 
-    if SCALED in tensors or network.module.rotary_scaling:
-        divisors = read(SCALED) if SCALED in tensors else 1.0
+    if SCALED in file.tensors or network.module.rotary_scaling:
+        divisors = read(SCALED) if SCALED in file.tensors else 1.0
         _check_scaling(network, divisors, where, path)
-    found = {name: tuple(int(size) for size in tensor.shape[::-1]) for name, tensor in tensors.items()}
-    found.pop(SCALED, None)
+    found = {name: tensor.shape for name, tensor in file.tensors.items() if name != SCALED}
     return load_language_weights(network, SavedTensors(path, found, read), NAMES, options['layers'], shapes, where)
 
 
@@ -109,15 +118,16 @@ def halves_together(array: np.ndarray, heads: int) -> np.ndarray:
     return pairs.swapaxes(1, 2).reshape(array.shape)
 
 
-def _options(fields: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+def _options(file: GgufFile, where: str) -> tuple[str, dict[str, Any]]:
     """The architecture that a file names, and the options of a decoder that fit its weights."""
-    architecture = fields.get('general.architecture', '')
+    architecture, tensors = file.fields.get('general.architecture', ''), file.tensors
     if architecture not in ARCHITECTURES:
         raise UserError(
             f'{where} has the architecture {architecture!r}, which is no decoder that is known. '
             f'{suggest(str(architecture), ARCHITECTURES)}'
         )
-    own = {name.removeprefix(f'{architecture}.'): value for name, value in fields.items()}
+    own = {name.removeprefix(f'{architecture}.'): value for name, value in file.fields.items()}
+    check_saved(own, TYPES, where)
     if own.get('rope.scaling.type', 'none') != 'none':
         raise UserError(f'{where} scales its rotary positions by {own["rope.scaling.type"]!r}, which is not known.')
     missing = [name for name in FIELDS.values() if name not in own]
@@ -125,9 +135,9 @@ def _options(fields: Mapping[str, Any], tensors: Mapping[str, Any], where: str) 
     if missing:
         raise UserError(f'{where} says no {", ".join(missing)}; take a complete file.')
     options = {name: own[theirs] for name, theirs in FIELDS.items()}
-    head_dim = own.get('rope.dimension_count', options['width'] // max(1, options['heads']))
+    head_dim = own.get('rope.dimension_count', options['width'] // options['heads'])
     return architecture, options | dict(
-        vocabulary=int(tensors[NAMES['embedding/embedding']].shape[-1]),
+        vocabulary=tensors[NAMES['embedding/embedding']].shape[0],
         kv_heads=own.get('attention.head_count_kv', options['heads']),
         head_dim=own.get('attention.key_length', head_dim),
         rotary_base=own.get('rope.freq_base', 10000.0),

@@ -45,7 +45,10 @@ def open_saved_model(path: str, where: str, opened: contextlib.ExitStack) -> tup
         return _of_zip(place, where)
     config = _read_json(place / CONFIG, where)
     tensors = dict(_tensors(place, where, opened))
-    shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in tensors.items()}
+    slices = {name: file.get_slice(name) for name, file in tensors.items()}
+    for name, one in slices.items():
+        _check_type(name, one.get_dtype(), f'{where}: {path}')
+    shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
 
     def read(name: str) -> np.ndarray:
         return np.asarray(tensors[name].get_tensor(name), np.float32)
@@ -68,15 +71,17 @@ def _of_zip(path: pathlib.Path, where: str) -> tuple[dict[str, Any], SavedTensor
     except DAMAGE as error:
         raise UserError(f'{where}: {path} cannot be read ({first_line(error)}); load it down again.') from error
     for name, tensor in content:
-        if tensor['dtype'] not in TYPES:
-            raise UserError(
-                f'{where}: {path} has the tensor {name} of type {tensor["dtype"]}; known: {", ".join(TYPES)}.'
-            )
+        _check_type(name, tensor['dtype'], f'{where}: {path}')
     tensors = {
         name: np.frombuffer(tensor['data'], TYPES[tensor['dtype']]).reshape(tensor['shape']) for name, tensor in content
     }
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return config, SavedTensors(str(path), shapes, lambda name: np.asarray(tensors[name], np.float32))
+
+
+def _check_type(name: str, kind: str, where: str) -> None:
+    if kind not in TYPES:
+        raise UserError(f'{where} has the tensor {name} of type {kind}; known: {", ".join(TYPES)}.')
 
 
 def _read_json(path: pathlib.Path, where: str) -> dict[str, Any]:
@@ -99,13 +104,13 @@ def _parsed(text: str, path: str) -> dict[str, Any]:
 def _tensors(directory: pathlib.Path, where: str, opened: contextlib.ExitStack) -> Iterator[tuple[str, Any]]:
     """The name of each tensor, and the open file that holds it."""
     if (directory / WEIGHTS).exists() or not (directory / INDEX).exists():
-        file = _open(directory / WEIGHTS, where, opened)
+        file = _open(directory, WEIGHTS, where, opened)
         yield from ((name, file) for name in file.keys())  # noqa: SIM118
         return
     index = _read_json(directory / INDEX, where).get('weight_map')
     if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
         raise UserError(f'{where}: {directory / INDEX} says not in which file each tensor is.')
-    files = {name: _open(inside(directory, name), where, opened) for name in sorted(set(index.values()))}
+    files = {name: _open(directory, name, where, opened) for name in sorted(set(index.values()))}
     held = {name: set(file.keys()) for name, file in files.items()}
     for tensor, name in index.items():
         if tensor not in held[name]:
@@ -113,8 +118,10 @@ def _tensors(directory: pathlib.Path, where: str, opened: contextlib.ExitStack) 
         yield tensor, files[name]
 
 
-def _open(path: pathlib.Path, where: str, opened: contextlib.ExitStack) -> Any:
+def _open(directory: pathlib.Path, name: str, where: str, opened: contextlib.ExitStack) -> Any:
+    path = directory / name
     try:
+        inside(directory, name)
         open_ordinary(path).close()
         return opened.enter_context(safetensors.safe_open(path, 'numpy'))
     except UserError as error:

@@ -2,13 +2,20 @@
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.core.network import Network
 from kd_jax.interop.encoder_names import of_encoder
 from kd_jax.interop.huggingface_files import CONFIG, open_saved_model
-from kd_jax.interop.language_weights import check_language_model, check_language_options, load_language_weights
+from kd_jax.interop.language_weights import (
+    Number,
+    Size,
+    check_language_model,
+    check_language_options,
+    check_saved,
+    load_language_weights,
+)
 from kd_jax.language.decoder import Decoder
 from kd_jax.language.encoder import Encoder
 
@@ -32,6 +39,26 @@ OPTIONS = {
 SCALING = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 FAMILIES = ('llama', 'qwen2')
 NOT_WEIGHTS = ('rotary_emb.inv_freq',)  # frequencies, which older versions saved
+
+
+class RotaryPositions(TypedDict, total=False):
+    """What a config.json says of rotary positions."""
+
+    rope_type: str
+    type: str
+    rope_theta: Number
+    factor: Number
+    low_freq_factor: Number
+    high_freq_factor: Number
+    original_max_position_embeddings: Number
+
+
+TYPES = {
+    **dict.fromkeys(OPTIONS.values(), Size), 'rms_norm_eps': Number, 'num_key_value_heads': Size | None,
+    'head_dim': Size | None, 'rope_theta': Number, 'rope_scaling': RotaryPositions | None,
+    'rope_parameters': RotaryPositions | None, 'tie_word_embeddings': bool, 'use_sliding_window': bool,
+    'hidden_act': str,
+}  # fmt: skip
 
 
 def load_huggingface_weights(network: Network, path: str, shapes: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -80,12 +107,15 @@ def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     missing = [name for name in OPTIONS.values() if name not in config]
     if missing:
         raise UserError(f'{where} says no {", ".join(missing)}; take a complete file.')
+    check_saved(config, TYPES, where)
     if config.get('hidden_act', 'silu') != 'silu' or config.get('use_sliding_window', False):
         raise UserError(f'{where} has another activation than silu, or a sliding window, which no decoder here has.')
     rotary = {**(config.get('rope_scaling') or {}), **(config.get('rope_parameters') or {})}
     kind = rotary.get('rope_type', rotary.get('type', 'default'))
     if kind not in ('default', 'llama3'):
         raise UserError(f'{where} scales its rotary positions by {kind!r}, which is not known. Known: default, llama3')
+    if missing := [name for name in SCALING if name not in rotary and kind == 'llama3']:
+        raise UserError(f'{where} says no {", ".join(missing)} of its rotary positions; take a complete file.')
     options = {ours: config[theirs] for ours, theirs in OPTIONS.items()}
     return options | dict(
         kv_heads=config.get('num_key_value_heads') or options['heads'],

@@ -3,11 +3,13 @@
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import flax.traverse_util
 import numpy as np
+from msgspec import Meta
 
+from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError
 from kd_jax.core.inherited_weights import check_finite, check_fresh, layers_to_take, without_fresh
 from kd_jax.core.network import Network
@@ -16,6 +18,8 @@ from kd_jax.language.decoder import Decoder
 from kd_jax.language.encoder import Encoder
 
 STACKED = (*Decoder.stacked, *Encoder.stacked)  # modules
+Size = Annotated[int, Meta(ge=1, lt=2**31)]
+Number = Annotated[float, Meta(gt=0, lt=1e30)]
 KINDS = {Decoder: 'a decoder', Encoder: 'an encoder'}
 
 
@@ -50,6 +54,21 @@ def check_language_model(network: Network, kind: type[Decoder | Encoder], where:
         raise UserError(
             f'{where}: {origin} holds one network; set copies=0, or use several networks, each with its own file.'
         )
+
+
+def check_saved(found: Mapping[str, Any], types: Mapping[str, Any], where: str) -> None:
+    """Raises a UserError if an option of a file has another type than it must have, or is no size or number at all.
+
+    Args:
+      found: the options of the file, by its own names.
+      types: the types of those that are read; options may be missing.
+      where: the file, for messages.
+    """
+    for name, kind in types.items():
+        if name in found and (wrong := misfit(found[name], kind)):
+            raise UserError(
+                f'{where} has {name}={repr(found[name])[:80]}, but {wrong}; take a file that is not damaged.'
+            )
 
 
 def check_language_options(network: Network, saved: Mapping[str, Any], where: str, origin: str) -> None:

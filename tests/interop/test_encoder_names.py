@@ -124,6 +124,11 @@ def test_a_head_of_its_own_is_read(copied):
         (dict(position_embedding_type='relative_key'), 'relative positions'),
         (dict(is_decoder=True), 'or a causal mask'),
         (dict(num_attention_heads=8), 'bert has heads=8, but this model has heads=4: give it these options'),
+        (dict(model_type=['bert']), r"has the model_type \['bert'\]"),
+        (dict(num_hidden_layers=2.0), r'config\.json has num_hidden_layers=2\.0, but expected int, got float; take'),
+        (dict(type_vocab_size=-1), 'has type_vocab_size=-1, but expected int >= 0'),
+        (dict(layer_norm_eps='small'), 'has layer_norm_eps=.small., but expected float, got str'),
+        (dict(tie_word_embeddings=None), 'has tie_word_embeddings=None, but expected bool, got null'),
         (dict(layer_norm_eps=1e-5), 'bert has norm_epsilon=1e-05, but this model has norm_epsilon=1e-12'),
     ],
 )

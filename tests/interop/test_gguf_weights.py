@@ -165,7 +165,9 @@ def test_a_truncated_file_is_one_sentence(tmp_path, share):
     write(path, module, weights(module))
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match=r"c, network 'teacher': .*a\.gguf (is no GGUF file, is truncated|says no)"):
+    with pytest.raises(
+        UserError, match=r"c, network 'teacher': .*a\.gguf is no GGUF file, or is truncated or damaged: .*; load it"
+    ):
         loaded(path, module)
 
 
@@ -178,8 +180,24 @@ def test_a_type_of_tensors_that_is_not_known_is_one_sentence(tmp_path):
     at = content.index(b'blk.1.attn_q.weight') + len('blk.1.attn_q.weight') + 4 + 2 * 8  # two sizes, then the type
     assert content[at] == 8
     path.write_bytes(content[:at] + bytes([99]) + content[at + 1 :])
-    with pytest.raises(UserError, match='or has a type of tensors that this version of gguf does not know'):
+    with pytest.raises(UserError, match='has the type of tensors number 99, which is not known'):
         loaded(path, module)
+
+
+@needs_gguf
+@pytest.mark.parametrize(
+    ('name', 'kind', 'says'),
+    [('block_count', 6, 'block_count=.*, but expected int, got float'), ('key_length', 7, 'expected int, got bool')],
+)
+def test_an_option_of_another_type_is_one_sentence(tmp_path, name, kind, says):
+    path = tmp_path / 'a.gguf'
+    write(path, decoder(), weights(decoder()))
+    content, key = path.read_bytes(), name.encode()
+    at = content.index(key) + len(key)  # then the type of the value
+    size = 1 if kind == 7 else 4
+    path.write_bytes(content[:at] + bytes([kind, 0, 0, 0]) + content[at + 4 : at + 4 + size] + content[at + 8 :])
+    with pytest.raises(UserError, match=rf"c, network 'teacher': .*a\.gguf has .*{says}; take a file that is not dam"):
+        loaded(path, decoder())
 
 
 @needs_gguf

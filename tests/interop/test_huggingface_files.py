@@ -1,5 +1,6 @@
 import contextlib
 import pathlib
+import struct
 import zipfile
 
 import numpy as np
@@ -45,6 +46,73 @@ def test_a_zip_file_and_its_directory_hold_the_same(zipped):
     for name, tensor in tensors.items():
         assert tensor.dtype == np.float32  # bfloat16 in the file
         np.testing.assert_array_equal(tensor, expected[name])
+
+
+def header(text, size=None, data=b''):
+    """A .safetensors file with a header, which may claim another size."""
+    return struct.pack('<Q', len(text) if size is None else size) + text.encode() + data
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        header('{}', 2**60),
+        header('{}', 2**63),
+        header('{'),
+        header('[]'),
+        header('{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'),
+        header('{"a": {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]}}', data=bytes(16)),
+        header('{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 1152921504606846976]}}', data=bytes(16)),
+        header('{"a": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 16]}}', data=bytes(16)),
+        header('{"a": {"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]}}', data=bytes(16)),
+        header('{"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}}', data=bytes(16)),
+        header(
+            '{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]},'
+            ' "b": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}}',
+            data=bytes(24),
+        ),
+    ],
+)
+def test_what_the_header_of_tensors_claims_is_not_believed(tmp_path, zipped, content):
+    (tmp_path / 'config.json').write_text('{}')
+    (tmp_path / 'model.safetensors').write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"c, network 'teacher': .*model\.safetensors cannot be read \(.*; load the dir"
+    ):
+        opened(tmp_path)
+    with pytest.raises(UserError, match=r"c, network 'teacher': .*model\.zip cannot be read"):
+        opened(zipped(safetensors=content))
+
+
+@pytest.mark.parametrize('kind', ['F8_E4M3', 'F4'])
+def test_a_type_of_tensors_that_numpy_lacks_is_one_sentence(tmp_path, kind):
+    (tmp_path / 'config.json').write_text('{}')
+    text = f'{{"a": {{"dtype": "{kind}", "shape": [4], "data_offsets": [0, {4 if kind[1] == "8" else 2}]}}}}'
+    (tmp_path / 'model.safetensors').write_bytes(header(text, data=bytes(4 if kind[1] == '8' else 2)))
+    with pytest.raises(UserError, match=rf"c, network 'teacher': .* has the tensor a of type {kind}; known: F64, F32"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('index', 'says'),
+    [
+        ('{"weight_map": {"a": "b.safetensors"}}', r'b\.safetensors is missing; load the directory down again'),
+        ('{"weight_map": {"a": "../b.safetensors"}}', r"'\.\./b\.safetensors' cannot be the name of a file in"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "'/etc/passwd' cannot be the name of a file in"),
+        ('{"weight_map": {"a": ""}}', "'' cannot be the name of a file in"),
+        ('{"weight_map": {"a": 3}}', 'says not in which file each tensor is'),
+        ('{"weight_map": ["a"]}', 'says not in which file each tensor is'),
+        ('{}', 'says not in which file each tensor is'),
+        ('[]', 'holds no dictionary'),
+        ('{"weight_map": {}', 'is not JSON'),
+    ],
+)
+def test_an_index_names_files_of_its_own_directory(tmp_path, index, says):
+    (tmp_path / 'config.json').write_text('{}')
+    (tmp_path / 'model.safetensors.index.json').write_text(index)
+    with pytest.raises(UserError, match=f"^c, network 'teacher': .*{says}"):
+        opened(tmp_path)
 
 
 def test_tensors_of_several_files_are_found_by_their_index():

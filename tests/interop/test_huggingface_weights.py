@@ -80,7 +80,7 @@ def test_missing_and_damaged_files_are_one_sentence(copied, tmp_path):
     with pytest.raises(UserError, match=r'00003-of-00005\.safetensors is missing; load the directory down again'):
         loaded(directory, MODULES['llama3'])
     (directory / 'model.safetensors.index.json').write_text('{"weight_map": {"a": "../b"}}')
-    with pytest.raises(UserError, match=r"'../b' cannot be the name of a file in"):
+    with pytest.raises(UserError, match=r"c, network 'teacher': '../b' cannot be the name of a file in"):
         loaded(directory, MODULES['llama3'])
     (directory / 'model.safetensors.index.json').unlink()
     with pytest.raises(UserError, match=r'llama3/model\.safetensors is missing'):
@@ -113,8 +113,40 @@ def test_a_decoder_that_is_not_known_or_not_this_one_is_one_sentence(copied, cha
         loaded(directory, MODULES['qwen2'])
 
 
-def test_an_option_that_is_no_number_is_another_option(copied):
-    file = copied('smollm2') / 'config.json'
-    file.write_text(json.dumps({**json.loads(file.read_text()), 'hidden_size': None}))
-    with pytest.raises(UserError, match='has width=None, but this model has width=16'):
-        loaded(file.parent, MODULES['smollm2'])
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (dict(rope_scaling=3), r'has rope_scaling=3, but expected object . null, got int; take a file that is not'),
+        (dict(rope_parameters=[]), r'rope_parameters=\[\], but expected object . null, got array'),
+        (dict(rope_scaling={'rope_type': 3}), 'but rope_type: expected str, got int'),
+        (dict(rope_parameters={'rope_type': 'llama3', 'factor': 8.0}), 'says no low_freq_factor, high_freq_factor, or'),
+        (dict(rope_parameters={'factor': '8'}), 'but factor: expected float, got str'),
+        (dict(num_hidden_layers=2.0), 'num_hidden_layers=2.0, but expected int, got float'),
+        (dict(num_hidden_layers=None), 'num_hidden_layers=None, but expected int, got null'),
+        (dict(hidden_size='16'), "hidden_size='16', but expected int, got str"),
+        (dict(num_attention_heads=0), 'num_attention_heads=0, but expected int >= 1'),
+        (dict(num_attention_heads=True), 'num_attention_heads=True, but expected int, got bool'),
+        (dict(num_key_value_heads=-2), 'num_key_value_heads=-2, but expected int >= 1'),
+        (dict(head_dim=[8]), 'expected int . null, got array'),
+        (dict(vocab_size=10**15), 'vocab_size=10{15}, but expected int <= 2147483647'),
+        (dict(rms_norm_eps=-1e-5), 'expected float > 0'),
+        (dict(rms_norm_eps=10**40), 'expected float < 1e'),
+        (dict(rope_theta='500'), "rope_theta='500', but expected float, got str"),
+        (dict(tie_word_embeddings='no'), 'expected bool, got str'),
+        (dict(use_sliding_window=1), 'expected bool, got int'),
+        (dict(hidden_act=['silu']), 'expected str, got array'),
+        (dict(model_type=['llama']), r"has the model_type \['llama'\], which is no decoder"),
+    ],
+)
+def test_an_option_of_another_type_is_one_sentence(change, sentence):
+    config = json.loads((REFERENCE / 'llama3' / 'config.json').read_text())
+    assert decoder_options(config, 'here')['layers'] == 2
+    with pytest.raises(UserError, match=f'^here .*{sentence}'):
+        decoder_options({**config, **change}, 'here')
+
+
+def test_options_that_null_leaves_out_are_those_of_transformers():
+    config = json.loads((REFERENCE / 'smollm2' / 'config.json').read_text())
+    nulls = dict(rope_scaling=None, rope_parameters=None, num_key_value_heads=None, head_dim=None)
+    found = decoder_options({**config, **nulls}, 'here')
+    assert (found['kv_heads'], found['head_dim'], found['rotary_scaling']) == (4, 4, ())
