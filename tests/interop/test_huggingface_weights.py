@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
-from kd_jax.interop.huggingface_weights import load_huggingface_weights
+from kd_jax.interop.huggingface_weights import decoder_options, load_huggingface_weights
 from kd_jax.language.decoder import Decoder
 from tests.language.small_decoder import TOKENS, applied
 
