@@ -5,5 +5,5 @@ from jax.sharding import AbstractMesh
 from kd_jax.devices.mesh import AXES
 
 
-def mesh(data=1, fsdp=1, stack=1):
-    return AbstractMesh((data, fsdp, stack), AXES)
+def mesh(data=1, fsdp=1, stack=1, tensor=1):
+    return AbstractMesh((data, fsdp, stack, tensor), AXES)

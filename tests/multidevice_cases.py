@@ -15,6 +15,7 @@ from kd_jax.core.initial_state import init_state
 from kd_jax.core.paths import Path
 from kd_jax.core.state import all_variables
 from kd_jax.data.sources import Source
+from kd_jax.devices.tensor_axis import axis_to_split
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.active_run import RunToTrain
 from kd_jax.training.checkpoints import Checkpoints
@@ -147,9 +148,12 @@ def assert_placed(trees, prepared):
     """Sharded networks are in parts on each device, of which there are no more than one whole network makes."""
     for name, tree in trees.items():
         network, size = prepared.recipe.network(name), prepared.mesh.shape
-        for array in (a for a in jax.tree.leaves(tree) if a.size >= 4096 * max(1, network.copies)):
+        split = network.tensor_split(size['tensor'])
+        large = ((p, a) for p, a in jax.tree.leaves_with_path(tree) if a.size >= 4096 * max(1, network.copies))
+        for path, array in large:
             parts = size['fsdp'] if network.sharding == 'fsdp' else 1
             parts *= size['stack'] if network.copies else 1
+            parts *= size['tensor'] if axis_to_split(path, split) is not None else 1
             assert all(shard.data.size == array.size // parts for shard in array.addressable_shards)
 
 

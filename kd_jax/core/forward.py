@@ -16,7 +16,7 @@ from kd_jax.core.own_batches import as_trained
 from kd_jax.core.paths import Context, read_path
 from kd_jax.core.recipe import Recipe
 from kd_jax.core.state import NUMBERS, Tree
-from kd_jax.devices.mesh import gather_parameters
+from kd_jax.devices.tensor_axis import gather_parameters, parts_in_context
 
 
 def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.Array, train: bool) -> tuple[Tree, Tree]:
@@ -80,8 +80,9 @@ def _parameters_to_compute(network: Network, variables: Tree) -> Tree:
         params = _cast(params, network.compute_dtype)
     if network.sharding == 'fsdp':
         # A model with a stack of layers gathers each layer where the layer runs, so that never all are whole at once.
-        later = getattr(network.module, 'stacked', ())
-        params = {name: tree if name in later else gather_parameters(tree) for name, tree in params.items()}
+        split = network.tensor_split(parts_in_context())
+        now = {name: tree for name, tree in params.items() if name not in network.layer_stacks}
+        params = {**params, **gather_parameters(now, split)}
     return {**variables, 'params': params}
 
 

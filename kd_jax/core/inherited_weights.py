@@ -39,7 +39,9 @@ def source_for(
         raise UserError(f'{where}: {origin} has {what}. {suggest(source, there)}')
     check_fresh(network, own, where)
     if network.init_layers:
-        saved = [a.shape[0] for name in _stacked(network) for a in jax.tree.leaves(there[source]['params'].get(name))]
+        saved = [
+            a.shape[0] for name in network.layer_stacks for a in jax.tree.leaves(there[source]['params'].get(name))
+        ]
         layers_to_take(network, min(saved, default=0), own, where, origin)
     taken = jax.eval_shape(lambda tree: take_layers(tree, network), there[source])
     shapes = [{name: tuple(a.shape) for name, a in flat(without_fresh(tree, network)).items()} for tree in (taken, own)]
@@ -96,7 +98,7 @@ def layers_to_take(network: Network, layers: int, own: Mapping[str, Any], where:
     """
     if not network.init_layers:
         return tuple(range(layers))
-    stacks = [own['params'][name] for name in _stacked(network)]
+    stacks = [own['params'][name] for name in network.layer_stacks]
     if not stacks or network.copies:
         what = 'it has copies' if stacks else 'its model has no stack of layers'
         raise UserError(f'{where} cannot have init_layers, because {what}; leave init_layers out.')
@@ -115,18 +117,13 @@ def take_layers(variables: dict[str, Any], network: Network) -> dict[str, Any]:
     """The variables of a source with those layers alone that `init_layers` names; unchanged without `init_layers`."""
     if not network.init_layers:
         return variables
-    index, stacked = np.array(network.init_layers) - 1, _stacked(network)
+    index, stacked = np.array(network.init_layers) - 1, network.layer_stacks
     return {
         collection: {
             name: jax.tree.map(lambda a: a[index], tree) if name in stacked else tree for name, tree in modules.items()
         }
         for collection, modules in variables.items()
     }
-
-
-def _stacked(network: Network) -> tuple[str, ...]:
-    """The top-level modules of a network whose arrays lead with the axis of layers."""
-    return getattr(network.module, 'stacked', ())
 
 
 def without_fresh(variables: Mapping[str, Any], network: Network) -> dict[str, Any]:

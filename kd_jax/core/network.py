@@ -12,6 +12,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.core.follow import Follow
 from kd_jax.core.optimizers import Optimizer
 from kd_jax.core.paths import Path
+from kd_jax.devices.tensor_axis import WHOLE, Split
 
 UPDATES = ('sgd', 'follow', 'frozen', 'shared')
 SHARDINGS = ('replicated', 'fsdp')
@@ -145,6 +146,20 @@ class Network:
         """Whether a gradient that reaches its activations reaches parameters that are trained."""
         pairs = zip(self.sources, self.constant, strict=True)
         return self.optimizer is not None or any(s.optimizer is not None and not constant for s, constant in pairs)
+
+    @property
+    def layer_stacks(self) -> tuple[str, ...]:
+        """The top-level modules of its model whose arrays lead with an axis of layers, such as those of decoders."""
+        return getattr(self.module, 'stacked', ())
+
+    def tensor_split(self, parts: int) -> Split:
+        """The parameters of its model that `parts` devices share, and along which axis (`devices.tensor_axis`).
+
+        Raises:
+          UserError: the model cannot be split into so many parts; the message does not name the network.
+        """
+        rules = getattr(self.module, 'tensor_split', None)
+        return rules(parts) if rules and parts > 1 else WHOLE
 
     def at(self, numbers: Mapping[str, Mapping[str, Any]]) -> 'Network':
         """The network with the numbers of its model as given, by network and option; they may be traced.

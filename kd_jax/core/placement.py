@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from kd_jax.core.network import Network
 from kd_jax.core.recipe import Recipe
 from kd_jax.devices.mesh import replicated
+from kd_jax.devices.tensor_axis import TENSOR, axis_to_split
 
 SMALL = 2**12  # elements; splitting a smaller array would cost more time than it saves memory
 
@@ -17,8 +18,9 @@ SMALL = 2**12  # elements; splitting a smaller array would cost more time than i
 def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
     """The sharding of every array of a network: parameters, collections or optimizer state.
 
-    Stacked copies are split over 'stack' if its size divides their number. With sharding='fsdp', an array with at least
-    `SMALL` elements per copy is split over 'fsdp', along the largest axis that the size of 'fsdp' divides.
+    Stacked copies are split over 'stack' if its size divides their number. The arrays of language models are split over
+    'tensor' as their model says (`devices.tensor_axis`). With sharding='fsdp', an array with at least `SMALL` elements
+    per copy is split over 'fsdp', along the largest other axis that the size of 'fsdp' divides.
 
     Args:
       network: the network that owns the arrays.
@@ -26,17 +28,21 @@ def variables_sharding(network: Network, mesh: Mesh, shapes: Any) -> Any:
       shapes: a tree of arrays or shapes.
     """
 
-    def one(array: Any) -> NamedSharding:
+    split = network.tensor_split(mesh.shape[TENSOR])
+
+    def one(path: tuple[Any, ...], array: Any) -> NamedSharding:
         axes: list[str | None] = [None] * len(array.shape)
         own = 1 if network.copies and axes else 0
         if own and array.shape[0] % mesh.shape['stack'] == 0:
             axes[0] = 'stack'
-        able = [i for i in range(own, len(axes)) if array.shape[i] % mesh.shape['fsdp'] == 0]
+        if (axis := axis_to_split(path, split)) is not None:
+            axes[axis] = TENSOR
+        able = [i for i in range(own, len(axes)) if axes[i] is None and array.shape[i] % mesh.shape['fsdp'] == 0]
         if network.sharding == 'fsdp' and able and math.prod(array.shape[own:]) >= SMALL:
             axes[max(able, key=lambda i: array.shape[i])] = 'fsdp'
         return NamedSharding(mesh, PartitionSpec(*axes))
 
-    return jax.tree.map(one, shapes)
+    return jax.tree.map_with_path(one, shapes)
 
 
 def placed_shapes(network: Network, mesh: Mesh, shapes: Any) -> Any:

@@ -12,13 +12,14 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.devices.tensor_axis import TENSOR
 
-AXES = ('data', 'fsdp', 'stack')
+AXES = ('data', 'fsdp', 'stack', TENSOR)
 BATCH_AXES = ('data', 'fsdp')
 
 
 def make_mesh(config: Mapping[str, int], devices: Sequence[Any], where: str) -> Mesh:
-    """Makes a mesh of `devices` with the axes 'data', 'fsdp' and 'stack'.
+    """Makes a mesh of `devices` with the axes 'data', 'fsdp', 'stack' and 'tensor'.
 
     Args:
       config: the number of devices on each axis; -1 means all remaining devices. An axis that is not given has size 1,
@@ -100,17 +101,6 @@ def batch_sharding(mesh: Mesh, lead: int = 0) -> NamedSharding:
       lead: number of axes before the axis of examples, for example 1 for an axis of steps.
     """
     return NamedSharding(mesh, PartitionSpec(*[None] * lead, BATCH_AXES))
-
-
-def gather_parameters(tree: Any) -> Any:
-    """Gathers parameters that are split over 'fsdp', so that every device has all of them where their network runs.
-
-    Does nothing if no mesh is in context. Without this constraint the compiler may gather the batch instead, and each
-    device would hold the activations of the whole batch.
-    """
-    if jax.sharding.get_abstract_mesh().empty:
-        return tree
-    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 
 
 def split_examples(tree: Any) -> Any:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
+from kd_jax.devices.tensor_axis import Split, parts_in_context
 from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
 from kd_jax.language.transformer import (
     Activations,
@@ -19,6 +20,7 @@ from kd_jax.language.transformer import (
     positions_in_segments,
     rotary_frequencies,
     rotation,
+    tensor_split,
     weights_init,
 )
 
@@ -78,11 +80,15 @@ class Decoder(nn.Module):
             raise UserError(f'rotary_scaling is {self.rotary_scaling}, but it must be (factor, low, high, length)')
         return kv_heads, head_dim
 
+    def tensor_split(self, parts: int) -> Split:
+        """How `parts` devices share its weights, see `transformer.tensor_split`."""
+        return tensor_split(parts, self.heads, self.sizes()[0], self.mlp_width, self.vocabulary)
+
     def setup(self) -> None:
         kv_heads, head_dim = self.sizes()
         axes = (nn.broadcast, nn.broadcast, nn.broadcast, 0)
-        initializing = self.is_initializing()
-        loop = loop_over_layers(DecoderLayer, self.layers, axes, remat=self.remat, initializing=initializing)
+        initializing, split = self.is_initializing(), self.tensor_split(parts_in_context())
+        loop = loop_over_layers(DecoderLayer, self.layers, axes, split, remat=self.remat, initializing=initializing)
         self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=weights_init)
         self.blocks = loop(self.heads, kv_heads, head_dim, self.mlp_width, self.norm_epsilon, self.qkv_bias)
         self.norm = RMSNorm(self.norm_epsilon)

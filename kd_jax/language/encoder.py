@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
+from kd_jax.devices.tensor_axis import Split, parts_in_context
 from kd_jax.language.transformer import (
     Activations,
     EncoderLayer,
@@ -16,6 +17,7 @@ from kd_jax.language.transformer import (
     loop_over_layers,
     of_each_layer,
     positions_in_segments,
+    tensor_split,
     weights_init,
 )
 
@@ -53,13 +55,19 @@ class Encoder(nn.Module):
 
     stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
 
+    def tensor_split(self, parts: int) -> Split:
+        """How `parts` devices share its weights, see `transformer.tensor_split`."""
+        return tensor_split(parts, self.heads, self.heads, self.mlp_width, self.vocabulary)
+
     def setup(self) -> None:
         if self.width % self.heads:
             raise UserError(f'heads is {self.heads}, but it must divide width, which is {self.width}')
         if self.token_types < 0:
             raise UserError(f'token_types is {self.token_types}, but it must be 0 or more')
-        initializing = self.is_initializing()
-        loop = loop_over_layers(EncoderLayer, self.layers, nn.broadcast, remat=self.remat, initializing=initializing)
+        initializing, split = self.is_initializing(), self.tensor_split(parts_in_context())
+        loop = loop_over_layers(
+            EncoderLayer, self.layers, nn.broadcast, split, remat=self.remat, initializing=initializing
+        )
         self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=weights_init)
         self.positions = nn.Embed(self.window, self.width, embedding_init=weights_init)
         if self.token_types:

@@ -3,6 +3,8 @@
 In bfloat16, norms, rotations and the softmax of attention are computed in float32.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive
-from kd_jax.devices.mesh import gather_parameters
+from kd_jax.devices.tensor_axis import Split, gather_parameters
 
 Activations = dict[str, jax.Array]
 Rotation = tuple[jax.Array, jax.Array]
@@ -181,7 +183,30 @@ class EncoderLayer(nn.Module):
         return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
 
 
-def loop_over_layers(layer: Any, layers: int, in_axes: Any, *, remat: bool, initializing: bool) -> Any:
+def tensor_split(parts: int, heads: int, kv_heads: int, mlp_width: int, vocabulary: int) -> Split:
+    """The parameters of a language model that `parts` devices share, and along which axis (`devices.tensor_axis`).
+
+    Attention is split by heads, the MLP by its hidden units. Every device has all heads of keys and values if `parts`
+    does not divide their number, and the embeddings of all words if it does not divide the vocabulary.
+
+    Raises:
+      UserError: `parts` does not divide the heads or the hidden units.
+    """
+    if parts == 1:
+        return {}
+    for name, size in (('heads', heads), ('mlp_width', mlp_width)):
+        if size % parts:
+            raise UserError(
+                f'{name} is {size}, which mesh.tensor={parts} cannot split evenly; choose a tensor that divides '
+                f'heads={heads} and mlp_width={mlp_width}, such as {math.gcd(heads, mlp_width, parts)}'
+            )
+    columns = ('query', 'gate', 'up') + (() if kv_heads % parts else ('key', 'value'))
+    words = () if vocabulary % parts else ('embedding/embedding', 'head', 'words')
+    by_columns = {f'{name}/{kind}': -1 for name in columns for kind in ('kernel', 'bias')}
+    return by_columns | {'output/kernel': -2, 'down/kernel': -2} | dict.fromkeys(words, -2)
+
+
+def loop_over_layers(layer: Any, layers: int, in_axes: Any, split: Split, *, remat: bool, initializing: bool) -> Any:
     """The module that runs a stack of layers one after another; their weights lead with the axis of layers.
 
     Each layer gathers its own weights where it runs, because `core.forward` leaves that to models with `stacked`.
@@ -190,10 +215,12 @@ def loop_over_layers(layer: Any, layers: int, in_axes: Any, *, remat: bool, init
       layer: the class of a layer, which returns its output and what is stacked over layers.
       layers: the number of layers.
       in_axes: of the inputs after the first, as for `nn.scan`.
+      split: the axes of its weights that stay split over 'tensor'.
       remat: whether a layer is computed again in the backward pass, so that only its input is kept.
       initializing: whether the weights are drawn now.
     """
-    gathered: Any = nn.map_variables(layer, 'params', gather_parameters, init=initializing)
+    gather = functools.partial(gather_parameters, split=split)
+    gathered: Any = nn.map_variables(layer, 'params', gather, init=initializing)
     gathered = nn.remat(gathered, prevent_cse=False) if remat else gathered
     return nn.scan(gathered, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=in_axes, length=layers)
 

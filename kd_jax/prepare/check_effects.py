@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.inherited_weights import without_fresh
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
+from kd_jax.devices.tensor_axis import TENSOR
 from kd_jax.models.pretrained import Pretrained
 
 
@@ -40,6 +42,28 @@ def check_effects(recipe: Recipe, config: Mapping[str, Any], context: Context, w
                 f"{where}, network '{network.name}': sharding='fsdp' splits its parameters over the axis 'fsdp' of the "
                 'mesh, which has size 1 unless mesh.fsdp is set; set it (-1 for all devices), or leave sharding out.'
             )
+
+
+def check_tensor(recipe: Recipe, mesh: Mesh, where: str) -> None:
+    """Checks that the axis 'tensor' of the mesh, if it has several devices, can split the models of the recipe.
+
+    Raises:
+      UserError: a language model cannot be split into so many parts, or no network is a language model.
+    """
+    parts = mesh.shape[TENSOR]
+    if parts == 1:
+        return
+    split = set()
+    for network in recipe.networks:
+        try:
+            split |= {network.name} if network.tensor_split(parts) else set()
+        except UserError as error:
+            raise UserError(f"{where}, network '{network.name}': {error}.") from None
+    if not split:
+        raise UserError(
+            f'{where}: mesh.tensor={parts} splits language models (decoder, encoder), but the networks '
+            f'{", ".join(network.name for network in recipe.networks)} are none; leave tensor out and set data or fsdp.'
+        )
 
 
 def _check_frozen(recipe: Recipe, context: Context, where: str) -> None:

@@ -35,7 +35,7 @@ from kd_jax.prepare.check_data import (
     check_mixing,
     check_multi_label_targets,
 )
-from kd_jax.prepare.check_effects import check_effects
+from kd_jax.prepare.check_effects import check_effects, check_tensor
 from kd_jax.prepare.check_tokens import check_tokens
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
@@ -152,6 +152,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     check_effects(recipe, config, context, where)
+    check_tensor(recipe, mesh, where)
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     check_tokens(recipe, context, splits, where)

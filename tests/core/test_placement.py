@@ -74,6 +74,34 @@ def test_copies_lie_on_the_stack_where_it_divides_them():
     assert state.params['three']['dense1']['kernel'] == P(None, None, None)
 
 
+def test_a_decoder_is_split_over_tensor_by_heads_hidden_units_and_words_and_over_fsdp_along_another_axis():
+    options = dict(vocabulary=128, width=64, layers=3, heads=8, head_dim=16, kv_heads=4, mlp_width=256, qkv_bias=True)
+    net = {'model': 'decoder', **options, 'input': 'batch.tokens', 'sharding': 'fsdp'}
+    recipe = parse_recipe({'networks': {'a': net}, 'optimizer': {'name': 'adam', 'learning_rate': 0.1}})
+    batch = {'tokens': jax.ShapeDtypeStruct((8, 5), jnp.int32)}
+    state, _ = jax.eval_shape(lambda: init_state(recipe, batch, seed=0))
+    placed = jax.tree.map(lambda own: own.spec, state_sharding(recipe, mesh(fsdp=2, tensor=4), state))
+    rows, columns = P(None, 'tensor', 'fsdp'), P(None, 'fsdp', 'tensor')
+    wanted = {
+        'attention_norm': {'scale': P(None, None)},
+        'mlp_norm': {'scale': P(None, None)},
+        'query': {'kernel': columns, 'bias': P(None, 'tensor')},
+        'key': {'kernel': columns, 'bias': P(None, 'tensor')},
+        'value': {'kernel': columns, 'bias': P(None, 'tensor')},
+        'output': {'kernel': rows},
+        'gate': {'kernel': columns},
+        'up': {'kernel': columns},
+        'down': {'kernel': rows},
+    }
+    assert placed.params['a']['blocks'] == wanted
+    assert placed.opt_state['a'][0][0].mu['blocks'] == wanted
+    assert placed.params['a']['embedding']['embedding'] == P('tensor', 'fsdp')
+    # Eight devices cannot share four heads of keys and values; each has them all.
+    more = jax.tree.map(lambda own: own.spec, state_sharding(recipe, mesh(fsdp=2, tensor=8), state))
+    assert more.params['a']['blocks']['key'] == {'kernel': P(None, 'fsdp', None), 'bias': P(None, None)}
+    assert more.params['a']['blocks']['query']['kernel'] == columns
+
+
 def test_an_unknown_sharding_is_one_sentence():
     with pytest.raises(UserError, match=r"network 'a': there is no sharding 'fspd'. Did you mean 'fsdp'"):
         recipe_of(a={'sharding': 'fspd'})

@@ -15,20 +15,20 @@ def devices(count, processes=1):
 
 def test_a_batch_is_split_over_data_and_fsdp_together():
     assert batch_sharding(mesh(data=2, fsdp=4)).shard_shape((16, 5)) == (2, 5)
-    assert batch_sharding(mesh(data=2, fsdp=2, stack=2), lead=1).shard_shape((3, 16, 5)) == (3, 4, 5)
+    assert batch_sharding(mesh(data=2, fsdp=2, stack=2, tensor=2), lead=1).shard_shape((3, 16, 5)) == (3, 4, 5)
 
 
 @pytest.mark.parametrize(
     ('config', 'count', 'said'),
     [
-        ({'model': 2}, 8, "the run.mesh: there is no axis 'model'. Known: data, fsdp, stack."),
+        ({'model': 2}, 8, "the run.mesh: there is no axis 'model'. Known: data, fsdp, stack, tensor."),
         ({'dta': 2}, 8, "Did you mean 'data'?"),
         ({'data': 0}, 8, 'the run.mesh.data is 0, but it must be a number of devices, or -1'),
         ({'data': 2.0}, 8, 'the run.mesh.data is 2.0'),
         ({'data': True}, 8, 'the run.mesh.data is True'),
         ({'data': -1, 'fsdp': -1}, 8, 'only one axis can take all remaining devices'),
-        ({'fsdp': 3}, 8, 'the run.mesh (data=-1, fsdp=3, stack=1) does not fit 8 devices'),
-        ({'data': 4, 'fsdp': 4}, 8, '(data=4, fsdp=4, stack=1) does not fit 8 devices'),
+        ({'fsdp': 3}, 8, 'the run.mesh (data=-1, fsdp=3, stack=1, tensor=1) does not fit 8 devices'),
+        ({'data': 4, 'fsdp': 4}, 8, '(data=4, fsdp=4, stack=1, tensor=1) does not fit 8 devices'),
         ({'data': 2}, 1, 'does not fit 1 device:'),
     ],
 )

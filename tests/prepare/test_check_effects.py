@@ -4,8 +4,9 @@ import pytest
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.check_recipe import check_recipe
-from kd_jax.prepare.check_effects import check_effects
+from kd_jax.prepare.check_effects import check_effects, check_tensor
 from kd_jax.prepare.parse_recipe import parse_recipe
+from tests.abstract_mesh import mesh
 from tests.small_recipes import BATCH, SMALL, hard, mixture, soft
 
 OWN = {'optimizer': {'learning_rate': 0.1}}
@@ -65,4 +66,32 @@ def test_what_has_an_effect_passes(networks, terms, options):
 def test_what_has_no_effect_is_refused(networks, terms, said):
     with pytest.raises(UserError) as error:
         check(networks, terms)
+    assert str(error.value).startswith(said)
+
+
+TEXT = dict(model='decoder', vocabulary=8, width=16, layers=1, heads=4, kv_heads=2, mlp_width=12, input='batch.tokens')
+
+
+@pytest.mark.parametrize(
+    ('networks', 'tensor', 'said'),
+    [
+        ({'a': SMALL}, 2, 'c: mesh.tensor=2 splits language models (decoder, encoder), but the networks a are none;'),
+        ({'a': SMALL, 'b': TEXT}, 4, ''),  # more devices than heads of keys
+        ({'a': SMALL}, 1, ''),
+        (
+            {'a': TEXT},
+            3,
+            "c, network 'a': heads is 4, which mesh.tensor=3 cannot split evenly; choose a tensor that divides heads=4 "
+            'and mlp_width=12, such as 1.',
+        ),
+        ({'a': {**TEXT, 'mlp_width': 10}}, 4, "c, network 'a': mlp_width is 10, which mesh.tensor=4 cannot split"),
+    ],
+)
+def test_the_axis_tensor_splits_language_models_evenly(networks, tensor, said):
+    recipe = parse_recipe({'networks': networks, **OWN})
+    if not said:
+        check_tensor(recipe, mesh(tensor=tensor), 'c')
+        return
+    with pytest.raises(UserError) as error:
+        check_tensor(recipe, mesh(tensor=tensor), 'c')
     assert str(error.value).startswith(said)
