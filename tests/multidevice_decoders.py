@@ -37,9 +37,9 @@ def prepared(model, mesh):
     return prepared_of(networks, TERMS, mesh, **WORDS)
 
 
-@pytest.mark.parametrize('model', [DECODER, ENCODER], ids=['decoder', 'encoder'])
-def test_a_language_model_learns_alike_on_1_4_and_8_devices(model):
-    alone, *others = (steps_on(prepared(model, mesh)) for mesh in (MESHES[1], *SPLIT))
+@pytest.mark.parametrize(('model', 'meshes'), [(DECODER, SPLIT), (ENCODER, SPLIT[1:2])], ids=['decoder', 'encoder'])
+def test_a_language_model_learns_alike_on_1_4_and_8_devices(model, meshes):
+    alone, *others = (steps_on(prepared(model, mesh)) for mesh in (MESHES[1], *meshes))
     for other in others:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6), other, alone)
 

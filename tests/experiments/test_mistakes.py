@@ -76,7 +76,7 @@ pytestmark = pytest.mark.usefixtures('settings_as_before')
         ('runs.student.eval_every=often', "eval_every is 'often'"),
         ('runs.student.batch_size=0', 'batch_size is 0, but it must be a whole number, 1 or more'),
         ('runs.student.batch_size=1000', 'batch_size is 1000, but an epoch has only 300 examples'),
-        ('runs.student.mesh={"data": 7}', "'student'.mesh (data=7, fsdp=1, stack=1, tensor=1) does not fit 1 device: choose"),
+        ('runs.student.mesh={"data": 7}', '(data=7, fsdp=1, stack=1, tensor=1) does not fit 1 device: choose'),
         ('runs.student.epoch=3', "no option 'epoch'. Did you mean 'epochs'?"),
         ('runs.student.networks=3', 'networks is 3, but it must be a dictionary'),
         ('runs.student.terms.soft=kd', "terms.soft is 'kd', but it must be a dictionary"),
