@@ -107,6 +107,8 @@ def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer) -> list[int
     """The tokens of a prompt, as training would read them."""
     if not text.strip():
         raise UserError('--prompt is empty; give a text to continue.')
+    if any('\ud800' <= character <= '\udfff' for character in text):  # a byte of the command line
+        raise UserError(f'--prompt is not UTF-8 text: {text[:80]!r}; set the terminal to UTF-8.')
     tokens = [] if tokenizer.begin is None else [tokenizer.begin]
     for part in prompt_of((('user', text),), chat) if chat else [Part(text, counts=False)]:
         if part.special:

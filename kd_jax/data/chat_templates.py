@@ -77,13 +77,13 @@ def prompt_of(messages: Messages, template: str) -> list[Part]:
     Raises:
       UserError: there is no such template or role.
     """
-    answer = _opening(_template(template), SPEAKER)
+    answer = _opening(chat_template(template), SPEAKER)
     return [part._replace(counts=False) for part in _joined([*_of_messages(messages, template, 'the prompt'), *answer])]
 
 
 def special_tokens(template: str) -> set[str]:
     """The special tokens of a template, which a tokenizer must have."""
-    pieces = (*_template(template).opening, _template(template).end)
+    pieces = (*chat_template(template).opening, chat_template(template).end)
     return {piece for piece in pieces if isinstance(piece, str) and piece.startswith('<|')}
 
 
@@ -96,7 +96,7 @@ def jinja_template(template: str, begins: bool) -> str:
     Raises:
       UserError: there is no such template.
     """
-    opening, end, after = _template(template)
+    opening, end, after = chat_template(template)
 
     def opened(role: str) -> str:
         return ' + '.join(role if piece is ROLE else json.dumps(piece) for piece in opening)
@@ -109,7 +109,12 @@ def jinja_template(template: str, begins: bool) -> str:
     )
 
 
-def _template(name: str) -> ChatTemplate:
+def chat_template(name: str) -> ChatTemplate:
+    """The chat template of a name.
+
+    Raises:
+      UserError: there is no such template.
+    """
     if name not in TEMPLATES:
         raise UserError(f'data.chat is {name!r}, which is no chat template. {suggest(name, TEMPLATES)}')
     return TEMPLATES[name]
@@ -122,7 +127,7 @@ def _opening(template: ChatTemplate, role: str) -> Iterator[Part]:
 
 
 def _of_messages(messages: Messages, name: str, place: str) -> Iterator[Part]:
-    template = _template(name)
+    template = chat_template(name)
     for role, content in messages:
         if role not in ROLES:
             raise UserError(f'{place}: there is no role {role!r}. {suggest(role, ROLES)}')

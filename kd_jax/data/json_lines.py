@@ -78,7 +78,8 @@ class JsonLines(Sequence[Document]):
                 f'{where} is not UTF-8 text (byte {start + error.start:,} of the file); save the file as UTF-8.'
             ) from error
         except ValueError as error:
-            raise UserError(f'{where} is not JSON ({first_line(error)}).') from error
+            mend = '; save the file as UTF-8 without a byte order mark' if 'BOM' in str(error) else ''
+            raise UserError(f'{where} is not JSON ({first_line(error)}){mend}.') from error
         if not isinstance(value, dict):
             raise UserError(f'{where} is a {type(value).__name__}, but it must be an object such as {{"text": "..."}}.')
         return parse_document(value, f'{file.path}/{value.get("name", number)}', where)

@@ -60,12 +60,13 @@ def text(
         that are larger than memory: the documents are read once to count their tokens, then again for their rows.
     Raises:
       UserError: a file is missing, damaged or not UTF-8; a document is empty, of another kind than the first one, or
-        longer than a row and refused; the tokenizer does not exist or lacks a special token; or no document is left for
-        training.
+        longer than a row and refused; the tokenizer does not exist or lacks a special token; there is no such chat
+        template; or no document is left for training.
     """
     paths = tuple(documents) if isinstance(documents, list | tuple) else (documents,)
     if not paths or not all(isinstance(path, str) for path in paths):
         raise UserError(f'data.documents is {documents!r}, but it must be a name or a path, or several of them.')
+    chat_templates.chat_template(chat)
     rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end)
     states = tuple(_state(user_path(path)) for path in paths)
     return _of_files(paths, states, (valid_documents, test_documents, held_by), rows, in_memory)

@@ -74,6 +74,7 @@ class Tokenizer:
       end: the token after each document; None if there is none.
       mask: the token that stands for a masked word; None if there is none.
       to_json: gives the content of its tokenizer.json; None if it cannot have one.
+      tokens: the text of each token as its file writes it, '' for a number without a token; () for the bytes.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Tokenizer:
     end: int | None = None
     mask: int | None = None
     to_json: Callable[[], str] | None = None
+    tokens: Sequence[str] = ()
 
     def id_of(self, token: str, what: str) -> int:
         """The id of a special token.
@@ -162,7 +164,7 @@ def _from_vocabulary(name: str, file: pathlib.Path, state: tuple[int, int]) -> T
 
     begin, end, mask = (ids[token] for token in (pieces.BEGIN, pieces.END, pieces.MASK))
     to_json = functools.partial(pieces.tokenizer_json, ids)
-    return Tokenizer(name, len(tokens), encode, decode, special, begin, end, mask, to_json)
+    return Tokenizer(name, len(tokens), encode, decode, special, begin, end, mask, to_json, tokens)
 
 
 def _package(package: str, name: str) -> Any:
@@ -267,9 +269,9 @@ def _of_package(
         raise UserError(f'data.tokenizer={name!r} has no tokens.')
     added = built.get_added_tokens_decoder()
     special = {token.content: number for number, token in added.items() if token.special}
-    lengths = np.zeros(size, np.int32)
+    texts, lengths = [''] * size, np.zeros(size, np.int32)
     for token, number in vocabulary.items():
-        lengths[number] = len(token.encode()) if number in added else len(token)
+        texts[number], lengths[number] = token, len(token.encode()) if number in added else len(token)
 
     def encode(text: str) -> Encoded:
         encoded = built.encode(text, add_special_tokens=False)
@@ -283,4 +285,4 @@ def _of_package(
     def decode(ids: Sequence[int]) -> str:
         return built.decode([int(i) for i in ids], skip_special_tokens=False)
 
-    return Tokenizer(name, size, encode, decode, special, begin, end, mask, built.to_str)
+    return Tokenizer(name, size, encode, decode, special, begin, end, mask, built.to_str, texts)

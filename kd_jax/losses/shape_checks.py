@@ -21,7 +21,10 @@ def check_classes(student: jax.Array, target: jax.Array) -> None:
     """Raises a UserError if the numbers of classes differ, or there is only one."""
     check_several_classes(student)
     if student.shape[-1] != target.shape[-1]:
-        raise UserError(f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}')
+        raise UserError(
+            f'the student has {student.shape[-1]} classes and the teacher {target.shape[-1]}; if the first ones are '
+            "the same, as in vocabularies that are filled up, model 'known_tokens' cuts logits to them"
+        )
 
 
 def check_several_classes(logits: jax.Array) -> None:

@@ -31,6 +31,7 @@ from kd_jax.models.expert_logits import SubsetLogits as subset_logits
 from kd_jax.models.first_batch_z import FirstBatchZ as first_batch_z
 from kd_jax.models.first_bytes import FirstBytes as first_bytes
 from kd_jax.models.generator import Generator as generator
+from kd_jax.models.known_tokens import KnownTokens as known_tokens
 from kd_jax.models.learned_temperature import Temperature as temperature
 from kd_jax.models.mlp import MLP as mlp
 from kd_jax.models.pointnet import PointNet as pointnet
@@ -74,10 +75,10 @@ minilm_l6 = functools.partial(encoder, vocabulary=30522, width=384, layers=6, he
 __all__ = [
     'bert_base', 'cifar_resnet', 'classifier', 'cnn', 'combined_experts', 'connector', 'decoder', 'discriminator',
     'distilbert_base', 'embedding', 'encoder', 'first_batch_z', 'first_bytes', 'fusion', 'gate', 'gated_average',
-    'generator', 'llama3_1b', 'llama3_8b', 'masked_generator', 'memory_bank', 'minilm_l6', 'mlp', 'noise',
-    'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet', 'resnet8', 'resnet8x4', 'resnet14',
-    'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56', 'resnet101',
-    'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'subset_logits', 'temperature', 'top_k', 'translator',
-    'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1', 'wrn_16_2', 'wrn_40_1',
-    'wrn_40_2',
+    'generator', 'known_tokens', 'llama3_1b', 'llama3_8b', 'masked_generator', 'memory_bank', 'minilm_l6', 'mlp',
+    'noise', 'paraphraser', 'pgd', 'pointnet', 'projector', 'qwen2_0_5b', 'recall', 'resnet', 'resnet8', 'resnet8x4',
+    'resnet14', 'resnet18', 'resnet20', 'resnet32', 'resnet32x4', 'resnet34', 'resnet44', 'resnet50', 'resnet56',
+    'resnet101', 'resnet110', 'resnet152', 'smollm2_135m', 'stroke_points', 'subset_logits', 'temperature', 'top_k',
+    'translator', 'variational', 'vgg', 'vgg8', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'wide_resnet', 'wrn_16_1',
+    'wrn_16_2', 'wrn_40_1', 'wrn_40_2',
 ]  # fmt: skip

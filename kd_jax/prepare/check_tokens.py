@@ -1,12 +1,21 @@
 """Checks that networks which read tokens have the vocabulary of the data's tokenizer."""
 
+import pathlib
+from collections.abc import Sequence
+
 from kd_jax.config.errors import UserError
+from kd_jax.config.references import GGUF, HUGGINGFACE, JSON, VOCABULARY, WeightsFile, parse_init
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
+from kd_jax.data.gguf_files import read_gguf
+from kd_jax.data.source import Vocabulary
 from kd_jax.data.splits import Splits
+from kd_jax.data.tokenizers import FIELDS, load_tokenizer
 
-PADDING = 1024  # a model may have some more tokens than its tokenizer, so that their number divides evenly
+# A model may have some more tokens than its tokenizer, so that their number divides evenly: 128, or 2% of them.
+PADDING, PADDING_SHARE = 128, 0.02
+UNLIKE = 0.01  # share of the tokens that may differ; fine-tuned models give spare tokens a meaning
 
 
 def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -> None:
@@ -18,18 +27,61 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
       splits: the data; nothing is checked unless it is text.
       where: the place in the config, for messages.
     Raises:
-      UserError: a network that reads 'batch.tokens' has fewer tokens than the tokenizer, or many more.
+      UserError: a network that reads 'batch.tokens' has fewer tokens than the tokenizer, or many more; or the file that
+        it starts from has other tokens.
     """
     if (vocabulary := splits.vocabulary) is None:
         return
     for network in recipe.networks:
         size = _vocabulary_size(network, context)
-        if size and not vocabulary.size <= size < vocabulary.size + PADDING:
+        padding = max(PADDING, int(PADDING_SHARE * vocabulary.size))
+        if size and not vocabulary.size <= size <= vocabulary.size + padding:
             raise UserError(
                 f"{where}, network '{network.name}': it knows {size:,} tokens, but data.tokenizer="
                 f'{vocabulary.tokenizer!r} has {vocabulary.size:,}, so this is not its tokenizer; set data.tokenizer '
                 f'to that of the model, or train a model with vocabulary={vocabulary.size}.'
             )
+        if size and 'embedding' not in network.fresh:
+            _check_texts(network, vocabulary, f"{where}, network '{network.name}'")
+
+
+def _check_texts(network: Network, vocabulary: Vocabulary, place: str) -> None:
+    """Refuses a tokenizer of the right size whose tokens are others than those of the file of the model."""
+    own = _tokens_of_model(network.init)
+    given = _tokens_of(vocabulary.tokenizer) if own else ()
+    both = [number for number, texts in enumerate(zip(own, given, strict=False)) if all(texts)]
+    unlike = [number for number in both if own[number] != given[number]]
+    if len(unlike) > UNLIKE * len(both):
+        one = unlike[0]
+        raise UserError(
+            f'{place}: token {one} is {own[one]!r} in the file of its weights and {given[one]!r} in data.tokenizer='
+            f'{vocabulary.tokenizer!r}, and {len(unlike):,} of {len(both):,} tokens differ, so this is not its '
+            'tokenizer; set data.tokenizer to that of the model.'
+        )
+
+
+def _tokens_of_model(init: str) -> Sequence[str]:
+    """The tokens that the file says from which a network starts; () if it says none, or is damaged."""
+    reference = parse_init(init) if init else None
+    if not isinstance(reference, WeightsFile):
+        return ()
+    if reference.kind == GGUF:
+        try:
+            tokens = read_gguf(reference.file).fields.get(f'{FIELDS}tokens')
+        except (OSError, ValueError):
+            return ()
+        return tokens if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens) else ()
+    files = {JSON: 'tokenizer.json', VOCABULARY: 'vocab.txt'} if reference.kind == HUGGINGFACE else {}
+    found = (_tokens_of(f'{begins}{pathlib.Path(reference.file, name)}') for begins, name in files.items())
+    return next(filter(None, found), ())
+
+
+def _tokens_of(tokenizer: str) -> Sequence[str]:
+    """The tokens of a tokenizer; () if they are bytes, or if it cannot be loaded."""
+    try:
+        return load_tokenizer(tokenizer).tokens
+    except UserError:
+        return ()
 
 
 def _vocabulary_size(network: Network, context: Context) -> int:

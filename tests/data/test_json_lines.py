@@ -73,6 +73,7 @@ def test_a_packed_file_is_read_as_the_file_itself(tmp_path):
         (b'{"text": "a"}\n{"text": " \\n"}\n', 'line 2: text is empty; leave this document out'),
         (b'{"prompt": "a", "answer": ""}\n', 'line 1: answer is empty'),
         (b'{"text": "a"}\n\n{"text": \n', 'line 3 is not JSON'),
+        (b'\xef\xbb\xbf{"text": "a"}\n', 'line 1 is not JSON .*; save the file as UTF-8 without a byte order mark'),
         (b'["a"]\n', 'line 1 is a list, but it must be an object such as {"text": "..."}'),
         (b'{"texts": "a"}\n', 'line 1 has the keys texts, but it needs text, or prompt and answer, or messages'),
         (b'{"text": 3}\n', 'line 1: text is 3, but it must be a text'),

@@ -93,6 +93,7 @@ def test_rows_are_not_held_out_because_they_share_documents(lines):
         ({'length': 0}, 'c, data.length is 0, but it must be 1 or more'),
         ({'held_by': 'positions'}, "there is no held_by 'positions'. Did you mean 'position'"),
         ({'valid_documents': 12}, 'data.valid_documents is 12 .* there are 12 documents'),
+        ({'chat': 'chat_ml'}, "data.chat is 'chat_ml', which is no chat template. Did you mean 'chatml'"),
         ({'tokenizer': 'byte'}, "data.tokenizer is 'byte'"),
         ({'augment': {'mask_words': 0.15}}, "c, data.augment.mask_words masks .* set data.predicts='masked'"),
         ({'augment': {'crop': 1}}, "c, data.augment.crop changes images, but the data of 'text' has no array 'image'"),

@@ -48,6 +48,7 @@ def test_drawn_text_depends_on_the_seed_alone(work, capsys):
         (['--run=kid'], "has no finished run 'kid'. Did you mean 'kd'"),
         (['--network=top'], "there is no trained network 'top'. Known: student"),
         (['--prompt='], '--prompt is empty'),
+        (['--prompt=a\udcff'], '--prompt is not UTF-8 text: '),
         (['--tokens=0'], '--tokens is 0, but it must be 1 or more'),
         (['--top-p=2'], 'top_p is 2.0, but it must be greater than 0 and at most 1'),
         (['--tokens=3000'], 'it would exceed the window of the model, 2048'),

@@ -1,4 +1,6 @@
 import json
+import pathlib
+import shutil
 
 import flax.linen as nn
 import pytest
@@ -6,6 +8,9 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.check_tokens import PADDING
 from kd_jax.prepare.prepared_run import prepare_run
+
+REFERENCE = pathlib.Path(__file__).parents[1] / 'transformers_reference'
+SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
 
 class Words(nn.Module):
@@ -36,15 +41,62 @@ def prepared(tmp_path):
     return prepare
 
 
-@pytest.mark.parametrize('size', [260, 260 + PADDING - 1])
+@pytest.mark.parametrize('size', [260, 260 + PADDING])
 def test_a_model_may_have_some_more_tokens_than_its_tokenizer(prepared, size):
     assert prepared(size).context['net']['logits'].shape == (2, 8, size)
 
 
-@pytest.mark.parametrize('size', [259, 260 + PADDING, 49_152])
+@pytest.mark.parametrize('size', [259, 260 + PADDING + 1, 49_152])
 @pytest.mark.parametrize('copies', [0, 2])
 def test_a_tokenizer_that_is_not_that_of_the_model_is_one_sentence(prepared, size, copies):
     with pytest.raises(
         UserError, match=rf"c, network 'net': it knows {size:,} tokens, but data.tokenizer='bytes' has 260"
     ):
         prepared(size, **({'copies': copies} if copies else {}))
+
+
+@pytest.fixture
+def started(tmp_path):
+    """A function that prepares an encoder of 40 words, which starts from files, for the tokenizer of some words."""
+    model = shutil.copytree(REFERENCE / 'bert', tmp_path / 'bert')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a b c"}\n' * 8)
+
+    def prepare(words, own=None, **options):
+        (tmp_path / 'vocab.txt').write_text('\n'.join([*SPECIAL, *words]))
+        if own:
+            (model / 'vocab.txt').write_text('\n'.join([*SPECIAL, *own]))
+        data = {
+            'source': 'text', 'documents': str(tmp_path / 'a.jsonl'), 'length': 8, 'predicts': 'masked',
+            'tokenizer': f'vocab:{tmp_path / "vocab.txt"}',
+        }  # fmt: skip
+        network = dict(
+            model='encoder', vocabulary=40, width=16, layers=2, heads=4, mlp_width=24, window=16, input='batch.tokens',
+            init=f'huggingface:{model}', **options,
+        )  # fmt: skip
+        term = {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label', 'mask': 'batch.mask'}
+        config = {
+            'data': data, 'batch_size': 2, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
+            'networks': {'net': network}, 'terms': {'words': term},
+        }  # fmt: skip
+        return prepare_run(config, 0, 'c')
+
+    return prepare
+
+
+LETTERS = [chr(97 + i) for i in range(26)]
+
+
+def test_a_tokenizer_of_other_words_than_those_of_the_file_of_the_weights_is_one_sentence(started):
+    other = [*LETTERS[:3], *LETTERS[:2:-1]]
+    with pytest.raises(
+        UserError,
+        match=r"c, network 'net': token 8 is 'd' in the file of its weights and 'z' in data.tokenizer='vocab:.*', and "
+        r'22 of 31 tokens differ, so this is not its tokenizer; set data.tokenizer to that of the model',
+    ):
+        started(other, LETTERS)
+    assert started(other, LETTERS, fresh=('embedding', 'embedding_norm')).recipe.network('net').fresh
+
+
+def test_spare_tokens_and_a_file_without_tokens_are_no_mistake(started):
+    assert started(LETTERS)
+    assert started(LETTERS, [*LETTERS, '[unused1]'])
