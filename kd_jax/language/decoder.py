@@ -1,6 +1,7 @@
 """The decoder of the Llama, SmolLM2 and Qwen2 families."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive, Repeats
-from kd_jax.devices.tensor_axis import Split, parts_in_context
+from kd_jax.devices.tensor_axis import Split, gather_parameters, parts_in_context
 from kd_jax.language.kv_cache import KVCache, empty_cache, with_tokens
 from kd_jax.language.transformer import (
     Activations,
@@ -129,12 +130,15 @@ class Decoder(nn.Module):
         out |= {**of_each_layer(stacked), 'features': self.norm(x)}
         return {**out, 'logits': self.logits(out['features'])}
 
-    def extend(self, tokens: jax.Array, cache: KVCache, valid: jax.Array | None = None) -> tuple[jax.Array, KVCache]:
+    def extend(
+        self, tokens: jax.Array, cache: KVCache, layers: Sequence[Any], valid: jax.Array | None = None
+    ) -> tuple[jax.Array, KVCache]:
         """Reads the tokens that follow those in a cache.
 
         Args:
           tokens: integers [batch, length].
           cache: from `empty_cache` or an earlier call, with free slots for them.
+          layers: the parameters of each layer, from `layers_apart`.
           valid: whether each is no padding, [batch, length]; None means all.
         Returns:
           the logits of the token that follows the last of them, [batch, vocabulary], and the cache with these tokens.
@@ -142,9 +146,24 @@ class Decoder(nn.Module):
         check_token_input(tokens, self.window, 'a decoder')
         cache, position, mask = with_tokens(cache, jnp.ones(tokens.shape, bool) if valid is None else valid)
         at = cache.length - tokens.shape[1]
-        past = (cache.keys, cache.values)
-        x, (keys, values) = self.blocks(self.embedding(tokens), self.rotation(position), mask, at, past)
+        x, by, kept = self.embedding(tokens), self.rotation(position), []
+        split = self.tensor_split(parts_in_context())
+        layer: Any = DecoderLayer(
+            self.heads, *self.sizes(), self.mlp_width, self.norm_epsilon, self.qkv_bias, parent=None
+        )
+        for own, past in zip(layers, zip(cache.keys, cache.values, strict=True), strict=True):
+            x, new = layer.apply({'params': gather_parameters(own, split)}, x, by, mask, at, past)
+            kept.append(new)
+        keys, values = zip(*kept, strict=True)
         return self.logits(self.norm(x[:, -1])), cache._replace(keys=keys, values=values)
+
+    def layers_apart(self, variables: Any) -> list[Any]:
+        """The parameters of each layer, copied out of the stack.
+
+        A loop that reads token after token takes them from here, so that it does not copy the weights of all layers
+        for each token.
+        """
+        return [jax.tree.map(lambda a, i=i: a[i], variables['params']['blocks']) for i in range(self.layers)]
 
     def cache(self, batch: int, size: int, dtype: str = 'float32') -> KVCache:
         """An empty cache of `size` slots for each of `batch` examples."""

@@ -166,9 +166,10 @@ def continue_prompts(
     """Continues prompts that are padded on the left, see `write`. It may be part of a larger program."""
     batch, length = tokens.shape
     cache = module.cache(batch, length + new_tokens, variables['params']['embedding']['embedding'].dtype)
+    layers = module.layers_apart(variables)
 
     def extend(new: jax.Array, cache: Any, valid: jax.Array | None = None) -> tuple[jax.Array, Any]:
-        return module.apply(variables, new, cache, valid, method='extend')
+        return module.apply(variables, new, cache, layers, valid, method='extend')
 
     def draw(logits: jax.Array, step: Any) -> jax.Array:
         return next_token(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, step), sampling)

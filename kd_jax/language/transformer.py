@@ -16,6 +16,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive
 from kd_jax.devices.tensor_axis import Split, gather_parameters
+from kd_jax.language.kv_cache import attention, stored
 
 Activations = dict[str, jax.Array]
 Rotation = tuple[jax.Array, jax.Array]
@@ -124,7 +125,7 @@ class DecoderLayer(nn.Module):
           by: the rotation of queries and keys.
           mask: [batch, 1, length, keys], whether a query may read a key; None for all keys up to its own position.
           at: the place of the first of these tokens in the cache, an integer array; None without a cache.
-          past: keys and values of the cache, [batch, size, kv_heads, head_dim]; None without a cache.
+          past: keys and values of the layer in the cache, see `KVCache`; None without a cache.
         Returns:
           the output [batch, length, width]; and the activations of the layer, or with a cache its new keys and values.
         """
@@ -134,18 +135,18 @@ class DecoderLayer(nn.Module):
             for name, heads in (('query', self.heads), ('key', self.kv_heads), ('value', self.kv_heads))
         )
         queries, keys = rotated(queries, by), rotated(keys, by)
-        if past is not None:
-            keys, values = (
-                jax.lax.dynamic_update_slice(old, new.astype(old.dtype), (0, at, 0, 0))
-                for old, new in zip(past, (keys, values), strict=True)
-            )
-        mixed = jax.nn.dot_product_attention(queries, keys, values, mask=mask, is_causal=mask is None)
+        if past is None:
+            mixed = jax.nn.dot_product_attention(queries, keys, values, mask=mask, is_causal=mask is None)
+        else:
+            assert mask is not None
+            past = stored(past, keys, values, at)
+            mixed = attention(queries, past, mask)
         x = x + self.dense(x.shape[-1], 'output')(mixed.reshape(*x.shape[:2], -1))
         normed = RMSNorm(self.norm_epsilon, name='mlp_norm')(x)
         gated = nn.silu(self.dense(self.mlp_width, 'gate')(normed)) * self.dense(self.mlp_width, 'up')(normed)
         x = x + self.dense(x.shape[-1], 'down')(gated)
         if past is not None:
-            return x, (keys, values)
+            return x, past
         maps = attention_maps(queries, keys, mask)
         return x, {'hidden': x, 'attention': maps, 'queries': queries, 'keys': keys, 'values': values}
 

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from kd_jax.language.kv_cache import empty_cache, with_tokens
+from kd_jax.language.kv_cache import attention, empty_cache, stored, with_tokens
 from tests.language.small_decoder import TOKENS, applied, decoder, weights
 
 
@@ -18,11 +18,27 @@ def test_padding_takes_a_slot_but_no_position_and_is_not_read():
     assert int(cache.length) == 4
 
 
+def test_attention_to_a_cache_is_attention_to_what_was_stored_in_its_order():
+    queries, keys, values = (
+        np.random.default_rng(seed).normal(size=(2, 3, heads, 5)).astype(np.float32)
+        for seed, heads in enumerate((4, 2, 2))
+    )
+    cache = empty_cache(1, 2, 8, 2, 5)
+    past = stored((cache.keys[0], cache.values[0]), keys[:, :2], values[:, :2], 4)
+    past = stored(past, keys[:, 2:], values[:, 2:], 1)
+    mask = np.zeros((2, 1, 3, 8), bool)
+    mask[:, :, :, [1, 4, 5]] = True
+    mask[1, :, 2, 4] = False
+    in_order = mask[..., [4, 5, 1]]  # the slots of the tokens 0, 1 and 2
+    expected = jax.nn.dot_product_attention(queries, keys, values, mask=in_order)
+    np.testing.assert_allclose(attention(queries, past, mask), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_logits_with_a_cache_are_those_without_it():
     module = decoder()
     variables = weights(module)
     expected = applied(module, variables, TOKENS)['logits']
-    extend = jax.jit(lambda v, t, c: module.apply(v, t, c, method='extend'))
+    extend = jax.jit(lambda v, t, c: module.apply(v, t, c, module.layers_apart(v), method='extend'))
     logits, cache = extend(variables, TOKENS[:, :3], module.cache(2, 9))
     np.testing.assert_allclose(logits, expected[:, 2], rtol=1e-4, atol=1e-5)
     for at in range(3, 7):
