@@ -19,7 +19,12 @@ DATA = dict(source='mnist', valid=5000)
 JITTERED = dict(DATA, augment=dict(crop=2))
 CONSTANT = dict(name='adam', learning_rate=1e-3)
 KL = 'KL from the teacher (validation)'
-TEACHERS = {'teacher': '100 epochs', 'teacher_longer': '200 epochs, batches of 256, higher learning rate'}
+TEACHERS = {
+    'teacher': '100 epochs',
+    'teacher_longer': '200 epochs, batches of 256, higher learning rate',
+    'teacher_averaged': '100 epochs, weights averaged',
+    'teacher_dropout': '100 epochs, dropout of 0.5 instead of 0.25',
+}
 STUDENTS = {
     'plain': '30 epochs',
     'averaged': '60 epochs, constant learning rate, weights averaged',
@@ -51,6 +56,14 @@ def teachers() -> dict[str, Any]:
     found = {'teacher': teacher(JITTERED, epochs=100)}
     large = dict(found['teacher']['optimizer'], learning_rate=dict(schedule='cosine', peak=1.5e-3))
     found['teacher_longer'] = dict(teacher(JITTERED, epochs=200), batch_size=256, optimizer=large)
+    mean = follow('teacher', found['teacher']['networks']['teacher'])
+    found['teacher_averaged'] = dict(
+        found['teacher'],
+        networks=dict(found['teacher']['networks'], average=mean),
+        evaluate={'teacher': dict(logits='average.logits')},
+    )
+    dropout = dict(found['teacher']['networks']['teacher'], dropout=0.5)
+    found['teacher_dropout'] = dict(found['teacher'], networks={'teacher': dropout})
     return found
 
 
@@ -81,10 +94,14 @@ def with_student(run: dict[str, Any], **options: Any) -> dict[str, Any]:
     return dict(run, networks=dict(run['networks'], student=dict(student_net(), **options)))
 
 
+def follow(name: str, network: dict[str, Any]) -> dict[str, Any]:
+    """The moving average of a network's weights."""
+    return dict(network, update='follow', of=name, rule='ema', decay=0.9995)
+
+
 def averaged(run: dict[str, Any]) -> dict[str, Any]:
     """The run with a constant learning rate, judged by the moving average of the student's weights."""
-    follower = dict(run['networks']['student'], update='follow', of='student', rule='ema', decay=0.9995)
-    networks = dict(run['networks'], average=follower)
+    networks = dict(run['networks'], average=follow('student', run['networks']['student']))
     return dict(run, networks=networks, evaluate={'student': dict(logits='average.logits', teacher='teacher.logits')})
 
 
