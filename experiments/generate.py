@@ -8,25 +8,22 @@ It prints the text, and how many tokens a second the decoder reads and writes. T
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any
-
-import jax
 
 from experiments import command_line
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.visible_text import visible
-from kd_jax.data.chat_templates import TEMPLATES, Part, prompt_of
+from kd_jax.data.chat_templates import TEMPLATES
 from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
 from kd_jax.devices.platform import check_platform
 from kd_jax.language.decoder import Decoder
-from kd_jax.language.decoding import Sampling, Written, checked_prompts, continue_prompts
+from kd_jax.language.decoding import Sampling
 from kd_jax.scale import tpu_chips
 from kd_jax.studies.evaluated_network import EvaluatedNetwork, finished_run, open_network
 from kd_jax.studies.workdir import Workdir
+from kd_jax.training.samples import Continued, continued, prompt_tokens, stop_tokens
 
 SAID = '[read {read} tokens, {reading:,.4g} a second; wrote {wrote} tokens{writing}]'
 
@@ -82,13 +79,13 @@ def generated(args: argparse.Namespace) -> str:
     with names_from_file(file, read, args.allow, lambda names: command_line.how_to_allow(file, names)):
         found = open_network(workdir, run_id, result, args.network, args.checkpoint)
     tokenizer = tokenizer_of(found)
-    prompts = [prompt_tokens(text, args.chat, tokenizer) for text in args.prompt]
-    ends = (tokenizer.end, tokenizer.special[TEMPLATES[args.chat].end] if args.chat else None)
-    stop = tuple(int(token) for token in dict.fromkeys(ends) if token is not None)
+    prompts = [prompt_tokens(text, args.chat, tokenizer, '--prompt') for text in args.prompt]
     module, variables = found.network.module, found.variables[found.network.name]
-    keys = jax.random.split(jax.random.key(args.seed), len(prompts))
-    written, said = timed(module, variables, prompts, keys, args.tokens, sampling, stop)
-    return '\n\n'.join([*texts(args.prompt, written, tokenizer, stop), said])
+    wrote = continued(
+        module, variables, prompts, tokenizer, new_tokens=args.tokens, stop=stop_tokens(args.chat, tokenizer),
+        sampling=sampling, seed=args.seed,
+    )  # fmt: skip
+    return '\n\n'.join([*shown(args.prompt, wrote.texts, args.chat), speed(wrote)])
 
 
 def tokenizer_of(found: EvaluatedNetwork) -> Tokenizer:
@@ -103,46 +100,15 @@ def tokenizer_of(found: EvaluatedNetwork) -> Tokenizer:
     return load_tokenizer(data.get('tokenizer', 'bytes'))
 
 
-def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer) -> list[int]:
-    """The tokens of a prompt, as training would read them."""
-    if not text.strip():
-        raise UserError('--prompt is empty; give a text to continue.')
-    if any('\ud800' <= character <= '\udfff' for character in text):  # a byte of the command line
-        raise UserError(f'--prompt is not UTF-8 text: {text[:80]!r}; set the terminal to UTF-8.')
-    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
-    for part in prompt_of((('user', text),), chat) if chat else [Part(text, counts=False)]:
-        if part.special:
-            tokens.append(tokenizer.id_of(part.text, f'--chat={chat}'))
-        else:
-            tokens += tokenizer.encode(part.text).ids.tolist()
-    return tokens
+def shown(prompts: Sequence[str], texts: Sequence[str], chat: str | None) -> list[str]:
+    """Each prompt with what follows it; an answer in a conversation begins on a line of its own."""
+    between = '\n' if chat else ''
+    return [prompt + between + text for prompt, text in zip(prompts, texts, strict=True)]
 
 
-def timed(
-    module: Decoder, variables: Any, prompts: Sequence[Sequence[int]], keys: jax.Array, new_tokens: int,
-    sampling: Sampling, stop: tuple[int, ...],
-) -> tuple[Written, str]:  # fmt: skip
-    """Continues prompts, and says how many tokens a second are read and written; compilation is not counted."""
-    tokens, valid = checked_prompts(module, prompts, new_tokens)
-    seconds = []
-    for count in (1, new_tokens):
-        program = continue_prompts.lower(module, variables, tokens, valid, keys, count, sampling, stop).compile()
-        started = time.perf_counter()
-        written = jax.block_until_ready(program(variables, tokens, valid, keys))
-        seconds.append(time.perf_counter() - started)
-    read, wrote = int(valid.sum()), int(written.length.sum())
-    more, longer = wrote - len(prompts), seconds[1] - seconds[0]
-    writing = f', {more / longer:,.4g} a second' if more > 0 and longer > 0 else ''
-    return written, SAID.format(read=read, reading=read / seconds[0], wrote=wrote, writing=writing)
-
-
-def texts(prompts: Sequence[str], written: Written, tokenizer: Tokenizer, stop: Sequence[int]) -> list[str]:
-    """Each prompt with what follows it, without the token that ended it."""
-    out = []
-    for prompt, tokens, length in zip(prompts, jax.device_get(written.tokens), written.length, strict=True):
-        own = tokens[: int(length)].tolist()
-        out.append(prompt + tokenizer.decode([token for token in own if token not in stop]))
-    return out
+def speed(wrote: Continued) -> str:
+    writing = f', {wrote.writing:,.4g} a second' if wrote.writing else ''
+    return SAID.format(read=wrote.read, reading=wrote.reading, wrote=wrote.wrote, writing=writing)
 
 
 if __name__ == '__main__':

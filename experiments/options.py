@@ -44,7 +44,7 @@ from kd_jax.core import optimizers
 from kd_jax.data import augment, sources, splits
 from kd_jax.devices.mesh import make_mesh
 from kd_jax.evaluation.evaluations import OPTIONS as EVALUATION_OPTIONS
-from kd_jax.prepare import check_analyses, run_options
+from kd_jax.prepare import check_analyses, check_samples, run_options
 from kd_jax.prepare.network_options import NETWORK_OPTIONS
 from kd_jax.prepare.parse_terms import TERM_OPTIONS
 from kd_jax.prepare.parse_transform import TRANSFORM_OPTIONS
@@ -249,6 +249,7 @@ PARTS: dict[str, Callable[[], str]] = {
     'optimizers': all_optimizers,
     'evaluation': lambda: table(described(EVALUATION_OPTIONS)),
     'metrics': families,
+    'samples': lambda: table(described(check_samples.SAMPLES)),
     'analysis': lambda: table(described(check_analyses.OPTIONS)),
     'analyses': lambda: functions('Analysis', analyses, paths={}),
     'cache': lambda: table(

@@ -99,7 +99,7 @@ def train_one(options: argparse.Namespace, config, wanted: Search, joined, workd
         try:
             groups = plan_groups(runs, planned.about.get('group_runs', 'auto'))
             execute(planned, runs, groups, workdir, one_after_another)
-            found = objective_value(wanted, judged, config.get('seeds', 1), workdir)
+            found = objective_value(wanted, judged, sum(run.name == judged for run in planned.runs), workdir)
         except Diverged as error:
             console.print(str(error), soft_wrap=True)
             found = None

@@ -52,6 +52,21 @@ class Hardware(TypedDict, total=False):
     kind: str | None
 
 
+class WrittenSamples(TypedDict, total=False):
+    """Texts that a decoder wrote after prompts, and the tokens that it reads and writes a second."""
+
+    network: str
+    prompts: Required[list[str]]
+    texts: Required[list[str]]
+    chat: str
+    read: Count
+    wrote: Count
+    reading: float | None
+    writing: float | None
+    parameters: Count
+    megabytes: float
+
+
 class ResultFile(TypedDict, total=False):
     """A file of `results/`."""
 
@@ -68,6 +83,7 @@ class ResultFile(TypedDict, total=False):
     best_by: dict[str, str]
     analysis_units: dict[str, dict[str, str]]
     analyses: Anything
+    samples: WrittenSamples | None
     parameters: dict[str, Count]
     epochs: float
     arrays: dict[str, list[str | int]]

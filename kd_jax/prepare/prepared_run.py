@@ -36,6 +36,7 @@ from kd_jax.prepare.check_data import (
     check_multi_label_targets,
 )
 from kd_jax.prepare.check_effects import check_effects, check_tensor
+from kd_jax.prepare.check_samples import check_samples
 from kd_jax.prepare.check_tokens import check_tokens
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
@@ -93,6 +94,11 @@ class PreparedRun:
     def total_steps(self) -> int:
         """The number of training steps of the whole run."""
         return round(run_option(self.config, 'epochs') * self.order.steps_per_epoch)
+
+    @property
+    def splits_at_end(self) -> tuple[str, ...]:
+        """The splits that are evaluated after the last step, as far as the data has them."""
+        return ('train', 'valid', 'test') if run_option(self.config, 'evaluate_train') else ('valid', 'test')
 
     @property
     def validates(self) -> bool:
@@ -156,6 +162,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     check_tokens(recipe, context, splits, where)
+    check_samples(config, recipe, context, splits, where)
     if complete:
         _check_labels(evaluator, evaluated, recipe, context, splits, where)
     recorded = None

@@ -9,7 +9,7 @@ import jax
 from kd_jax.core.network import Network
 from kd_jax.prepare.parse_recipe import parse_recipe
 
-OWN = ('analyses', 'networks', 'optimizer', 'terms')
+OWN = ('analyses', 'networks', 'optimizer', 'samples', 'terms')
 
 
 def program_identity(config: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -28,6 +28,11 @@ RUN_OPTIONS = {
         {},
         'dictionary',
     ),
+    'evaluate_train': Described(
+        'whether its training examples are evaluated, too, after the last step; each costs as much as a test example',
+        True,
+        'True, False',
+    ),
     'patience': Described(
         'stop after so many evaluations in a row that are no better on validation than the best; '
         'without it, a run never stops early',
@@ -43,16 +48,22 @@ RUN_OPTIONS = {
     'checkpoint_seconds': Described('seconds from one checkpoint to the next, at least; the last is always saved', 60),
     'mesh': Described('how many devices share the batch, parameters and runs', {}, 'dictionary'),
     'resources': Described('what it needs while it trains, for executors', {}, 'dictionary'),
+    'samples': Described('texts that a decoder of the run writes after the last step', None, 'dictionary'),
+    'seeds': Described(
+        'how often it is trained, with the seeds 0, 1 and so on', 'that of the study', 'whole number, 1 or more'
+    ),
     'transform': Described(
         'make a network from the networks of other runs instead of training; then only analyses, compute_dtype, data, '
-        'evaluate, mesh, networks and resources may be set beside it',
+        'evaluate, mesh, networks, resources and seeds may be set beside it',
         None,
         'dictionary',
     ),
 }
 
 
-TRANSFORM_RUN_KEYS = ('analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'transform')
+TRANSFORM_RUN_KEYS = (
+    'analyses', 'compute_dtype', 'data', 'evaluate', 'mesh', 'networks', 'resources', 'seeds', 'transform',
+)  # fmt: skip
 RESOURCES = {
     'cpu': Described('cores', 1),
     'gpu': Described('GPUs; needs --executor=ray', 0),
@@ -92,6 +103,8 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
                 f'{where} has a transform, so it trains nothing; leave {key} out, or train in a run that starts from '
                 'this one.'
             )
+    if not isinstance(train := run_option(config, 'evaluate_train'), bool):
+        raise UserError(f'{where}: evaluate_train is {train!r}, but it must be True or False.')
     for key in SECTIONS:
         for name, options in check_dictionary(config.get(key, {}), f'{where}.{key}').items():
             check_name(name, SECTIONS[key], f'{where}.{key}')

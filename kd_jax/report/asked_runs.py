@@ -48,21 +48,21 @@ def asked_results(study: Mapping[str, Any], found: Results) -> tuple[Results, li
 
 def missing_seeds(study: Mapping[str, Any], results: Results) -> dict[str, list[int]]:
     """The seeds without a result, for each run that misses some, in the order of the study."""
-    asked = range(seed_count(study) or 0)
-    missing = {run: [seed for seed in asked if seed not in results.get(run, {})] for run in study.get('runs', {})}
+    asked = {run: range(seed_count(study, run) or 0) for run in study.get('runs', {})}
+    missing = {run: [seed for seed in own if seed not in results.get(run, {})] for run, own in asked.items()}
     return {run: seeds for run, seeds in missing.items() if seeds}
 
 
-def seed_count(study: Mapping[str, Any]) -> int | None:
-    """How many seeds the study asks for; None if it was written by a version that did not say what it asks for."""
-    return study.get('seeds', 1) if 'runs' in study else None
+def seed_count(study: Mapping[str, Any], run: str) -> int | None:
+    """How many seeds of a run the study asks for; None if an older version wrote it, which did not say so."""
+    return _mapping(study['runs'].get(run)).get('seeds', study.get('seeds', 1)) if 'runs' in study else None
 
 
 def said_missing(study: Mapping[str, Any], results: Results) -> str:
     """Says in a sentence which results the study asks for and does not have; '' if there are none."""
     if 'runs' not in study:
         return '' if results else 'No run has finished yet.'
-    asked = (seed_count(study) or 0) * len(study['runs'])
+    asked = sum(seed_count(study, run) or 0 for run in study['runs'])
     missing = sum(map(len, missing_seeds(study, results).values()))
     if not missing:
         return ''
@@ -76,9 +76,8 @@ def said_missing(study: Mapping[str, Any], results: Results) -> str:
 
 def missing_runs(study: Mapping[str, Any], results: Results) -> list[str]:
     """The runs that miss results, with the seeds unless all are missing: 'teacher', 'student (seeds 1, 2)'."""
-    every = seed_count(study) or 0
     return [
-        run if len(seeds) == every else f'{run} (seed{"s" * (len(seeds) > 1)} {ranges(seeds)})'
+        run if len(seeds) == seed_count(study, run) else f'{run} (seed{"s" * (len(seeds) > 1)} {ranges(seeds)})'
         for run, seeds in missing_seeds(study, results).items()
     ]
 
@@ -95,9 +94,9 @@ def ranges(seeds: Sequence[int]) -> str:
 
 
 def _reason(study: Mapping[str, Any], run: str, seed: int, result: Mapping[str, Any]) -> str:
-    seeds = study.get('seeds', 1)
     if run not in study['runs']:
         return 'the study has no run of this name'
+    seeds = seed_count(study, run) or 0
     if seed not in range(seeds):
         return f'the study asks for {"seed 0" if seeds == 1 else f"the seeds 0 to {seeds - 1}"} alone'
     now, then = _mapping(study.get('data_checksums')).get(run), result.get('data_checksum')
@@ -117,7 +116,7 @@ def _needed(config: Any, seed: int) -> list[tuple[str, int]]:
 
 def _trained(config: Any) -> dict[str, Any]:
     """A run's config without what its numbers do not depend on."""
-    return {key: value for key, value in _mapping(config).items() if key != 'resources'}
+    return {key: value for key, value in _mapping(config).items() if key not in ('resources', 'seeds')}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from kd_jax.report.html_page import html_page
 from kd_jax.report.markdown_page import markdown_page
 from kd_jax.report.paper_claims import study_claims
 from kd_jax.report.result_files import load_results
+from kd_jax.report.samples import study_samples
 from kd_jax.report.tables import study_tables
 
 
@@ -46,6 +47,7 @@ def build_report(results_dir: str | Path, out_dir: str | Path) -> Report:
         facts=facts(study, results, left_aside),
         tables=tables,
         claims=claims,
+        samples=study_samples(results, tables),
         figures=[picture for picture in others if picture.kind != 'curves'],
         curves=[picture for picture in others if picture.kind == 'curves'],
         origins=origins(results),

@@ -13,6 +13,7 @@ from kd_jax.report.chosen_runs import said_chosen
 from kd_jax.report.finding import Finding
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.result_files import HAS_CHECKSUM
+from kd_jax.report.samples import SampleTexts
 from kd_jax.report.tables import NOT_RUN, Table
 from kd_jax.report.validation_use import unused_validation
 
@@ -61,6 +62,7 @@ class Report:
     facts: dict[str, str]
     tables: list[Table]
     claims: list[Claim]
+    samples: list[SampleTexts]
     figures: list[Picture]
     curves: list[Picture]
     origins: list[Origin]

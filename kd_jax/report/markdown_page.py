@@ -6,6 +6,7 @@ from kd_jax.report import number_format
 from kd_jax.report.contents import LEFT_ASIDE, Picture, Report, checksum_state, tree_state
 from kd_jax.report.paper_claims import Claim
 from kd_jax.report.prose import code_span, escape_markdown, markdown_prose
+from kd_jax.report.samples import SampleTexts
 from kd_jax.report.table_texts import LEVEL, ShownCell, table_cells, table_legend
 from kd_jax.report.tables import Table
 
@@ -24,6 +25,8 @@ def markdown_page(report: Report) -> str:
     blocks += [_picture(picture) for picture in report.figures]
     blocks += ['## Learning curves'] if report.curves else []
     blocks += [_picture(picture) for picture in report.curves]
+    blocks += ['## Samples'] if report.samples else []
+    blocks += [_samples(texts) for texts in report.samples]
     facts = [f'- {name}: {_fact(name, fact)}' for name, fact in report.facts.items()]
     blocks += ['## What was run', '\n'.join(facts)]
     headings = ['run', 'seed', 'commit', 'working tree', 'finished', 'time', 'checksum']
@@ -44,6 +47,11 @@ def markdown_page(report: Report) -> str:
         asides = [[aside.run, str(aside.seed), aside.reason] for aside in report.left_aside]
         blocks += ['## Left aside', LEFT_ASIDE, _rows(['run', 'seed', 'why'], _shown(asides), {0, 2})]
     return '\n\n'.join(block for block in blocks if block) + '\n'
+
+
+def _samples(texts: SampleTexts) -> str:
+    heading = [f'“{texts.prompt}”', 'continued by the most probable tokens']
+    return _rows(heading, _shown(texts.lines), {0, 1})
 
 
 def _verdicts(claims: Sequence[Claim]) -> str:

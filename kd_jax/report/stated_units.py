@@ -69,7 +69,7 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
         units = (result.get('analysis_units') or {}).get(keys[1])
         leaf = next(key for key in reversed(keys) if not key.isdecimal())
         return None if units is None else {'unit': units.get(leaf, 'number')}
-    return {'unit': FIXED.get(keys[0], 'number')}
+    return {'unit': FIXED.get(keys[-1] if keys[0] == 'samples' else keys[0], 'number')}
 
 
 def stated_in(results: Mapping[str, Mapping[int, Mapping[str, Any]]], *places: tuple[str, str]) -> Mapping[str, Any]:

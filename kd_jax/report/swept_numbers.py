@@ -21,8 +21,10 @@ from kd_jax.report.stated_units import stated_in
 
 LEAST = 3  # the least number of values that make a sweep
 SECTIONS = ('terms', 'networks', 'optimizer', 'data')  # which of the numbers that change together names the sweep
-# Options that do not change what is learned.
-ASIDE = ('analyses', 'cache', 'checkpoint_seconds', 'eval_every', 'evaluate', 'resources')
+ASIDE = (  # options that do not change what is learned
+    'analyses', 'cache', 'checkpoint_seconds', 'eval_every', 'evaluate', 'evaluate_train', 'resources', 'samples',
+    'seeds',
+)  # fmt: skip
 
 Leaves = Mapping[str, Hashable]
 

@@ -119,8 +119,7 @@ class Table:
 def study_tables(study: dict[str, Any], results: Results) -> list[Table]:
     """Returns the tables of the report section; if it has none, one table with the last metrics of every run."""
     described = (study.get('report') or {}).get('tables') or _every_run(study, results)
-    asked = seed_count(study)
-    return [_table(name, table, results, asked) for name, table in described.items()]
+    return [_table(name, table, study, results) for name, table in described.items()]
 
 
 def _every_run(study: dict[str, Any], results: Results) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _every_run(study: dict[str, Any], results: Results) -> dict[str, Any]:
     return {'runs': {'title': 'Every run', 'text': text, 'columns': columns, 'rows': rows}}
 
 
-def _table(name: str, table: dict[str, Any], results: Results, asked: int | None) -> Table:
+def _table(name: str, table: dict[str, Any], study: dict[str, Any], results: Results) -> Table:
     columns = tuple(
         Column(
             heading,
@@ -158,7 +157,7 @@ def _table(name: str, table: dict[str, Any], results: Results, asked: int | None
     )
     roles = _roles(table, results)
     rows = [_row(row, key, roles[key], table['columns'], columns, results) for key, row in table['rows'].items()]
-    rows = [dataclasses.replace(row, asked=asked) for row in rows]
+    rows = [dataclasses.replace(row, asked=seed_count(study, row.run)) for row in rows]
     notes = _notes(table, rows, results)
     columns, rows = _compared(table, columns, _marked(_aligned(rows), columns))
     return Table(name, table.get('title', name), table.get('text', ''), columns, tuple(rows), notes)

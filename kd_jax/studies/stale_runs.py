@@ -73,8 +73,8 @@ def recorded_config(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of a run's config that its numbers depend on: all except `resources`."""
-    return flat({key: value for key, value in config.items() if key not in ('resources', DATA)})
+    """The leaves of a run's config that its numbers depend on: all except `resources` and `seeds`."""
+    return flat({key: value for key, value in config.items() if key not in ('resources', 'seeds', DATA)})
 
 
 def data_checksums(prepared_runs: Mapping[str, PreparedRun]) -> dict[str, str]:

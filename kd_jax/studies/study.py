@@ -112,12 +112,12 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
                 raise UserError(
                     f"{where}: run '{name}' starts from run '{other}', which does not exist. {suggest(other, named)}"
                 )
-    seeds = config.get('seeds', 1)
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-        raise UserError(f'{where}: seeds is {seeds!r}, but it must be the number of seeds, 1 or more.')
-    if seeds * len(named) > MOST_RUNS:
+    seeds = _checked_seeds(config.get('seeds', 1), where)
+    counts = {name: _checked_seeds(run.get('seeds', seeds), f"{where}: run '{name}'") for name, run in named.items()}
+    if sum(counts.values()) > MOST_RUNS:
+        most = max(counts.values())
         raise UserError(
-            f'{where}: {len(named)} x {seeds} runs (seeds is {seeds}) are too many: a study has at most {MOST_RUNS}, '
+            f'{where}: {len(named)} x {most} runs (seeds is {most}) are too many: a study has at most {MOST_RUNS}, '
             'because each has files of its own and a row in the plan; use fewer seeds, or several studies.'
         )
     for key in ('text', 'title'):
@@ -127,9 +127,28 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
         raise UserError(f"{where}: run '{alone}' reads or starts from itself; name another run.")
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
     configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
-    runs = [Run(name, seed, configs[name], wanted[name]) for seed in range(seeds) for name in ordered]
+    every = range(max(counts.values()))
+    runs = [Run(name, seed, configs[name], wanted[name]) for seed in every for name in ordered if seed < counts[name]]
+    _check_seeds_of_needed(runs, where)
     about = {key: value for key, value in config.items() if key != 'runs'}
     return Study(_after_needed(runs), about, where, tuple(named), frozenset(imported_names(json_value(named))))
+
+
+def _checked_seeds(seeds: Any, where: str) -> int:
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+        raise UserError(f'{where}: seeds is {seeds!r}, but it must be the number of seeds, 1 or more.')
+    return seeds
+
+
+def _check_seeds_of_needed(runs: Sequence[Run], where: str) -> None:
+    known = {run.id for run in runs}
+    for run in runs:
+        if missing := [needed for needed in run.needed_ids if needed not in known]:
+            name, _, seed = missing[0].rpartition('-s')
+            raise UserError(
+                f"{where}: run '{run.name}' needs run '{name}' with seed {seed}, which it does not have; give it as "
+                'many seeds.'
+            )
 
 
 def _wanted(run: Mapping[str, Any], where: str) -> tuple[str, ...]:

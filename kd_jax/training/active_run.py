@@ -152,8 +152,10 @@ class ActiveRun:
         history = self.writer.history
         try:
             if self.position['stopped']:
-                own = measure_run(self.prepared, self.state, self.frozen, ('train',))
-                self.measured = own | {split: history[-1][split] for split in ('valid', 'test') if split in history[-1]}
+                left = tuple(split for split in self.prepared.splits_at_end if split not in history[-1])
+                self.measured = measure_run(self.prepared, self.state, self.frozen, left) | {
+                    split: history[-1][split] for split in ('valid', 'test') if split in history[-1]
+                }
             return make_result(self.prepared, self.state, self.frozen, self.measured, self.position, history)
         except UserError as error:
             return error

@@ -14,7 +14,7 @@ from kd_jax.training.checkpoints import Checkpoints
 from kd_jax.training.chunk_program import make_initial_state
 from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.run_log import RunLog
-from kd_jax.training.run_result import SPLITS, make_result, measure_run
+from kd_jax.training.run_result import make_result, measure_run
 
 
 def finish_with_weights(
@@ -38,7 +38,7 @@ def finish_with_weights(
     provenance.of_this_process()
     loaded = {**load_initial_weights(prepared, sources), **weights}
     state, frozen = make_initial_state(prepared, loaded)
-    measured = measure_run(prepared, state, frozen, SPLITS)
+    measured = measure_run(prepared, state, frozen, prepared.splits_at_end)
     with contextlib.ExitStack() as opened:
         checkpoints = Checkpoints(directory / 'checkpoints')
         opened.callback(checkpoints.close)

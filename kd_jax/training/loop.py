@@ -18,7 +18,7 @@ from kd_jax.training import provenance
 from kd_jax.training.active_run import ActiveRun, RunToTrain, at_equal_steps, begin_runs, step_of_group
 from kd_jax.training.batch_feed import make_feed
 from kd_jax.training.chunk_program import make_chunk_program, make_unstack, stack_states
-from kd_jax.training.run_result import SPLITS, measure_runs
+from kd_jax.training.run_result import measure_runs
 from kd_jax.training.stacked_runs import first_equal, unstack_tree
 from kd_jax.training.stop_signals import Preempted, stop_signals
 from kd_jax.training.vmap_or_map import choose_vmap_or_map, earlier_choice
@@ -89,7 +89,7 @@ def _loop(
     prepared, done, total = prepared_runs[0], step_of_group(active_runs), prepared_runs[0].total_steps
     progress(done, total, {})
     if done == total:
-        for active, measured in _measured(active_runs, earlier_choice(active_runs), SPLITS):
+        for active, measured in _measured(active_runs, earlier_choice(active_runs), prepared.splits_at_end):
             active.measured = measured
         return
     running, saved = _not_ended(active_runs), time.monotonic()
@@ -139,7 +139,8 @@ def _loop(
 def _evaluate(active_runs: Sequence[ActiveRun], by: str, done: int, at_end: bool) -> list[ActiveRun]:
     """Evaluates the runs that have not ended, and ends those whose patience has ended; returns the others."""
     before = _not_ended(active_runs)
-    for active, measured in _measured(active_runs, by, SPLITS if at_end else ('valid', 'test')):
+    splits = active_runs[0].prepared.splits_at_end if at_end else ('valid', 'test')
+    for active, measured in _measured(active_runs, by, splits):
         active.evaluate(done, measured)
         if not at_end:
             active.stop_early(done)

@@ -23,9 +23,8 @@ from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import run_option
 from kd_jax.training import provenance
 from kd_jax.training.best_evaluation import best_row
+from kd_jax.training.samples import write_samples
 from kd_jax.training.stacked_runs import first_equal, shared_networks, stack_trees
-
-SPLITS = ('train', 'valid', 'test')
 
 
 def variables_now(prepared: PreparedRun, state: State, frozen: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,6 +113,7 @@ def make_result(
         'best_by': {name: one.best for name, one in prepared.evaluator.measured.items()},
         **stated_units(prepared),
         'history': history,
+        'samples': write_samples(prepared, variables_now(prepared, state, frozen)),
         'analyses': {
             name: _analyse(name, options, prepared, variables_now(prepared, state, frozen))
             for name, options in prepared.config.get('analyses', {}).items()

@@ -52,7 +52,7 @@ def test_drawn_text_depends_on_the_seed_alone(work, capsys):
         (['--tokens=0'], '--tokens is 0, but it must be 1 or more'),
         (['--top-p=2'], 'top_p is 2.0, but it must be greater than 0 and at most 1'),
         (['--tokens=3000'], 'it would exceed the window of the model, 2048'),
-        (['--chat=llama3'], "--chat=llama3 needs the special token '<|start_header_id|>'"),
+        (['--chat=llama3'], "the chat template llama3 needs the special token '<|start_header_id|>'"),
         (['--chat=chatlm'], "argument --chat: invalid choice: 'chatlm'"),
     ],
 )
@@ -80,3 +80,16 @@ def test_the_student_starts_from_every_second_layer_and_is_trained_by_the_labels
     for name in ('gate', 'output'):  # two steps of Adam at 5e-4 or less, the first at 0
         far = np.abs(student['blocks'][name]['kernel'] - np.asarray(teacher['blocks'][name]['kernel'])[[1, 3]]).max()
         assert 0 < far < 1e-3
+
+
+def test_the_result_of_a_run_holds_the_samples_that_generate_would_write(work, capsys):
+    samples = finished_run(Workdir(work), 'kd')[1]['samples']
+    assert samples['parameters'] == samples['megabytes'] * 1e6 / 4
+    assert samples['read'] == 64  # one row
+    prompt = samples['prompts'][0]
+    said = written(work, capsys, '--run=kd', f'--prompt={prompt}', '--tokens=40')[1]
+    assert said.startswith(prompt + samples['texts'][0])
+
+
+def test_no_training_examples_are_evaluated_where_the_run_asks_for_none(work):
+    assert set(finished_run(Workdir(work), 'kd')[1]['last']) == {'step', 'epoch', 'test'}

@@ -83,6 +83,17 @@ def test_seeds_and_runs_that_the_study_no_longer_asks_for_count_nowhere(study_di
     assert said_missing(study, results) == ''
 
 
+def test_a_run_with_seeds_of_its_own_asks_for_these(study_dir, asking):
+    asking(seeds=1, student={'seeds': 4}, teacher={'seeds': 2})
+    study, results, left_aside = load_results(study_dir)
+    assert missing_seeds(study, results) == {
+        'student': [3]
+    }  # the config of the results has no seeds, which is no difference
+    assert said_missing(study, results).startswith('Not finished: 1 of the 7 results')
+    assert {(aside.run, aside.seed) for aside in left_aside} == {('baseline', 1), ('baseline', 2), ('teacher', 2)}
+    assert errors_of(study_dir)['distilled'][1] == '3 of 4'
+
+
 def test_runs_stand_in_the_order_of_the_study(study_dir, asking, edit_study):
     asking()
     edit_study(lambda study: study.pop('report'))

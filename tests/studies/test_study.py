@@ -113,6 +113,11 @@ def test_a_run_needs_what_its_results_come_from_too():
         ({'runs': {'a': {}}, 'seeds': 0}, 'seeds is 0'),
         ({'runs': {'a': {}}, 'seeds': '3'}, "seeds is '3'"),
         ({'runs': {'a': {}, 'b': {}}, 'seeds': 10**9}, '2 x 1000000000 runs (seeds is 1000000000) are too many'),
+        ({'runs': {'a': {'seeds': 0}}}, "here: run 'a': seeds is 0"),
+        (
+            {'runs': {'a': {}, 'b': {**trained(t='run:a'), 'seeds': 2}}},
+            "run 'b' needs run 'a' with seed 1, which it does not have",
+        ),
         ({'runs': {'a': {}}, 'title': 3}, 'here: title is 3, but it must be a text'),
         ({'runs': {'a': {}}, 'seed': 3}, "no option 'seed'. Did you mean 'seeds'"),
         ({'runs': {'a': {}}, 'name': ''}, 'here has no name'),
@@ -124,6 +129,11 @@ def test_a_wrong_study_is_refused(config, said):
     with pytest.raises(UserError) as error:
         parse_study({'name': 'wrong', **config}, 'here')
     assert said in str(error.value)
+
+
+def test_a_run_may_have_more_or_fewer_seeds_than_the_study():
+    runs = {'a': {'seeds': 3}, 'b': {}, 'c': {**trained(t='run:a'), 'seeds': 1}}
+    assert ids(parsed(runs, seeds=2).runs) == ['a-s0', 'b-s0', 'c-s0', 'a-s1', 'b-s1', 'a-s2']
 
 
 def test_selecting_a_run_pulls_in_what_it_needs_and_is_unfinished(workdir):

@@ -1,0 +1,124 @@
+"""Texts that a decoder of a run writes after given prompts, and how many tokens a second it reads and writes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kd_jax.config.errors import UserError
+from kd_jax.core.network import Network
+from kd_jax.data.batches import fetch_batch
+from kd_jax.data.chat_templates import TEMPLATES, Part, prompt_of
+from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
+from kd_jax.language.decoder import Decoder
+from kd_jax.language.decoding import Sampling, Written, checked_prompts, continue_prompts
+from kd_jax.prepare.check_samples import SAMPLES
+from kd_jax.prepare.prepared_run import PreparedRun
+
+GREEDY = Sampling()
+
+
+class Continued(NamedTuple):
+    """What a decoder wrote, and how fast.
+
+    Attributes:
+      texts: what follows each prompt, without the token that ended it.
+      read: the number of tokens of all prompts.
+      wrote: the number of tokens that were written.
+      reading: tokens a second until the first new token, without compilation.
+      writing: tokens a second after the first new one; None if no more was written.
+    """
+
+    texts: list[str]
+    read: int
+    wrote: int
+    reading: float
+    writing: float | None
+
+
+def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer, what: str) -> list[int]:
+    """The tokens of a prompt, as training would read them.
+
+    Args:
+      text: the prompt.
+      chat: the chat template in which it is the message of a user; None for the prompt alone.
+      tokenizer: the tokenizer.
+      what: who asks, for messages.
+    Raises:
+      UserError: the prompt is empty or not UTF-8, or the tokenizer lacks a special token of the template.
+    """
+    if not text.strip():
+        raise UserError(f'{what} is empty; give a text to continue.')
+    if any('\ud800' <= character <= '\udfff' for character in text):  # a byte of the command line
+        raise UserError(f'{what} is not UTF-8 text: {text[:80]!r}; set the terminal to UTF-8.')
+    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
+    for part in prompt_of((('user', text),), chat) if chat else [Part(text, counts=False)]:
+        if part.special:
+            tokens.append(tokenizer.id_of(part.text, f'the chat template {chat}'))
+        else:
+            tokens += tokenizer.encode(part.text).ids.tolist()
+    return tokens
+
+
+def stop_tokens(chat: str | None, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens that end a text: the end of a document, and that of an answer in the chat template."""
+    ends = (tokenizer.end, tokenizer.special[TEMPLATES[chat].end] if chat else None)
+    return tuple(int(token) for token in dict.fromkeys(ends) if token is not None)
+
+
+def continued(
+    module: Decoder, variables: Any, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer, *, new_tokens: int,
+    stop: tuple[int, ...], sampling: Sampling = GREEDY, seed: int = 0,
+) -> Continued:  # fmt: skip
+    """Continues several prompts at once, and measures how fast; compilation is not counted.
+
+    Raises:
+      UserError: as `decoding.write`.
+    """
+    tokens, valid = checked_prompts(module, prompts, new_tokens)
+    keys, seconds = jax.random.split(jax.random.key(seed), len(prompts)), []
+    for count in dict.fromkeys((1, new_tokens)):
+        program = continue_prompts.lower(module, variables, tokens, valid, keys, count, sampling, stop).compile()
+        started = time.perf_counter()
+        written = jax.block_until_ready(program(variables, tokens, valid, keys))
+        seconds.append(time.perf_counter() - started)
+    read, wrote = int(valid.sum()), int(written.length.sum())
+    more, longer = wrote - len(prompts), seconds[-1] - seconds[0]
+    writing = more / longer if more > 0 and longer > 0 else None
+    return Continued(_texts(written, tokenizer, stop), read, wrote, read / seconds[0], writing)
+
+
+def _texts(written: Written, tokenizer: Tokenizer, stop: Sequence[int]) -> list[str]:
+    tokens, lengths = jax.device_get(written)
+    own = [row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)]
+    return [tokenizer.decode([token for token in row if token not in stop]) for row in own]
+
+
+def write_samples(prepared: PreparedRun, variables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the option `samples` of a run asks for, greedily; None if it asks for nothing.
+
+    Speed is measured on one row of the test split, in tokens a second: `reading` is that of the whole row, `writing`
+    that of the tokens that follow it. `megabytes` are those of the network's arrays in memory.
+    """
+    if not (options := prepared.config.get('samples')):
+        return None
+    given = {key: options.get(key, option.default) for key, option in SAMPLES.items()}
+    network: Network = prepared.recipe.network(given['network'])
+    owner = variables[network.of[0] if network.update == 'shared' else network.name]
+    tokenizer, chat = load_tokenizer(prepared.config['data'].get('tokenizer', 'bytes')), given['chat'] or None
+    place = f'{prepared.where}, samples.prompts'
+    prompts = [prompt_tokens(text, chat, tokenizer, place) for text in given['prompts']]
+    written = continued(
+        network.module, owner, prompts, tokenizer, new_tokens=given['tokens'], stop=stop_tokens(chat, tokenizer)
+    )
+    split = prepared.splits.arrays.get('test', prepared.splits.arrays['train'])
+    row = fetch_batch({'tokens': split['tokens'], 'id': split['id']}, np.array([0]))['tokens']
+    speed = continued(network.module, owner, row.tolist(), tokenizer, new_tokens=given['tokens'], stop=())
+    sizes = [array.nbytes for array in jax.tree.leaves(owner['params'])]
+    return {
+        'network': network.name, 'prompts': list(given['prompts']), 'texts': written.texts, 'chat': given['chat'],
+        'read': speed.read, 'wrote': speed.wrote, 'reading': speed.reading, 'writing': speed.writing,
+        'parameters': sum(array.size for array in jax.tree.leaves(owner['params'])), 'megabytes': sum(sizes) / 1e6,
+    }  # fmt: skip
