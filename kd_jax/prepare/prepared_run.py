@@ -162,7 +162,6 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     evaluated = evaluation_context(recipe, context, jax.eval_shape(evaluation_view, batch))
     _check_evaluations(config, evaluator, evaluated, recipe, splits, where)
     check_tokens(recipe, context, splits, where)
-    check_samples(config, recipe, context, splits, where)
     if complete:
         _check_labels(evaluator, evaluated, recipe, context, splits, where)
     recorded = None
@@ -193,6 +192,7 @@ def _check_evaluations(
     for name, analysis in config.get('analyses', {}).items():
         check_analysis(analysis, evaluated, data.arrays, f"{where}, analysis '{name}'")
     check_evaluated_splits(evaluator.measured.values(), recipe, data, where)
+    check_samples(config, recipe, evaluated, data, where)
 
 
 def _check_labels(
