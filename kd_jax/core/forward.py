@@ -40,7 +40,7 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
     def one(variables, key, *inputs):
         inputs = network.normalized(inputs)
         if low:
-            inputs = _cast(inputs, network.compute_dtype)
+            inputs = cast(inputs, network.compute_dtype)
         if network.several:
             variables = tuple(itertools.starmap(_parameters_to_compute, zip(network.sources, variables, strict=True)))
         else:
@@ -49,7 +49,7 @@ def forward(network: Network, variables: Tree, inputs: Sequence[Any], key: jax.A
         rngs = {'dropout': key, 'params': fold_in_name(key, 'other streams')}
         out, updated = network.module.apply(variables, *inputs, train=train, rngs=rngs, mutable=mutable)
         out = _by_name(out)
-        return _cast((out, updated), 'float32') if low else (out, updated)
+        return cast((out, updated), 'float32') if low else (out, updated)
 
     if not network.copies:
         return one(variables, key, *inputs)
@@ -77,7 +77,7 @@ def _parameters_to_compute(network: Network, variables: Tree) -> Tree:
     """A network's variables with its parameters in the precision in which it computes, gathered but for stacks."""
     params = variables.get('params', {})
     if network.compute_dtype != 'float32':
-        params = _cast(params, network.compute_dtype)
+        params = cast(params, network.compute_dtype)
     if network.sharding == 'fsdp':
         # A model with a stack of layers gathers each layer where the layer runs, so that never all are whole at once.
         split = network.tensor_split(parts_in_context())
@@ -107,7 +107,7 @@ def _over_copies(one: Callable[..., Any], network: Network, *arguments: Any) -> 
     return jax.lax.platform_dependent(*arguments, cpu=in_turn, default=together)
 
 
-def _cast(tree: Tree, dtype: str) -> Tree:
+def cast(tree: Tree, dtype: str) -> Tree:
     """Casts the floating-point arrays of a tree to another precision."""
     return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 

@@ -10,7 +10,7 @@ from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.core.activation_shapes import init_variables
 from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.follow import start_values
-from kd_jax.core.forward import network_numbers
+from kd_jax.core.forward import cast, network_numbers
 from kd_jax.core.network import Network
 from kd_jax.core.optimizers import make_transformation
 from kd_jax.core.own_batches import as_trained
@@ -45,11 +45,20 @@ def init_state(
         assert network.follow is not None
         name, (of,), known = network.name, network.of, loaded or {}
         every[name], every[of] = start_values(network.follow, every[of], every[name], name in known, of in known)
-    frozen = {network.name: every.pop(network.name) for network in recipe.frozen}
+    frozen = {network.name: frozen_variables(network, every.pop(network.name)) for network in recipe.frozen}
     params = {name: tree['params'] for name, tree in every.items()}
     collections = {name: {k: v for k, v in tree.items() if k != 'params'} for name, tree in every.items()}
     opt_state = {n.name: init_optimizer(n, params[n.name], recipe.hparams) for n in recipe.trained}
     return State(jnp.zeros((), jnp.int32), params, collections, opt_state, fold_in_name(key, 'train')), frozen
+
+
+def frozen_variables(network: Network, variables: Tree) -> Tree:
+    """The variables of a frozen network as they are kept: its parameters in the precision in which it computes.
+
+    Nothing changes them, so rounding them once gives the same numbers as rounding them in every step.
+    """
+    params = variables.get('params', {})
+    return {**variables, 'params': cast(params, network.compute_dtype)} if params else variables
 
 
 def init_optimizer(network: Network, params: Tree, hparams: Mapping[str, Any]) -> Any:

@@ -101,8 +101,8 @@ class Network:
       optimizer: the optimizer of an 'sgd' network.
       follow: the rule of a 'follow' network.
       stacked: for each input, whether it has the same number of copies, so that each copy reads its own.
-      compute_dtype: the precision that parameters and inputs are cast to when the network runs. Stored parameters and
-        the activations that others read are float32.
+      compute_dtype: the precision that parameters and inputs are cast to when the network runs. The parameters of
+        networks that are not frozen, and the activations that others read, are kept in float32.
       sharding: 'replicated', or 'fsdp', which splits parameters and optimizer state over devices (`core.placement`).
       model: makes the module with other numbers.
       schedules: the schedule of each option of the model that is not constant. Its numbers are leaves of `hparams`.

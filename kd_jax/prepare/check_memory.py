@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from kd_jax.config.errors import UserError
 from kd_jax.core.activation_shapes import network_shapes
-from kd_jax.core.initial_state import init_optimizer
+from kd_jax.core.initial_state import frozen_variables, init_optimizer
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context
 from kd_jax.core.placement import variables_sharding
@@ -46,6 +46,8 @@ def check_bytes(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> Non
     if limit is None:
         return
     own = {network.name: network_shapes(network, context)[0] for network in recipe.owners}
+    for network in recipe.frozen:
+        own[network.name] = jax.eval_shape(functools.partial(frozen_variables, network), own[network.name])
     sizes = {n.name: _bytes_on_a_device(n, own[n.name], mesh) for n in recipe.owners}
     if STATES * sum(sizes.values()) > limit:
         for network in recipe.trained:
@@ -70,9 +72,12 @@ def check_bytes(recipe: Recipe, context: Context, mesh: Mesh, where: str) -> Non
 
 
 def _bytes_on_a_device(network: Network, shapes: Any, mesh: Mesh) -> int:
-    arrays = [a for a in jax.tree.leaves(shapes) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]
-    shardings = jax.tree.leaves(variables_sharding(network, mesh, arrays))
-    return sum(_bytes(s.shard_shape(a.shape), a.dtype) for a, s in zip(arrays, shardings, strict=True))
+    placed = jax.tree.map(
+        lambda array, own: _bytes(own.shard_shape(array.shape), array.dtype),
+        shapes,
+        variables_sharding(network, mesh, shapes),
+    )
+    return sum(jax.tree.leaves(placed))
 
 
 def _bytes(shape: tuple[int, ...], dtype: Any) -> int:

@@ -1,10 +1,12 @@
 """Initial variables: random ones by the names of networks, and loaded ones in their place."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.core.initial_state import init_state
-from tests.small_recipes import BATCH, LINEAR, SMALL, assert_close, recipe_of
+from kd_jax.core.step import make_train_step
+from tests.small_recipes import BATCH, LINEAR, SMALL, assert_close, recipe_of, soft
 
 
 def test_initial_parameters_come_from_names_and_differ_between_copies():
@@ -39,3 +41,16 @@ def test_networks_that_differ_in_name_alone_start_from_other_weights_and_one_nam
     other, _ = init_state(recipe_of({'z': SMALL, 'a': SMALL}, {}), BATCH, seed=0)
     jax.tree.map(np.testing.assert_array_equal, first.params['a'], other.params['a'])
     assert not np.array_equal(first.params['a']['head']['kernel'], first.params['b']['head']['kernel'])
+
+
+def test_frozen_parameters_are_kept_in_the_precision_in_which_they_compute_and_nothing_changes():
+    low = {**LINEAR, 'compute_dtype': 'bfloat16'}
+    made = recipe_of({'a': low, 'frozen': {**low, 'update': 'frozen'}}, {'soft': soft('a', 'frozen.logits')})
+    state, frozen = init_state(made, BATCH, seed=0)
+    assert {a.dtype for a in jax.tree.leaves(frozen)} == {jnp.dtype('bfloat16')}
+    assert {a.dtype for a in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
+    wide = {'params': jax.tree.map(lambda a: a + 1e-5, state.params['a'])}  # not representable in bfloat16
+    _, kept = init_state(made, BATCH, seed=0, loaded={'frozen': wide})
+    step = jax.jit(make_train_step(made, 10))
+    results = [step(state, made.hparams, {'frozen': own}, BATCH) for own in (wide, kept['frozen'])]
+    jax.tree.map(np.testing.assert_array_equal, *[(s.params, metrics) for s, metrics in results])

@@ -9,6 +9,7 @@ from kd_jax.core.check_recipe import check_recipe
 from kd_jax.devices.mesh import make_mesh
 from kd_jax.prepare import check_memory as checked
 from kd_jax.prepare.check_memory import check_bytes
+from tests.abstract_mesh import mesh
 from tests.small_recipes import SMALL, hard, recipe_of
 
 MIB = 2**20
@@ -56,3 +57,25 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(monkeypatch):
 
 def test_nothing_is_checked_if_the_memory_is_not_known(monkeypatch):
     check({'a': {**SMALL, 'hidden': (10**9,)}}, HARD, None, monkeypatch)
+
+
+def test_a_frozen_network_takes_half_the_memory_in_bfloat16(monkeypatch):
+    networks = {'a': WIDE, 'b': {**WIDE, 'update': 'frozen', 'compute_dtype': 'bfloat16'}}
+    needed = 9 * MIB + 12 + (9 * MIB + 12) // 2
+    check(networks, HARD, needed, monkeypatch, batch_size=1)
+    with pytest.raises(UserError, match='but a device has'):
+        check(networks, HARD, needed - 1, monkeypatch, batch_size=1)
+
+
+def test_a_device_holds_its_share_of_a_network_that_is_split(monkeypatch):
+    text = dict(vocabulary=8, width=64, layers=2, heads=4, mlp_width=128, input='batch.tokens', sharding='fsdp')
+    recipe = recipe_of({'a': {'model': 'decoder', **text}}, {'hard': {**hard('a'), 'labels': 'batch.next'}})
+    words = np.zeros((4, 6), np.int32)
+    context = check_recipe(recipe, {'tokens': words, 'next': words})
+    split, whole = 2 * (4 * 64 * 64 + 3 * 64 * 128), 2 * 2 * 64 + 64  # matrices of a layer; norms
+    needed = 4 * (split // 4 + 8 * 64 // 2 + whole)  # the embedding is split over tensor alone: it is small
+    monkeypatch.setattr(checked, 'device_bytes', lambda mesh: needed)
+    check_bytes(recipe, context, mesh(fsdp=2, tensor=2), 'c')
+    monkeypatch.setattr(checked, 'device_bytes', lambda mesh: needed - 1)
+    with pytest.raises(UserError, match='but a device has'):
+        check_bytes(recipe, context, mesh(fsdp=2, tensor=2), 'c')
