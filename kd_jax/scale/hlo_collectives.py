@@ -1,13 +1,22 @@
 """Reads the collectives, and the bytes that devices exchange, from the text of a compiled program."""
 
+import collections
 import dataclasses
+import functools
 import math
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 KINDS = ('all-reduce', 'reduce-scatter', 'all-gather', 'all-to-all', 'collective-permute')
 BITS = {'pred': 8, 'bf16': 16}  # the names of all other types end in the number of bits
 OPERATION = re.compile(rf'%(?P<name>\S+) = (?P<type>.*?) (?P<kind>{"|".join(KINDS)})(?P<start>-start)?\(')
-SCATTER = re.compile(r'ROOT %\S+ = (?P<type>.*?) dynamic-slice\(%(?P<name>[^\s,)]+)')
+# The TPU compiler writes a reduce-scatter as an all-reduce, of which each device keeps a part, in such a computation.
+SCATTER = 'all-reduce-scatter'
+COMPUTATION = re.compile(r'(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*\{$')
+NAMES = r'%[\w.-]+(?:, %[\w.-]+)*'
+CALLED = re.compile(rf'\b(?:calls|to_apply|body|condition|branch_computations)=\{{?({NAMES})')
+ITERATIONS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 ARRAY = re.compile(r'\b(pred|bf16|[cfsu]\d+|f8\w+)\[([\d,]*)\]')
 
 
@@ -19,15 +28,17 @@ class Collective:
       kind: one of `KINDS`.
       size: bytes of the whole array, before it is scattered or after it is gathered.
       group: number of devices that exchange data with each other.
+      times: how often it happens; in a loop, once for each iteration.
     """
 
     kind: str
     size: int
     group: int
+    times: int = 1
 
     @property
     def sent(self) -> float:
-        """The bytes that each device must send at least, with any algorithm.
+        """The bytes that each device must send at least each time, with any algorithm.
 
         An all-reduce is a reduce-scatter followed by an all-gather; each sends (group - 1) / group of the array
         (Patarasuk & Yuan 2009, Bandwidth optimal all-reduce algorithms, section 3).
@@ -40,35 +51,80 @@ class Collective:
 def read_collectives(text: str, devices: int) -> list[Collective]:
     """Returns the collectives of an optimized HLO module; an asynchronous one, which has several lines, counts once.
 
-    A collective in the body of a loop also counts once, because the number of iterations is not read.
+    A collective in the body of a loop happens once for each iteration; in a loop of unknown length, once.
 
     Args:
       text: text of the module.
       devices: number of devices that run it, for collectives over all devices.
     """
-    found: dict[str, Collective] = {}
-    key_of: dict[str, str] = {}
+    found: dict[tuple[Any, ...], Collective] = {}
+    times, often, scatters = times_of_computations(text), 1, False
     for line in text.splitlines():
-        if match := OPERATION.search(line):
-            channel = re.search(r'channel_id=(\d+)', line)
-            key = channel[1] if channel else match['name']
-            key_of[match['name']] = key
+        if match := COMPUTATION.match(line):
+            often, scatters = times(match['name']), match['name'].startswith(SCATTER)
+        elif match := OPERATION.search(line):
             kind, group = match['kind'], _group(line, devices)
             arrays = _sizes(match['type'])
             if match['start'] and kind != 'all-reduce':
                 arrays = arrays[1:2]  # (operand, result, contexts...)
             size = sum(arrays) * (group if kind == 'reduce-scatter' else 1)
-            found.setdefault(key, Collective(kind, size, group))
-        elif (match := SCATTER.search(line)) and (key := key_of.get(match['name'])) in found:
-            # The TPU compiler writes a reduce-scatter as an all-reduce; each device then keeps its part.
-            found[key] = Collective('reduce-scatter', found[key].size, found[key].group)
+            # Unlike collectives may have the same number of a channel.
+            channel = re.search(r'channel_id=(\d+)', line)
+            key = (kind, channel[1] if channel else match['name'], size)
+            kind = 'reduce-scatter' if scatters and kind == 'all-reduce' else kind
+            before = found.setdefault(key, Collective(kind, size, group, often))
+            found[key] = dataclasses.replace(before, times=max(before.times, often))
     return [one for one in found.values() if one.group > 1]
+
+
+def times_of_computations(text: str) -> Callable[[str], int]:
+    """Makes the function that says how often a computation of a module runs: the bodies of loops several times.
+
+    A loop says its number of iterations, or its condition compares a counter, which begins at 0, with a constant.
+    """
+    bodies: dict[str, list[str]] = {}
+    entry = lines = None
+    for line in text.splitlines():
+        if match := COMPUTATION.match(line):
+            lines = bodies.setdefault(match['name'], [])
+            entry = match['name'] if match['entry'] else entry
+        elif lines is not None:
+            lines.append(line)
+    callers: dict[str, list[tuple[str, int]]] = collections.defaultdict(list)
+    for name, own in bodies.items():
+        for line in own:
+            iterations = _iterations(line, bodies) if ' while(' in line else 1
+            for names in CALLED.findall(line):
+                for called in names.replace('%', '').split(', '):
+                    callers[called].append((name, iterations))
+
+    @functools.cache
+    def times(name: str) -> int:
+        if name == entry or not callers[name]:
+            return 1
+        return sum(iterations * times(caller) for caller, iterations in callers[name])
+
+    return times
+
+
+def _iterations(line: str, bodies: Mapping[str, list[str]]) -> int:
+    """The number of iterations of the loop in a line; 1 if it is not known."""
+    if known := ITERATIONS.search(line):
+        return int(known[1])
+    condition = re.search(r'condition=%?([\w.-]+)', line)
+    inside = '\n'.join(bodies.get(condition[1], ()) if condition else ())
+    limits = set(re.findall(r' = s32\[\]\S* constant\((\d+)\)', inside))
+    return int(limits.pop()) if len(limits) == 1 and 'direction=LT' in inside else 1
 
 
 def by_kind(collectives: list[Collective]) -> dict[str, tuple[int, float]]:
     """Returns, for each kind that occurs, the number of collectives and the bytes that each device sends for them."""
     groups = {kind: [one for one in collectives if one.kind == kind] for kind in KINDS}
-    return {kind: (len(group), sum(one.sent for one in group)) for kind, group in groups.items() if group}
+    return {
+        kind: (sum(one.times for one in group), sum(one.times * one.sent for one in group))
+        for kind, group in groups.items()
+        if group
+    }
 
 
 def _sizes(types: str) -> list[int]:

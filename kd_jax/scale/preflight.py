@@ -27,6 +27,7 @@ from kd_jax.devices.mesh import batch_sharding, replicated
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.scale import hlo_collectives
 from kd_jax.scale.hlo_collectives import read_collectives
+from kd_jax.scale.matrix_products import count_operations
 from kd_jax.scale.step_cost import Cost
 from kd_jax.scale.tpu_chips import Topology
 from kd_jax.training.batch_feed import most_steps
@@ -164,7 +165,8 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
     stays = per_chip * _bytes(resident, whole)
     memory = {name: per_chip * size for name, size in memory.items()}
     run_chunk: Any = make_chunk_program(prepared)
-    lowered = run_chunk.trace(*given).lower(lowering_platforms=('tpu' if chip else 'cpu',))
+    traced = run_chunk.trace(*given)
+    lowered = traced.lower(lowering_platforms=('tpu' if chip else 'cpu',))
     with tempfile.TemporaryDirectory() as dump:
         try:
             # For some programs (TPU7x) the executable does not give its text, so the compiler writes it to a file.
@@ -181,7 +183,9 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
         texts = [path.read_text() for path in pathlib.Path(dump).glob('*.after_optimizations.txt')]
     text = max(texts, key=len) if texts else compiled.as_text()
     cost = _read(compiled, read_collectives(text, prepared.mesh.size), topology, memory)
-    return dataclasses.replace(cost, moved=cost.moved - stays)
+    # The compiler counts the body of a loop once.
+    products = per_chip * count_operations(traced.jaxpr) / prepared.mesh.size
+    return dataclasses.replace(cost, moved=cost.moved - stays, flops=max(cost.flops, products))
 
 
 def _read(

@@ -54,6 +54,48 @@ def test_an_all_reduce_of_which_each_device_keeps_a_part_is_a_reduce_scatter():
     assert read_collectives(text, 4) == [Collective('reduce-scatter', 400, 4)]
 
 
+def test_a_reduce_scatter_of_several_arrays_counts_each_and_is_not_taken_for_another_of_its_channel():
+    text = """
+%all-reduce-scatter.8.clone.1 (a: bf16[100], b: f32[8]) -> (bf16[25], f32[2]) {
+  %all-reduce.62 = (bf16[100]{0}, f32[8]{0}) all-reduce(%a, %b), channel_id=1, replica_groups={{0,1,2,3}}, to_apply=%add
+  %get-tuple-element.1 = bf16[100]{0} get-tuple-element(%all-reduce.62), index=0
+}
+  %all-gather.1 = f32[100]{0} all-gather(%param.0), channel_id=1, replica_groups={{0,1,2,3}}, dimensions={0}"""
+    assert read_collectives(text, 4) == [Collective('reduce-scatter', 232, 4), Collective('all-gather', 400, 4)]
+
+
+@pytest.mark.parametrize(
+    ('of_loop', 'in_condition', 'times'),
+    [
+        (
+            '',
+            '  %constant.4 = s32[]{:T(128)} constant(6)\n  ROOT %lt = pred[] compare(%i, %constant.4), direction=LT',
+            6,
+        ),
+        (', backend_config={"known_trip_count":{"n":"7"}}', '  ROOT %c = pred[] compare(%i, %n), direction=LT', 7),
+        ('', '  ROOT %c = pred[] compare(%i, %n), direction=LT', 1),
+    ],
+)
+def test_what_happens_in_a_loop_happens_once_for_each_iteration(of_loop, in_condition, times):
+    text = f"""
+%gathers (p: f32[25]) -> f32[100] {{
+  ROOT %all-gather.1 = f32[100]{{0}} all-gather(%p), channel_id=2, replica_groups={{{{0,1,2,3}}}}, dimensions={{0}}
+}}
+%condition.1 (i: s32[]) -> pred[] {{
+{in_condition}
+}}
+%body.1 (x: f32[25]) -> f32[25] {{
+  %fusion.1 = f32[100]{{0}} fusion(%x), kind=kCustom, calls=%gathers
+  %fusion.2 = f32[100]{{0}} fusion(%x), kind=kCustom, calls=%gathers, metadata={{}}
+}}
+ENTRY %main (x: f32[25]) -> f32[25] {{
+  ROOT %while.1 = f32[25]{{0}} while(%x), condition=%condition.1, body=%body.1{of_loop}
+}}"""
+    (one,) = read_collectives(text, 4)
+    assert one == Collective('all-gather', 400, 4, 2 * times)
+    assert hlo_collectives.by_kind([one]) == {'all-gather': (2 * times, 2 * times * 300.0)}
+
+
 def test_an_asynchronous_collective_counts_once():
     text = """
   %all-gather-start.1 = (f32[25]{0}, f32[100]{0}) all-gather-start(%x), channel_id=2, replica_groups={{0,1,2,3}}

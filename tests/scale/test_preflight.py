@@ -95,6 +95,26 @@ def test_the_weights_of_a_sharded_student_are_gathered_in_the_precision_of_their
     assert sharded.exchanged['all-gather'] == (3, pytest.approx(3 / 4 * 2 * weights))  # in bfloat16, each weight once
 
 
+def test_every_layer_of_a_decoder_counts_although_its_program_is_a_loop():
+    rows, length, width, hidden = 4, 16, 32, 64
+
+    def flops(layers):
+        net = {'model': 'decoder', 'vocabulary': 8, 'width': width, 'layers': layers, 'heads': 4, 'mlp_width': hidden}
+        words = {'loss': 'cross_entropy', 'logits': 'a.logits', 'labels': 'batch.label', 'mask': 'batch.mask'}
+        text = {
+            'data': {'source': placeholder_sources.text, 'documents': 'handbook', 'length': length},
+            'batch_size': rows,
+            'networks': {'a': {**net, 'input': 'batch.tokens'}},
+            'terms': {'words': words},
+            'evaluate': {'a': {'metrics': 'sequences', 'logits': 'a.logits'}},
+        }
+        return compiled({**config(), **text}, 'cpu:1')[0].flops
+
+    weights = 4 * width**2 + 3 * width * hidden
+    forward = rows * length * (2 * weights + 2 * 2 * length * width)  # with scores and mixed values of attention
+    assert flops(12) - flops(4) == 8 * 3 * forward  # a backward pass has two products for each one
+
+
 def test_half_a_chip_is_a_device_of_tpu7x_and_figures_are_for_the_chip():
     one, prepared = compiled(config(), 'tpu7x:2x2x1')
     assert prepared.mesh.size == 8
