@@ -10,6 +10,7 @@ from kd_jax.prepare.prepared_run import PreparedRun, count_parameters
 from kd_jax.report.number_format import duration
 from kd_jax.studies.study import Run
 from kd_jax.studies.workdir import Workdir
+from kd_jax.teacher_cache.recording import per_token
 
 
 def plan_table(
@@ -49,8 +50,10 @@ def plan_table(
     todo = sum(workdir.result(run.id) is None for run in runs)
     table.caption = f'{todo} of {len(runs)} runs to do' + (f', about {duration(left)}' if pace and todo else '')
     table.caption += f'; best epoch by {judges}' if (judges := _judges(known.values())) else ''
-    sizes = [made.what.size for made in (prepared.cache for prepared in known.values()) if made]
-    table.caption += f'; caches of up to {max(sizes) / 1e6:.4g} MB each' if sizes else ''
+    recorded = [prepared.cache.what for prepared in known.values() if prepared.cache]
+    if recorded:
+        largest = max(recorded, key=lambda what: what.size)
+        table.caption += f'; caches of up to {largest.size / 1e6:.4g} MB each{per_token(largest)}'
     return table
 
 

@@ -242,7 +242,7 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
     log.info(
         '%s: recording %s for %d examples, %d view%s each: %.4g MB%s, about %.0f s%s, in %s',
         what.where, ', '.join(map(str, what.outputs)), cut.examples, cut.views, 's' * (cut.views > 1),
-        what.size / 1e6, _per_token(what), seconds * batches * left,
+        what.size / 1e6, per_token(what), seconds * batches * left,
         f' for the remaining {left:.0%}' if done else '', place,
     )  # fmt: skip
     if apart:
@@ -253,7 +253,7 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
         )  # fmt: skip
 
 
-def _per_token(what: Recording) -> str:
+def per_token(what: Recording) -> str:
     """The size of the recording for each token of a view, in words; '' if the data is not text."""
     batch = batch_shapes(what.arrays, 1)
     return f' ({what.row_bytes / batch["tokens"].size:,.4g} bytes a token)' if 'tokens' in batch else ''

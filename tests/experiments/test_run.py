@@ -98,6 +98,12 @@ def test_a_plan_tells_the_size_of_what_would_be_recorded(tmp_path, capsys):
     assert 'caches of up to 0.024 MB each' in ' '.join(capsys.readouterr().out.split())
 
 
+def test_a_plan_tells_how_many_bytes_a_token_of_text_takes(tmp_path, capsys):
+    assert run.main(['--config=configs/smollm2.py:tiny', f'--workdir={tmp_path}', '--only=kd', '--plan']) == 0
+    # 17 log-probabilities, a temperature and two layers of 32 channels in bfloat16, and 16 tokens of 2 bytes.
+    assert 'MB each (196 bytes a token)' in ' '.join(capsys.readouterr().out.split())
+
+
 def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, capsys):
     plan = [CONFIG, f'--workdir={work}', '--config.seeds=2', '--plan']
     (work / 'results' / 'student-s0.json').unlink()
