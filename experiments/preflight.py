@@ -133,7 +133,9 @@ def distinct(planned: Study, glob: str) -> list[Part]:
 
     def prepare(run: Run, config: Mapping[str, Any]) -> PreparedRun:
         where = f"{planned.where}: run '{run.name}'"
-        return prepare_run({**placeholder_sources.without_data(config), 'mesh': {}}, run.seed, where, jax.devices()[:1])
+        alone = dict.fromkeys(config.get('mesh', {}), 1)
+        known = placeholder_sources.without_data(config)
+        return prepare_run({**known, 'mesh': alone}, run.seed, where, jax.devices()[:1])
 
     runs = tuple(run for run in planned.runs if run.name in wanted)
     ready = complete_configs(dataclasses.replace(planned, runs=runs), prepare)
