@@ -28,12 +28,12 @@ from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
 from kd_jax.scale import preflight, tpu_chips
 from kd_jax.scale.preflight import step_identity
-from kd_jax.scale.step_cost import Cost, verdict
+from kd_jax.scale.step_cost import ARRAYS_FIT, Cost, verdict
 from kd_jax.scale.tpu_chips import Topology, parse_topology
 from kd_jax.studies.complete_configs import complete_configs
 from kd_jax.studies.study import Run, Study, parse_study
 
-SHORT_VERDICTS = ('fits', 'compiles')  # other verdicts are sentences, too long for a table cell
+SHORT_VERDICTS = ('fits', 'compiles', ARRAYS_FIT)  # other verdicts are sentences, too long for a table cell
 CAVEAT = (
     'All times are lower bounds. The bounds in brackets assume that every operand is read from HBM. Not included: '
     'input, evaluation, compilation, preemption. See docs/cloud_tpu.md.'
@@ -183,9 +183,7 @@ def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) 
         'fits': fits if chip or not fits else None,
         'needed': max((cost.needed or math.inf for _, cost in known), default=None),
         'available': chip.hbm if chip else None,
-        'verdict': next(
-            (o.verdict for o in answers if not o.cost or o.cost.fits is False), 'fits' if chip else 'compiles'
-        ),
+        'verdict': next((o.verdict for o in answers if not o.cost or o.cost.fits is False), known_to(topology, known)),
         'parts': [
             {'runs': one.part.runs, 'steps': one.part.steps, 'verdict': one.verdict, **numbers(one.cost)}
             for one in answers
@@ -203,11 +201,18 @@ def total(topology: Topology, answers: Sequence[Answer], dollars: float | None) 
     return row
 
 
+def known_to(topology: Topology, known: Sequence[tuple[Part, Cost]]) -> str:
+    """The verdict on a slice that nothing speaks against."""
+    if not topology.chip:
+        return 'compiles'
+    return 'fits' if all(cost.compiled for _, cost in known) else ARRAYS_FIT
+
+
 def numbers(cost: Cost | None) -> dict[str, Any]:
     """The cost of a step for one chip as plain data."""
     if cost is None:
         return {}
-    fields = ('memory', 'needed', 'flops', 'accessed', 'moved', 'exchanged', 'bounds', 'seconds')
+    fields = ('compiled', 'memory', 'needed', 'flops', 'accessed', 'moved', 'exchanged', 'bounds', 'seconds')
     return {field: getattr(cost, field) for field in fields}
 
 

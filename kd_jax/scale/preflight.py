@@ -5,6 +5,7 @@ docs/cloud_tpu.md lists what it cannot find out.
 
 import contextlib
 import dataclasses
+import importlib.util
 import math
 import os
 import pathlib
@@ -60,37 +61,35 @@ def _without_cache() -> Iterator[None]:
 
 
 def devices(topology: Topology) -> Sequence[Any]:
-    """Returns descriptions of the devices of a slice, or fake devices on this machine's processor.
+    """Returns descriptions of the devices of a slice; without libtpu, fake devices on this machine's processor.
 
     Raises:
-      UserError: libtpu is not installed or does not know the slice; or JAX has already started with fewer fake devices.
+      UserError: libtpu does not know the slice; or JAX has already started with fewer fake devices.
     """
-    if topology.chip is None:
-        return _fake(topology.chips)
+    if not compiles(topology):
+        return _fake(topology, topology.chips * topology.chip.devices if topology.chip else topology.chips)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         described = topologies.get_topology_desc(topology.name, 'tpu', **topology.chip.options)
     except Exception as error:
-        try:
-            import libtpu  # noqa: F401
-        except ImportError:
-            raise UserError(
-                f'--topology={topology.name} needs libtpu, which compiles for TPUs on any Linux machine: '
-                "pip install '.[tpu-preflight]'."
-            ) from error
         raise UserError(f'--topology={topology.name}: libtpu cannot describe it ({first_line(error)}).') from error
     return described.devices
 
 
-def _fake(count: int) -> Sequence[Any]:
+def compiles(topology: Topology) -> bool:
+    """Whether there is a compiler for a slice of TPUs: libtpu, which works on any Linux machine."""
+    return topology.chip is not None and importlib.util.find_spec('libtpu') is not None
+
+
+def _fake(topology: Topology, count: int) -> Sequence[Any]:
     with contextlib.suppress(RuntimeError):  # JAX has started; use its devices.
         jax.config.update('jax_num_cpu_devices', count)
     found = jax.devices('cpu')
     if len(found) < count:
         raise UserError(
-            f'--topology=cpu:{count}: JAX has already started with {len(found)} processor devices; ask for '
-            f'cpu:{count} in a command of its own.'
+            f'--topology={topology.name}: JAX has already started with {len(found)} processor devices; ask for '
+            f'{topology.name} in a command of its own.'
         )
     return found[:count]
 
@@ -146,6 +145,8 @@ def _shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
 def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
     """Compiles a run's training step for the devices of its mesh and returns its cost.
 
+    Without libtpu nothing is compiled for a slice of TPUs. The cost is then that of its arrays and matrix products.
+
     Args:
       prepared: from `prepare_run(..., devices(topology))`.
       topology: the slice.
@@ -166,6 +167,11 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
     memory = {name: per_chip * size for name, size in memory.items()}
     run_chunk: Any = make_chunk_program(prepared)
     traced = run_chunk.trace(*given)
+    products = per_chip * count_operations(traced.jaxpr) / prepared.mesh.size
+    if chip and not compiles(topology):
+        changed = memory['parameters'] + memory['optimizer']
+        moved = 2 * changed + memory['teacher']
+        return Cost(topology, memory, sum(memory.values()), chip.hbm, products, moved=moved, compiled=False)
     lowered = traced.lower(lowering_platforms=('tpu' if chip else 'cpu',))
     with tempfile.TemporaryDirectory() as dump:
         try:
@@ -184,7 +190,6 @@ def compile_run(prepared: PreparedRun, topology: Topology) -> Cost:
     text = max(texts, key=len) if texts else compiled.as_text()
     cost = _read(compiled, read_collectives(text, prepared.mesh.size), topology, memory)
     # The compiler counts the body of a loop once.
-    products = per_chip * count_operations(traced.jaxpr) / prepared.mesh.size
     return dataclasses.replace(cost, moved=cost.moved - stays, flops=max(cost.flops, products))
 
 

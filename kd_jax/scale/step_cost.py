@@ -23,6 +23,8 @@ class Cost:
       moved: bytes per step that must be read from or written to HBM in any case: the program's arguments, without
         resident examples, and its results.
       exchanged: the collectives: kind -> (number, bytes sent).
+      compiled: whether a compiler has seen the program. If not, `memory` and `moved` are those of its arrays alone,
+        `flops` those of its matrix products, and `exchanged` is not known.
     """
 
     topology: Topology
@@ -33,6 +35,7 @@ class Cost:
     accessed: float = 0.0
     moved: float = 0.0
     exchanged: Mapping[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
+    compiled: bool = True
 
     @property
     def fits(self) -> bool | None:
@@ -68,6 +71,9 @@ class Cost:
         return max(self.bounds.values(), default=None)
 
 
+ARRAYS_FIT = 'arrays fit'  # without a compiler, nothing more is known
+
+
 def verdict(cost: Cost, batch_size: int) -> str:
     """Says in one sentence whether the step fits and, if it does not, what to change."""
     if cost.available is None:
@@ -77,6 +83,11 @@ def verdict(cost: Cost, batch_size: int) -> str:
     if cost.fits:
         assert cost.needed is not None
         share = cost.needed / cost.available
+        if not cost.compiled:
+            return (
+                f'{ARRAYS_FIT}: {cost.needed / GIB:.2f} of {room} ({share:.0%}). What activations need, the compiler '
+                "knows: pip install '.[tpu-preflight]' on a Linux machine."
+            )
         return f'fits: {needed} of {room} ({share:.0%})' + (
             ', which leaves little for evaluation' if share > 0.9 else ''
         )

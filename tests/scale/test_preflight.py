@@ -250,14 +250,23 @@ def test_mistakes_are_one_sentence_and_nothing_is_written(given, message, capsys
     assert not list(tmp_path.iterdir())
 
 
-def test_without_libtpu_the_extra_is_named(monkeypatch):
-    def fail(*_, **__):
-        raise RuntimeError('no libtpu')
-
-    monkeypatch.setattr(preflight.topologies, 'get_topology_desc', fail)
-    monkeypatch.setitem(__import__('sys').modules, 'libtpu', None)
-    with pytest.raises(UserError, match=r"pip install '\.\[tpu-preflight\]'"):
-        preflight.devices(parse_topology('v5e:2x2'))
+def test_without_libtpu_arrays_and_operations_are_counted_and_the_extra_is_named(monkeypatch, replicated):
+    monkeypatch.setattr(preflight, 'compiles', lambda topology: False)
+    one, prepared = compiled({**config(), 'batch_size': 128}, 'v5e:1x1')
+    assert one.memory | {'data': 0} == {
+        'parameters': 4 * PARAMETERS,
+        'optimizer': replicated.memory['optimizer'],
+        'teacher': 4 * PARAMETERS,
+        'data': 0,
+    }
+    weights, first = PARAMETERS - 1034, 784 * 512
+    assert (
+        one.flops == 8 * 128 * weights - 2 * 128 * first
+    )  # both forward, the student backward; images need no gradient
+    assert one.seconds == max(one.flops / 197e12, one.moved / 819e9)
+    said = verdict(one, prepared.order.batch_size)
+    assert said.startswith('arrays fit: 0.01 of 16 GiB per chip')
+    assert "pip install '.[tpu-preflight]'" in said
 
 
 def test_runs_that_take_over_a_model_are_compiled_and_transforms_are_not(capsys):
