@@ -66,8 +66,8 @@ def devices(topology: Topology) -> Sequence[Any]:
     Raises:
       UserError: libtpu does not know the slice; or JAX has already started with fewer fake devices.
     """
-    if not compiles(topology):
-        return _fake(topology, topology.chips * topology.chip.devices if topology.chip else topology.chips)
+    if topology.chip is None or not compiles(topology):
+        return _fake(topology, topology.chips * (topology.chip.devices if topology.chip else 1))
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
