@@ -26,6 +26,9 @@ Only `id` is always there: inputs and targets may have any name, shape and type.
     own segment alone.
   - `position`: int32, the place of a token in its segment, counted from 0.
   - `bytes`: int32, the number of bytes of text that `label[t]` stands for; 0 for special tokens.
+  - `teacher_tokens`, [batch, teacher_length]: the same documents in the tokens of another tokenizer
+    (`data.aligned_text`). `places` and `teacher_places`, [batch, length]: positions t and u at which `label[t]` and the
+    token after `teacher_tokens[u]` begin at the same byte of the text; `places_mask`: whether they count.
 - any other name: any further array of the source, such as `train_depth` and `test_depth` in an .npz file, which become
   `depth`. It reaches networks and terms unchanged, but in training crop and flip move it with the image if it is laid
   out like it (`data.augment.place_moves`).

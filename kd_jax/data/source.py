@@ -42,12 +42,14 @@ class Vocabulary(NamedTuple):
       mask: the token that stands for a masked word; None if the tokenizer has none.
       predicts: 'next' if `label` is the token after each token; 'masked' if it is the token itself, and some are
         masked; 'nothing' if there is no such label.
+      teacher: the vocabulary of 'teacher_tokens' (see `data.aligned_text`); None if there are none.
     """
 
     tokenizer: str
     size: int
     mask: int | None = None
     predicts: str = 'next'
+    teacher: 'Vocabulary | None' = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,11 +18,11 @@ from kd_jax.data.lazy_images import Images
 from kd_jax.data.npz_files import read_npz
 from kd_jax.data.prepared_sets import open_prepared
 from kd_jax.data.source import Arrays, Source
-from kd_jax.data.text_sources import text, tfds_text
+from kd_jax.data.text_sources import aligned_text, text, tfds_text
 
 __all__ = [
-    'cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_numbers', 'mnist_pairs', 'npz', 'text',
-    'tfds', 'tfds_images', 'tfds_text',
+    'aligned_text', 'cifar10', 'cifar100', 'image_folder', 'imagenet2012', 'mnist', 'mnist_numbers', 'mnist_pairs',
+    'npz', 'text', 'tfds', 'tfds_images', 'tfds_text',
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.data import chat_templates
+from kd_jax.data.aligned_text import aligned_rows
 from kd_jax.data.documents import Document, check_like, checked, split_documents
 from kd_jax.data.json_lines import JsonLines
 from kd_jax.data.lazy_text import lazy_rows, measure_documents
@@ -63,13 +64,25 @@ def text(
         longer than a row and refused; the tokenizer does not exist or lacks a special token; there is no such chat
         template; or no document is left for training.
     """
-    paths = tuple(documents) if isinstance(documents, list | tuple) else (documents,)
-    if not paths or not all(isinstance(path, str) for path in paths):
-        raise UserError(f'data.documents is {documents!r}, but it must be a name or a path, or several of them.')
+    paths = _checked_paths(documents)
     chat_templates.chat_template(chat)
     rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end)
     states = tuple(_state(user_path(path)) for path in paths)
     return _of_files(paths, states, (valid_documents, test_documents, held_by), rows, in_memory)
+
+
+def _checked_paths(documents: Any) -> tuple[str, ...]:
+    paths = tuple(documents) if isinstance(documents, list | tuple) else (documents,)
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise UserError(f'data.documents is {documents!r}, but it must be a name or a path, or several of them.')
+    return paths
+
+
+def _read_all(paths: tuple[str, ...], *, numbers: bool) -> list[Document]:
+    read = list(JsonLines(paths))
+    for document in read:
+        check_like(document, read[0], numbers=numbers)
+    return read
 
 
 def _state(file: pathlib.Path) -> tuple[int, int] | None:
@@ -77,17 +90,57 @@ def _state(file: pathlib.Path) -> tuple[int, int] | None:
     return (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None
 
 
+def aligned_text(
+    *, documents: str | Sequence[str], tokenizer: str, teacher_tokenizer: str, length: Count = 128,
+    teacher_length: Count = 128, valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random',
+    longer: Longer = 'refuse', chat: str = chat_templates.DEFAULT,
+) -> Source:  # fmt: skip
+    """Text for a student and a teacher of unlike tokenizers: a row for each document, in the tokens of both.
+
+    Beside the arrays of `text` there are teacher_tokens, [rows, teacher_length]; and places, teacher_places and
+    places_mask, [rows, length]: the positions at which the next tokens of both begin at the same byte of the text.
+    There the distributions of the next byte can be compared (model 'first_bytes').
+
+    Args:
+      documents: as for `text`.
+      tokenizer: that of the student, as for `text`.
+      teacher_tokenizer: that of the teacher.
+      length: number of tokens in a row of the student.
+      teacher_length: number of tokens in a row of the teacher.
+      valid_documents, test_documents, held_by, longer, chat: as for `text`.
+    Raises:
+      UserError: as for `text`; or one tokenizer changes a text and the other does not.
+    """
+    paths = _checked_paths(documents)
+    chat_templates.chat_template(chat)
+    layouts = tuple(
+        TextLayout(load_tokenizer(name), size, 'next', False, longer, chat, None)
+        for name, size in ((tokenizer, length), (teacher_tokenizer, teacher_length))
+    )
+    states = tuple(_state(user_path(path)) for path in paths)
+    return _aligned(paths, states, (valid_documents, test_documents, held_by), layouts)
+
+
+@functools.lru_cache(maxsize=4)
+def _aligned(
+    paths: tuple[str, ...], states: Any, held: tuple[int, int, str], layouts: tuple[TextLayout, TextLayout]
+) -> Source:
+    read = _read_all(paths, numbers=False)
+    chosen = split_documents(np.array([document.name for document in read], object), *held)
+    arrays = {split: aligned_rows([read[i] for i in own], *layouts) for split, own in chosen.items()}
+    own, teacher = map(_vocabulary, layouts)
+    return Source(arrays['train'], arrays['test'], None, arrays['valid'], own._replace(teacher=teacher))
+
+
 @functools.lru_cache(maxsize=4)
 def _of_files(
     paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout, in_memory: bool
 ) -> Source:
-    lines = JsonLines(paths)
     if in_memory:
-        read = list(lines)
-        for document in read:
-            check_like(document, read[0], numbers=not rows.pack)
+        read = _read_all(paths, numbers=not rows.pack)
         chosen = split_documents(np.array([document.name for document in read], object), *held)
         return _source({split: _rows([read[i] for i in own], rows) for split, own in chosen.items()}, rows)
+    lines = JsonLines(paths)
     measured = measure_documents(lines, rows)
     chosen = split_documents(measured.names, *held)
     arrays = {split: lazy_rows(measured, own, rows, _vocabulary(rows), lines.checksum) for split, own in chosen.items()}

@@ -89,7 +89,7 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
     Raises:
       UserError: it must stay whole, is longer than a row, and `longer` refuses it; or a special token is missing.
     """
-    ids, counts, sizes = _tokens(document, rows)
+    ids, counts, sizes = tokens_of(document, rows)
     if rows.predicts != 'next':
         return _unshifted(ids, sizes, document, rows)
     if document.messages:  # what follows the last answer is never predicted
@@ -102,7 +102,7 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
     return [found] if not whole else _fitting(found, document, rows)
 
 
-def _tokens(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tokens_of(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The tokens of a document, whether they count, and the bytes that they stand for; [tokens] each."""
     tokenizer, shifts = rows.tokenizer, rows.predicts == 'next'
     found = list[tuple[Encoded, bool]]()

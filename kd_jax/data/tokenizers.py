@@ -20,6 +20,7 @@ from kd_jax.config.json_files import parse_json
 from kd_jax.config.ordinary_files import read_text, user_path
 from kd_jax.config.references import GGUF, JSON, VOCABULARY
 from kd_jax.data import word_pieces as pieces
+from kd_jax.data.byte_level import NO_BYTE, first_bytes
 from kd_jax.data.gguf_files import read_gguf
 
 WORDS = pathlib.Path(__file__).parent / 'text' / 'word_pieces.txt'
@@ -75,6 +76,7 @@ class Tokenizer:
       mask: the token that stands for a masked word; None if there is none.
       to_json: gives the content of its tokenizer.json; None if it cannot have one.
       tokens: the text of each token as its file writes it, '' for a number without a token; () for the bytes.
+      first: the first byte of each token, 256 for special tokens; () if tokens are not made of bytes.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Tokenizer:
     mask: int | None = None
     to_json: Callable[[], str] | None = None
     tokens: Sequence[str] = ()
+    first: Sequence[int] = ()
 
     def id_of(self, token: str, what: str) -> int:
         """The id of a special token.
@@ -143,7 +146,9 @@ def bytes_tokenizer() -> Tokenizer:
     def decode(ids: Sequence[int]) -> str:
         return b''.join(names[i - 256] if i >= 256 else bytes([i]) for i in map(int, ids)).decode(errors='replace')
 
-    return Tokenizer('bytes', 260, encode, decode, special, None, special[OF_BYTES[0]], special[OF_BYTES[1]])
+    first = [*range(256), *[NO_BYTE] * len(OF_BYTES)]
+    ends = special[OF_BYTES[0]], special[OF_BYTES[1]]
+    return Tokenizer('bytes', 260, encode, decode, special, None, *ends, first=first)
 
 
 @functools.lru_cache(maxsize=4)
@@ -285,4 +290,5 @@ def _of_package(
     def decode(ids: Sequence[int]) -> str:
         return built.decode([int(i) for i in ids], skip_special_tokens=False)
 
-    return Tokenizer(name, size, encode, decode, special, begin, end, mask, built.to_str, texts)
+    first = first_bytes(vocabulary, added, set(special.values())) if byte_level else ()
+    return Tokenizer(name, size, encode, decode, special, begin, end, mask, built.to_str, texts, first)

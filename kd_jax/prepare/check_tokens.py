@@ -33,19 +33,26 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
     if (vocabulary := splits.vocabulary) is None:
         return
     for network in recipe.networks:
-        size = _vocabulary_size(network, context)
-        padding = max(PADDING, int(PADDING_SHARE * vocabulary.size))
-        if size and not vocabulary.size <= size <= vocabulary.size + padding:
-            raise UserError(
-                f"{where}, network '{network.name}': it knows {size:,} tokens, but data.tokenizer="
-                f'{vocabulary.tokenizer!r} has {vocabulary.size:,}, so this is not its tokenizer; set data.tokenizer '
-                f'to that of the model, or train a model with vocabulary={vocabulary.size}.'
-            )
-        if size and 'embedding' not in network.fresh:
-            _check_texts(network, vocabulary, f"{where}, network '{network.name}'")
+        place = f"{where}, network '{network.name}'"
+        _check(network, _vocabulary_size(network, context, 'tokens'), vocabulary, 'data.tokenizer', place)
+        if vocabulary.teacher is not None:
+            size = _vocabulary_size(network, context, 'teacher_tokens')
+            _check(network, size, vocabulary.teacher, 'data.teacher_tokenizer', place)
 
 
-def _check_texts(network: Network, vocabulary: Vocabulary, place: str) -> None:
+def _check(network: Network, size: int, vocabulary: Vocabulary, option: str, place: str) -> None:
+    padding = max(PADDING, int(PADDING_SHARE * vocabulary.size))
+    if size and not vocabulary.size <= size <= vocabulary.size + padding:
+        raise UserError(
+            f'{place}: it knows {size:,} tokens, but {option}={vocabulary.tokenizer!r} has {vocabulary.size:,}, so '
+            f'this is not its tokenizer; set {option} to that of the model, or train a model with '
+            f'vocabulary={vocabulary.size}.'
+        )
+    if size and 'embedding' not in network.fresh:
+        _check_texts(network, vocabulary, option, place)
+
+
+def _check_texts(network: Network, vocabulary: Vocabulary, option: str, place: str) -> None:
     """Refuses a tokenizer of the right size whose tokens are others than those of the file of the model."""
     own = _tokens_of_model(network.init)
     given = _tokens_of(vocabulary.tokenizer) if own else ()
@@ -54,9 +61,9 @@ def _check_texts(network: Network, vocabulary: Vocabulary, place: str) -> None:
     if len(unlike) > UNLIKE * len(both):
         one = unlike[0]
         raise UserError(
-            f'{place}: token {one} is {own[one]!r} in the file of its weights and {given[one]!r} in data.tokenizer='
+            f'{place}: token {one} is {own[one]!r} in the file of its weights and {given[one]!r} in {option}='
             f'{vocabulary.tokenizer!r}, and {len(unlike):,} of {len(both):,} tokens differ, so this is not its '
-            'tokenizer; set data.tokenizer to that of the model.'
+            f'tokenizer; set {option} to that of the model.'
         )
 
 
@@ -84,13 +91,13 @@ def _tokens_of(tokenizer: str) -> Sequence[str]:
         return ()
 
 
-def _vocabulary_size(network: Network, context: Context) -> int:
-    """The number of tokens that a network knows; 0 if that cannot be told, or if it reads none."""
-    if 'batch.tokens' not in map(str, network.inputs):
+def _vocabulary_size(network: Network, context: Context, name: str) -> int:
+    """The number of tokens that a network knows; 0 if that cannot be told, or if it does not read these tokens."""
+    if f'batch.{name}' not in map(str, network.inputs):
         return 0
     if isinstance(declared := getattr(network.module, 'vocabulary', None), int):
         return declared
-    logits, tokens = context[network.name].get('logits'), context['batch']['tokens']
+    logits, tokens = context[network.name].get('logits'), context['batch'][name]
     if logits is None or logits.ndim != tokens.ndim + 1 + (network.copies > 0):
         return 0  # logits of the row, not of its tokens
     return logits.shape[-1]

@@ -33,7 +33,7 @@ def test_every_byte_and_every_end_is_predicted_once_except_first_bytes(lines):
     assert sum(count.values()) == sum(range(5, 17))  # n bytes: n - 1 of them, and the end
     assert sum(int(own['bytes'].sum()) for own in (source.train, source.valid, source.test)) == sum(range(4, 16))
     assert source.train.keys() == NAMES
-    assert source.vocabulary == ('bytes', 260, 257, 'next')
+    assert source.vocabulary == ('bytes', 260, 257, 'next', None)
 
 
 @pytest.mark.parametrize('held_by', ['random', 'position'])

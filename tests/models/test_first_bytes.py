@@ -60,6 +60,18 @@ def test_very_small_probabilities_keep_their_logarithm():
     np.testing.assert_allclose(found, -200.0 + np.log1p(np.exp(-1.0)), rtol=1e-6)
 
 
+def test_a_tokenizer_knows_the_first_bytes_and_the_model_may_have_more_tokens():
+    z = jax.random.normal(jax.random.key(0), (1, 2, 300))
+    found = first_bytes(first='bytes').apply({}, z)['logits']
+    log_p = jax.nn.log_softmax(z)
+    np.testing.assert_allclose(found[..., :256], log_p[..., :256], rtol=1e-5)
+    np.testing.assert_allclose(found[..., 256], jax.nn.logsumexp(log_p[..., 256:], axis=-1), rtol=1e-5)
+    with pytest.raises(UserError, match="first='words' is a tokenizer whose tokens are not made of bytes"):
+        first_bytes(first='words').apply({}, z)
+    with pytest.raises(UserError, match='first has 260 numbers, but it needs one from 0 to 256 for each of the 100'):
+        first_bytes(first='bytes').apply({}, z[..., :100])
+
+
 @pytest.mark.parametrize('first', [(A, B), (A, B, 257), (A, B, -1)])
 def test_a_table_that_is_not_that_of_the_vocabulary_is_refused(first):
     with pytest.raises(UserError, match=r'needs one from 0 to 256 for each of the 3 tokens'):
