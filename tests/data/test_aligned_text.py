@@ -92,7 +92,7 @@ def test_special_tokens_are_paired_from_the_last_one_on():
 
 
 def test_only_places_count_that_count_for_both():
-    pair = Document('a', 'line 1', '', (('prompt', 'ab'), ('answer', 'ba')))
+    pair = Document('a', 'line 1', '', (('prompt', 'bb'), ('answer', 'ba')))
     found = aligned_rows([pair], layout(bytes_tokenizer()), layout(longest_match()))
     kept = found['places'][0][found['places_mask'][0]]
     assert found['label'][0, kept].tolist() == [98, 97, 256]  # 'b' and 'a' of the answer, and the end

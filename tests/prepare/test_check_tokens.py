@@ -28,10 +28,10 @@ def prepared(tmp_path):
     path = tmp_path / 'a.jsonl'
     path.write_text(''.join(json.dumps({'text': 'abcdefgh'}) + '\n' for _ in range(8)))
 
-    def prepare(size, **network):
+    def prepare(size, data=None, **network):
         config = {
-            'data': {'source': 'text', 'documents': str(path), 'length': 8}, 'batch_size': 2, 'epochs': 1,
-            'optimizer': {'learning_rate': 0.1},
+            'data': {'source': 'text', 'documents': str(path), 'length': 8, **(data or {})}, 'batch_size': 2,
+            'epochs': 1, 'optimizer': {'learning_rate': 0.1},
             'networks': {'net': {'model': Words, 'size': size, 'input': 'batch.tokens', **network}},
             'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label',
                                'mask': 'batch.mask'}},
@@ -53,6 +53,13 @@ def test_a_tokenizer_that_is_not_that_of_the_model_is_one_sentence(prepared, siz
         UserError, match=rf"c, network 'net': it knows {size:,} tokens, but data.tokenizer='bytes' has 260"
     ):
         prepared(size, **({'copies': copies} if copies else {}))
+
+
+def test_the_tokens_of_a_teacher_have_a_tokenizer_of_their_own(prepared):
+    data = dict(source='aligned_text', tokenizer='bytes', teacher_tokenizer='words', teacher_length=8, longer='cut')
+    assert prepared(4096, data, input='batch.teacher_tokens')
+    with pytest.raises(UserError, match=r"it knows 260 tokens, but data\.teacher_tokenizer='words' has 4,096, so this"):
+        prepared(260, data, input='batch.teacher_tokens')
 
 
 @pytest.fixture
