@@ -25,7 +25,7 @@ def written(path, *lines):
         ('plays', 42, 42, "ALL'S WELL THAT ENDS WELL\n\nby William Shakespeare", 'To be, or not to be,--that is the q'),
         ('handbook', 125, 125, 'Chapter\xa012.\xa0Advanced Administration', 'dpkg'),
         ('python_docs', 310, 310, 'Appendix\n\nInteractive Mode', 'Beautiful'),
-        ('sentiment', 14_313, 10_905, 'troubleshooting ad-2500', 'movie'),
+        ('sentiment', 14_313, 10_905, 'keep your receipt.', 'movie'),
     ],
 )
 def test_the_embedded_texts_are_documents_with_names(name, count, names, begins, has):
@@ -39,10 +39,17 @@ def test_the_embedded_texts_are_documents_with_names(name, count, names, begins,
 
 def test_the_ratings_of_snippets_are_kept():
     found = read_documents('sentiment')
-    assert found[0].numbers == {'valence': -0.9, 'positive': 0}
+    assert found[0].numbers == {'valence': -1.9, 'positive': 0}
     for one in found:
         assert -4 <= one.numbers['valence'] <= 4
         assert one.numbers['positive'] == (one.numbers['valence'] > 0)
+
+
+def test_the_last_reviews_are_like_the_others():
+    found = read_documents('sentiment')
+    for part in (found[:9_000], found[-3_000:]):
+        assert 0.49 < sum(one.numbers['positive'] for one in part) / len(part) < 0.54
+        assert 0.7 < sum(one.name.startswith('sentiment/movie') for one in part) / len(part) < 0.78
 
 
 def test_lines_are_texts_pairs_or_conversations(tmp_path):
