@@ -162,7 +162,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
 
 def claims(judged: dict[str, str]) -> dict[str, Any]:
     """The paper's claims of score, size and speed, of each loss and of the start, and the share that each arm keeps."""
-    pair = {
+    pair: dict[str, dict[str, Any]] = {
         name: dict(kind='ratio', value=f'triple_tuned:{path}', high=f'teacher_tuned:{path}')
         for name, path in (('score', ACCURACY), ('size', SIZE), ('speed', SPEED))
     }

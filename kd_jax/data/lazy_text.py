@@ -49,12 +49,12 @@ def measure_documents(documents: Sequence[Document], rows: TextLayout) -> Measur
     first = documents[0]
     for number in range(len(documents)):
         document = documents[number]
-        check_like(document, first, numbers=not rows.pack)
+        check_like(document, first, numbers=rows.has_numbers)
         names.append(int.from_bytes(hashlib.blake2b(document.name.encode(), digest_size=8).digest()))
         for piece, sequence in enumerate(sequences_of(document, rows)):
             pieces.extend((number, piece))
             sizes.append(len(sequence.tokens))
-            if not rows.pack:
+            if rows.has_numbers:
                 numbers.append(document.numbers)
     own = number_arrays(numbers, first) if numbers else {}
     found = np.array(pieces, np.int64).reshape(-1, 2)

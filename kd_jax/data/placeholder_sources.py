@@ -41,11 +41,17 @@ def imagenet2012(*, data_dir: str | None = None, size: int = 224, resize: int = 
 
 @functools.wraps(text_sources.text, assigned=())  # with its options
 def text(
-    *, length: int = 128, documents: Any = '', predicts: str = 'next', pack: bool = True, **options: Any
+    *,
+    length: int = 128,
+    documents: Any = '',
+    predicts: str = 'next',
+    pack: bool = True,
+    sentences: bool = False,
+    **options: Any,
 ) -> Source:
     """Rows of padding, 10,000 for training; no file and no tokenizer is read."""
     arrays = {name: kind for name, kind in ARRAYS.items() if predicts != 'nothing' or name not in ('label', 'mask')}
-    numbers = SENTIMENT if documents == 'sentiment' and not pack else {}
+    numbers = SENTIMENT if documents == 'sentiment' and not (pack or sentences) else {}
     splits: list[Arrays] = [
         {
             **{name: np.broadcast_to(np.zeros((), kind), (count, length)) for name, kind in arrays.items()},

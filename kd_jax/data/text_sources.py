@@ -29,8 +29,9 @@ Predicts = Literal['next', 'masked', 'nothing']
 
 def text(
     *, documents: str | Sequence[str], tokenizer: str = 'bytes', length: Count = 128, predicts: Predicts = 'next',
-    valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random', pack: bool = True,
-    longer: Longer = 'refuse', chat: str = chat_templates.DEFAULT, end: str | None = None, in_memory: bool = True,
+    valid_documents: int = 0, test_documents: int = 0, held_by: HeldBy = 'random', sentences: bool = False,
+    pack: bool = True, longer: Longer = 'refuse', chat: str = chat_templates.DEFAULT, end: str | None = None,
+    in_memory: bool = True,
 ) -> Source:  # fmt: skip
     """Text as rows of tokens: tokens, label (the next token), mask, segment, position and bytes, [rows, length].
 
@@ -43,7 +44,7 @@ def text(
         *.jsonl or *.jsonl.gz; or several of them. Each line of a file is an object with `text`, with `prompt` and
         `answer`, or with `messages`, a list of objects with `role` and `content`; it may have a `name`.
       tokenizer: 'bytes'; 'words', 4,096 pieces of English words; 'vocab:FILE' (the vocab.txt of an uncased BERT);
-        'gguf:FILE'; or 'json:FILE' (a tokenizer.json).
+        'gguf:FILE'; or 'json:FILE' (a tokenizer.json, or a .zip file with one).
       length: number of tokens in a row.
       predicts: 'next' for the next token; 'masked' for masked words, as BERT does, then `label` is the token itself,
         and 15% of the tokens are masked, always the same ones unless augment.mask_words is set; 'nothing' for whole
@@ -51,6 +52,8 @@ def text(
       valid_documents: number of documents that are held out for validation.
       test_documents: number of documents that are held out for testing.
       held_by: which ones: 'random' (the same ones for every seed) or 'position' (the last ones).
+      sentences: whether each sentence of a plain text is a document of its own, in the split of its text and without
+        the numbers of its line. Headings, code and tables are left out.
       pack: whether documents share rows. False gives each one a row of its own, and adds the numbers that its line has,
         such as a class, as arrays [rows].
       longer: what happens to a document that must stay whole and is longer than a row: 'refuse' it, 'drop' it, or 'cut'
@@ -66,7 +69,7 @@ def text(
     """
     paths = _checked_paths(documents)
     chat_templates.chat_template(chat)
-    rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end)
+    rows = TextLayout(load_tokenizer(tokenizer), length, predicts, pack, longer, chat, end, sentences)
     states = tuple(_state(user_path(path)) for path in paths)
     return _of_files(paths, states, (valid_documents, test_documents, held_by), rows, in_memory)
 
@@ -137,7 +140,7 @@ def _of_files(
     paths: tuple[str, ...], states: Any, held: tuple[int, int, str], rows: TextLayout, in_memory: bool
 ) -> Source:
     if in_memory:
-        read = _read_all(paths, numbers=not rows.pack)
+        read = _read_all(paths, numbers=rows.has_numbers)
         chosen = split_documents(np.array([document.name for document in read], object), *held)
         return _source({split: _rows([read[i] for i in own], rows) for split, own in chosen.items()}, rows)
     lines = JsonLines(paths)

@@ -8,6 +8,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.data.chat_templates import parts_of
 from kd_jax.data.documents import PROMPT, Document
+from kd_jax.data.sentences import sentences
 from kd_jax.data.sequence_packing import (
     ARRAYS,
     Stretch,
@@ -34,6 +35,12 @@ class TextLayout(NamedTuple):
     longer: str
     chat: str
     end: str | None
+    sentences: bool = False
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the numbers of documents become arrays."""
+        return not self.pack and not self.sentences
 
 
 def token_rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
@@ -50,7 +57,8 @@ def token_rows(documents: Sequence[Document], rows: TextLayout) -> Arrays:
     if not sequences:
         return {}
     arrays = fill(sequences, list(lay_out([len(one.tokens) for one in sequences], kept[0], rows)), rows)
-    return arrays if rows.pack else {**arrays, **number_arrays([document.numbers for document in kept], kept[0])}
+    numbers = number_arrays([document.numbers for document in kept], kept[0]) if rows.has_numbers else {}
+    return {**arrays, **numbers}
 
 
 def lay_out(sizes: Sequence[int], first: Document, rows: TextLayout) -> Iterator[Stretch]:
@@ -87,8 +95,18 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
     """What is read and predicted at each position of a document; nothing, or several pieces of it.
 
     Raises:
-      UserError: it must stay whole, is longer than a row, and `longer` refuses it; or a special token is missing.
+      UserError: it must stay whole, is longer than a row, and `longer` refuses it; it is no plain text and has no
+        sentences; or a special token is missing.
     """
+    if not rows.sentences:
+        return _sequences_of_whole(document, rows)
+    if document.messages:
+        raise UserError(f'{document.place}: data.sentences takes plain text, not prompts or messages.')
+    each = (document._replace(text=text) for text in sentences(document.text))
+    return [sequence for one in each for sequence in _sequences_of_whole(one, rows)]
+
+
+def _sequences_of_whole(document: Document, rows: TextLayout) -> list[TokenSequence]:
     ids, counts, sizes = tokens_of(document, rows)
     if rows.predicts != 'next':
         return _unshifted(ids, sizes, document, rows)

@@ -17,7 +17,7 @@ import numpy as np
 from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError, first_line, suggest
 from kd_jax.config.json_files import parse_json
-from kd_jax.config.ordinary_files import read_text, user_path
+from kd_jax.config.ordinary_files import read_text, text_in_zip, user_path
 from kd_jax.config.references import GGUF, JSON, VOCABULARY
 from kd_jax.data import word_pieces as pieces
 from kd_jax.data.byte_level import NO_BYTE, first_bytes
@@ -111,7 +111,8 @@ def load_tokenizer(name: str) -> Tokenizer:
     Args:
       name: 'bytes', whose tokens are the 256 bytes and four special tokens; 'words', 4,096 pieces of words that are
         included in this package; 'vocab:FILE', the vocab.txt of an uncased BERT; 'gguf:FILE', rebuilt from the
-        vocabulary and the merges of a model file; or 'json:FILE', the tokenizer.json of a Hugging Face model.
+        vocabulary and the merges of a model file; or 'json:FILE', the tokenizer.json of a Hugging Face model, or a .zip
+        file with it.
     Raises:
       UserError: the name is none of these; a package is not installed; the file is missing, damaged or of a kind that
         is not supported.
@@ -226,11 +227,14 @@ def _from_gguf(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokeniz
 def _from_json(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokenizer:
     """Reads tokenizer.json; tokenizer_config.json beside it, if there is one, names the special tokens."""
     tokenizers = _package('tokenizers', name)
-    text = read_text(file, JSON_SIZE)
+    settings = file.with_name('tokenizer_config.json')
     try:
+        if file.suffix == '.zip':
+            text, beside = (text_in_zip(file, one, JSON_SIZE) for one in ('tokenizer.json', settings.name))
+        else:
+            text, beside = read_text(file, JSON_SIZE), read_text(settings, JSON_SIZE) if settings.exists() else ''
         built = tokenizers.Tokenizer.from_str(text)
-        settings = file.with_name('tokenizer_config.json')
-        config = parse_json(read_text(settings, JSON_SIZE)) if settings.exists() else {}
+        config = parse_json(beside or '{}')
     except Exception as error:  # of a damaged file
         raise UserError(f'data.tokenizer={name!r} cannot be read as a tokenizer.json ({first_line(error)}).') from error
     special = {token.content: number for number, token in built.get_added_tokens_decoder().items() if token.special}

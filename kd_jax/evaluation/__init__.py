@@ -5,8 +5,9 @@ a family returns its metrics by name.
 """
 
 from kd_jax.evaluation.classification import classification, positions
+from kd_jax.evaluation.embeddings import embeddings
 from kd_jax.evaluation.multi_label import multi_label
 from kd_jax.evaluation.regression import regression
 from kd_jax.evaluation.sequences import sequences
 
-__all__ = ['classification', 'multi_label', 'positions', 'regression', 'sequences']
+__all__ = ['classification', 'embeddings', 'multi_label', 'positions', 'regression', 'sequences']

