@@ -86,6 +86,7 @@ def common(sentences: int) -> dict[str, Any]:
     texts = ['handbook', 'python_docs', 'sentiment']
     return {
         'data': dict(HELD, documents=texts, sentences=True, examples=sentences), 'batch_size': 32,
+        'evaluate_train': False,
         'evaluate': {
             'student': dict(metrics='embeddings', embedding='student.sentence', teacher='teacher.sentence'),
         },
@@ -106,7 +107,7 @@ def classifier(encoder: dict[str, Any], reviews: int) -> dict[str, Any]:
     """A linear classifier of recorded sentence embeddings."""
     return {
         'data': dict(HELD, documents='sentiment', examples=reviews), 'batch_size': 32, 'epochs': 40, 'eval_every': 40,
-        'cache': True,
+        'evaluate_train': False, 'cache': True,
         'networks': {
             'encoder': encoder, 'head': dict(model='classifier', num_classes=2, input='encoder.sentence'),
         },
