@@ -178,8 +178,7 @@ def _package(package: str, name: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise UserError(
-            f'data.tokenizer={name!r} needs the package {package}, which is not installed: pip install '
-            "'kd_jax[language]'."
+            f"data.tokenizer={name!r} needs the package {package}, which is not installed: pip install '.[language]'."
         ) from None
 
 

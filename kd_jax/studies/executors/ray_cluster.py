@@ -1,4 +1,4 @@
-"""An executor for a running Ray cluster (https://docs.ray.io). Ray is optional: `kd_jax[ray]`."""
+"""An executor for a running Ray cluster (https://docs.ray.io). Ray is optional: the extra `ray`."""
 
 import importlib.util
 import logging
@@ -124,7 +124,7 @@ def _connect(address: str) -> None:
       UserError: as `ray`.
     """
     if importlib.util.find_spec('ray') is None:
-        raise UserError("--executor=ray needs Ray, which is not installed: pip install 'kd_jax[ray]'.")
+        raise UserError("--executor=ray needs Ray, which is not installed: pip install '.[ray]'.")
     import ray
 
     if address != 'auto':
