@@ -15,6 +15,7 @@ from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import evaluation_view, fetch_batch, training_view
 from kd_jax.devices.compiler_options import compiler_options
+from kd_jax.devices.convolution_layout import in_fast_layout
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 EXAMPLES = 2000
@@ -75,7 +76,6 @@ def compiled_steps(
     convolves = any(network.convolves(network_shapes(network, context)[0]) for network in built.networks)
     options = compiler_options(jax.default_backend(), convolves)
 
-    @functools.partial(jax.jit, compiler_options=options)
     def chunk(state, frozen, resident, positions):
         def body(state, rows):
             seen = training_view(fetch_batch(resident, rows), state.key, jax.numpy.int32(0), augmentation, num_classes)
@@ -87,7 +87,8 @@ def compiled_steps(
             state, measured = body(state, rows)
         return state, measured
 
-    traced = chunk.trace(state, frozen, resident, positions)
+    program = in_fast_layout(chunk) if convolves and jax.default_backend() == 'cpu' else chunk
+    traced = jax.jit(program, compiler_options=options).trace(state, frozen, resident, positions)
     compiled = traced.lower().compile()
     run = functools.partial(compiled, state, frozen, resident, positions)
     memory = compiled.memory_analysis().temp_size_in_bytes

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks import chunk
@@ -58,13 +57,10 @@ def sgd(learning_rate: float, weight_decay: float) -> dict[str, Any]:
 
 
 def in_kd_jax(pair: Pair, cached: bool) -> chunk.CompiledSteps:
-    """`pair.steps` training steps as kd_jax trains them: one loop, or without a loop for convolutions on CPUs."""
+    """`pair.steps` training steps as kd_jax trains them, in one loop."""
     arrays: dict[str, Any] = chunk.random_data(pair.image, pair.num_classes)
     if cached:
         logits = np.random.default_rng(2).normal(size=(1, chunk.EXAMPLES, pair.num_classes)).astype(np.float32)
         arrays[RECORDED] = {'teacher': {'logits': logits}}
     positions = chunk.random_positions(pair.steps, pair.batch_size)
-    if len(pair.image) == 3 and jax.default_backend() == 'cpu':
-        step = chunk.compiled_steps(pair.config, arrays, positions[:1], pair.num_classes, looped=False)
-        return step.repeated(pair.steps)
     return chunk.compiled_steps(pair.config, arrays, positions, pair.num_classes)

@@ -20,7 +20,7 @@ from kd_jax.devices.mesh import split_examples
 
 
 def value_and_gradient(
-    loss_fn: Callable[..., tuple[jax.Array, tuple[Metrics, Tree]]], parts: int, unroll: bool
+    loss_fn: Callable[..., tuple[jax.Array, tuple[Metrics, Tree]]], parts: int
 ) -> Callable[..., tuple[Any, Tree]]:
     """Makes a function that returns what `jax.value_and_grad(loss_fn, has_aux=True)` returns, computed part by part.
 
@@ -31,7 +31,6 @@ def value_and_gradient(
       loss_fn: `(params, batch, key, counts) -> loss, (metrics, collections)`. `counts` are those of the whole batch by
         term; without them the loss uses the counts of its own batch.
       parts: number of parts; it must divide the batch.
-      unroll: whether the parts follow each other without a loop.
     Returns:
       `(params, batch, key) -> (loss, (metrics, collections)), gradients`, all added up over the parts. The number of
       each part is folded into its key.
@@ -50,7 +49,7 @@ def value_and_gradient(
                 return body(total, split_examples(part[1]), jax.random.fold_in(key, part[0]))
 
             every = jnp.arange(parts), jax.tree.map(divided, dict(batch))
-            total, each = jax.lax.scan(numbered, start, every, unroll=parts if unroll else 1)
+            total, each = jax.lax.scan(numbered, start, every)
             return total, jax.tree.map(lambda array: jnp.sum(array, axis=0), each)
 
         def count(_, part, key):

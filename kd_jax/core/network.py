@@ -179,5 +179,9 @@ class Network:
         return (self.normalize(inputs[0]), *inputs[1:]) if self.normalize else inputs
 
     def convolves(self, variables: Any) -> bool:
-        """Whether it has a kernel of a convolution over images, which has four axes."""
-        return any(array.ndim - (self.copies > 0) >= 4 for array in jax.tree.leaves(variables))
+        """Whether it has a kernel of a convolution over images."""
+        return bool(self.convolution_kernels(variables))
+
+    def convolution_kernels(self, variables: Any) -> list[Any]:
+        """Its kernels of convolutions over images, which have four axes, and one more with copies."""
+        return [array for array in jax.tree.leaves(variables) if array.ndim - (self.copies > 0) >= 4]

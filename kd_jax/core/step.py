@@ -18,9 +18,7 @@ from kd_jax.core.state import Metrics, State, Tree, all_variables, moving_variab
 from kd_jax.core.term_values import loss_values, numbers_now, sum_and_count
 
 
-def make_train_step(
-    recipe: Recipe, total_steps: int, accumulate: int = 1, unroll: bool = False
-) -> Callable[..., tuple[State, Metrics]]:
+def make_train_step(recipe: Recipe, total_steps: int, accumulate: int = 1) -> Callable[..., tuple[State, Metrics]]:
     """Makes the training step of a recipe: a pure function `step(state, hparams, frozen, batch) -> state, metrics`.
 
     Args:
@@ -28,7 +26,6 @@ def make_train_step(
       total_steps: length of the run; schedules are functions of the share of it that is done.
       accumulate: the number of parts into which each batch is cut (see `core.accumulation`). Every part has its own
         random key, so dropout differs from that of the whole batch.
-      unroll: whether the parts follow each other without a loop.
     Returns:
       the step. `hparams` has the structure of `recipe.hparams`. `frozen` maps each frozen network to its variables.
       `batch` maps names to arrays [batch, ...] (see `arrays.batch_names`). `metrics` has (sum, count) for every term,
@@ -58,7 +55,7 @@ def make_train_step(
             return total, (metrics, updated)
 
         trainable = {network.name: state.params[network.name] for network in recipe.trained}
-        gradient = value_and_gradient(loss_fn, accumulate, unroll)
+        gradient = value_and_gradient(loss_fn, accumulate)
         (total, (metrics, updated)), grads = gradient(trainable, batch, key)
         params, opt_state = dict(state.params), dict(state.opt_state)
         collections = {**state.collections, **updated}

@@ -56,6 +56,6 @@ class PGD:
         x = image
         if self.random_start:
             x += jax.random.uniform(rngs['dropout'], x.shape, x.dtype, -self.epsilon, self.epsilon)
-        # Unrolled, because convolutions in a loop are slow on CPUs (see `PreparedRun.convolves_on_cpu`).
+        # Unrolled, because gradients of convolutions in a loop are slow on CPUs where `in_fast_layout` is not applied.
         x, _ = jax.lax.scan(ascend, jnp.clip(x, 0.0, 1.0), length=self.steps, unroll=True)
         return {'image': jax.lax.stop_gradient(x)}, {}

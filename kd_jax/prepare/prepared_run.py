@@ -38,6 +38,7 @@ from kd_jax.prepare.check_data import (
 from kd_jax.prepare.check_effects import check_effects, check_tensor
 from kd_jax.prepare.check_samples import check_samples
 from kd_jax.prepare.check_tokens import check_tokens
+from kd_jax.prepare.convolution_work import convolution_work
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
@@ -61,6 +62,7 @@ class PreparedRun:
       view: (batch, key of augmentation, number of the view) -> the batch that training sees.
       cache: which outputs of frozen networks are recorded and replayed; None without `cache` in the config.
       compiler_options: the compiler options of every program of the run.
+      convolution_work: see `convolution_work`.
     """
 
     config: Mapping[str, Any]
@@ -75,6 +77,7 @@ class PreparedRun:
     view: View
     cache: TeacherCache | None
     compiler_options: Mapping[str, str]
+    convolution_work: int
 
     @property
     def resident(self) -> bool:
@@ -83,10 +86,7 @@ class PreparedRun:
 
     @property
     def convolves_on_cpu(self) -> bool:
-        """Whether the run trains convolutions on CPUs; their gradients are many times slower inside a compiled loop.
-
-        Outside a loop, XLA first rewrites them to a form that its fast routines accept (jax issue 12868).
-        """
+        """Whether the run trains convolutions on CPUs; in a compiled loop their gradients need another layout."""
         convolves = any(network.convolves(variable_shapes(self, network)['params']) for network in self.recipe.trained)
         return convolves and self.mesh.devices.flat[0].platform == 'cpu'
 
@@ -152,8 +152,8 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_mixing(recipe, splits, where)
     check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
-    convolves = any(network.convolves(network_shapes(network, context)[0]) for network in recipe.networks)
-    options = compiler_options(mesh.devices.flat[0].platform, convolves)
+    work = convolution_work(recipe, context)
+    options = compiler_options(mesh.devices.flat[0].platform, work > 0)
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh, options)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
@@ -171,7 +171,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
             config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options
         )
     prepared = PreparedRun(
-        config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options
+        config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options, work
     )
     if complete:
         _check_patience(prepared)

@@ -13,6 +13,7 @@ from kd_jax.core.initial_state import init_state
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.program_identity import program_identity
 from kd_jax.studies.study import Run
+from kd_jax.training.batch_feed import CHUNK, CONVOLUTION_WORK
 from kd_jax.training.stacked_runs import T, first_equal, group_equal
 
 MAX_RUNS = 64  # in a group; each run has its own files and threads
@@ -61,11 +62,15 @@ def partition_runs(prepared_runs: Sequence[PreparedRun], grouping: Any) -> list[
 def group_limit(prepared: PreparedRun, data: int = 0) -> int:
     """The maximum number of runs like this one in a group, if each run has `data` bytes of its own data.
 
-    The limit is 1 for streamed data, for convolutions on CPUs (slow in a loop), and with several processes.
+    The limit is 1 for streamed data and with several processes. Large convolutions on CPUs have a lower limit, so that
+    a chunk of the whole group takes seconds.
     """
-    if not prepared.resident or jax.process_count() > 1 or prepared.convolves_on_cpu:
+    if not prepared.resident or jax.process_count() > 1:
         return 1
-    return max(1, min(MAX_RUNS, STATE_BYTES // max(1, state_bytes(prepared)), DATA_BYTES // max(1, data)))
+    most = min(MAX_RUNS, STATE_BYTES // max(1, state_bytes(prepared)), DATA_BYTES // max(1, data))
+    if prepared.convolves_on_cpu:
+        most = min(most, CONVOLUTION_WORK // (prepared.convolution_work * CHUNK))
+    return max(1, most)
 
 
 def data_bytes(prepared: PreparedRun) -> int:

@@ -22,6 +22,7 @@ from kd_jax.training.stacked_runs import (
 )
 
 CHUNK = 128
+CONVOLUTION_WORK = 10**12  # multiply-adds of a chunk on CPUs, as `convolution_work` counts: some seconds on two cores
 
 
 class BatchFeed(NamedTuple):
@@ -128,13 +129,14 @@ def make_feed(
 
 
 def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
-    """The maximum number of steps in a chunk: fewer for large streamed examples, 1 for convolutions on CPUs."""
+    """The maximum number of steps in a chunk: fewer for large streamed examples and for large convolutions on CPUs."""
+    most = CHUNK
     if prepared.convolves_on_cpu:
-        return 1
+        most = max(1, min(CHUNK, CONVOLUTION_WORK // prepared.convolution_work))
     if prepared.resident:
-        return CHUNK
+        return most
     processes = len({device.process_index for device in prepared.mesh.devices.flat})
-    return read_ahead.steps_at_once(arrays, max(1, prepared.order.batch_size // processes), CHUNK)
+    return read_ahead.steps_at_once(arrays, max(1, prepared.order.batch_size // processes), most)
 
 
 def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:

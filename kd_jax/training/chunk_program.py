@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.core.initial_state import init_state
@@ -14,6 +13,7 @@ from kd_jax.core.placement import frozen_sharding, state_sharding
 from kd_jax.core.state import Metrics, State
 from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import fetch_batch
+from kd_jax.devices.convolution_layout import in_fast_layout
 from kd_jax.devices.mesh import batch_sharding, replicated
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import run_option
@@ -69,9 +69,7 @@ def make_chunk_program(
     Returns:
       `(state, hparams, frozen, resident, xs, views) -> state, metrics`; each metric leads with an axis of steps.
     """
-    train_step = make_train_step(
-        prepared.recipe, prepared.total_steps, run_option(prepared.config, 'accumulate'), prepared.convolves_on_cpu
-    )
+    train_step = make_train_step(prepared.recipe, prepared.total_steps, run_option(prepared.config, 'accumulate'))
     of_state, of_frozen = run_shardings(prepared)
     of_state, of_frozen = stacked_shardings(of_state, size), stacked_shardings(of_frozen, size, shared.frozen)
     whole, split = replicated(prepared.mesh), batch_sharding(prepared.mesh)
@@ -87,16 +85,11 @@ def make_chunk_program(
             with jax.sharding.use_abstract_mesh(prepared.mesh.abstract_mesh):
                 return train_step(state, hparams, frozen, prepared.view(batch, key, view))
 
-        if not prepared.convolves_on_cpu:
-            return jax.lax.scan(body, state, (xs, views))
-        measured = []
-        for step in range(len(views)):
-            state, own = body(state, jax.tree.map(lambda array, step=step: array[step], (xs, views)))
-            measured.append(own)
-        return state, jax.tree.map(lambda *own: jnp.stack(own), *measured)
+        return jax.lax.scan(body, state, (xs, views))
 
+    program = over_runs(chunk, by, shared)
     return jax.jit(
-        over_runs(chunk, by, shared),
+        in_fast_layout(program) if prepared.convolves_on_cpu else program,
         donate_argnums=0,
         in_shardings=(of_state, whole, of_frozen, whole, by_step, whole),
         out_shardings=(of_state, whole),

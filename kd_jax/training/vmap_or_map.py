@@ -29,7 +29,8 @@ def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, groupi
     """Chooses 'vmap' or 'map' for a group of runs ('alone' for one run), and records the choice in their positions.
 
     A resumed group keeps its earlier choice. A group whose program was timed on this machine before takes the choice
-    that was recorded then. If the runs are split over devices, the choice is 'vmap' without timing.
+    that was recorded then. If the runs are split over devices, the choice is 'vmap' without timing; if they train
+    convolutions on CPUs, it is 'map', because `vmap` makes grouped convolutions of them, for which XLA is slow.
 
     Args:
       active_runs: the runs, all at the same step.
@@ -45,7 +46,7 @@ def choose_vmap_or_map(active_runs: Sequence[ActiveRun], read: BatchFeed, groupi
         by = earlier_choice(active_runs)
     elif prepared.mesh.shape['stack'] > 1:
         by = 'vmap'
-    elif size * (prepared.total_steps - done) < SHORT:
+    elif prepared.convolves_on_cpu or size * (prepared.total_steps - done) < SHORT:
         by = 'map'
     else:
         key = program_identity(prepared.config, prepared.where), size, sorted(read.shared.frozen), read.shared.batches

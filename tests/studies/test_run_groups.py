@@ -1,5 +1,6 @@
 """Tests of groups of runs: runs that are trained as one program end as they end alone."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -166,6 +167,15 @@ def test_a_group_is_bounded_by_the_bytes_of_its_states_and_data_and_split_evenly
     assert partition_runs([own] * 3, False) == [[0], [1], [2]]
     monkeypatch.setattr(jax, 'process_count', lambda: 2)
     assert partition_runs([own] * 2, 'vmap') == [[0], [1]]
+
+
+def test_groups_of_runs_with_large_convolutions_on_cpus_are_small():
+    small = prepare_one('teacher', "networks.teacher={'model': 'cnn', 'channels': (3,)}")
+    large = dataclasses.replace(small, convolution_work=run_groups.CONVOLUTION_WORK // (2 * run_groups.CHUNK))
+    assert partition_runs([small] * 3, 'auto') == [[0, 1, 2]]
+    assert partition_runs([large] * 3, 'auto') == [[0, 1], [2]]
+    larger = dataclasses.replace(small, convolution_work=run_groups.CONVOLUTION_WORK)
+    assert partition_runs([larger] * 2, 'auto') == [[0], [1]]
 
 
 def test_streamed_data_and_other_structures_are_not_grouped():

@@ -3,6 +3,8 @@
 Two different programs are compared bit for bit, so they are compiled as users compile.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from kd_jax.core.initial_state import init_state
 from kd_jax.data.batches import evaluation_view, fetch_batch
 from kd_jax.training import batch_feed
-from kd_jax.training.batch_feed import next_boundary
+from kd_jax.training.batch_feed import CHUNK, CONVOLUTION_WORK, most_steps, next_boundary
 from kd_jax.training.chunk_program import make_chunk_program
 from kd_jax.training.run_log import read_history
 from tests.finished_runs import final_state, without_seconds
@@ -37,6 +39,14 @@ def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_st
     assert set(range(eval_steps, total, eval_steps)) <= set(full)
     for number, done in enumerate(full):
         assert list(boundaries(done)) == full[number + 1 :]
+
+
+def test_large_convolutions_on_cpus_have_chunks_of_fewer_steps():
+    for kernel, model in ((False, "{'model': 'mlp'}"), (True, "{'model': 'cnn', 'channels': (3,)}")):
+        prepared = prepare_one('teacher', f'networks.teacher={model}')
+        works = (1, CONVOLUTION_WORK // 10, 2 * CONVOLUTION_WORK)
+        most = [most_steps(dataclasses.replace(prepared, convolution_work=work), {}) for work in works]
+        assert most == ([CHUNK, 10, 1] if kernel else [CHUNK] * 3)
 
 
 def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):

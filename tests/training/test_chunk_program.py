@@ -1,5 +1,7 @@
 """Tests of the chunk program: what a run's options make of its steps."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ import pytest
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
-from tests.finished_runs import final_state
-from tests.train_one import prepare_one, train_run
+
+HARD = {'hard': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}}
 
 
 def prepare(**options):
@@ -56,16 +58,19 @@ def test_a_run_that_cannot_accumulate_is_refused_when_it_is_prepared():
         prepare(accumulate=2, terms={'relation': relation})
 
 
-@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
-def test_convolutions_on_cpus_train_step_by_step_as_they_would_in_a_loop(tmp_path, monkeypatch):
-    overrides = ["networks.teacher={'model': 'cnn', 'channels': (3,)}", 'epochs=1.0', 'eval_every=1.0']
-    states, seen = [], []
-    for by_step in (True, False):
-        prepared = prepare_one('teacher', *overrides)
-        assert prepared.convolves_on_cpu
-        if not by_step:
-            monkeypatch.setattr(type(prepared), 'convolves_on_cpu', False)
-        train_run(prepared, tmp_path / str(by_step), {}, lambda done, *_: seen.append(done))
-        states.append(final_state(tmp_path / str(by_step))['params'])
-    assert seen == [*range(13), 0, 12]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)
+def test_convolutions_on_cpus_train_in_a_loop_as_they_do_step_by_step():
+    student = {'model': 'cnn', 'channels': (3, 4)}
+    prepared = prepare(networks={'student': student}, data={'source': 'mnist', 'examples': 48}, terms=HARD)
+    assert prepared.convolves_on_cpu
+    run_chunk, ends = make_chunk_program(prepared), []
+    for chunks in ([(0, 4)], [(step, 1) for step in range(4)]):
+        state, frozen = make_initial_state(prepared, {})
+        for chunk in chunks:
+            xs, views = prepared.order.steps(*chunk)
+            state, _ = run_chunk(state, prepared.recipe.hparams, frozen, prepared.splits.arrays['train'], xs, views)
+        ends.append(state.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
+    lowered = run_chunk.lower(state, prepared.recipe.hparams, frozen, prepared.splits.arrays['train'], xs, views)
+    assert set(re.findall(r'dim_numbers = (.*?), window', lowered.as_text())) == {
+        '[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]'
+    }
