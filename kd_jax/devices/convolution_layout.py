@@ -6,7 +6,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
 
-FAST = ('NHWC', 'HWIO', 'NHWC')
+# On which axis dimension i lies: batch, channels, height, width; outputs, channels, height, width. NHWC and HWIO.
+FAST = jax.lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 
 
 def in_fast_layout(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,22 +46,20 @@ def _rewrite_equation(equation: JaxprEqn) -> JaxprEqn:
     numbers, groups = equation.params['dimension_numbers'], equation.params['feature_group_count']
     if len(numbers.lhs_spec) != 4 or groups * equation.params['batch_group_count'] != 1:
         return equation
-    fast = jax.lax.conv_dimension_numbers(*(variable.aval.shape for variable in equation.invars), FAST)
-    if numbers == fast:
+    if numbers == FAST:
         return equation
 
     @jax.jit
     def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        # Entry i of a specification says on which axis of the array dimension i lies.
         def moved(array, old, new):
             return jax.lax.transpose(array, [old[new.index(axis)] for axis in range(4)])
 
         out = jax.lax.conv_general_dilated_p.bind(
-            moved(x, numbers.lhs_spec, fast.lhs_spec),
-            moved(kernel, numbers.rhs_spec, fast.rhs_spec),
-            **{**equation.params, 'dimension_numbers': fast},
+            moved(x, numbers.lhs_spec, FAST.lhs_spec),
+            moved(kernel, numbers.rhs_spec, FAST.rhs_spec),
+            **{**equation.params, 'dimension_numbers': FAST},
         )
-        return moved(out, fast.out_spec, numbers.out_spec)
+        return moved(out, FAST.out_spec, numbers.out_spec)
 
     called = jax.make_jaxpr(transposed)(*[variable.aval for variable in equation.invars])
     return called.eqns[0].replace(invars=equation.invars, outvars=equation.outvars)
