@@ -209,14 +209,15 @@ def get_report(variant: str = '') -> Config:
     """How the study is shown: numbers on held-out documents, shares of the gap, curves over tokens."""
     if variant == 'choices':
         return report_of_choices()
-    per_epoch = ROWS[variant] * row_length(variant)
+    tokens, more = ROWS[variant] * row_length(variant), 16
     before = {'teacher': 'teacher', 'halved': 'every second layer, not trained'}
     rows: Config = {name: dict(label=label) for name, label in {**before, **LABELS}.items()}
     rows['teacher']['columns'] = columns('test', 'teacher')
     curves = {
         metric: dict(
             title=f'{title} on held-out documents over tokens seen', kind='curves', runs=tuple(LABELS),
-            y=f'test.student.{metric}', ylabel=f'{title}, held out', per_epoch=per_epoch, xlabel='tokens seen',
+            y=f'test.student.{metric}', ylabel=f'{title}, held out', per_epoch=tokens / 1000,
+            xlabel='thousand tokens seen', log_x=True, times=more, caption=FITTED.format(more),
         )
         for metric, title in (('nll', 'NLL'), ('bits_per_byte', 'Bits a byte'))
     }  # fmt: skip
@@ -235,10 +236,20 @@ def get_report(variant: str = '') -> Config:
     if variant == 'full':
         named = {f'{name}_quarter': dict(label=LABELS[name]) for name in ('kd', 'labels')}
         tables['quarter'] = dict(
-            title=f'On a quarter of the tokens, {per_epoch // 4:,}, with three seeds',
+            title=f'On a quarter of the tokens, {tokens // 4:,}, with three seeds',
             columns=columns('test', 'student'), rows=named, baseline='labels_quarter',
         )  # fmt: skip
-    return {'tables': tables, 'claims': {'recovered': of_labels, **shares}, 'figures': curves}
+    ends = {
+        f'more_{name}': dict(
+            title=f'NLL with {more} times as many tokens: {label}', kind='extrapolation',
+            value=f'{name}:last.test.student.nll', times=more,
+        )
+        for name, label in LABELS.items()
+    }  # fmt: skip
+    return {'tables': tables, 'claims': {'recovered': of_labels, **shares, **ends}, 'figures': curves}
+
+
+FITTED = 'Solid: after each evaluation. Dashed: a + b·n^−c, fitted to them, up to {} times as many tokens; a guess.'
 
 
 COST = {

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0)]
+Times = Annotated[float, Meta(gt=1, le=1e6)]
 Text = Annotated[str, Meta(min_length=1)]
 Metrics = dict[str, dict[str, float | None]]  # network -> metric -> number
 Anything = dict[str, Any]
@@ -140,6 +141,7 @@ class ClaimOptions(TypedDict, total=False):
     runs: str | list[str]
     x: str
     y: str
+    times: Times
     paper: float | None
     rule: dict[str, float] | None
     regime: str
@@ -164,6 +166,7 @@ class FigureOptions(TypedDict, total=False):
     by_label: str
     log_x: bool
     per_epoch: float
+    times: Times
     log_y: bool
     label: str
     reference: dict[str, str] | None

@@ -17,6 +17,8 @@ The report section of a study may hold the following, and all of it is optional:
     share         (value - low) / (high - low), each a run:path
     difference    value - low
     ratio         value / high
+    extrapolation where value, a number that the history has, would end with `times` as many examples, by a fitted power
+                  law
     optimum       the x at which y is best among the runs (globs), with its 95% interval; x and y as for figures
                   A rule {above, at_least, at_most, below} decides whether the claim is reproduced, or whether it holds
                   if it is our own (own=True); regime says in which other regime than the paper's it is tested. If not,
@@ -28,7 +30,8 @@ The report section of a study may hold the following, and all of it is optional:
     optima        as lines, without reference: one panel per value of `by`, in which the best x and its 95% interval (a
                   bootstrap over seeds) are marked; beside (a second path, dashed)
     curves        runs, y (a path in an entry of the history, such as valid.student.errors); per_epoch (what an epoch
-                  has of the quantity that xlabel names, such as tokens)
+                  has of the quantity that xlabel names, such as tokens), log_x, times (a power law fitted to each
+                  curve is drawn up to `times` as far)
     bars          values {label: run:path}
     scatter       values {label: run:path} over x {label: number}; groups {label: name of its group, one colour each},
                   named [labels], log_x; points on the Pareto front (low x, high value) are joined and named

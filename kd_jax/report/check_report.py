@@ -18,7 +18,7 @@ Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 FIGURES: Kinds = {  # kind -> (required keys, optional keys)
     'lines': (('runs', 'x', 'y'), ('by', 'by_label', 'log_x', 'log_y', 'reference')),
     'optima': (('runs', 'x', 'y'), ('beside', 'by', 'by_label', 'log_x', 'log_y')),
-    'curves': (('runs', 'y'), ('per_epoch',)),
+    'curves': (('runs', 'y'), ('per_epoch', 'log_x', 'times')),
     'bars': (('values',), ()),
     'scatter': (('values', 'x'), ('groups', 'named', 'log_x')),
     'matrices': (('values',), ('label',)),
@@ -34,6 +34,7 @@ CLAIMS: Kinds = {
     'difference': (('value', 'low'), HELD),
     'ratio': (('value', 'high'), HELD),
     'optimum': (('runs', 'x', 'y'), HELD),
+    'extrapolation': (('value', 'times'), HELD),
 }
 
 

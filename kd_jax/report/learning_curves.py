@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
+from kd_jax.report.power_law import fit_power_law
 from kd_jax.report.result_files import Results, judged_split, matching_runs, number
 from kd_jax.report.stated_units import stated_in
 
@@ -47,7 +48,8 @@ def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
 def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one line per run, from its history. Of more than `FEW` runs, names only the lowest and the highest.
 
-    The x axis is the epoch, or what an epoch has `per_epoch` of, such as tokens.
+    The x axis is the epoch, or what an epoch has `per_epoch` of, such as tokens. With `times`, a dashed power law
+    continues each curve to `times` its end.
     """
     runs, scale = matching_runs(results, entry['runs']), entry.get('per_epoch', 1)
     curves = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
@@ -58,15 +60,31 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     figure, axes = figure_style.canvas()
     ends = _few(axes, found) if len(found) <= FEW else _many(axes, found)
     unit = stated_in(results, *((run, entry['y']) for run in found))['unit']
-    values = np.concatenate([np.concatenate(curve[1:]) for curve in found.values()])
+    laws = _laws(axes, found, entry['times']) if 'times' in entry else []
+    values = np.concatenate([*laws, *(np.concatenate(curve[1:]) for curve in found.values())])
     log = unit != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
     figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
+    if entry.get('log_x'):
+        reach = [x for line in axes.lines for x in line.get_xdata()]
+        figure_style.value_axis(axes, 'x', 'number', reach, log=True)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
     return figure, ' '.join(gaps)
+
+
+def _laws(axes: Axes, found: dict[str, Curve], times: float) -> list[np.ndarray]:
+    """Draws the power law of each curve up to `times` its end; returns the heights."""
+    heights = []
+    for (places, mean, *_), colour in zip(found.values(), PALETTE, strict=False):
+        if law := fit_power_law(places, mean):
+            x = np.geomspace(places[0], places[-1] * times, 60)
+            heights.append(law.at(x))
+            axes.plot(x, heights[-1], color=colour, linestyle=(0, (3, 2)), linewidth=1.0)
+    return heights
 
 
 def _few(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:

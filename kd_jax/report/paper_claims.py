@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from kd_jax.report import number_format
 from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of
 from kd_jax.report.optimum import optimum, optimum_in_words
+from kd_jax.report.power_law import extrapolated
 from kd_jax.report.result_files import (
     Measure,
     Results,
@@ -80,6 +81,7 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
     weigh = {
         'number': _number, 'share': _share, 'difference': _difference, 'ratio': _ratio, 'optimum': _optimum,
+        'extrapolation': _extrapolation,
     }  # fmt: skip
     found = weigh[entry['kind']](entry, results, labels)
     verdict, rule = judged(entry, found.of_means, found.interval, found.unit)
@@ -143,6 +145,13 @@ def _optimum(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed
     if found.interval:
         words += f'; 95% interval over {number_format.seeds(found.seeds)}'
     return Weighed(found.best, None, f'{words}.', 'number', found.interval)
+
+
+def _extrapolation(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
+    place = split_reference(entry['value'])
+    found, unit = extrapolated(entry, results), stated_in(results, place)['unit']
+    words = f'“{labels.get(place, place[0])}”: {found.words}.' if found.value is not None else f'Open: {found.words}.'
+    return Weighed(found.value, None, words, unit)
 
 
 def _share(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:

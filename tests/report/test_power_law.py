@@ -1,0 +1,48 @@
+"""A power law with a floor, fitted to a learning curve."""
+
+import numpy as np
+import pytest
+
+from kd_jax.report.learning_curves import draw_curves
+from kd_jax.report.power_law import extrapolated, fit_power_law
+
+
+@pytest.mark.parametrize(('floor', 'scale', 'exponent'), [(2.0, 30.0, 0.5), (0.0, 4.0, 0.1), (3.5, 1e4, 1.0)])
+def test_a_power_law_is_found_again(floor, scale, exponent):
+    x = np.array([1e3, 2e3, 4e3, 8e3, 16e3])
+    law = fit_power_law(x, floor + scale * x**-exponent)
+    # The grid of exponents has steps of 1%.
+    np.testing.assert_allclose(law.at(16 * x), floor + scale * (16 * x) ** -exponent, rtol=0.01)
+    np.testing.assert_allclose(law.exponent, exponent, rtol=0.05)
+
+
+def test_what_does_not_fall_or_has_three_points_has_no_law():
+    assert fit_power_law([1, 2, 4, 8], [1, 2, 3, 4]) is None
+    assert fit_power_law([1, 2, 4], [4, 2, 1]) is None
+    assert fit_power_law([1, 2, 4, 8], [1, 1, 1, 1]) is None
+
+
+def with_history(loaded, values):
+    result = loaded[1]['student'][0]
+    history = [{'epoch': e, 'test': {'student': {'errors': y}}} for e, y in zip((1, 2, 4, 8), values, strict=True)]
+    return {'student': {0: result | {'history': history}}}
+
+
+def test_an_extrapolation_names_the_law_and_its_value(loaded):
+    # 5 + 8 / n: at n = 8 * 4 it is 5.25.
+    entry = {'value': 'student:last.test.student.errors', 'times': 4}
+    found = extrapolated(entry, with_history(loaded, (13, 9, 7, 6)))
+    np.testing.assert_allclose(found.value, 5.25, rtol=2e-3)
+    assert 'fitted to 4 evaluations, has a = 5.0' in found.words
+    assert 'at 4 times as many examples it gives 5.2' in found.words
+    assert extrapolated(entry, with_history(loaded, (1, 2, 3, 4))).value is None
+    assert extrapolated(entry, {}).words == 'student has not been run yet'
+
+
+def test_a_figure_continues_the_curve_over_a_log_axis(loaded):
+    entry = {'runs': 'student', 'y': 'test.student.errors', 'times': 4, 'log_x': True}
+    [axes] = draw_curves(entry, with_history(loaded, (13, 9, 7, 6)))[0].axes
+    solid, dashed = sorted(axes.lines, key=lambda line: len(line.get_xdata()))
+    assert solid.get_xdata().tolist() == [1, 2, 4, 8]
+    np.testing.assert_allclose([dashed.get_xdata()[-1], dashed.get_ydata()[-1]], [32, 5.25], rtol=2e-3)
+    assert axes.get_xscale() == 'log'
