@@ -204,6 +204,8 @@ LABELS = {
     'scratch': 'the same shape, random weights, taught', 'narrow': 'narrow and deep, random weights, taught',
 }  # fmt: skip
 
+SHORT = {'taught': 'kd', 'labels alone': 'labels', 'random, taught': 'scratch', 'narrow, taught': 'narrow'}
+
 
 def get_report(variant: str = '') -> Config:
     """How the study is shown: numbers on held-out documents, shares of the gap, curves over tokens."""
@@ -215,9 +217,10 @@ def get_report(variant: str = '') -> Config:
     rows['teacher']['columns'] = columns('test', 'teacher')
     curves = {
         metric: dict(
-            title=f'{title} on held-out documents over tokens seen', kind='curves', runs=tuple(LABELS),
+            title=f'{title} on held-out documents over tokens seen', kind='curves', runs=SHORT,
             y=f'test.student.{metric}', ylabel=f'{title}, held out', per_epoch=tokens / 1000,
             xlabel='thousand tokens seen', log_x=True, times=more, caption=FITTED.format(more),
+            reference={'teacher': f'teacher:last.test.teacher.{metric}'},
         )
         for metric, title in (('nll', 'NLL'), ('bits_per_byte', 'Bits a byte'))
     }  # fmt: skip
@@ -239,6 +242,11 @@ def get_report(variant: str = '') -> Config:
             title=f'On a quarter of the tokens, {tokens // 4:,}, with three seeds',
             columns=columns('test', 'student'), rows=named, baseline='labels_quarter',
         )  # fmt: skip
+    recovered = {label: f'recovered_{name}' for label, name in SHORT.items()}
+    curves['recovered'] = dict(
+        title='Share of the gap from halving to the teacher', kind='shares', claims=recovered,
+        caption='0 is the halved teacher before training, 1 is the teacher; NLL on held-out documents.',
+    )  # fmt: skip
     ends = {
         f'more_{name}': dict(
             title=f'NLL with {more} times as many tokens: {label}', kind='extrapolation',
@@ -249,7 +257,11 @@ def get_report(variant: str = '') -> Config:
     return {'tables': tables, 'claims': {'recovered': of_labels, **shares, **ends}, 'figures': curves}
 
 
-FITTED = 'Solid: after each evaluation. Dashed: a + b·n^−c, fitted to them, up to {} times as many tokens; a guess.'
+FITTED = (
+    'Solid: after each evaluation. Dashed: a + b·n^−c, fitted to them, up to {} times as many tokens. This is a guess: '
+    'three numbers are fitted to few points of one training, whose learning rate falls to zero at its end, so its '
+    'early points lie higher than the ends of shorter trainings.'
+)
 
 
 COST = {

@@ -29,9 +29,9 @@ The report section of a study may hold the following, and all of it is optional:
                   (such as '{} units'), log_x, log_y, reference {label: run:path} (horizontal lines)
     optima        as lines, without reference: one panel per value of `by`, in which the best x and its 95% interval (a
                   bootstrap over seeds) are marked; beside (a second path, dashed)
-    curves        runs, y (a path in an entry of the history, such as valid.student.errors); per_epoch (what an epoch
-                  has of the quantity that xlabel names, such as tokens), log_x, times (a power law fitted to each
-                  curve is drawn up to `times` as far)
+    curves        runs (globs, or {label: run}), y (a path in an entry of the history, such as valid.student.errors);
+                  per_epoch (what an epoch has of the quantity that xlabel names, such as tokens), log_x, times (a power
+                  law fitted to each curve is drawn up to `times` as far), reference {label: run:path}
     bars          values {label: run:path}
     scatter       values {label: run:path} over x {label: number}; groups {label: name of its group, one colour each},
                   named [labels], log_x; points on the Pareto front (low x, high value) are joined and named

@@ -18,7 +18,7 @@ Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 FIGURES: Kinds = {  # kind -> (required keys, optional keys)
     'lines': (('runs', 'x', 'y'), ('by', 'by_label', 'log_x', 'log_y', 'reference')),
     'optima': (('runs', 'x', 'y'), ('beside', 'by', 'by_label', 'log_x', 'log_y')),
-    'curves': (('runs', 'y'), ('per_epoch', 'log_x', 'times')),
+    'curves': (('runs', 'y'), ('per_epoch', 'log_x', 'times', 'reference')),
     'bars': (('values',), ()),
     'scatter': (('values', 'x'), ('groups', 'named', 'log_x')),
     'matrices': (('values',), ('label',)),

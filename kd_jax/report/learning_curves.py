@@ -1,5 +1,6 @@
 """Draws learning curves: a metric after each evaluation, as the mean over seeds and a band from lowest to highest."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
 from kd_jax.report.power_law import fit_power_law
-from kd_jax.report.result_files import Results, judged_split, matching_runs, number
+from kd_jax.report.result_files import Results, judged_split, matching_runs, measures_of, number
 from kd_jax.report.stated_units import stated_in
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
@@ -53,27 +54,39 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     """
     runs, scale = matching_runs(results, entry['runs']), entry.get('per_epoch', 1)
     curves = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
-    found = {run: (scale * epochs, *values) for run, (epochs, *values) in curves.items()}
-    gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in found]
+    names = _labels(entry['runs'], results)
+    found = {names.get(run, run): (scale * epochs, *values) for run, (epochs, *values) in curves.items()}
+    gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in curves]
     if not found:
         return None, ' '.join(gaps) or f'no run that matches {entry["runs"]} has been run yet.'
     figure, axes = figure_style.canvas()
     ends = _few(axes, found) if len(found) <= FEW else _many(axes, found)
-    unit = stated_in(results, *((run, entry['y']) for run in found))['unit']
+    unit = stated_in(results, *((run, entry['y']) for run in curves))['unit']
+    references, unknown = measures_of(entry.get('reference') or {}, results)
+    for label, measure in references.items():
+        axes.axhline(measure.mean, color=figure_style.MUTED, linestyle=':', linewidth=1.2)
+        ends.append((measure.mean, label, figure_style.MUTED))
     laws = _laws(axes, found, entry['times']) if 'times' in entry else []
-    values = np.concatenate([*laws, *(np.concatenate(curve[1:]) for curve in found.values())])
+    ends_of_lines = [np.array([end for end, *_ in ends]), *laws]
+    values = np.concatenate([*ends_of_lines, *(np.concatenate(curve[1:]) for curve in found.values())])
     log = unit != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
     figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
     if entry.get('log_x'):
-        reach = [x for line in axes.lines for x in line.get_xdata()]
+        reach = [x for places, *_ in found.values() for x in (places[0], places[-1] * entry.get('times', 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
-    return figure, ' '.join(gaps)
+    return figure, ' '.join(filter(None, [*gaps, unknown]))
+
+
+def _labels(runs: Any, results: Results) -> dict[str, str]:
+    """The label of each run, if `runs` is a dictionary of them and a label has one run."""
+    of = {label: matching_runs(results, globs) for label, globs in runs.items()} if isinstance(runs, Mapping) else {}
+    return {own[0]: label for label, own in of.items() if len(own) == 1}
 
 
 def _laws(axes: Axes, found: dict[str, Curve], times: float) -> list[np.ndarray]:

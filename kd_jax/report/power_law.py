@@ -72,8 +72,6 @@ def extrapolated(entry: Mapping[str, Any], results: Results) -> Extrapolation:
     end = points[-1][0]
     words = (
         f'a + b·n^−c, fitted to {len(points)} evaluations, has a = {law.floor:.2f} and c = {law.exponent:.2f}; at '
-        f'{entry["times"]:g} times as many examples it gives {law.at(end * entry["times"]):.2f}. This is a guess: '
-        'three numbers are fitted to few points of one training, whose learning rate falls to zero at its end, so its '
-        'early points lie higher than the ends of shorter trainings'
+        f'{entry["times"]:g} times as many examples it gives {law.at(end * entry["times"]):.2f}, which is a guess'
     )
     return Extrapolation(float(law.at(end * entry['times'])), words)

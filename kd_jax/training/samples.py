@@ -72,7 +72,7 @@ def continued(
     module: Decoder, variables: Any, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer, *, new_tokens: int,
     stop: tuple[int, ...], sampling: Sampling = GREEDY, seed: int = 0,
 ) -> Continued:  # fmt: skip
-    """Continues several prompts at once, and measures how fast; compilation is not counted.
+    """Continues several prompts at once, and measures how fast: the better of two times, without compilation.
 
     Raises:
       UserError: as `decoding.write`.
@@ -81,13 +81,18 @@ def continued(
     keys, seconds = jax.random.split(jax.random.key(seed), len(prompts)), []
     for count in dict.fromkeys((1, new_tokens)):
         program = continue_prompts.lower(module, variables, tokens, valid, keys, count, sampling, stop).compile()
-        started = time.perf_counter()
-        written = jax.block_until_ready(program(variables, tokens, valid, keys))
-        seconds.append(time.perf_counter() - started)
+        written, once = _timed(program, variables, tokens, valid, keys)
+        seconds.append(min(once, _timed(program, variables, tokens, valid, keys)[1]))
     read, wrote = int(valid.sum()), int(written.length.sum())
     more, longer = wrote - len(prompts), seconds[-1] - seconds[0]
     writing = more / longer if more > 0 and longer > 0 else None
     return Continued(_texts(written, tokenizer, stop), read, wrote, read / seconds[0], writing)
+
+
+def _timed(program: Any, *arguments: Any) -> tuple[Written, float]:
+    started = time.perf_counter()
+    written = jax.block_until_ready(program(*arguments))
+    return written, time.perf_counter() - started
 
 
 def _texts(written: Written, tokenizer: Tokenizer, stop: Sequence[int]) -> list[str]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kd_jax.report.learning_curves import default_curves, draw_curves
+from kd_jax.report.result_files import measures_of
 
 
 def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded):
@@ -49,3 +50,13 @@ def test_default_curves_show_the_metric_that_chooses_the_best_epoch(loaded):
             result['best_by'] = {'student': 'accuracy'}
     [entry] = default_curves(loaded[1]).values()
     assert entry['y'] == 'test.student.accuracy'
+
+
+def test_runs_may_have_labels_and_a_reference_is_a_horizontal_line(loaded):
+    reference = {'goal': 'teacher:last.test.student.errors'}
+    entry = {'runs': {'small': 'baseline'}, 'y': 'test.student.errors', 'reference': reference}
+    figure, note = draw_curves(entry, loaded[1])
+    [axes] = figure.axes
+    assert {text.get_text() for text in axes.texts} == {'small', 'goal'}
+    assert axes.lines[-1].get_ydata() == [measures_of(reference, loaded[1])[0]['goal'].mean] * 2
+    assert note == ''
