@@ -22,7 +22,7 @@ class PowerLaw(NamedTuple):
         return self.floor + self.scale * np.asarray(x, float) ** -self.exponent
 
 
-def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
+def fit_power_law(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> PowerLaw | None:
     """The least-squares fit; None for fewer than four points, or if y does not fall along such a curve.
 
     For each exponent of a grid the other two numbers have a closed form.
