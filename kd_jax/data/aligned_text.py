@@ -64,11 +64,16 @@ def common_places(one: np.ndarray, other: np.ndarray) -> np.ndarray:
       one: [positions].
       other: [positions'].
     """
-    found = list[tuple[int, int]]()
-    for offset in np.intersect1d(one, other):
-        positions = (np.flatnonzero(offsets == offset)[::-1] for offsets in (one, other))
-        found += zip(*positions, strict=False)
-    return np.array(sorted(found), np.int32).reshape(-1, 2).T
+    most = 1 + max(len(one), len(other))
+
+    def numbered(offsets: np.ndarray) -> np.ndarray:
+        """A number of its own for each position: its offset, and its place among those of this offset, from the end."""
+        after = np.searchsorted(offsets, offsets, 'right') - np.arange(len(offsets))
+        return offsets.astype(np.int64) * most + after
+
+    _, first, second = np.intersect1d(numbered(one), numbered(other), assume_unique=True, return_indices=True)
+    order = np.argsort(first)
+    return np.stack([first[order], second[order]]).astype(np.int32)
 
 
 def _both(document: Document, student: TextLayout, teacher: TextLayout) -> list[tuple[Cut, Cut]]:

@@ -145,6 +145,9 @@ def test_the_texts_of_a_tfds_data_set_are_documents(prepared):
     assert letters(source.test) == set('vier')
     assert letters(source.train) == set('onezweitrois')
     assert int(source.train['mask'].sum()) == 3 + 4 + 5
+    lazy = tfds_text(name='numbers', data_dir=prepared, length=16, in_memory=False).train['tokens']
+    for name, array in lazy.read(np.arange(len(lazy))).items():
+        np.testing.assert_array_equal(array, source.train[name])
     with pytest.raises(UserError, match=r"has no 'texts'; data.key must be one of label, text"):
         tfds_text(name='numbers', data_dir=prepared, key='texts')
 
