@@ -228,7 +228,7 @@ def step_table(topology: Topology, answers: Sequence[Answer]) -> Table:
         table.add_row(f'  {name}', *[bytes_text(cost.memory.get(name)) for cost in costs])
     table.add_row('operations', *[f'{cost.flops:.3g}' for cost in costs])
     table.add_row('bytes in and out, at least', *[bytes_text(cost.moved) for cost in costs])
-    table.add_row('bytes of all operations', *[bytes_text(cost.accessed) for cost in costs])
+    table.add_row('bytes of all operations', *[bytes_text(cost.accessed if cost.compiled else None) for cost in costs])
     for kind in dict.fromkeys(kind for cost in costs for kind in cost.exchanged):
         shown = [cost.exchanged.get(kind, (0, 0.0)) for cost in costs]
         table.add_row(f'sent by {kind}', *[f'{bytes_text(sent)} in {count}' if count else '–' for count, sent in shown])

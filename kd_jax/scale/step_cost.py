@@ -53,9 +53,10 @@ class Cost:
         chip = self.topology.chip
         if chip is None or not self.fits:
             return {}
-        return {
-            'compute': self.flops / chip.flops,
-            'memory': self.moved / chip.bandwidth,
+        of_arrays = {'compute': self.flops / chip.flops, 'memory': self.moved / chip.bandwidth}
+        if not self.compiled:
+            return of_arrays
+        return of_arrays | {
             'interconnect': sum(sent for _, sent in self.exchanged.values()) / chip.interconnect,
             'traffic': self.accessed / chip.bandwidth,
         }

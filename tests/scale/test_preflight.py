@@ -263,7 +263,7 @@ def test_without_libtpu_arrays_and_operations_are_counted_and_the_extra_is_named
     assert (
         one.flops == 8 * 128 * weights - 2 * 128 * first
     )  # both forward, the student backward; images need no gradient
-    assert one.seconds == max(one.flops / 197e12, one.moved / 819e9)
+    assert one.bounds == {'compute': one.flops / 197e12, 'memory': one.moved / 819e9}
     said = verdict(one, prepared.order.batch_size)
     assert said.startswith('arrays fit: 0.01 of 16 GiB per chip')
     assert "pip install '.[tpu-preflight]'" in said
