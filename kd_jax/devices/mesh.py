@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kd_jax.config.errors import UserError, suggest
@@ -56,7 +57,12 @@ def make_mesh(config: Mapping[str, int], devices: Sequence[Any], where: str) -> 
         )
     kinds = (AxisType.Auto,) * len(AXES)
     if count == len(devices):
-        return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=kinds, devices=devices)
+        shape = tuple(sizes.values())
+        try:
+            return jax.make_mesh(shape, AXES, axis_types=kinds, devices=devices)
+        except NotImplementedError:  # an axis that is only a part of an axis of the torus, such as 4 chips of 8 x 8
+            placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+            return Mesh(placed, AXES, axis_types=kinds)
     return Mesh(np.reshape(np.array(devices[:count]), tuple(sizes.values())), AXES, axis_types=kinds)
 
 

@@ -10,6 +10,7 @@ from experiments import preflight as command
 from kd_jax.config.config_file import config_variants, load_config
 from kd_jax.config.errors import UserError
 from kd_jax.data import placeholder_sources
+from kd_jax.devices.mesh import make_mesh
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.scale import preflight
 from kd_jax.scale.preflight import step_identity
@@ -113,6 +114,13 @@ def test_every_layer_of_a_decoder_counts_although_its_program_is_a_loop():
     weights = 4 * width**2 + 3 * width * hidden
     forward = rows * length * (2 * weights + 2 * 2 * length * width)  # with scores and mixed values of attention
     assert flops(12) - flops(4) == 8 * 3 * forward  # a backward pass has two products for each one
+
+
+def test_an_axis_of_the_mesh_may_be_a_part_of_an_axis_of_the_torus():
+    topology = parse_topology('v6e:8x8')
+    mesh = make_mesh({'fsdp': 16, 'tensor': 4}, preflight.devices(topology), 'the run')
+    assert dict(mesh.shape) == {'data': 1, 'fsdp': 16, 'stack': 1, 'tensor': 4}
+    assert mesh.size == topology.chips == len({device.id for device in mesh.devices.flat})
 
 
 def test_half_a_chip_is_a_device_of_tpu7x_and_figures_are_for_the_chip():
