@@ -1,6 +1,7 @@
 """The batch feed: the hyperparameters, frozen networks and examples that a chunk program reads."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -129,10 +130,16 @@ def make_feed(
 
 
 def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
-    """The maximum number of steps in a chunk: fewer for large streamed examples and for large convolutions on CPUs."""
+    """The maximum number of steps in a chunk: fewer for large streamed examples and for convolutions on CPUs.
+
+    With convolutions all chunks have the same number of steps, because each other number would be another program, and
+    to compile one takes as long as thousands of small steps.
+    """
     most = CHUNK
     if prepared.convolves_on_cpu:
-        most = max(1, min(CHUNK, CONVOLUTION_WORK // prepared.convolution_work))
+        limit = max(1, min(CHUNK, CONVOLUTION_WORK // prepared.convolution_work))
+        common = math.gcd(prepared.order.steps_per_epoch, prepared.eval_steps, prepared.total_steps)
+        most = max(steps for steps in range(1, limit + 1) if common % steps == 0)
     if prepared.resident:
         return most
     processes = len({device.process_index for device in prepared.mesh.devices.flat})

@@ -41,12 +41,14 @@ def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_st
         assert list(boundaries(done)) == full[number + 1 :]
 
 
-def test_large_convolutions_on_cpus_have_chunks_of_fewer_steps():
+@pytest.mark.parametrize(('eval_every', 'most'), [(1.0, [12, 6, 1]), (0.75, [3, 3, 1]), (5 / 12, [1, 1, 1])])
+def test_chunks_of_convolutions_on_cpus_have_one_length_that_divides_epochs_and_evaluations(eval_every, most):
+    # An epoch has 12 steps.
+    works, options = (1, CONVOLUTION_WORK // 10, 2 * CONVOLUTION_WORK), (f'eval_every={eval_every}', 'epochs=3.0')
     for kernel, model in ((False, "{'model': 'mlp'}"), (True, "{'model': 'cnn', 'channels': (3,)}")):
-        prepared = prepare_one('teacher', f'networks.teacher={model}')
-        works = (1, CONVOLUTION_WORK // 10, 2 * CONVOLUTION_WORK)
-        most = [most_steps(dataclasses.replace(prepared, convolution_work=work), {}) for work in works]
-        assert most == ([CHUNK, 10, 1] if kernel else [CHUNK] * 3)
+        prepared = prepare_one('teacher', f'networks.teacher={model}', *options)
+        got = [most_steps(dataclasses.replace(prepared, convolution_work=work), {}) for work in works]
+        assert got == (most if kernel else [CHUNK] * 3)
 
 
 def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
