@@ -102,6 +102,9 @@ def paper_claims() -> dict[str, Any]:
             title='Errors of the large net', kind='number', value='teacher:last.test.teacher.errors', paper=67,
             rule=dict(at_most=70),
         ),
+        'baseline': dict(
+            title='Errors of the small net with labels', kind='number', value=f'baseline:{ERRORS}', paper=146
+        ),
         'distilled': dict(
             title='Errors of the small net with soft targets of the same images', kind='number',
             value=f'distilled:{ERRORS}', paper=74, rule=dict(at_most=80),

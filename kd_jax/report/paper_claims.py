@@ -116,7 +116,7 @@ def _why(entry: dict[str, Any], results: Results) -> str:
         f'{label} {number_format.with_unit(number_format.measured(own, units[label]), units[label])}'
         for label, own in measures.items()
     ]
-    return ' '.join(filter(None, (entry.get('why', ''), f'{"; ".join(shown)}.' if shown else '', gaps)))
+    return ' '.join(filter(None, (entry.get('why', ''), f'Measured: {"; ".join(shown)}.' if shown else '', gaps)))
 
 
 def _number(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
