@@ -75,19 +75,19 @@ def mnist_table() -> dict[str, Any]:
     The recipes were chosen on validation images (configs/hinton/recipes.py).
     """
     everything, jittered = dict(source='mnist'), dict(source='mnist', augment=dict(crop=2))
-    taught = dict(distilled(everything, t=20.0, epochs=80), eval_every=10)
+    taught = averaged(dict(distilled(everything, t=20.0, epochs=60), eval_every=10))
     taught['analyses'] = {
         'dark': DARK,
         'similarity': dict(
-            analysis='class_similarity', teacher='teacher.logits', student='student.logits', labels='batch.label'
+            analysis='class_similarity', teacher='teacher.logits', student='average.logits', labels='batch.label'
         ),
     }  # fmt: skip
     return {
         'teacher': dict(teacher(jittered, epochs=100), eval_every=10),
         'baseline': baseline(everything, epochs=30),
-        'baseline_jittered': dict(baseline(jittered, epochs=60), eval_every=10),
+        'baseline_jittered': dict(baseline(jittered, epochs=100), eval_every=10),
         'distilled': taught,
-        'distilled_jittered': dict(distilled(jittered, t=20.0, epochs=60), eval_every=10),
+        'distilled_jittered': averaged(dict(distilled(jittered, t=20.0, epochs=100), eval_every=10)),
     }
 
 
@@ -148,6 +148,19 @@ def distilled(data, t, epochs, hidden=(800, 800), teacher_run='teacher', teacher
         'terms': {'soft': dict(loss='kd', student='student.logits', target='teacher.logits', t=t)},
         'evaluate': {'student': dict(logits='student.logits', teacher='teacher.logits')},
     }  # fmt: skip
+
+
+def follow(name: str, network: dict[str, Any]) -> dict[str, Any]:
+    """The moving average of a network's weights."""
+    return dict(network, update='follow', of=name, rule='ema', decay=0.9995)
+
+
+def averaged(run: dict[str, Any]) -> dict[str, Any]:
+    """The run with a constant learning rate, judged by the moving average of the student's weights."""
+    constant = dict(name='adam', learning_rate=1e-3)
+    networks = dict(run['networks'], average=follow('student', run['networks']['student']))
+    evaluate = {'student': dict(logits='average.logits', teacher='teacher.logits')}
+    return dict(run, optimizer=constant, networks=networks, evaluate=evaluate)
 
 
 def get_report(variant: str = '') -> dict[str, Any]:

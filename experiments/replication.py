@@ -1,4 +1,4 @@
-"""Writes docs/replication.md and the README's table of results: the claims of Hinton et al. (2015), and ours beside them.
+"""Writes docs/replication.md and the README's table of results: the claims of Hinton et al. (2015), and ours.
 
   python -m experiments.replication    # from the results that are committed
 
@@ -32,11 +32,11 @@ STUDIES = {  # directory of the committed results -> what the study repeats, and
 }
 INTRODUCTION = """# Hinton, Vinyals & Dean (2015), claim by claim
 
-This page is written by `python -m experiments.replication` from the committed result files. Numbers are means ± standard
-deviations over seeds, or a 95% interval in brackets. A claim is judged by a rule that stands in its config. Cost is the time
-of all runs that a claim needs, over all seeds, on the hardware that the study's report names. Each command runs a claim
-again, from nothing. Sections 4 to 6 of the paper use speech and JFT, which are not public; ours use MNIST, so the claim is
-compared and not the number.
+This page is written by `python -m experiments.replication` from the committed result files. Numbers are means ±
+standard deviations over seeds, or a 95% interval in brackets. A claim is judged by a rule that stands in its config.
+Cost is the time of all runs that a claim needs, over all seeds, on the hardware that the study's report names. Each
+command runs a claim again, from nothing. Sections 4 to 6 of the paper use speech and JFT, which are not public; ours
+use MNIST, so the claim is compared and not the number.
 """
 
 
@@ -78,7 +78,7 @@ def row(claim: Claim, command: str) -> str:
     cells = (
         escape_markdown(claim.title), escape_markdown(claim.papers or number_format.DASH),
         escape_markdown(claim.ours or number_format.DASH), escape_markdown(claim.verdict or number_format.DASH),
-        number_format.duration(claim.seconds), code_span(command),
+        number_format.duration(claim.seconds or None), code_span(command),
     )  # fmt: skip
     return f'| {" | ".join(cells)} |'
 

@@ -12,12 +12,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs.hinton_mnist import adam, distilled, student_net, teacher
+from configs.hinton_mnist import adam, averaged, distilled, follow, student_net, teacher
 
 VARIANTS = ('',)
 DATA = dict(source='mnist', valid=5000)
 JITTERED = dict(DATA, augment=dict(crop=2))
-CONSTANT = dict(name='adam', learning_rate=1e-3)
 KL = 'KL from the teacher (validation)'
 TEACHERS = {
     'teacher': '100 epochs',
@@ -75,7 +74,7 @@ def students() -> dict[str, Any]:
     sgd = dict(name='sgd', learning_rate=dict(schedule='cosine', peak=0.02, warmup=0.05), momentum=0.9, clip=1.0)
     return {
         'plain': plain,
-        'averaged': averaged(dict(plain, epochs=60, optimizer=CONSTANT)),
+        'averaged': averaged(dict(plain, epochs=60)),
         'longer': longer,
         'max_norm': dict(longer, optimizer=dict(adam(), max_norm=3.0)),
         'max_norm_tight': dict(longer, optimizer=dict(adam(), max_norm=1.5)),
@@ -86,23 +85,12 @@ def students() -> dict[str, Any]:
         'dropout': with_student(longer, dropout=0.25),
         'he': with_student(longer, init_sd=0.0),
         'jittered': jittered,
-        'jittered_averaged': averaged(dict(jittered, epochs=100, optimizer=CONSTANT)),
+        'jittered_averaged': averaged(dict(jittered, epochs=100)),
     }
 
 
 def with_student(run: dict[str, Any], **options: Any) -> dict[str, Any]:
     return dict(run, networks=dict(run['networks'], student=dict(student_net(), **options)))
-
-
-def follow(name: str, network: dict[str, Any]) -> dict[str, Any]:
-    """The moving average of a network's weights."""
-    return dict(network, update='follow', of=name, rule='ema', decay=0.9995)
-
-
-def averaged(run: dict[str, Any]) -> dict[str, Any]:
-    """The run with a constant learning rate, judged by the moving average of the student's weights."""
-    networks = dict(run['networks'], average=follow('student', run['networks']['student']))
-    return dict(run, networks=networks, evaluate={'student': dict(logits='average.logits', teacher='teacher.logits')})
 
 
 def get_report(variant: str = '') -> dict[str, Any]:

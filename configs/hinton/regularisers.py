@@ -78,7 +78,6 @@ def get_report(variant: str = '') -> dict[str, Any]:
         for pixels in (1, 2)
         for kind, words in (('hard', 'labels'), ('soft', 'soft targets, T = 20'))
     }
-    share = dict(kind='share', low=f'hard_3:{accuracy}', high=f'all_hard:{accuracy}')
     chosen = {
         'soft_3': dict(runs='soft_3_t*', by='last.valid.student.accuracy'),
         'soft_3_views': dict(runs='soft_3_views*', by='last.valid.student.accuracy'),
@@ -99,20 +98,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 },
             ),
         },
-        'claims': {
-            'recovered': dict(
-                share, paper=0.87, value=f'soft_3:{accuracy}', rule=dict(at_least=0.87),
-                regime='MNIST instead of speech',
-                title='Share of the gap between 3% and 100% of the images that soft targets recover',
-            ),
-            'with_views': dict(
-                share, value=f'soft_3_views:{accuracy}',
-                title='The same, asking the teacher about shifted views of the same images',
-            ),
-            'early_stopping': dict(
-                share, value=f'hard_3:{best}', title='The same, labels with early stopping instead of soft targets'
-            ),
-        },
+        'claims': claims(accuracy, best),
         'figures': {
             'images': dict(
                 title='Labels and soft targets by the number of images', kind='lines',
@@ -127,4 +113,32 @@ def get_report(variant: str = '') -> dict[str, Any]:
             ),
         },
         'lead': 'images',
+    }  # fmt: skip
+
+
+def claims(accuracy: str, best: str) -> dict[str, Any]:
+    """The share of the gap between 3% and 100% of the images that is recovered, as accuracies of these paths."""
+    share = dict(kind='share', low=f'hard_3:{accuracy}', high=f'all_hard:{accuracy}')
+    papers = dict(paper=0.87, rule=dict(at_least=0.87))
+    shifted = 'MNIST instead of speech; the teacher is asked about shifted views'
+    return {
+        'recovered': dict(
+            share, **papers, value=f'soft_3:{accuracy}', regime='MNIST instead of speech',
+            title='Share of the gap between 3% and 100% of the images that soft targets recover',
+            why='T = 20 and T = 50 are alike, and a lower T is worse. The student reproduces what its teacher says of '
+            'these images almost exactly. What it lacks is more images to ask the teacher about: shifted views of the '
+            'same images close the gap.',
+            evidence={'shifted by 1 px': f'soft_3_views1:{accuracy}', 'by 2 px': f'soft_3_views2:{accuracy}'},
+        ),
+        'with_views': dict(
+            share, **papers, value=f'soft_3_views:{accuracy}', regime=shifted,
+            title='The same, asking the teacher about shifted views of the same images',
+        ),
+        'over_views': dict(
+            share, **papers, low=f'hard_3_views2:{accuracy}', value=f'soft_3_views2:{accuracy}', regime=shifted,
+            title='The same, of the gap that labels of views shifted by up to two pixels leave',
+        ),
+        'early_stopping': dict(
+            share, value=f'hard_3:{best}', title='The same, labels with early stopping instead of soft targets'
+        ),
     }  # fmt: skip

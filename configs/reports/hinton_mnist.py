@@ -108,6 +108,9 @@ def paper_claims() -> dict[str, Any]:
         'distilled': dict(
             title='Errors of the small net with soft targets of the same images', kind='number',
             value=f'distilled:{ERRORS}', paper=74, rule=dict(at_most=80),
+            why='The student agrees with its teacher on the images that it learns from, and less on others. Longer '
+            'training, other temperatures, weight decay and weight constraints do not change that; asking the teacher '
+            'about shifted images does (configs/hinton/recipes.py).',
         ),
         'distilled_jittered': dict(
             title='Errors of the small net with soft targets of jittered images', kind='number',

@@ -59,7 +59,7 @@ def _verdicts(claims: Sequence[Claim]) -> str:
     rows = [
         f'| {escape_markdown(claim.title)} | {escape_markdown(claim.papers or number_format.DASH)} '
         f'| {escape_markdown(claim.ours or number_format.DASH)} | {escape_markdown(claim.verdict)} '
-        f'| {number_format.duration(claim.seconds)} | {code_span(claim.command) if claim.command else ""} |'
+        f'| {number_format.duration(claim.seconds or None)} | {code_span(claim.command) if claim.command else ""} |'
         for claim in claims
         if claim.verdict
     ]

@@ -8,7 +8,7 @@ from kd_jax.report.paper_claims import Claim
 
 def claim(title, papers='', verdict='', why=''):
     command = 'python -m experiments.run --config=a.py --only=a'
-    return Claim(title, title, 0.5, None, None, 'words', '50%', papers, verdict, why, 90.0, command)
+    return Claim(title, title, 'share', 0.5, None, None, 'words', '50%', papers, verdict, why, 90.0, command)
 
 
 @pytest.fixture

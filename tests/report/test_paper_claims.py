@@ -129,7 +129,7 @@ def test_a_number_is_held_against_a_rule_with_its_cost(loaded):
         'Errors of “distilled” (7.0 ± 1.0). The paper reports 5. The rule: at most 6; the 95% interval, 4.5 to 9.5, '
         'leaves it open.'
     )
-    assert claim.why == 'The teacher is better. teacher 4.0 ± 0.0.'
+    assert claim.why == 'The teacher is better. Measured: teacher 4.0 ± 0.0.'
     assert claim.seconds == 180  # three seeds of a minute
     assert claim.command == 'python -m experiments.run --config=configs/small.py --only=student'
     study['report']['claims']['few']['rule'] = {'at_most': 7}
