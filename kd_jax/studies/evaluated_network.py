@@ -116,7 +116,8 @@ def open_network(
     networks = networks_behind(recipe, path.source)
     named = [name for one in networks for name in _owner_names(one)]
     owners = {name: recipe.network(name) for name in dict.fromkeys(named)}
-    saved = read_variables(workdir.directory(run_id) / DIRECTORIES[checkpoint], where)
+    saves = any(owner.update != 'frozen' for owner in owners.values())  # a run that trains nothing saves nothing
+    saved = read_variables(workdir.directory(run_id) / DIRECTORIES[checkpoint], where) if saves else {}
     variables = {
         name: _frozen(owner, recipe, workdir, result, where) if owner.update == 'frozen' else _own(owner, saved, where)
         for name, owner in owners.items()

@@ -9,7 +9,7 @@ from experiments import generate, run
 from kd_jax.studies.evaluated_network import finished_run, open_network
 from kd_jax.studies.workdir import Workdir
 
-LESS = ('teacher', 'kd')
+LESS = ('teacher', 'kd', 'halved')
 
 
 @pytest.fixture(scope='module')
@@ -17,8 +17,8 @@ def work(tmp_path_factory, settings_as_before):
     """A teacher and a student that were trained for two steps."""
     directory = tmp_path_factory.mktemp('smollm2') / 'work'
     fewer = [f'--config.runs.{name}.{text}' for name in LESS for text in ('data.examples=8', 'eval_every=9')]
-    few = ['--config.runs.teacher.epochs=1']
-    assert run.main(['--config=configs/smollm2.py:tiny', f'--workdir={directory}', '--only=kd', *fewer, *few]) == 0
+    few = ['--config.runs.teacher.epochs=1', '--only=kd,halved']
+    assert run.main(['--config=configs/smollm2.py:tiny', f'--workdir={directory}', *fewer, *few]) == 0
     return directory
 
 
@@ -34,6 +34,12 @@ def test_a_run_and_its_teacher_continue_a_prompt_and_tell_their_speed(work, caps
         status, said = written(work, capsys, *options, '--prompt=text', '--tokens=5')
         assert status == 0, said
         assert re.fullmatch(f'text.*{speed}', said, re.DOTALL)
+
+
+def test_a_run_that_trains_nothing_writes_with_the_weights_that_it_took_from_elsewhere(work, capsys):
+    status, said = written(work, capsys, '--run=halved', '--prompt=text', '--tokens=2')
+    assert status == 0, said
+    assert said.startswith('text')
 
 
 def test_drawn_text_depends_on_the_seed_alone(work, capsys):
