@@ -184,7 +184,8 @@ def compared(
         copies = (one_copy(found, i) for i in range(found.network.copies))
         every = [flat_weights(copy.owners, copy.variables) for copy in copies]
     convolves = any(owner.convolves(found.variables[name]) for name, owner in found.owners.items())
-    options = compiler_options(jax.default_backend(), convolves)  # those of the run that measured the numbers
+    loops = any(owner.layer_stacks for owner in found.owners.values())
+    options = compiler_options(jax.default_backend(), convolves, loops)  # those of the run that measured the numbers
     program = jax.jit(jax.export.deserialize(bytearray(serialized)).call, compiler_options=options)
     return check_program(found, program, every, arrays)
 

@@ -6,18 +6,21 @@ import jax
 
 # Which operations XLA hands to the library YNNPACK on CPUs. By default convolutions are among them and elementwise
 # operations are not.
+TO_YNNPACK = 'xla_cpu_experimental_ynn_fusion_type'
 CONVOLUTIONS_ON_CPU = (
-    'xla_cpu_experimental_ynn_fusion_type',
+    TO_YNNPACK,
     'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_ELTWISE',
 )
+LAYERS_ON_CPU = (TO_YNNPACK, 'LIBRARY_FUSION_TYPE_DOT')
 
 
-def compiler_options(platform: str, convolves: bool) -> dict[str, str]:
+def compiler_options(platform: str, convolves: bool, loops_over_layers: bool = False) -> dict[str, str]:
     """The compiler options of a program, for `jax.jit(..., compiler_options=...)`.
 
     Programs with convolutions on CPUs get `CONVOLUTIONS_ON_CPU`. Their steps then take less time, because YNNPACK is
-    slow at the gradients of kernels (docs/performance.md has the measurements). Dense programs get nothing, because the
-    default was the fastest there. A jax that does not know the option compiles without it.
+    slow at the gradients of kernels. Decoders and encoders, whose layers are a loop, get `LAYERS_ON_CPU`. Other
+    programs get nothing, because the default was the fastest there. docs/performance.md has the measurements. A jax
+    that does not know the option compiles without it.
 
     The last digits of a result depend on these options. Programs that must agree bit for bit, such as training with a
     live teacher and the recording of its outputs, must therefore get the same ones.
@@ -25,10 +28,12 @@ def compiler_options(platform: str, convolves: bool) -> dict[str, str]:
     Args:
       platform: the platform of the devices that run it, for example 'cpu'.
       convolves: whether a network in it has a convolution over images.
+      loops_over_layers: whether a network in it is a loop over its layers (`Network.layer_stacks`).
     """
-    if platform != 'cpu' or not convolves or not is_known(*CONVOLUTIONS_ON_CPU):
+    if platform != 'cpu' or not (convolves or loops_over_layers):
         return {}
-    return dict([CONVOLUTIONS_ON_CPU])
+    option = CONVOLUTIONS_ON_CPU if convolves else LAYERS_ON_CPU
+    return dict([option]) if is_known(*option) else {}
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import numpy as np
 
 from kd_jax.core.paths import Path
 from kd_jax.devices import compiler_options as rule
-from kd_jax.devices.compiler_options import CONVOLUTIONS_ON_CPU, compiler_options, is_known
+from kd_jax.devices.compiler_options import CONVOLUTIONS_ON_CPU, LAYERS_ON_CPU, compiler_options, is_known
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
@@ -34,6 +34,13 @@ def test_convolutions_on_cpus_get_the_option_and_nothing_else_does():
     assert compiler_options('cpu', convolves=True) == dict([CONVOLUTIONS_ON_CPU])
     assert compiler_options('cpu', convolves=False) == {}
     assert compiler_options('gpu', convolves=True) == compiler_options('tpu', convolves=True) == {}
+
+
+def test_loops_over_layers_on_cpus_get_an_option_of_their_own_unless_something_convolves():
+    assert compiler_options('cpu', convolves=False, loops_over_layers=True) == dict([LAYERS_ON_CPU])
+    assert compiler_options('cpu', convolves=True, loops_over_layers=True) == dict([CONVOLUTIONS_ON_CPU])
+    assert compiler_options('tpu', convolves=False, loops_over_layers=True) == {}
+    assert is_known(*LAYERS_ON_CPU)
 
 
 def test_an_option_or_a_value_that_this_jax_does_not_know_is_left_out(monkeypatch):
