@@ -1,7 +1,8 @@
-"""Lets a decoder of a finished run continue a prompt.
+r"""Lets a decoder of a finished run continue a prompt.
 
   python -m experiments.generate --workdir=runs/smollm2 --run=kd --prompt='The package manager'
-  python -m experiments.generate --workdir=runs/smollm2 --run=teacher --chat=chatml --prompt='Who wrote Hamlet?'
+  python -m experiments.generate --workdir=runs/smollm2 --run=teacher --chat=chatml --prompt='Who wrote Hamlet?' \
+    --system='You are a helpful AI assistant named SmolLM, trained by Hugging Face'
 
 It prints the text, and how many tokens a second the decoder reads and writes. The tokenizer is that of the run's data.
 """
@@ -41,6 +42,7 @@ def make_parser() -> command_line.Parser:
     parser.add_argument(
         '--chat', choices=tuple(TEMPLATES), help='ask the prompt as a message of a user, in this chat template'
     )
+    parser.add_argument('--system', default='', help='a message of the system before it; needs --chat')
     parser.add_argument('--tokens', type=int, default=64, help='the most tokens that are written (default: 64)')
     parser.add_argument('--temperature', type=float, default=0.0, help='0 takes the most probable token (default: 0)')
     parser.add_argument('--top-k', type=int, default=0, help='draw from this many of the most probable (default: all)')
@@ -71,6 +73,8 @@ def generated(args: argparse.Namespace) -> str:
     check_platform()
     if args.tokens < 1:
         raise UserError(f'--tokens is {args.tokens}, but it must be 1 or more.')
+    if args.system and not args.chat:
+        raise UserError('--system is a message of a conversation; name its template with --chat.')
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
     workdir = Workdir(args.workdir)
     run_id, result = finished_run(workdir, args.run)
@@ -79,7 +83,7 @@ def generated(args: argparse.Namespace) -> str:
     with names_from_file(file, read, args.allow, lambda names: command_line.how_to_allow(file, names)):
         found = open_network(workdir, run_id, result, args.network, args.checkpoint)
     tokenizer = tokenizer_of(found)
-    prompts = [prompt_tokens(text, args.chat, tokenizer, '--prompt') for text in args.prompt]
+    prompts = [prompt_tokens(text, args.chat, tokenizer, '--prompt', args.system) for text in args.prompt]
     module, variables = found.network.module, found.variables[found.network.name]
     wrote = continued(
         module, variables, prompts, tokenizer, new_tokens=args.tokens, stop=stop_tokens(args.chat, tokenizer),

@@ -38,7 +38,7 @@ class Continued(NamedTuple):
     writing: float | None
 
 
-def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer, what: str) -> list[int]:
+def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer, what: str, system: str = '') -> list[int]:
     """The tokens of a prompt, as training would read them.
 
     Args:
@@ -46,15 +46,17 @@ def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer, what: str) 
       chat: the chat template in which it is the message of a user; None for the prompt alone.
       tokenizer: the tokenizer.
       what: who asks, for messages.
+      system: the message of the system before it, in a chat template; '' for none.
     Raises:
       UserError: the prompt is empty or not UTF-8, or the tokenizer lacks a special token of the template.
     """
     if not text.strip():
         raise UserError(f'{what} is empty; give a text to continue.')
-    if any('\ud800' <= character <= '\udfff' for character in text):  # a byte of the command line
+    if any('\ud800' <= character <= '\udfff' for character in text + system):  # a byte of the command line
         raise UserError(f'{what} is not UTF-8 text: {text[:80]!r}; set the terminal to UTF-8.')
     tokens = [] if tokenizer.begin is None else [tokenizer.begin]
-    for part in prompt_of((('user', text),), chat) if chat else [Part(text, counts=False)]:
+    messages = ((('system', system),) if system else ()) + (('user', text),)
+    for part in prompt_of(messages, chat) if chat else [Part(text, counts=False)]:
         if part.special:
             tokens.append(tokenizer.id_of(part.text, f'the chat template {chat}'))
         else:

@@ -53,6 +53,7 @@ def test_every_analysis_returns_plain_json():
         analyses.class_similarity(logits, logits, labels),
         analyses.correct_examples(logits, labels),
         analyses.cka(logits, logits),
+        analyses.speed({'test': lambda count: logits['test'][:count]}, repeats=1),
     ]
     assert len(results) == len(analyses.__all__)
     for result in results:

@@ -59,6 +59,7 @@ def test_drawn_text_depends_on_the_seed_alone(work, capsys):
         (['--top-p=2'], 'top_p is 2.0, but it must be greater than 0 and at most 1'),
         (['--tokens=3000'], 'it would exceed the window of the model, 2048'),
         (['--chat=llama3'], "the chat template llama3 needs the special token '<|start_header_id|>'"),
+        (['--system=Be brief.'], '--system is a message of a conversation; name its template with --chat.'),
         (['--chat=chatlm'], "argument --chat: invalid choice: 'chatlm'"),
     ],
 )
@@ -75,6 +76,10 @@ def test_a_conversation_is_asked_in_its_template(work, capsys):
     assert status == 0
     # <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n in bytes: 3 special tokens, 5 + 2 + 1 + 10 bytes.
     assert '[read 21 tokens' in said
+    status, said = written(work, capsys, '--run=kd', '--prompt=Hi', '--chat=chatml', '--tokens=2', '--system=Be brief.')
+    assert status == 0
+    # <|im_start|>system\nBe brief.<|im_end|>\n before it: 2 special tokens, 7 + 9 + 1 bytes.
+    assert '[read 40 tokens' in said
 
 
 def test_the_student_starts_from_every_second_layer_and_is_trained_by_the_labels_and_the_teacher(work):
