@@ -28,6 +28,11 @@ class Recipe:
         return next(network for network in self.networks if network.name == name)
 
     @property
+    def loops_over_layers(self) -> bool:
+        """Whether a network is a loop over its layers, as decoders and encoders are."""
+        return any(network.layer_stacks for network in self.networks)
+
+    @property
     def trained(self) -> tuple[Network, ...]:
         """The networks that have an optimizer of their own."""
         return tuple(network for network in self.networks if network.update == 'sgd' and network.optimizer is not None)

@@ -69,7 +69,10 @@ def tfds_text(*, length: int = 128, predicts: str = 'next', **options: Any) -> S
 
 
 def without_data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Replaces the data source of a run's config by its placeholder, if there is one; padding has no masked words."""
+    """Replaces the data source of a run's config by its placeholder, if there is one.
+
+    Padding has no masked words, and nobody writes samples from a tokenizer that is not there.
+    """
     data = dict(config.get('data', {}))
     if data.get('source') in __all__:
         data['source'] = globals()[data['source']]
@@ -77,6 +80,7 @@ def without_data(config: Mapping[str, Any]) -> dict[str, Any]:
             data['resident'] = False
         if 'mask_words' in data.get('augment', {}):
             data = {name: option for name, option in data.items() if name not in ('augment', 'views')}
+        config = {name: option for name, option in config.items() if name != 'samples'}
     return {**config, 'data': data}
 
 

@@ -153,8 +153,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
     work = convolution_work(recipe, context)
-    loops = any(network.layer_stacks for network in recipe.networks)
-    options = compiler_options(mesh.devices.flat[0].platform, work > 0, loops)
+    options = compiler_options(mesh.devices.flat[0].platform, work > 0, recipe.loops_over_layers)
     evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh, options)
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)

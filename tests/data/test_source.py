@@ -14,6 +14,6 @@ def test_a_source_is_itself_alone_so_its_checksum_is_computed_once():
 
 
 def test_the_tokens_of_a_source_have_no_mask_and_are_predicted_one_after_another_unless_it_says_so():
-    assert Vocabulary('bytes', 260) == ('bytes', 260, None, 'next')
+    assert Vocabulary('bytes', 260) == ('bytes', 260, None, 'next', None)
     with pytest.raises(TypeError):
         Vocabulary('bytes')

@@ -62,8 +62,9 @@ def test_a_repeated_study_takes_the_recorded_way_whatever_the_clock_says(kept, m
 
     def choose(epochs):
         prepared = types.SimpleNamespace(
-            config={'epochs': epochs}, where='', total_steps=1000, mesh=types.SimpleNamespace(shape={'stack': 1})
-        )
+            config={'epochs': epochs}, where='', total_steps=1000, mesh=types.SimpleNamespace(shape={'stack': 1}),
+            convolves_on_cpu=False,
+        )  # fmt: skip
         runs = [
             types.SimpleNamespace(prepared=prepared, position={'grouped': []}, ended=False, step=0) for _ in range(2)
         ]
