@@ -187,7 +187,7 @@ def least_optimised():
 
 
 @pytest.mark.usefixtures('least_optimised')
-@pytest.mark.parametrize(('number', 'path'), enumerate(CONFIGS), ids=[path.stem for path in CONFIGS])
+@pytest.mark.parametrize(('number', 'path'), list(enumerate(CONFIGS)), ids=[path.stem for path in CONFIGS])
 def test_a_config_compiles_for_a_slice(number, path):
     """Compiles one run of each config's last variant, the one with most networks, on one topology: a short test."""
     topology = ('v5e:2x2', 'v4:2x2x1')[number % 2]
