@@ -14,6 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs.reports.hinton_mnist import paper_report, short_report
+from kd_jax.config.errors import UserError
 
 VARIANTS = ('', 'paper')
 SHORT_TEXT = (
@@ -40,7 +41,7 @@ def get_config(variant: str = '') -> ConfigDict:
 def get_search(variant: str = '') -> dict[str, Any]:
     """Searches the temperature and learning rate of a student, on images held out of the training set."""
     if variant:
-        raise ValueError('only the default variant has a search; write --config=configs/hinton_mnist.py')
+        raise UserError('only the default variant has a search; write --config=configs/hinton_mnist.py.')
     return dict(
         space={
             'runs.student_t4.terms.soft.t': dict(low=1.0, high=20.0, log=True),
