@@ -178,11 +178,15 @@ def get_report(variant: str = '') -> dict[str, Any]:
         ),
         'curves_again': dict(
             title='The same images again: learning curves', kind='curves', y='valid.student.errors',
-            runs=['again_t10', 'again_decisions'], ylabel='errors of 5,000 validation images',
+            runs={'soft targets, T = 10': 'again_t10', 'decisions': 'again_decisions'},
+            ylabel='errors of 5,000 validation images',
         ),
         'curves_fresh': dict(
             title='Nothing is memorised: learning curves', kind='curves', y='valid.student.errors',
-            runs=['fresh_t1', 'fresh_wider', 'fresh_longer', 'fresh_decisions'],
+            runs={
+                'T = 1': 'fresh_t1', 'T = 1, 300-300': 'fresh_wider',
+                'T = 1, five times as long': 'fresh_longer', 'decisions': 'fresh_decisions',
+            },
             ylabel='errors of 5,000 validation images',
         ),
     }  # fmt: skip

@@ -169,8 +169,9 @@ def get_report(variant: str = '') -> dict[str, Any]:
         'claims': claims(),
         'figures': {
             'curves': dict(
-                title='The generalist, trained longer and wider', kind='curves', runs=('generalist', 'longer', 'wider'),
-                y='valid.generalist.errors', ylabel='errors of 10,000 validation images',
+                title='The generalist, trained longer and wider', kind='curves', y='valid.generalist.errors',
+                runs={'generalist': 'generalist', 'trained longer': 'longer', 'wider': 'wider'},
+                ylabel='errors of 10,000 validation images',
             )
         },
     }  # fmt: skip
