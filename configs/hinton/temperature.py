@@ -67,7 +67,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
             ),
             'curves': dict(
                 title=f'Learning curves at T = {MIDDLE:g}', kind='curves', y='valid.student.errors',
-                runs=[f'w{width}_t{MIDDLE:g}' for width in WIDTHS] + ['longer_*'],
+                runs={f'{width}-{width}': f'w{width}_t{MIDDLE:g}' for width in WIDTHS}
+                | {f'{width}-{width}, longer': f'longer_w{width}' for width in WIDTHS},
                 ylabel='errors of 5,000 validation images',
             ),
         },
