@@ -50,7 +50,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one line per run, from its history. Of more than `FEW` runs, names only the lowest and the highest.
 
     The x axis is the epoch, or what an epoch has `per_epoch` of, such as tokens. With `times`, a dashed power law
-    continues each curve to `times` its end.
+    continues each curve to `times` its end, unless there are more than `FEW`, which have no colours.
     """
     runs, scale = matching_runs(results, entry['runs']), entry.get('per_epoch', 1)
     curves = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
@@ -66,7 +66,8 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     for label, measure in references.items():
         axes.axhline(measure.mean, color=figure_style.MUTED, linestyle=':', linewidth=1.2)
         ends.append((measure.mean, label, figure_style.MUTED))
-    laws = _laws(axes, found, entry['times']) if 'times' in entry else []
+    times = entry.get('times') if len(found) <= FEW else None
+    laws = _laws(axes, found, times) if times else []
     ends_of_lines = [np.array([end for end, *_ in ends]), *laws]
     values = np.concatenate([*ends_of_lines, *(np.concatenate(curve[1:]) for curve in found.values())])
     log = unit != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
@@ -74,7 +75,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
     if entry.get('log_x'):
-        reach = [x for places, *_ in found.values() for x in (places[0], places[-1] * entry.get('times', 1))]
+        reach = [x for places, *_ in found.values() for x in (places[0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))

@@ -46,3 +46,11 @@ def test_a_figure_continues_the_curve_over_a_log_axis(loaded):
     assert solid.get_xdata().tolist() == [1, 2, 4, 8]
     np.testing.assert_allclose([dashed.get_xdata()[-1], dashed.get_ydata()[-1]], [32, 5.25], rtol=2e-3)
     assert axes.get_xscale() == 'log'
+
+
+def test_of_many_grey_curves_none_is_continued(loaded):
+    [[_, seeds]] = with_history(loaded, (13, 9, 7, 6)).items()
+    many = {f'run{i}': seeds for i in range(8)}
+    [axes] = draw_curves({'runs': '*', 'y': 'test.student.errors', 'times': 4, 'log_x': True}, many)[0].axes
+    assert {line.get_xdata()[-1] for line in axes.lines} == {8}
+    assert axes.get_xlim()[1] < 32
