@@ -100,10 +100,7 @@ def choices(own: Config) -> Config:
         runs[f'{name}_start'] = untrained(runs[name])
     for name, rates in RATES.items():
         runs |= {f'{name}_{rate:g}'.replace('.', '_'): own[name] | {'optimizer': adam(rate)} for rate in rates}
-    left_out = ('samples',)
-    return {
-        name: {k: v for k, v in (run | {'eval_every': 1}).items() if k not in left_out} for name, run in runs.items()
-    }
+    return {name: {key: run[key] for key in run if key != 'samples'} | {'eval_every': 1} for name, run in runs.items()}
 
 
 def untrained(arm: Config) -> Config:
@@ -203,8 +200,19 @@ LABELS = {
     'kd': 'every second layer, taught', 'labels': 'every second layer, labels alone',
     'scratch': 'the same shape, random weights, taught', 'narrow': 'narrow and deep, random weights, taught',
 }  # fmt: skip
-
 SHORT = {'taught': 'kd', 'labels alone': 'labels', 'random, taught': 'scratch', 'narrow, taught': 'narrow'}
+FITTED = (
+    'Solid: after each evaluation. Dashed: a + b·n^−c, fitted to them, up to {} times as many tokens. This is a guess: '
+    'three numbers are fitted to few points of one training, whose learning rate falls to zero at its end, so its '
+    'early points lie higher than the ends of shorter trainings.'
+)
+COST = {
+    'parameters': 'samples.parameters', 'MB': 'samples.megabytes', 'tokens read a second': 'samples.reading',
+    'tokens written a second': 'samples.writing',
+}  # fmt: skip
+COST_ROWS = {
+    'teacher': dict(label='teacher'), 'kd': dict(label='every second layer'), 'narrow': dict(label='narrow and deep'),
+}  # fmt: skip
 
 
 def get_report(variant: str = '') -> Config:
@@ -214,7 +222,7 @@ def get_report(variant: str = '') -> Config:
     tokens, more = ROWS[variant] * row_length(variant), 16
     before = {'teacher': 'teacher', 'halved': 'every second layer, not trained'}
     rows: Config = {name: dict(label=label) for name, label in {**before, **LABELS}.items()}
-    rows['teacher']['columns'] = columns('test', 'teacher')
+    rows['teacher']['columns'] = columns('teacher')
     curves = {
         metric: dict(
             title=f'{title} on held-out documents over tokens seen', kind='curves', runs=SHORT,
@@ -234,13 +242,13 @@ def get_report(variant: str = '') -> Config:
     }  # fmt: skip
     of_labels = dict(shares['recovered_kd'], low='labels:last.test.student.nll')
     of_labels['title'] = 'Share of the gap from labels alone to the teacher that distillation closes'
-    held_out = dict(title='On held-out documents', columns=columns('test', 'student'), rows=rows, baseline='labels')
-    tables = {'held_out': held_out, 'cost': dict(title='Size and speed', columns=COST, rows=rows_of_cost(rows))}
+    held_out = dict(title='On held-out documents', columns=columns('student'), rows=rows, baseline='labels')
+    tables = {'held_out': held_out, 'cost': dict(title='Size and speed', columns=COST, rows=COST_ROWS)}
     if variant == 'full':
         named = {f'{name}_quarter': dict(label=LABELS[name]) for name in ('kd', 'labels')}
         tables['quarter'] = dict(
             title=f'On a quarter of the tokens, {tokens // 4:,}, with three seeds',
-            columns=columns('test', 'student'), rows=named, baseline='labels_quarter',
+            columns=columns('student'), rows=named, baseline='labels_quarter',
         )  # fmt: skip
     recovered = {label: f'recovered_{name}' for label, name in SHORT.items()}
     curves['recovered'] = dict(
@@ -257,27 +265,9 @@ def get_report(variant: str = '') -> Config:
     return {'tables': tables, 'claims': {'recovered': of_labels, **shares, **ends}, 'figures': curves}
 
 
-FITTED = (
-    'Solid: after each evaluation. Dashed: a + b·n^−c, fitted to them, up to {} times as many tokens. This is a guess: '
-    'three numbers are fitted to few points of one training, whose learning rate falls to zero at its end, so its '
-    'early points lie higher than the ends of shorter trainings.'
-)
-
-
-COST = {
-    'parameters': 'samples.parameters', 'MB': 'samples.megabytes', 'tokens read a second': 'samples.reading',
-    'tokens written a second': 'samples.writing',
-}  # fmt: skip
-
-
-def rows_of_cost(rows: Config) -> Config:
-    shown = {'teacher': 'teacher', 'kd': 'every second layer', 'narrow': 'narrow and deep'}
-    return {name: dict(label=label) for name, label in shown.items() if name in rows}
-
-
-def columns(split: str, network: str) -> Config:
+def columns(network: str) -> Config:
     names = {'NLL': 'nll', 'bits a byte': 'bits_per_byte', 'next token': 'accuracy'}
-    return {title: f'last.{split}.{network}.{metric}' for title, metric in names.items()}
+    return {title: f'last.test.{network}.{metric}' for title, metric in names.items()}
 
 
 def report_of_choices() -> Config:
