@@ -137,7 +137,8 @@ class TextRows:
         for place, row in enumerate(ids.flat):
             for one in self.stretches[self.first[row] : self.first[row + 1]].tolist():
                 stretch = Stretch(*one)
-                found.setdefault(stretch.sequence, self._sequence(stretch.sequence))
+                if stretch.sequence not in found:
+                    found[stretch.sequence] = self._sequence(stretch.sequence)
                 stretches.append(stretch._replace(row=place))
         arrays = fill(found, stretches, self.layout)
         if self.layout.predicts == 'masked':
