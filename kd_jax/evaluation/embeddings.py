@@ -1,9 +1,9 @@
 """Metrics of embeddings that should be those of a teacher."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from kd_jax.arrays.numerics import unit_length, wide
 from kd_jax.config.errors import UserError
 from kd_jax.evaluation.metrics import Metric, Metrics, Statistics, ratio
 
@@ -28,11 +28,7 @@ def embedding_statistics(embedding: jax.Array, teacher: jax.Array, *, where: jax
     for name, array in (('embedding', embedding), ('teacher', teacher)):
         if array.ndim != 2:
             raise UserError(f'the {name} must be [batch, dim], not {list(array.shape)}')
-    units = {
-        name: array / jnp.maximum(jnp.linalg.norm(array, axis=-1, keepdims=True), 1e-30)
-        for name, array in (('own', embedding.astype(jnp.float32)), ('teacher', teacher.astype(jnp.float32)))
-    }
-    return {**units, 'counts': where}
+    return {'own': unit_length(wide(embedding)), 'teacher': unit_length(wide(teacher)), 'counts': where}
 
 
 def embedding_values(statistics: Statistics) -> dict[str, float]:
