@@ -9,7 +9,7 @@ from kd_jax.config.errors import UserError
 from kd_jax.data.documents import Document
 from kd_jax.data.sequence_packing import TokenSequence, fill_rows, one_a_row
 from kd_jax.data.source import Arrays
-from kd_jax.data.token_rows import TextLayout, sequences_of, tokens_of
+from kd_jax.data.token_rows import TextLayout, sequences_of_tokens, tokens_of
 
 
 class Cut(NamedTuple):
@@ -90,8 +90,9 @@ def _both(document: Document, student: TextLayout, teacher: TextLayout) -> list[
 
 
 def _cut(document: Document, rows: TextLayout) -> Cut | None:
-    found = sequences_of(document, rows)
+    tokens = tokens_of(document, rows)
+    found = sequences_of_tokens(tokens, document, rows)
     if not found:
         return None
-    sizes = tokens_of(document, rows)[2]
+    sizes = tokens[2]
     return Cut(found[0], np.cumsum(sizes)[: len(found[0].tokens)], int(sizes.sum()))

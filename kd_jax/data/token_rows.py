@@ -23,6 +23,7 @@ from kd_jax.data.source import Arrays
 from kd_jax.data.tokenizers import Encoded, Tokenizer
 
 PREDICTED = ('label', 'mask')
+Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]  # see `tokens_of`
 
 
 class TextLayout(NamedTuple):
@@ -99,15 +100,16 @@ def sequences_of(document: Document, rows: TextLayout) -> list[TokenSequence]:
         sentences; or a special token is missing.
     """
     if not rows.sentences:
-        return _sequences_of_whole(document, rows)
+        return sequences_of_tokens(tokens_of(document, rows), document, rows)
     if document.messages:
         raise UserError(f'{document.place}: data.sentences takes plain text, not prompts or messages.')
     each = (document._replace(text=text) for text in sentences(document.text))
-    return [sequence for one in each for sequence in _sequences_of_whole(one, rows)]
+    return [sequence for one in each for sequence in sequences_of_tokens(tokens_of(one, rows), one, rows)]
 
 
-def _sequences_of_whole(document: Document, rows: TextLayout) -> list[TokenSequence]:
-    ids, counts, sizes = tokens_of(document, rows)
+def sequences_of_tokens(tokens: Tokens, document: Document, rows: TextLayout) -> list[TokenSequence]:
+    """As `sequences_of`, from the tokens of the document or sentence."""
+    ids, counts, sizes = tokens
     if rows.predicts != 'next':
         return _unshifted(ids, sizes, document, rows)
     if document.messages:  # what follows the last answer is never predicted
@@ -120,7 +122,7 @@ def _sequences_of_whole(document: Document, rows: TextLayout) -> list[TokenSeque
     return [found] if not whole else _fitting(found, document, rows)
 
 
-def tokens_of(document: Document, rows: TextLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tokens_of(document: Document, rows: TextLayout) -> Tokens:
     """The tokens of a document, whether they count, and the bytes that they stand for; [tokens] each."""
     tokenizer, shifts = rows.tokenizer, rows.predicts == 'next'
     found = list[tuple[Encoded, bool]]()
