@@ -95,6 +95,10 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     would alone. One value for the whole batch counts for as many examples as the mask keeps. If copies have batches of
     their own, each is averaged over what the mask keeps of its part.
 
+    A value that does not count may be infinite or NaN without changing the sum, but the gradient is then NaN: 0 times
+    an infinite derivative. The inputs of a loss cannot be masked in its place, because what does not count itself may
+    be what others are related to: the keys that `token_relations` reads at such a position learn from other positions.
+
     Raises:
       UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take
         the mask itself.
