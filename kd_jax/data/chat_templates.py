@@ -82,9 +82,13 @@ def prompt_of(messages: Messages, template: str) -> list[Part]:
 
 
 def special_tokens(template: str) -> set[str]:
-    """The special tokens of a template, which a tokenizer must have."""
-    pieces = (*chat_template(template).opening, chat_template(template).end)
-    return {piece for piece in pieces if isinstance(piece, str) and piece.startswith('<|')}
+    """The special tokens of a template, which a tokenizer must have.
+
+    Raises:
+      UserError: there is no such template.
+    """
+    opening, end, _ = chat_template(template)
+    return {piece for piece in (*opening, end) if isinstance(piece, str) and piece.startswith('<|')}
 
 
 def jinja_template(template: str, begins: bool) -> str:

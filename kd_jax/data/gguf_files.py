@@ -6,13 +6,14 @@ takes memory.
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import IO, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from kd_jax.config.ordinary_files import open_ordinary, size_of
 
+T = TypeVar('T')
 MAGIC, VERSIONS = b'GGUF', (2, 3)
 NUMBERS = {  # by the number of the type
     0: '<u1', 1: '<i1', 2: '<u2', 3: '<i2', 4: '<u4', 5: '<i4', 6: '<f4', 7: '?', 10: '<u8', 11: '<i8', 12: '<f8',
@@ -104,9 +105,9 @@ def tensor_bytes(file: GgufFile, sizes: Mapping[int, tuple[int, int]]) -> dict[s
     return found
 
 
-def _unlike(pairs: Any) -> dict[str, Any]:
+def _unlike(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     """A dictionary of pairs, whose names must differ."""
-    found: dict[str, Any] = {}
+    found: dict[str, T] = {}
     for name, value in pairs:
         if name in found:
             raise ValueError(f'{name!r} is there twice')

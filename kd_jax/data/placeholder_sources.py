@@ -14,6 +14,7 @@ from kd_jax.data import text_sources
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.sequence_packing import ARRAYS
 from kd_jax.data.source import Arrays, Source
+from kd_jax.data.token_rows import PREDICTED
 
 __all__ = ['cifar10', 'cifar100', 'imagenet2012', 'text', 'tfds_text']
 
@@ -50,7 +51,7 @@ def text(
     **options: Any,
 ) -> Source:
     """Rows of padding, 10,000 for training; no file and no tokenizer is read."""
-    arrays = {name: kind for name, kind in ARRAYS.items() if predicts != 'nothing' or name not in ('label', 'mask')}
+    arrays = {name: kind for name, kind in ARRAYS.items() if predicts != 'nothing' or name not in PREDICTED}
     numbers = SENTIMENT if documents == 'sentiment' and not (pack or sentences) else {}
     splits: list[Arrays] = [
         {
