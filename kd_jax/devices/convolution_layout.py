@@ -31,10 +31,10 @@ def in_fast_layout(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _rewrite(program: Any) -> Any:
     """Rewrites a program, or the programs among the parameters of an equation."""
+    if isinstance(program, Jaxpr):  # first, because newer versions of jax have no other class
+        return program.replace(eqns=[_rewrite_equation(equation) for equation in program.eqns])
     if isinstance(program, ClosedJaxpr):
         return program.replace(jaxpr=_rewrite(program.jaxpr))
-    if isinstance(program, Jaxpr):
-        return program.replace(eqns=[_rewrite_equation(equation) for equation in program.eqns])
     if isinstance(program, tuple) and any(isinstance(each, ClosedJaxpr | Jaxpr) for each in program):
         return tuple(map(_rewrite, program))
     return program
