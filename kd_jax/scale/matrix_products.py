@@ -46,7 +46,7 @@ def _of_equation(equation: Any, read: Read) -> tuple[float, Read]:
         summed = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
         return 2.0 * math.prod(equation.outvars[0].aval.shape) * summed, every
     if equation.primitive.name == 'scan':
-        return _of_scan(params, read)
+        return _of_scan(equation, read)
     if equation.primitive.name == 'cond':
         found = [_of_program(branch, read) for branch in params['branches']]
         return max(operations for operations, _ in found), [True, *map(any, zip(*(n for _, n in found), strict=True))]
@@ -60,16 +60,23 @@ def _of_equation(equation: Any, read: Read) -> tuple[float, Read]:
     return operations, needed if len(needed) == len(every) else every
 
 
-def _of_scan(params: Any, read: Read) -> tuple[float, Read]:
+def _of_scan(equation: Any, read: Read) -> tuple[float, Read]:
     """The operations of a loop; a carried value that only its own next value needs is left out."""
-    consts, carried = params['num_consts'], params['num_carry']
+    body = equation.params['jaxpr']
+    # What the body reads or gives in each iteration alone has one more axis outside.
+    carried = sum(map(_same_axes, equation.outvars, body.jaxpr.outvars))
+    consts = sum(map(_same_axes, equation.invars, body.jaxpr.invars)) - carried
     kept, stacked = read[:carried], read[carried:]
     while True:
-        operations, needed = _of_program(params['jaxpr'], [*kept, *stacked])
+        operations, needed = _of_program(body, [*kept, *stacked])
         wider = [old or new for old, new in zip(kept, needed[consts : consts + carried], strict=True)]
         if wider == kept:
-            return params['length'] * operations, [*needed[:consts], *kept, *needed[consts + carried :]]
+            return equation.params['length'] * operations, [*needed[:consts], *kept, *needed[consts + carried :]]
         kept = wider
+
+
+def _same_axes(outside: Any, inside: Any) -> bool:
+    return outside.aval.ndim == inside.aval.ndim
 
 
 def _constant(var: Any) -> bool:
