@@ -18,7 +18,7 @@ def convolution_work(recipe: Recipe, context: Context) -> int:
       recipe: the networks; frozen ones count, too.
       context: the shapes of all that a path can read in training.
     Returns:
-      multiply-adds; 0 if no network has a convolution over images.
+      multiply-adds; 0 only if no network has a convolution over images.
     """
     kernels = [
         kernel.size
@@ -27,4 +27,4 @@ def convolution_work(recipe: Recipe, context: Context) -> int:
     ]
     # [batch, height, width] or [..., batch, height, width, channels]
     maps = [array.shape[-4:-1] if array.ndim > 3 else array.shape for array in jax.tree.leaves(context)]
-    return sum(kernels) * max((math.prod(shape) for shape in maps if len(shape) == 3), default=0)
+    return sum(kernels) * max((math.prod(shape) for shape in maps if len(shape) == 3), default=1)
