@@ -136,14 +136,14 @@ def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
     to compile one takes as long as thousands of small steps.
     """
     most = CHUNK
+    if not prepared.resident:
+        processes = len({device.process_index for device in prepared.mesh.devices.flat})
+        most = read_ahead.steps_at_once(arrays, max(1, prepared.order.batch_size // processes), most)
     if prepared.convolves_on_cpu:
-        limit = max(1, min(CHUNK, CONVOLUTION_WORK // prepared.convolution_work))
+        most = max(1, min(most, CONVOLUTION_WORK // prepared.convolution_work))
         common = math.gcd(prepared.order.steps_per_epoch, prepared.eval_steps, prepared.total_steps)
-        most = max(steps for steps in range(1, limit + 1) if common % steps == 0)
-    if prepared.resident:
-        return most
-    processes = len({device.process_index for device in prepared.mesh.devices.flat})
-    return read_ahead.steps_at_once(arrays, max(1, prepared.order.batch_size // processes), most)
+        most = max(steps for steps in range(1, most + 1) if common % steps == 0)
+    return most
 
 
 def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kd_jax.core.initial_state import init_state
-from kd_jax.data.batches import evaluation_view, fetch_batch
+from kd_jax.data import read_ahead
+from kd_jax.data.batches import evaluation_view, example_bytes, fetch_batch
 from kd_jax.training import batch_feed
 from kd_jax.training.batch_feed import CHUNK, CONVOLUTION_WORK, most_steps, next_boundary
 from kd_jax.training.chunk_program import make_chunk_program
@@ -49,6 +50,19 @@ def test_chunks_of_convolutions_on_cpus_have_one_length_that_divides_epochs_and_
         prepared = prepare_one('teacher', f'networks.teacher={model}', *options)
         got = [most_steps(dataclasses.replace(prepared, convolution_work=work), {}) for work in works]
         assert got == (most if kernel else [CHUNK] * 3)
+
+
+def test_chunks_of_streamed_convolutions_on_cpus_have_one_length_too(monkeypatch):
+    options = (
+        "networks.teacher={'model': 'cnn', 'channels': (3,)}",
+        'data.resident=False',
+        'eval_every=1.0',
+        'epochs=2.0',
+    )
+    prepared = prepare_one('teacher', *options)
+    arrays = prepared.splits.arrays['train']
+    monkeypatch.setattr(read_ahead, 'AT_ONCE', 5 * example_bytes(arrays) * prepared.order.batch_size)
+    assert most_steps(prepared, arrays) == 4  # of 5 that may be sent at once, because an epoch has 12
 
 
 def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
