@@ -1,6 +1,6 @@
 """An ensemble into one model: section 4 of Hinton, Vinyals & Dean (2015) on public data, in three regimes.
 
-  python -m experiments.run --config=configs/hinton/ensemble.py         # half an hour on one core
+  python -m experiments.run --config=configs/hinton/ensemble.py         # an hour on one core
   python -m experiments.run --config=configs/hinton/ensemble.py:rates   # how the learning rates of `fresh` were chosen
 
 The paper keeps more than 80% of what an ensemble of ten gains over one net. Its 2,000 hours of speech are more than its

@@ -52,7 +52,7 @@ def draw_bars(entry: dict[str, Any], results: Results) -> Drawn:
 def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws the share or ratio that each claim states, and its standard deviation over seeds; the paper's as a diamond.
 
-    Ratios are dots, because 0 is no share that anything could lose.
+    Ratios above 1/2 are dots, so that their axis need not begin at 0.
     """
     claims: dict[str, Claim] = entry['claims']
     bars = [_Bar(label, c.seedwise, PALETTE[0], c.paper) for label, c in claims.items() if c.seedwise]
