@@ -120,6 +120,12 @@ def test_a_tokenizer_that_changes_the_text_is_one_sentence():
         aligned('aabb', change=lambda text: text[1:])
 
 
+def test_a_document_is_cut_into_tokens_once():
+    seen = []
+    aligned('aabb', 'ab', change=lambda text: seen.append(text) or text)
+    assert seen == ['aabb', 'ab']
+
+
 def test_the_source_has_the_rows_of_both(tmp_path):
     path = tmp_path / 'a.jsonl'
     path.write_text(''.join(json.dumps({'text': f'the plays number {i}'}) + '\n' for i in range(9)))

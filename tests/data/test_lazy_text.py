@@ -11,6 +11,7 @@ from kd_jax.data.read_ahead import read_batches
 from kd_jax.data.source_checksum import source_checksum
 from kd_jax.data.splits import load_splits
 from kd_jax.data.text_sources import text
+from kd_jax.data.token_rows import sequences_of
 
 
 @pytest.fixture
@@ -77,6 +78,20 @@ def test_a_stream_of_rows_goes_on_where_it_stopped(files):
     in_memory = load_splits(config | dict(in_memory=True), seed=3).arrays['train']
     for name, array in whole[7].items():
         np.testing.assert_array_equal(array, in_memory[name][at(7)[0]])
+
+
+def test_a_document_is_cut_into_tokens_once_for_a_batch(files, monkeypatch):
+    monkeypatch.setattr('kd_jax.data.lazy_text.RECENT', 1)
+    config = dict(source='text', documents=str(files / 'texts.jsonl'), length=4, in_memory=False)
+    arrays, cut = load_splits(config, 0).arrays['train'], []
+
+    def counted(document, rows):
+        cut.append(document)
+        return sequences_of(document, rows)
+
+    monkeypatch.setattr('kd_jax.data.lazy_text.sequences_of', counted)
+    fetch_batch(arrays, np.concatenate([arrays['id'], arrays['id']]))
+    assert len(arrays['id']) > len(cut) == 12
 
 
 def test_a_file_that_changed_while_it_is_read_is_refused(files):
