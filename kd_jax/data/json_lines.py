@@ -22,6 +22,7 @@ FOLDER = pathlib.Path(__file__).with_name('text')
 EMBEDDED = ('handbook', 'plays', 'python_docs', 'sentiment')
 ENDINGS = ('.jsonl', '.jsonl.gz')
 LINE_BYTES = 2**28
+PART = 2**24  # bytes that are unpacked at once
 DAMAGE = (OSError, EOFError, zlib.error)  # what a missing or damaged file can raise
 
 
@@ -110,19 +111,14 @@ def _read(opened: IO[bytes], start: int, stop: int) -> bytes:
 
 
 def _unpacked(file: pathlib.Path, path: str) -> io.BytesIO:
+    """The content of a packed file, read no further than is needed to refuse it."""
+    content = io.BytesIO()
     with open_ordinary(file) as opened, gzip.GzipFile(fileobj=opened) as unpacked:
-        size = size_of(opened)
-        check_unpacked(path, size, _unpacked_size(unpacked, size))
-        unpacked.seek(0)
-        return io.BytesIO(unpacked.read())
-
-
-def _unpacked_size(unpacked: gzip.GzipFile, packed: int) -> int:
-    """The size of an unpacked file, counted no further than is needed to refuse it."""
-    size, part = 0, 2**24
-    while size <= 2**32 + 64 * packed and (read := len(unpacked.read(part))):
-        size += read
-    return size
+        while part := unpacked.read(PART):
+            content.write(part)
+            check_unpacked(path, size_of(opened), content.tell())
+    content.seek(0)
+    return content
 
 
 def _find_lines(opened: IO[bytes], path: str, checksum: int) -> tuple[np.ndarray, int]:
