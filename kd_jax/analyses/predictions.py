@@ -8,7 +8,8 @@ import numpy as np
 from kd_jax.config.errors import UserError, suggest
 
 Splits = Mapping[str, np.ndarray]
-Predict = Callable[[int], Any]  # computes the predictions of the first n examples of a split, and waits for them
+# Computes the predictions of the first n examples of a split, and waits for them: [examples, *stacked copies, ...].
+Predict = Callable[[int], Any]
 Analysis = TypeVar('Analysis', bound=Callable[..., Any])
 
 

@@ -133,14 +133,17 @@ def stated_units(prepared: PreparedRun) -> dict[str, Any]:
 
 
 def _predict_again(prepared: PreparedRun, variables: Any, split: str, path: Any) -> Callable[[int], np.ndarray]:
-    """A function that computes the array at a path for the first examples of a split; these are fetched once."""
-    arrays = prepared.splits.arrays[split]
+    """A function that computes the array at a path for the first examples of a split; these are fetched once.
+
+    The axis of examples leads, also where there are copies, so that the length is the number of examples.
+    """
+    arrays, axis = prepared.splits.arrays[split], prepared.evaluator.stacked_axes(path)
 
     @functools.lru_cache(maxsize=1)
     def first(count: int) -> dict[str, Any]:
         return fetch_batch(arrays, np.arange(min(count, example_count(arrays))))
 
-    return lambda count: prepared.evaluator.predict(variables, first(count), (path,))[0]
+    return lambda count: np.moveaxis(prepared.evaluator.predict(variables, first(count), (path,))[0], axis, 0)
 
 
 def _analyse(name: str, options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:

@@ -76,6 +76,19 @@ def test_an_analysis_that_predicts_again_gets_a_function_of_the_number_of_exampl
     assert _analyse('own', {**options, 'analysis': again}, prepared, variables) == [once[:3], once]
 
 
+def test_what_is_predicted_again_leads_with_the_examples_also_where_there_are_copies(prepared_runs):
+    networks = {'student': {'model': Scaled, 'copies': 3}}
+    prepared = prepare_run({**prepared_runs[0].config, 'networks': networks}, 0, 'copies')
+    variables = variables_now(prepared, make_initial_state(prepared, {})[0], {})
+    options = {'logits': 'student.logits', 'splits': ['test']}
+    once = _analyse('own', {**options, 'analysis': lambda logits: logits['test'].tolist()}, prepared, variables)
+    again = predicts_again(lambda logits: logits['test'](5).tolist())
+    assert np.shape(once) == (3, 12, 2)
+    np.testing.assert_array_equal(
+        _analyse('own', {**options, 'analysis': again}, prepared, variables), np.swapaxes(once, 0, 1)[:5]
+    )
+
+
 @pytest.mark.parametrize(
     ('own', 'said'),
     [
