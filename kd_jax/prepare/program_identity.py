@@ -9,14 +9,14 @@ import jax
 from kd_jax.core.network import Network
 from kd_jax.prepare.parse_recipe import parse_recipe
 
-OWN = ('analyses', 'networks', 'optimizer', 'samples', 'terms')
+OWN = ('analyses', 'networks', 'optimizer', 'samples', 'seeds', 'terms')
 
 
 def program_identity(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The parts of a config that must be equal in two runs, so that one program can train both.
 
-    The runs may differ in their seeds, in the values of the numbers in `hparams`, in the weights that networks load
-    (`init`) and in their analyses.
+    The runs may differ in their seeds and the number of these, in the values of the numbers in `hparams`, in the
+    weights that networks load (`init`), and in their analyses and samples.
     """
     recipe = parse_recipe(config, where)
 

@@ -34,9 +34,11 @@ def config(**leaves):
         {'optimizer__learning_rate': 0.2},
         {'networks__teacher__init': 'run:second/net'},
         {'analyses__bias__classes': (4,)},
+        {'seeds': 3},
+        {'samples': {'network': 'student', 'prompts': ['a']}},
     ],
 )
-def test_numbers_loaded_weights_and_analyses_make_no_other_program(leaf):
+def test_numbers_loaded_weights_analyses_and_seeds_make_no_other_program(leaf):
     assert program_identity(config(**leaf), 'here') == program_identity(config(), 'here')
 
 
