@@ -22,7 +22,7 @@ from kd_jax.transforms.network_weights import NetworkWeights
 TRANSFORM_OPTIONS = {
     'name': Described("name of the transform, or your own function 'package.module:function'", REQUIRED, 'text'),
     'of': Described('the networks that it reads', REQUIRED, "'run:NAME/NETWORK', or a list of them"),
-    'seeds': Described("the seeds of those runs; 'all' for all of the study", 'the own seed', "'all', list of seeds"),
+    'seeds': Described("the seeds of those runs; 'all' for all that they have", 'the own seed', "'all', list of seeds"),
 }
 
 

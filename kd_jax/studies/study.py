@@ -126,7 +126,10 @@ def parse_study(config: Mapping[str, Any], where: str) -> Study:
     if alone := next((name for name, needs in wanted.items() if name in needs), None):
         raise UserError(f"{where}: run '{alone}' reads or starts from itself; name another run.")
     ordered = in_dependency_order(wanted, f'{where}: runs {{}} need each other in a circle.')
-    configs = {name: _with_seeds(run, seeds, f"{where}: run '{name}'") for name, run in named.items()}
+    configs = {
+        name: _with_seeds(run, min((counts[other] for other in wanted[name]), default=seeds), f"{where}: run '{name}'")
+        for name, run in named.items()
+    }
     every = range(max(counts.values()))
     runs = [Run(name, seed, configs[name], wanted[name]) for seed in every for name in ordered if seed < counts[name]]
     _check_seeds_of_needed(runs, where)
@@ -160,15 +163,15 @@ def _wanted(run: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _with_seeds(run: Mapping[str, Any], seeds: int, where: str) -> Mapping[str, Any]:
-    """Replaces seeds='all' in a transform by the seeds of the study."""
+    """Replaces seeds='all' in a transform by the seeds that all runs have which it reads."""
     transform = run.get('transform', {})
     if 'seeds' not in transform:
         return run
     asked = tuple(range(seeds)) if transform['seeds'] == 'all' else transform['seeds']
     if not (isinstance(asked, list | tuple) and asked and all(seed in range(seeds) for seed in asked)):
         raise UserError(
-            f"{where}: transform.seeds is {asked!r}, but it must be 'all' or a list of seeds of the study, which are 0 "
-            f'to {seeds - 1}.'
+            f"{where}: transform.seeds is {asked!r}, but it must be 'all' or a list of seeds of the runs "
+            f'that it reads, which are 0 to {seeds - 1}.'
         )
     return {**run, 'transform': {**transform, 'seeds': list(asked)}}
 

@@ -74,7 +74,7 @@ def test_runs_that_take_over_equal_models_are_one_group_and_transforms_are_none(
         ({'transform': 'average_weights'}, "transform is 'average_weights', but it must be a dictionary"),
         ({**own('strongest_units'), 'transform': {'of': 'run:base'}}, 'no transform is named. Known: average_weights'),
         (own('strongest_units', seeds='some'), "transform.seeds is 'some', but it must be 'all' or a list of seeds"),
-        (own('strongest_units', seeds=[0, 1]), 'seeds of the study, which are 0 to 0'),
+        (own('strongest_units', seeds=[0, 1]), 'seeds of the runs that it reads, which are 0 to 0'),
         (own('strongest_units', seeds=[]), 'transform.seeds is [], but'),
         (own('strongest_units', seeds=[[0]]), 'transform.seeds is [[0]], but'),
         ({**own('strongest_units'), 'networks': {'x': {'model': 'mlp'}}}, "network 'x' is to be trained"),
@@ -124,3 +124,11 @@ def test_a_transform_over_all_seeds_needs_the_runs_of_all_seeds():
         assert needing.needed_ids == ('base-s0', 'base-s1')
         assert needing.config['transform']['seeds'] == [0, 1]  # a third seed changes the config
         assert ids.index('base-s1') < ids.index(needing.id) < ids.index(f'last-s{seed}')
+
+
+def test_all_seeds_are_those_of_the_runs_that_a_transform_reads():
+    base = get_config().runs.base.to_dict()
+    for own_seeds, seeds in ((3, [0, 1, 2]), (1, [0])):
+        more = {'other': {**base, 'seeds': own_seeds}, 'all': own('strongest_units', 'run:other', seeds='all')}
+        asked = {run.id: run.config['transform']['seeds'] for run in study(more, seeds=2).runs if run.name == 'all'}
+        assert asked == {'all-s0': seeds, 'all-s1': seeds}
