@@ -37,19 +37,19 @@ def make_parser() -> command_line.Parser:
     network = 'a decoder of that run (default: the one that it evaluates)'
     parser = command_line.parser_for_a_finished_run('experiments.generate', __doc__, network)
     parser.add_argument(
-        '--prompt', action='append', required=True, help='the text to continue; repeat it for several texts at once'
+        '--prompt', action='append', required=True, help='a text to continue; repeat the option for several'
     )
     parser.add_argument(
-        '--chat', choices=tuple(TEMPLATES), help='ask the prompt as a message of a user, in this chat template'
+        '--chat', choices=tuple(TEMPLATES), help='the prompt is a message of a user, in this chat template'
     )
     parser.add_argument('--system', default='', help='a message of the system before it; needs --chat')
-    parser.add_argument('--tokens', type=int, default=64, help='the most tokens that are written (default: 64)')
+    parser.add_argument('--tokens', type=int, default=64, help='largest number of new tokens (default: 64)')
     parser.add_argument('--temperature', type=float, default=0.0, help='0 takes the most probable token (default: 0)')
     parser.add_argument('--top-k', type=int, default=0, help='draw from this many of the most probable (default: all)')
     parser.add_argument(
         '--top-p', type=float, default=1.0, help='draw from the most probable that have this share (default: 1)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the drawn tokens (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the draws (default: 0)')
     return parser
 
 
