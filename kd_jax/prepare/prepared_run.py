@@ -91,6 +91,11 @@ class PreparedRun:
         return convolves and self.mesh.devices.flat[0].platform == 'cpu'
 
     @property
+    def matmul_precision(self) -> str:
+        """The precision of matrix products in training and in recording, 'default' or 'bfloat16'."""
+        return run_option(self.config, 'matmul_precision')
+
+    @property
     def total_steps(self) -> int:
         """The number of training steps of the whole run."""
         return round(run_option(self.config, 'epochs') * self.order.steps_per_epoch)
@@ -168,8 +173,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if run_option(config, 'cache') is not False:
         train = splits.arrays['train']
         recorded = plan_cache(
-            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options
-        )
+            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options,
+            run_option(config, 'matmul_precision'),
+        )  # fmt: skip
     prepared = PreparedRun(
         config, seed, where, recipe, splits, order, evaluator, context, mesh, view, recorded, options, work
     )

@@ -8,6 +8,7 @@ from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.names import check_name
 from kd_jax.config.references import parse_result
+from kd_jax.devices.matmul_precision import MATMUL_PRECISIONS
 
 RUN_OPTIONS = {
     'data': Described('the data that it trains on and is evaluated on', REQUIRED, 'dictionary'),
@@ -44,6 +45,12 @@ RUN_OPTIONS = {
         "the precision in which its networks run, unless a network has its own; stored weights are 'float32'",
         'float32',
         "'float32', 'bfloat16'",
+    ),
+    'matmul_precision': Described(
+        "'bfloat16' rounds the inputs of matrix products and convolutions to bfloat16 while it trains and records; "
+        'sums and all arrays stay float32',
+        'default',
+        "'default', 'bfloat16'",
     ),
     'checkpoint_seconds': Described('seconds from one checkpoint to the next, at least; the last is always saved', 60),
     'mesh': Described('how many devices share the batch, parameters and runs', {}, 'dictionary'),
@@ -105,6 +112,9 @@ def check_options(config: Mapping[str, Any], where: str) -> None:
             )
     if not isinstance(train := run_option(config, 'evaluate_train'), bool):
         raise UserError(f'{where}: evaluate_train is {train!r}, but it must be True or False.')
+    if (precision := run_option(config, 'matmul_precision')) not in MATMUL_PRECISIONS:
+        near = suggest(str(precision), MATMUL_PRECISIONS)
+        raise UserError(f'{where}: there is no matmul_precision {precision!r}. {near}')
     for key in SECTIONS:
         for name, options in check_dictionary(config.get(key, {}), f'{where}.{key}').items():
             check_name(name, SECTIONS[key], f'{where}.{key}')

@@ -61,6 +61,7 @@ def plan_cache(
     augmentation: Mapping[str, Any],
     where: str,
     compiler_options: Mapping[str, str],
+    matmul_precision: str,
 ) -> TeacherCache:
     """Plans the cache that a run's `cache` option describes.
 
@@ -75,6 +76,7 @@ def plan_cache(
       augmentation: the augmentations of the training split.
       where: place in the config, for messages.
       compiler_options: the compiler options of the run's programs.
+      matmul_precision: that of the run.
     Raises:
       UserError: an option is unknown, there is nothing to record, or nothing would be replayed because each epoch has
         a new view.
@@ -94,7 +96,7 @@ def plan_cache(
     seed = order.seed if augmentation else None
     what = Recording(
         recipe, mesh, where, arrays, order.batch_size, view, order.views, augmentation, seed, outputs, chosen['dtype'],
-        compiler_options,
+        compiler_options, matmul_precision,
     )  # fmt: skip
     return TeacherCache(what, chosen['path'], chosen['read'])
 

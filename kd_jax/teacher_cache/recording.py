@@ -26,6 +26,7 @@ from kd_jax.data.batches import batch_shapes, fetch_batch
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.read_ahead import read_batches
 from kd_jax.data.source import Arrays, ReadFromFiles
+from kd_jax.devices.matmul_precision import at_precision
 from kd_jax.devices.mesh import batch_sharding, local_rows, place_batch, replicated
 from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout
@@ -53,6 +54,7 @@ class Recording:
       outputs: shape and dtype, for one example, of each output that is recorded.
       dtype: floating-point outputs of wider types are stored in this type.
       compiler_options: the compiler options of the run's programs, so that the recorded bits are those of training.
+      matmul_precision: that of training, for the same reason.
     """
 
     recipe: Recipe
@@ -67,6 +69,7 @@ class Recording:
     outputs: Mapping[Path, jax.ShapeDtypeStruct]
     dtype: str
     compiler_options: Mapping[str, str]
+    matmul_precision: str
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -104,7 +107,7 @@ class Recording:
 
         whole, split = replicated(self.mesh), batch_sharding(self.mesh)
         return jax.jit(
-            outputs,
+            at_precision(outputs, self.matmul_precision, self.mesh),
             in_shardings=(None, split, whole, whole),
             out_shardings=whole,
             compiler_options=dict(self.compiler_options),

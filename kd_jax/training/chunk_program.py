@@ -14,6 +14,7 @@ from kd_jax.core.state import Metrics, State
 from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import fetch_batch
 from kd_jax.devices.convolution_layout import in_fast_layout
+from kd_jax.devices.matmul_precision import at_precision
 from kd_jax.devices.mesh import batch_sharding, replicated
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import run_option
@@ -87,7 +88,7 @@ def make_chunk_program(
 
         return jax.lax.scan(body, state, (xs, views))
 
-    program = over_runs(chunk, by, shared)
+    program = at_precision(over_runs(chunk, by, shared), prepared.matmul_precision, prepared.mesh)
     return jax.jit(
         in_fast_layout(program) if prepared.convolves_on_cpu else program,
         donate_argnums=0,

@@ -55,6 +55,15 @@ def test_training_from_the_cache_is_live_training_bit_for_bit(read, resident, te
 
 
 @pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
+def test_with_products_in_bfloat16_cache_and_live_teacher_are_the_same_too(teacher, live, tmp_path):
+    rounded = 'matmul_precision=bfloat16'
+    replayed, lived = (trained(teacher, tmp_path / c, f'cache={c}', rounded) for c in ('True', 'False'))
+    jax.tree.map(np.testing.assert_array_equal, replayed, lived)
+    a, b = (np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(s['params']['student'])]) for s in (lived, live))
+    assert np.abs(a - b).max() > 1e-6  # rounding shows
+
+
+@pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 def test_students_of_one_teacher_pay_for_it_once(teacher, tmp_path, monkeypatch):
     trained(teacher, tmp_path / 'first', 'cache=True', caches=tmp_path)
     monkeypatch.setattr(recording, 'record_parts', None)
