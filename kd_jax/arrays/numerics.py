@@ -37,6 +37,22 @@ def unit_length(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
     return x * jnp.where(zero, 0.0, jax.lax.rsqrt(jnp.where(zero, 1.0, squared)))
 
 
+@jax.custom_vjp
+def finite_where_masked(x: jax.Array, counts: jax.Array) -> jax.Array:
+    """Returns x; where it does not count, what is not finite in its gradient becomes 0.
+
+    Args:
+      x: any shape.
+      counts: bool, of a shape that broadcasts to that of x.
+    """
+    return x
+
+
+finite_where_masked.defvjp(
+    lambda x, counts: (x, counts), lambda counts, g: (jnp.where(counts | jnp.isfinite(g), g, 0.0), None)
+)
+
+
 def centred(x: jax.Array, mean: jax.Array, axis: int) -> jax.Array:
     """Subtracts the mean; the result and its gradient are exactly 0 where x is constant along `axis` up to rounding.
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kd_jax.arrays.numerics import finite_where_masked
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import value_at
 from kd_jax.core.own_batches import cut_for_term, parts_of_term
@@ -30,7 +31,7 @@ def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, 
     """
     loss = functools.partial(term.loss, **term.static, **{key: now[key] for key in now if key != 'weight'})
     parts = parts_of_term(term, recipe)
-    arrays = [_read(path, recipe, context, parts) for path in term.reads]
+    arrays = [_guarded(read, term, recipe, context, parts) for read in term.reads]
     if parts:
         return _values_of_parts(loss, term, recipe, context, arrays, parts)
     if not term.compares:
@@ -48,6 +49,26 @@ def _read(read: Path | tuple[Path, ...], recipe: Recipe, context: Context, parts
     if isinstance(read, tuple):
         return jnp.stack([_read(path, recipe, context, parts) for path in read])
     return cut_for_term(read_path(context, read), read, recipe, parts)
+
+
+def _guarded(read: Path | tuple[Path, ...], term: Term, recipe: Recipe, context: Context, parts: int) -> jax.Array:
+    """The array at a path; a value that the term's mask leaves out cannot make the gradient infinite or NaN.
+
+    A loss may be infinite at such a position, and 0 times its derivative is NaN. Finite gradients pass: what does not
+    count itself may be what others are related to, as the keys are that `token_relations` reads.
+    """
+    array = _read(read, recipe, context, parts)
+    if term.mask is None or not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    mask, copies = _read(term.mask, recipe, context, parts), trained_copies(term, recipe)
+    own, theirs = (int(bool(copies) and axis_of_copies(p, recipe, copies) is not None) for p in (read, term.mask))
+    lead = int(isinstance(read, tuple)) + own
+    if theirs > own or array.shape[lead : lead + mask.ndim - theirs] != mask.shape[theirs:]:
+        return array
+    first = mask.shape[:theirs] if theirs else (1,) * own
+    stacked = (1,) * int(isinstance(read, tuple))
+    rest = (1,) * (array.ndim - lead - mask.ndim + theirs)
+    return finite_where_masked(array, (mask > 0).reshape(*stacked, *first, *mask.shape[theirs:], *rest))
 
 
 def _values_of_parts(
@@ -95,9 +116,7 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     would alone. One value for the whole batch counts for as many examples as the mask keeps. If copies have batches of
     their own, each is averaged over what the mask keeps of its part.
 
-    A value that does not count may be infinite or NaN without changing the sum, but the gradient is then NaN: 0 times
-    an infinite derivative. The inputs of a loss cannot be masked in its place, because what does not count itself may
-    be what others are related to: the keys that `token_relations` reads at such a position learn from other positions.
+    A value that does not count may be infinite or NaN; it changes neither the sum nor the gradient (`loss_values`).
 
     Raises:
       UserError: the shape of the mask does not fit, or the loss gives one value for the whole batch and does not take

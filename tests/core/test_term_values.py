@@ -35,6 +35,22 @@ def test_a_mask_of_floats_holds_weights_and_one_of_integers_says_what_counts():
     assert [count for _, count in found] == [6, 6, 12]
 
 
+@pytest.mark.parametrize('copies', [0, 2])
+@pytest.mark.parametrize('loss', ['reverse_kl', 'kd'])
+def test_what_a_mask_leaves_out_may_be_infinite(loss, copies):
+    """The target rules a class out, so the divergence from it is infinite, or it rules out all classes: NaN."""
+    net = {**SMALL, 'copies': copies} if copies else SMALL
+    term = {'loss': loss, 'student': 'a.logits', 'target': 'batch.theirs', 'mask': 'batch.labelled'}
+    ends, classes = [], np.arange(SMALL['num_classes'])
+    for ruled_out in (classes < 0, classes == 1, classes >= 0):
+        theirs = np.where(~BATCH['labelled'][:, None] & ruled_out, -np.inf, 0.5 * classes).astype(np.float32)
+        (_, after), metrics = train(recipe_of({'a': net}, {'soft': term}), batch={**BATCH, 'theirs': theirs})
+        ends.append((after.params, metrics['soft']))
+    assert np.isfinite(ends[0][1][0])
+    for end in ends[1:]:
+        assert_close(end, ends[0])
+
+
 def test_a_batch_without_an_example_for_a_term_teaches_nothing():
     none = {**BATCH, 'labelled': np.zeros(8, bool)}
     (before, after), metrics = train(recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.labelled')}), batch=none)
