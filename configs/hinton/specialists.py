@@ -1,63 +1,118 @@
 """Hinton, Vinyals & Dean (2015), section 5, on three-digit numbers: a generalist and its specialists.
 
-  python -m experiments.run --config=configs/hinton/specialists.py      # three seeds, about an hour on one core
+  python -m experiments.run --config=configs/hinton/specialists.py      # three seeds, some three hours on one core
+  python -m experiments.run --config=configs/hinton/specialists.py:few  # with a quarter of the images: about an hour
 
 The images are three MNIST digits side by side, so there are 1,000 classes, and numbers that differ in one digit are
-confused. The generalist trains for ten epochs, and its validation error is flat at their end; a longer schedule still
-ends lower. Specialists then learn subsets of classes that it confuses. Three rows have the same cost as generalist and
-specialists together: one net trained longer, a wider one, and an ensemble of two. Cost is the number of parameters
-times the number of training examples seen. Nothing is chosen on test images; the sizes were set before the study ran.
+confused. Specialists learn subsets of classes that the generalist confuses. Three rows have the same cost as generalist
+and specialists together: one net trained longer, a wider one, and an ensemble of two. Cost is the number of parameters
+times the number of training examples seen. Nothing is chosen on test images.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from configs.hinton_mnist import adam
 
-VARIANTS = ('',)
-CLASSES, SPECIALISTS, SUBSET = 1000, 12, 100
-TRAIN, PIXELS = 400_000, 14 * 42
-DATA = dict(source='mnist_numbers', digits=3, shrink=2, train=TRAIN, valid=10_000, test=10_000)
-WIDTH, EPOCHS, EVERY = 128, 10, 1
-SPECIALIST_EPOCHS = 5  # of twice the images of its classes each
+CLASSES, SPECIALISTS, SUBSET, PIXELS, MEMBERS = 1000, 12, 100, 14 * 42, 2
 TRANSFER, TRANSFER_EPOCHS = 100_000, 40  # of students; recorded targets of 1,000 classes take 2 kB each
 SOFT_T = 2.0  # temperature of all soft targets
 HEADINGS = {'test': 'test accuracy', 'valid': 'validation accuracy'}
 KINDS = {'specialist': 'started from the generalist', 'fresh': 'started from nothing', 'soft': 'with soft targets'}
 
 
-def parameters(width: int, classes: int = CLASSES) -> int:
-    """The number of weights and biases of a net with two hidden layers of this width."""
-    return (PIXELS + 1) * width + (width + 1) * width + (width + 1) * classes
+class Setting(NamedTuple):
+    """How much there is to learn from, and how much is learned.
+
+    Attributes:
+      train: number of training images.
+      width: units in each of the two hidden layers of the generalist and of every specialist.
+      epochs: of the generalist.
+      specialist_epochs: of a specialist, each of twice the images of its classes.
+      text: what it stands for.
+    """
+
+    train: int
+    width: int
+    epochs: int
+    specialist_epochs: int
+    text: str
+
+    def parameters(self, width: int = 0, classes: int = CLASSES) -> int:
+        """The number of weights and biases of a net with two hidden layers."""
+        width = width or self.width
+        return (PIXELS + 1) * width + (width + 1) * width + (width + 1) * classes
+
+    @property
+    def generalist_cost(self) -> int:
+        return self.parameters() * self.epochs * self.train
+
+    @property
+    def extra_cost(self) -> int:
+        """Of all specialists."""
+        examples = self.specialist_epochs * 2 * self.train * SUBSET // CLASSES
+        return SPECIALISTS * self.parameters(classes=SUBSET + 1) * examples
+
+    @property
+    def total_cost(self) -> int:
+        return self.generalist_cost + self.extra_cost
+
+    @property
+    def longer(self) -> int:
+        """Epochs of a generalist at the cost of generalist and specialists."""
+        return round(self.total_cost / (self.parameters() * self.train))
+
+    @property
+    def wider(self) -> int:
+        """Units of a generalist at this cost."""
+        widths = range(self.width, 1000)
+        return next(width for width in widths if self.parameters(width) * self.epochs * self.train >= self.total_cost)
+
+    @property
+    def member_epochs(self) -> int:
+        """Epochs of each member of an ensemble at this cost."""
+        return round(self.total_cost / (MEMBERS * self.parameters() * self.train))
 
 
-GENERALIST_COST = parameters(WIDTH) * EPOCHS * TRAIN
-EXTRA_COST = SPECIALISTS * parameters(WIDTH, SUBSET + 1) * SPECIALIST_EPOCHS * 2 * TRAIN * SUBSET // CLASSES
-TOTAL_COST = GENERALIST_COST + EXTRA_COST
-LONGER = round(TOTAL_COST / (parameters(WIDTH) * TRAIN))
-WIDER = next(width for width in range(WIDTH, 1000) if parameters(width) * EPOCHS * TRAIN >= TOTAL_COST)
-MEMBERS = 2
-MEMBER_EPOCHS = round(TOTAL_COST / (MEMBERS * parameters(WIDTH) * TRAIN))
-COST_TEXT = (
-    f'Cost, as parameters x examples: generalist {GENERALIST_COST / 1e12:.2f}e12, {SPECIALISTS} specialists '
-    f'{EXTRA_COST / 1e12:.2f}e12, together {TOTAL_COST / 1e12:.2f}e12. The three other rows cost as much: {LONGER} '
-    f'epochs instead of {EPOCHS}, {WIDER} units instead of {WIDTH}, or {MEMBERS} nets of {MEMBER_EPOCHS} epochs.'
-)
+SETTINGS = {
+    '': Setting(
+        1_600_000, 64, 12, 12,
+        'The nets are small and the images many, so that size limits them, as in the paper. A trial with one seed '
+        '(4 epochs of the generalist, 3 or 12 of specialists) showed that specialists must be trained long.',
+    ),
+    'few': Setting(
+        400_000, 128, 10, 5,
+        'A specialist sees 40,000 images of its classes. That is too few to know these better than the generalist.',
+    ),
+}  # fmt: skip
+VARIANTS = tuple(SETTINGS)
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    config = ConfigDict()
-    config.name = 'hinton_specialists'
+    config, setting = ConfigDict(), SETTINGS[variant]
+    config.name = '_'.join(filter(None, ('hinton_specialists', variant)))
     config.title = 'A generalist and its specialists: three-digit numbers'
-    config.text = __doc__.split('\n\n')[-1].strip().replace('\n', ' ')
+    config.text = f'{__doc__.split(chr(10) * 2)[-1].strip()} {setting.text}'.replace('\n', ' ')
     config.seeds = 3
-    config.runs = generalists() | specialists() | combinations() | distilled_back()
+    runs = generalists(setting) | specialists(setting) | combinations() | distilled_back()
+    config.runs = {name: settled(run, setting) for name, run in runs.items()}
     return config
 
 
-def net(width: int = WIDTH, classes: int = CLASSES, **options: Any) -> dict[str, Any]:
-    return dict(model='mlp', hidden=(width, width), num_classes=classes, **options)
+def settled(run: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    """The run with the data and the sizes of nets of a setting."""
+    common = dict(source='mnist_numbers', digits=3, shrink=2, train=setting.train, valid=10_000, test=10_000)
+    nets = {name: sized(options, setting) for name, options in run['networks'].items()}
+    return dict(run, data=common | run.get('data', {}), networks=nets)
+
+
+def sized(options: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    return {'hidden': (setting.width,) * 2, **options} if options['model'] == 'mlp' else options
+
+
+def net(classes: int = CLASSES, **options: Any) -> dict[str, Any]:
+    return dict(model='mlp', num_classes=classes, **options)
 
 
 def hard(network: str, **options: Any) -> dict[str, Any]:
@@ -69,7 +124,7 @@ def frozen(run: str, **options: Any) -> dict[str, Any]:
 
 
 def training(epochs: int, networks: dict[str, Any], terms: dict[str, Any], **options: Any) -> dict[str, Any]:
-    common = {'data': DATA, 'batch_size': 128, 'eval_every': EVERY, 'optimizer': adam()}
+    common = {'batch_size': 128, 'optimizer': adam(), 'matmul_precision': 'bfloat16'}
     return {**common, 'epochs': epochs, 'networks': networks, 'terms': terms, **options}
 
 
@@ -77,39 +132,39 @@ def subset(number: int) -> str:
     return f'result:generalist.analyses.confusable.subsets.{number}'
 
 
-def generalists() -> dict[str, Any]:
+def generalists(setting: Setting) -> dict[str, Any]:
     """The generalist, and what could be trained in place of specialists."""
     confusable = dict(
         analysis='confusable_classes', logits='generalist.logits', clusters=SPECIALISTS, size=SUBSET,
         scale='correlation',
     )  # fmt: skip
     terms = {'hard': hard('generalist')}
-    members = training(MEMBER_EPOCHS, {'member': net(copies=MEMBERS)}, {'hard': hard('member')})
+    members = training(setting.member_epochs, {'member': net(copies=MEMBERS)}, {'hard': hard('member')})
     together = dict(analysis='ensemble', logits='member.logits', labels='batch.label')
     return {
-        'generalist': training(EPOCHS, {'generalist': net()}, terms, analyses={'confusable': confusable}),
-        'longer': training(LONGER, {'generalist': net()}, terms),
-        'wider': training(EPOCHS, {'generalist': net(WIDER)}, terms),
+        'generalist': training(setting.epochs, {'generalist': net()}, terms, analyses={'confusable': confusable}),
+        'longer': training(setting.longer, {'generalist': net()}, terms),
+        'wider': training(setting.epochs, {'generalist': net(hidden=(setting.wider,) * 2)}, terms),
         'members': dict(members, analyses={'ensemble': together}),
     }
 
 
-def specialists() -> dict[str, Any]:
+def specialists(setting: Setting) -> dict[str, Any]:
     """Three kinds of specialists; those with soft targets also learn what the generalist says of their images."""
     runs = {}
     head = dict(classes=SUBSET + 1)
     for m in range(SPECIALISTS):
-        data = dict(DATA, subset=subset(m))
+        data = dict(subset=subset(m))
         started = net(**head, init='run:generalist', fresh=('head',))
         terms = {'hard': hard('specialist')}
-        runs[f'specialist_{m}'] = training(SPECIALIST_EPOCHS, {'specialist': started}, terms, data=data)
-        runs[f'fresh_{m}'] = training(SPECIALIST_EPOCHS, {'specialist': net(**head)}, terms, data=data)
+        runs[f'specialist_{m}'] = training(setting.specialist_epochs, {'specialist': started}, terms, data=data)
+        runs[f'fresh_{m}'] = training(setting.specialist_epochs, {'specialist': net(**head)}, terms, data=data)
         said = dict(model='subset_logits', input='generalist.logits', update='frozen', size=SUBSET, subset=subset(m))
         networks = {'specialist': started, 'generalist': frozen('generalist'), 'said': said}
         soft = dict(loss='kd', student='specialist.logits', target='said.logits', t=SOFT_T, weight=0.5)
         both = {'hard': hard('specialist', weight=0.5), 'soft': soft}
         evaluate = {'specialist': dict(logits='specialist.logits')}
-        runs[f'soft_{m}'] = training(SPECIALIST_EPOCHS, networks, both, data=data, evaluate=evaluate)
+        runs[f'soft_{m}'] = training(setting.specialist_epochs, networks, both, data=data, evaluate=evaluate)
     return runs
 
 
@@ -134,7 +189,7 @@ def combinations() -> dict[str, Any]:
             subsets='result:generalist.analyses.confusable.subsets',
         )  # fmt: skip
         runs[f'combined_{kind}'] = {
-            'data': DATA, 'batch_size': 128, 'epochs': 0, 'networks': experts(kind),
+            'batch_size': 128, 'epochs': 0, 'networks': experts(kind),
             'evaluate': {'generalist': dict(logits='generalist.logits')},
             'analyses': {'corrected': dict(scored, oversampling=oversampling(kind)), 'uncorrected': scored},
         }  # fmt: skip
@@ -158,14 +213,17 @@ def distilled_back() -> dict[str, Any]:
         evaluate = {'student': dict(logits='student.logits', teacher=target)}
         runs[name] = training(
             TRANSFER_EPOCHS, {**teachers, 'student': net()}, {'soft': soft}, cache=dict(dtype='float16'),
-            data=dict(DATA, examples=TRANSFER), evaluate=evaluate,
+            data=dict(examples=TRANSFER), evaluate=evaluate,
         )  # fmt: skip
     return runs
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
     return {
-        'tables': {'cost': cost_table(), 'kinds': kinds_table(), 'covering': covering_table(), 'back': back_table()},
+        'tables': {
+            'cost': cost_table(SETTINGS[variant]), 'kinds': kinds_table(), 'covering': covering_table(),
+            'back': back_table(SETTINGS[variant]),
+        },
         'claims': claims(),
         'figures': {
             'curves': dict(
@@ -220,19 +278,25 @@ def claims() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cost_table() -> dict[str, Any]:
+def cost_table(setting: Setting) -> dict[str, Any]:
     combined = {split: f'analyses.corrected.{split}.combined.accuracy' for split in ('test', 'valid')}
     ensemble = {split: f'analyses.ensemble.{split}.probabilities.accuracy' for split in ('test', 'valid')}
     rows: dict[str, dict[str, Any]] = {
-        'generalist': dict(label=f'generalist, {WIDTH} units, {EPOCHS} epochs, at a smaller cost'),
+        'generalist': dict(label=f'generalist, {setting.width} units, {setting.epochs} epochs, at a smaller cost'),
         'combined_specialist': dict(label=f'generalist and {SPECIALISTS} specialists', columns=combined),
-        'longer': dict(label=f'trained longer, {LONGER} epochs'),
-        'wider': dict(label=f'wider, {WIDER} units'),
-        'members': dict(label=f'ensemble of {MEMBERS}, {MEMBER_EPOCHS} epochs each', columns=ensemble),
+        'longer': dict(label=f'trained longer, {setting.longer} epochs'),
+        'wider': dict(label=f'wider, {setting.wider} units'),
+        'members': dict(label=f'ensemble of {MEMBERS}, {setting.member_epochs} epochs each', columns=ensemble),
     }
+    text = (
+        f'Cost, as parameters x examples: generalist {setting.generalist_cost / 1e12:.2f}e12, {SPECIALISTS} '
+        f'specialists {setting.extra_cost / 1e12:.2f}e12, together {setting.total_cost / 1e12:.2f}e12. The three other '
+        f'rows cost as much: {setting.longer} epochs instead of {setting.epochs}, {setting.wider} units instead of '
+        f'{setting.width}, or {MEMBERS} nets of {setting.member_epochs} epochs.'
+    )
     own = {heading: f'last.{split}.generalist.accuracy' for split, heading in HEADINGS.items()}
     rows = {name: dict(row, columns=under_headings(row.get('columns', {}))) for name, row in rows.items()}
-    return dict(title='What is worth its cost', text=COST_TEXT, baseline='generalist', columns=own, rows=rows)
+    return dict(title='What is worth its cost', text=text, baseline='generalist', columns=own, rows=rows)
 
 
 def under_headings(paths: dict[str, str]) -> dict[str, str]:
@@ -273,12 +337,12 @@ def covering_table() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def back_table() -> dict[str, Any]:
+def back_table(setting: Setting) -> dict[str, Any]:
     generalist, combined = path_of('generalist'), path_of('combined')
     return dict(
         title='Distilled back into one net of the generalist’s size', baseline='generalist',
         text='The paper leaves this open. A student of the generalist alone shows what distillation itself brings. '
-        f'Students see {TRANSFER:,} of the {TRAIN:,} training images, {TRANSFER_EPOCHS} times.',
+        f'Students see {TRANSFER:,} of the {setting.train:,} training images, {TRANSFER_EPOCHS} times.',
         columns=under_headings({split: f'last.{split}.student.accuracy' for split in HEADINGS}),
         rows={
             'generalist': dict(run='combined_specialist', label='generalist', columns=generalist),
