@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -109,6 +109,8 @@ class TextRows:
     stretches: np.ndarray
     first: np.ndarray
     checksum: int
+
+    workers: ClassVar[int] = 0
 
     def __len__(self) -> int:
         return len(self.first) - 1

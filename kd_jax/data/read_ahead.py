@@ -51,7 +51,7 @@ def read_batches(
     from absl import flags
 
     each = example_bytes(arrays) * len(at(first)[0])
-    workers = getattr(streamed[0], 'workers', 0)
+    workers = streamed[0].workers
     ahead = max(2, min(32, AHEAD // each) // max(1, workers))
     threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     options = grain.ReadOptions(num_threads=min(ahead, threads), prefetch_buffer_size=ahead)

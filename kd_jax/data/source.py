@@ -12,10 +12,14 @@ class ReadFromFiles(Protocol):
 
     Attributes:
       gives: the names of the arrays that it reads.
+      workers: number of processes that read ahead (see `read_ahead`); 0 for threads.
     """
 
     @property
     def gives(self) -> tuple[str, ...]: ...
+
+    @property
+    def workers(self) -> int: ...
 
     def __len__(self) -> int: ...
 

@@ -95,7 +95,9 @@ def decoder_config(module: Decoder) -> dict[str, Any]:
     """The config.json of a decoder; with biases it is of the family Qwen2, otherwise of Llama."""
     kv_heads, head_dim = module.sizes()
     family = ('qwen2', 'Qwen2ForCausalLM') if module.qkv_bias else ('llama', 'LlamaForCausalLM')
-    scaling = dict(zip(SCALING, module.rotary_scaling, strict=True)) if module.rotary_scaling else {}
+    scaling: dict[str, Any] = dict(zip(SCALING, module.rotary_scaling, strict=True)) if module.rotary_scaling else {}
+    if scaling:
+        scaling = {'rope_type': 'llama3', **scaling, SCALING[-1]: int(scaling[SCALING[-1]])}  # a number of positions
     return {theirs: getattr(module, ours) for ours, theirs in OPTIONS.items()} | dict(
         architectures=[family[1]],
         model_type=family[0],
@@ -104,7 +106,7 @@ def decoder_config(module: Decoder) -> dict[str, Any]:
         hidden_act='silu',
         max_position_embeddings=module.window,
         rope_theta=module.rotary_base,
-        rope_scaling={'rope_type': 'llama3'} | scaling if scaling else None,
+        rope_scaling=scaling or None,
         tie_word_embeddings=module.tied,
         torch_dtype='float32',
     )

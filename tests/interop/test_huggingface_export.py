@@ -68,6 +68,8 @@ def test_a_written_config_says_what_that_of_transformers_says(tmp_path):
         assert decoder_options(ours, 'here') == decoder_options(theirs, 'there')
         same = ('architectures', 'model_type', 'hidden_act', 'max_position_embeddings', 'tie_word_embeddings')
         assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
+        scaling = ours['rope_scaling'] or {}
+        assert isinstance(scaling.get('original_max_position_embeddings', 0), int)
     for name in ('bert', 'distilbert', 'minilm'):
         theirs = config_of(REFERENCE / name)
         module = ENCODERS[name].clone(
