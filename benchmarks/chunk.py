@@ -16,6 +16,7 @@ from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import evaluation_view, fetch_batch, training_view
 from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.convolution_layout import in_fast_layout
+from kd_jax.devices.matmul_precision import in_bfloat16
 from kd_jax.prepare.parse_recipe import parse_recipe
 
 EXAMPLES = 2000
@@ -54,7 +55,12 @@ def random_positions(steps: int, batch_size: int) -> np.ndarray:
 
 
 def compiled_steps(
-    config: Mapping[str, Any], arrays: Mapping[str, Any], positions: np.ndarray, num_classes: int, looped: bool = True
+    config: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    positions: np.ndarray,
+    num_classes: int,
+    looped: bool = True,
+    matmul_precision: str = 'default',
 ) -> CompiledSteps:
     """Compiles len(positions) training steps of a run's config as one program, from random weights.
 
@@ -65,6 +71,7 @@ def compiled_steps(
       positions: positions of the examples in the data, [steps, batch_size].
       num_classes: number of classes of the data.
       looped: if true the program loops over the steps (`lax.scan`); otherwise it is unrolled.
+      matmul_precision: as the option of a run; that of the config is not read.
     """
     built = parse_recipe(config, 'benchmark')
     augmentation = config.get('data', {}).get('augment', {})
@@ -87,7 +94,8 @@ def compiled_steps(
             state, measured = body(state, rows)
         return state, measured
 
-    program = in_fast_layout(chunk) if convolves and jax.default_backend() == 'cpu' else chunk
+    program = in_bfloat16(chunk, jax.default_backend()) if matmul_precision == 'bfloat16' else chunk
+    program = in_fast_layout(program) if convolves and jax.default_backend() == 'cpu' else program
     traced = jax.jit(program, compiler_options=options).trace(state, frozen, resident, positions)
     compiled = traced.lower().compile()
     run = functools.partial(compiled, state, frozen, resident, positions)

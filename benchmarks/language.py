@@ -61,7 +61,7 @@ def step_flops(module: Decoder, rows: int, length: int) -> float:
     return 3 * 2 * rows * length * (weights + pairs)
 
 
-def training_step(options: Mapping[str, Any]) -> chunk.CompiledSteps:
+def training_step(options: Mapping[str, Any], matmul_precision: str = 'default') -> chunk.CompiledSteps:
     """A training step of a decoder on random tokens, from random weights."""
     config = {
         'networks': {'student': {**options, 'input': 'batch.tokens'}},
@@ -71,7 +71,8 @@ def training_step(options: Mapping[str, Any]) -> chunk.CompiledSteps:
     vocabulary = decoder(options).vocabulary
     tokens = np.random.default_rng(0).integers(vocabulary, size=(ROWS, LENGTH + 1), dtype=np.int32)
     arrays = {'id': np.arange(ROWS, dtype=np.int32), 'tokens': tokens[:, :-1], 'label': tokens[:, 1:]}
-    return chunk.compiled_steps(config, arrays, np.arange(ROWS)[None], vocabulary, looped=False)
+    positions = np.arange(ROWS)[None]
+    return chunk.compiled_steps(config, arrays, positions, vocabulary, False, matmul_precision)
 
 
 def decoder(options: Mapping[str, Any]) -> Decoder:

@@ -48,7 +48,7 @@ def runs() -> dict[str, Any]:
         longer,
     )
     taught = {'teacher': teacher(dict(DATA, augment=dict(crop=2)), epochs=TEACHER_EPOCHS), **students}
-    return {name: dict(run, eval_every=EVERY) for name, run in taught.items()}
+    return {name: dict(run, eval_every=EVERY, matmul_precision='bfloat16') for name, run in taught.items()}
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
