@@ -101,7 +101,7 @@ def masked_words(
     return {
         'data': dict(words_of(sizes), augment=dict(mask_words=0.15)),
         'batch_size': 16, 'epochs': epochs, 'eval_every': epochs / 2, 'evaluate_train': False, 'networks': networks,
-        'terms': terms,
+        'terms': terms, 'matmul_precision': 'bfloat16',
         'optimizer': dict(ADAM, learning_rate=dict(schedule='cosine', peak=2e-3, warmup=0.1)),
         'evaluate': {name: dict(metrics='sequences', logits=f'{name}.logits') for name in networks}, **options,
     }  # fmt: skip
@@ -127,6 +127,7 @@ def tuned(sizes: dict[str, Any], net: dict[str, Any]) -> dict[str, Any]:
     data = dict(HELD, source='text', documents='sentiment', length=48, predicts='nothing', pack=False, longer='cut')
     return {
         'data': data, 'batch_size': 32, 'epochs': sizes['tuning'], 'evaluate_train': False,
+        'matmul_precision': 'bfloat16',
         'networks': {'encoder': net, 'head': dict(model='classifier', num_classes=2, input='encoder.sentence')},
         'terms': {'hard': dict(loss='cross_entropy', logits='head.logits', labels='batch.positive')},
         'optimizer': dict(ADAM, learning_rate=dict(schedule='cosine', peak=5e-4, warmup=0.1)),

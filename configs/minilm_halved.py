@@ -97,6 +97,7 @@ def distilled(arm: str, sentences: int) -> dict[str, Any]:
     terms = {name: term for kind, own in TERMS.items() if arm != f'no_{kind}' for name, term in own.items()}
     return {
         **common(sentences), 'networks': {'teacher': TEACHER, 'student': CUT}, 'terms': terms, 'epochs': 1,
+        'matmul_precision': 'bfloat16',
         'optimizer': dict(
             name='adamw', learning_rate=dict(schedule='cosine', peak=3e-4, warmup=0.1), weight_decay=0.01, clip=1.0
         ),
