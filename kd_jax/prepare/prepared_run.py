@@ -145,9 +145,7 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     batch_size = run_option(config, 'batch_size')
     order = ExampleOrder(splits, batch_size, seed, known.get('views', 0) if splits.augment else 1)
     view = functools.partial(training_view, options=splits.augment, num_classes=splits.num_classes)
-    mesh = make_mesh(
-        check_dictionary(config.get('mesh', {}), f'{where}.mesh'), jax.devices() if devices is None else devices, where
-    )
+    mesh = make_mesh(check_dictionary(config.get('mesh', {}), f'{where}.mesh'), devices or jax.devices(), where)
     accumulate = run_option(config, 'accumulate')
     if run_option(config, 'epochs'):
         _check_trains(config['epochs'], order, recipe, where)
@@ -170,10 +168,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     if complete:
         _check_labels(evaluator, evaluated, recipe, context, splits, where)
     recorded = None
-    if run_option(config, 'cache') is not False:
-        train = splits.arrays['train']
+    if (chosen := run_option(config, 'cache')) is not False:
         recorded = plan_cache(
-            config['cache'], recipe, context, train, order, mesh, view, splits.augment, where, options,
+            chosen, recipe, context, splits.arrays['train'], order, mesh, view, splits.augment, where, options,
             run_option(config, 'matmul_precision'),
         )  # fmt: skip
     prepared = PreparedRun(
