@@ -181,7 +181,7 @@ def test_the_readme_says_first_what_the_committed_results_show():
     results = load_results(DOCS.parent / 'experiments' / 'results' / 'hinton_mnist')
     sentence = find(study_tables(results.study, results.results), results.results).sentence
     removed, ours, theirs = re.search(
-        r'removes (\d+ of the \d+) errors .* \((.+) instead of (.+) over 3 seeds', sentence
+        r'removes (\d+ of the \d+) errors .* \((.+) instead of (.+) over 5 seeds', sentence
     ).groups()
     first_screen = ' '.join((DOCS.parent / 'README.md').read_text().partition('## Quick start')[0].split())
     assert f'removes {removed} test errors' in first_screen
