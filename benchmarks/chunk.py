@@ -81,7 +81,7 @@ def compiled_steps(
     resident = jax.device_put(dict(arrays))
     context = check_recipe(built, jax.eval_shape(lambda: batch))
     convolves = any(network.convolves(network_shapes(network, context)[0]) for network in built.networks)
-    options = compiler_options(jax.default_backend(), convolves, built.loops_over_layers)
+    options = compiler_options(jax.default_backend(), convolves, built.loops_over_layers, matmul_precision)
 
     def chunk(state, frozen, resident, positions):
         def body(state, rows):

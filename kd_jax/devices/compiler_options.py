@@ -12,14 +12,18 @@ CONVOLUTIONS_ON_CPU = (
     'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_ELTWISE',
 )
 LAYERS_ON_CPU = (TO_YNNPACK, 'LIBRARY_FUSION_TYPE_DOT')
+LAYERS_IN_BFLOAT16_ON_CPU = (TO_YNNPACK, 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT')
 
 
-def compiler_options(platform: str, convolves: bool, loops_over_layers: bool = False) -> dict[str, str]:
+def compiler_options(
+    platform: str, convolves: bool, loops_over_layers: bool = False, matmul_precision: str = 'default'
+) -> dict[str, str]:
     """The compiler options of a program, for `jax.jit(..., compiler_options=...)`.
 
     Programs with convolutions on CPUs get `CONVOLUTIONS_ON_CPU`. Their steps then take less time, because YNNPACK is
-    slow at the gradients of kernels. Decoders and encoders, whose layers are a loop, get `LAYERS_ON_CPU`. Other
-    programs get nothing, because the default was the fastest there. docs/performance.md has the measurements. A jax
+    slow at the gradients of kernels. Decoders and encoders, whose layers are a loop, get `LAYERS_ON_CPU`, or
+    `LAYERS_IN_BFLOAT16_ON_CPU` where their matrix products take bfloat16, which the former slows down. Other programs
+    get nothing, because the default was the fastest there. docs/performance.md has the measurements. A jax
     that does not know the option compiles without it.
 
     The last digits of a result depend on these options. Programs that must agree bit for bit, such as training with a
@@ -29,10 +33,12 @@ def compiler_options(platform: str, convolves: bool, loops_over_layers: bool = F
       platform: the platform of the devices that run it, for example 'cpu'.
       convolves: whether a network in it has a convolution over images.
       loops_over_layers: whether a network in it is a loop over its layers (`Network.layer_stacks`).
+      matmul_precision: that of the program.
     """
     if platform != 'cpu' or not (convolves or loops_over_layers):
         return {}
-    option = CONVOLUTIONS_ON_CPU if convolves else LAYERS_ON_CPU
+    of_layers = LAYERS_IN_BFLOAT16_ON_CPU if matmul_precision == 'bfloat16' else LAYERS_ON_CPU
+    option = CONVOLUTIONS_ON_CPU if convolves else of_layers
     return dict([option]) if is_known(*option) else {}
 
 

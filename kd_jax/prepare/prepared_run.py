@@ -61,7 +61,7 @@ class PreparedRun:
       mesh: the devices that it trains on.
       view: (batch, key of augmentation, number of the view) -> the batch that training sees.
       cache: which outputs of frozen networks are recorded and replayed; None without `cache` in the config.
-      compiler_options: the compiler options of every program of the run.
+      compiler_options: the compiler options of training and recording.
       convolution_work: see `convolution_work`.
     """
 
@@ -156,8 +156,9 @@ def prepare_run(config: Mapping[str, Any], seed: int, where: str, devices: Seque
     check_memories(recipe, splits, where)
     context = check_recipe(recipe, shapes, where)
     work = convolution_work(recipe, context)
-    options = compiler_options(mesh.devices.flat[0].platform, work > 0, recipe.loops_over_layers)
-    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh, options)
+    kind = (mesh.devices.flat[0].platform, work > 0, recipe.loops_over_layers)
+    evaluator = Evaluator(recipe, config.get('evaluate', {}), where, mesh, compiler_options(*kind))
+    options = compiler_options(*kind, run_option(config, 'matmul_precision'))
     if accumulate > 1:
         check_accumulation(recipe, context, accumulate, where)
     check_effects(recipe, config, context, where)

@@ -8,7 +8,13 @@ import numpy as np
 
 from kd_jax.core.paths import Path
 from kd_jax.devices import compiler_options as rule
-from kd_jax.devices.compiler_options import CONVOLUTIONS_ON_CPU, LAYERS_ON_CPU, compiler_options, is_known
+from kd_jax.devices.compiler_options import (
+    CONVOLUTIONS_ON_CPU,
+    LAYERS_IN_BFLOAT16_ON_CPU,
+    LAYERS_ON_CPU,
+    compiler_options,
+    is_known,
+)
 from kd_jax.evaluation.evaluator import Evaluator
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.chunk_program import make_chunk_program, make_initial_state
@@ -40,6 +46,10 @@ def test_loops_over_layers_on_cpus_get_an_option_of_their_own_unless_something_c
     assert compiler_options('cpu', convolves=False, loops_over_layers=True) == dict([LAYERS_ON_CPU])
     assert compiler_options('cpu', convolves=True, loops_over_layers=True) == dict([CONVOLUTIONS_ON_CPU])
     assert compiler_options('tpu', convolves=False, loops_over_layers=True) == {}
+    assert compiler_options('cpu', False, True, 'bfloat16') == dict([LAYERS_IN_BFLOAT16_ON_CPU])
+    assert compiler_options('cpu', True, True, 'bfloat16') == dict([CONVOLUTIONS_ON_CPU])
+    assert compiler_options('cpu', False, False, 'bfloat16') == {}
+    assert is_known(*LAYERS_IN_BFLOAT16_ON_CPU)
     assert is_known(*LAYERS_ON_CPU)
 
 
