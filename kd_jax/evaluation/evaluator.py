@@ -17,6 +17,7 @@ from kd_jax.core.recipe import Recipe
 from kd_jax.data.batches import evaluation_view, example_bytes, padded_batches
 from kd_jax.data.read_ahead import prefetch, read_batches
 from kd_jax.data.source import Arrays
+from kd_jax.data.splits import example_count
 from kd_jax.devices.mesh import batch_parts, batch_sharding, local_rows, make_mesh, place_batch, replicated
 from kd_jax.evaluation.evaluations import Evaluation, check_evaluation, parse_evaluation
 
@@ -150,11 +151,18 @@ class Evaluator:
         variables: Variables,
         arrays: Arrays,
         paths: tuple[Path | tuple[Path, ...], ...],
+        *,
+        timed: bool = False,
     ) -> list[np.ndarray]:
-        """Returns the array at each path for all examples of a split, in order: [*stacked copies, examples, ...]."""
+        """Returns the array at each path for all examples of a split, in order: [*stacked copies, examples, ...].
+
+        With `timed`, a batch has no more rows than the split has examples, so that no time goes into padding. Otherwise
+        splits of all sizes share one program.
+        """
         parts: list[list[np.ndarray]] = [[] for _ in paths]
         axes = [self.stacked_axes(path) for path in paths]
-        for batch, mask in self._batches(arrays, self._batch_size(arrays)):
+        size = min(self._batch_size(arrays), example_count(arrays) if timed else BATCH_SIZE)
+        for batch, mask in self._batches(arrays, size):
             read = self._read(variables, batch, paths)
             for part, array, axis in zip(parts, read, axes, strict=True):
                 part.append(np.asarray(array).compress(mask, axis=axis))

@@ -143,7 +143,10 @@ def _predict_again(prepared: PreparedRun, variables: Any, split: str, path: Any)
     def first(count: int) -> dict[str, Any]:
         return fetch_batch(arrays, np.arange(min(count, example_count(arrays))))
 
-    return lambda count: np.moveaxis(prepared.evaluator.predict(variables, first(count), (path,))[0], axis, 0)
+    def predict(count: int) -> np.ndarray:
+        return np.moveaxis(prepared.evaluator.predict(variables, first(count), (path,), timed=True)[0], axis, 0)
+
+    return predict
 
 
 def _analyse(name: str, options: Mapping[str, Any], prepared: PreparedRun, variables) -> Any:

@@ -87,6 +87,16 @@ def test_predictions_come_in_the_order_of_the_split(evaluation, size):
     np.testing.assert_array_equal(label, data['label'])
 
 
+def test_predictions_whose_time_is_taken_compute_no_padding(evaluation, monkeypatch):
+    evaluator, variables = evaluation
+    sizes, read = [], evaluator._read
+    monkeypatch.setattr(evaluator, '_read', lambda v, b, p: sizes.append(len(b['label'])) or read(v, b, p))
+    logits = (Path('student', 'logits'),)
+    plain, timed = (evaluator.predict(variables, arrays(7), logits, timed=chosen)[0] for chosen in (False, True))
+    np.testing.assert_allclose(timed, plain, rtol=1e-5)
+    assert sizes == [BATCH_SIZE, 7]
+
+
 def test_several_paths_are_stacked_before_the_examples(evaluation):
     evaluator, variables = evaluation
     pair = (Path('student', 'logits'), Path('teacher', 'logits'))
