@@ -15,6 +15,7 @@ from kd_jax.core.initial_state import init_state
 from kd_jax.core.paths import Path
 from kd_jax.core.state import all_variables
 from kd_jax.data.sources import Source
+from kd_jax.devices.matmul_precision import in_bfloat16
 from kd_jax.devices.tensor_axis import axis_to_split
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.active_run import RunToTrain
@@ -283,3 +284,14 @@ def test_a_group_is_split_over_stack_and_its_runs_end_as_they_do_alone(tmp_path)
     alone = train_run(prepared(3, MESHES[1]), tmp_path / 'alone', {}, silent)
     assert results[3]['grouped'] == [{'from_step': 0, 'by': 'vmap', 'runs': 4}]
     assert_close(numbers(results[3]), numbers(alone))
+
+
+def test_products_of_rounded_inputs_gather_no_batch_and_are_those_of_one_device():
+    x, w = (np.random.default_rng(0).normal(size=size).astype(np.float32) for size in ((64, 32), (32, 48)))
+    mesh = jax.make_mesh((8,), ('data',))
+    split, whole = (jax.NamedSharding(mesh, jax.P(*axes)) for axes in (('data',), ()))
+    program = jax.value_and_grad(lambda w, x: jnp.square(x @ w).sum())
+    shared = jax.jit(in_bfloat16(program, 'cpu', 8), in_shardings=(whole, split)).lower(w, x).compile()
+    assert 'all-gather' not in shared.as_text()
+    alone = jax.jit(in_bfloat16(program, 'cpu'))(w, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), shared(w, x), alone)

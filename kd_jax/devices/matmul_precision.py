@@ -17,10 +17,10 @@ MATMUL_PRECISIONS = ('default', 'bfloat16')
 
 def at_precision(function: Callable[..., Any], precision: str, mesh: Mesh) -> Callable[..., Any]:
     """The function itself for 'default', and `in_bfloat16` of it for 'bfloat16'."""
-    return in_bfloat16(function, mesh.devices.flat[0].platform) if precision == 'bfloat16' else function
+    return in_bfloat16(function, mesh.devices.flat[0].platform, mesh.size) if precision == 'bfloat16' else function
 
 
-def in_bfloat16(function: Callable[..., Any], platform: str) -> Callable[..., Any]:
+def in_bfloat16(function: Callable[..., Any], platform: str, devices: int = 1) -> Callable[..., Any]:
     """The same function with the inputs of its float32 matrix products and convolutions rounded to bfloat16.
 
     Products and their sums are float32, as are all arrays of the program. That is what TPUs do with float32 by
@@ -29,11 +29,13 @@ def in_bfloat16(function: Callable[..., Any], platform: str) -> Callable[..., An
     Args:
       function: takes and returns trees of arrays.
       platform: the platform of the devices that run it, for example 'cpu'.
+      devices: the number of devices that share it. Several CPU devices multiply the rounded inputs in float32: the
+        constraints that `_in_fast_order` needs would make each of them gather the whole batch.
     """
-    return rewritten_program(function, functools.partial(_rounded, platform=platform))
+    return rewritten_program(function, functools.partial(_rounded, platform=platform, devices=devices))
 
 
-def _rounded(operation: JaxprEqn, platform: str) -> Callable[..., jax.Array] | None:
+def _rounded(operation: JaxprEqn, platform: str, devices: int) -> Callable[..., jax.Array] | None:
     product = operation.primitive is jax.lax.dot_general_p
     if not product and operation.primitive is not jax.lax.conv_general_dilated_p:
         return None
@@ -42,7 +44,7 @@ def _rounded(operation: JaxprEqn, platform: str) -> Callable[..., jax.Array] | N
         return None
 
     def rounded(x: jax.Array, y: jax.Array) -> jax.Array:
-        if platform == 'cpu' and not product:  # XLA has no fast convolutions of bfloat16 on CPUs
+        if platform == 'cpu' and (devices > 1 or not product):  # XLA has no fast convolutions of bfloat16 on CPUs
             return operation.primitive.bind(*(jax.lax.reduce_precision(z, 8, 7) for z in (x, y)), **operation.params)
         x, y = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
         params = {**operation.params, 'preferred_element_type': jnp.dtype(jnp.float32)}
