@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from configs.hinton.specialists import HEADINGS, KINDS, MEMBERS, SPECIALISTS, TRANSFER, TRANSFER_EPOCHS, Setting
+from configs.hinton.specialist_settings import KINDS, MEMBERS, SPECIALISTS, TRANSFER, TRANSFER_EPOCHS, Setting
+
+HEADINGS = {'test': 'test accuracy', 'valid': 'validation accuracy'}
 
 
 def report(setting: Setting) -> dict[str, Any]:
