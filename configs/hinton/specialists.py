@@ -46,7 +46,7 @@ def settled(run: dict[str, Any], setting: Setting) -> dict[str, Any]:
     """The run with the data and the sizes of nets of a setting."""
     common = dict(source='mnist_numbers', digits=3, shrink=2, train=setting.train, valid=10_000, test=10_000)
     nets = {name: sized(options, setting) for name, options in run['networks'].items()}
-    return dict(run, data=common | run.get('data', {}), networks=nets)
+    return dict(run, data=common | run.get('data', {}), networks=nets, **setting.options)
 
 
 def sized(options: dict[str, Any], setting: Setting) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def frozen(run: str, **options: Any) -> dict[str, Any]:
 
 
 def training(epochs: int, networks: dict[str, Any], terms: dict[str, Any], **options: Any) -> dict[str, Any]:
-    common = {'batch_size': 128, 'optimizer': adam(), 'matmul_precision': 'bfloat16'}
+    common = {'batch_size': 128, 'eval_every': 1, 'optimizer': adam()}
     return {**common, 'epochs': epochs, 'networks': networks, 'terms': terms, **options}
 
 
