@@ -15,9 +15,11 @@ from kd_jax.core.accumulation import check_accumulation
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.check_recipe import check_recipe, evaluation_context
 from kd_jax.core.forward import network_numbers
+from kd_jax.core.initial_state import init_state
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
+from kd_jax.core.state import State
 from kd_jax.data import splits
 from kd_jax.data.batches import batch_shapes, evaluation_view, training_view
 from kd_jax.data.example_order import ExampleOrder
@@ -83,6 +85,11 @@ class PreparedRun:
     def resident(self) -> bool:
         """Whether the training split, with all outputs recorded for it, is kept on the devices."""
         return self.splits.resident and (self.cache is None or self.cache.in_memory)
+
+    @functools.cached_property
+    def initial_shapes(self) -> tuple[State, dict[str, Any]]:
+        """The shapes of the state before the first step and of the variables of frozen networks."""
+        return jax.eval_shape(lambda: init_state(self.recipe, self.context['batch'], self.seed))
 
     @property
     def convolves_on_cpu(self) -> bool:

@@ -22,7 +22,6 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.errors import UserError, first_line
-from kd_jax.core.initial_state import init_state
 from kd_jax.data.batches import batch_shapes
 from kd_jax.devices.mesh import batch_sharding, replicated
 from kd_jax.prepare.prepared_run import PreparedRun
@@ -113,7 +112,7 @@ def step_identity(prepared: PreparedRun) -> str:
 
 def program_arguments(prepared: PreparedRun) -> tuple[Any, ...]:
     """Returns shapes and dtypes of the chunk program's arguments, for a chunk of one step."""
-    state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
+    state, frozen = prepared.initial_shapes
     examples = _examples(prepared)
     positions: Any = jax.ShapeDtypeStruct((1, prepared.order.batch_size), jnp.int32)
     resident, positions = (examples, positions) if prepared.resident else (None, examples)

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kd_jax.core.initial_state import init_state
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.program_identity import program_identity
 from kd_jax.studies.study import Run
@@ -81,7 +80,7 @@ def data_bytes(prepared: PreparedRun) -> int:
 
 def state_bytes(prepared: PreparedRun) -> int:
     """The size of a run's training state, in bytes."""
-    state, _ = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
+    state, _ = prepared.initial_shapes
     sized = [a for a in jax.tree.leaves(state) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]
     return sum(a.size * a.dtype.itemsize for a in sized)
 

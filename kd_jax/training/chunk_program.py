@@ -47,7 +47,7 @@ def compile_initial_state(prepared: PreparedRun) -> Callable[..., tuple[State, d
 
 def run_shardings(prepared: PreparedRun) -> tuple[State, dict[str, Any]]:
     """The shardings of the state and of the frozen networks on the run's mesh."""
-    state, frozen = jax.eval_shape(lambda: init_state(prepared.recipe, prepared.context['batch'], prepared.seed))
+    state, frozen = prepared.initial_shapes
     return state_sharding(prepared.recipe, prepared.mesh, state), frozen_sharding(
         prepared.recipe, prepared.mesh, frozen
     )
