@@ -10,10 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
 from kd_jax.report.power_law import fit_power_law
-from kd_jax.report.result_files import Results, judged_split, matching_runs, measures_of, number
+from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_split, matching_runs, measures_of
 from kd_jax.report.stated_units import stated_in
 
-Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
 FEW = 7  # the largest number of runs that a figure can name
 
 
@@ -29,8 +28,8 @@ def default_curves(results: Results) -> dict[str, dict[str, Any]]:
             metric = result['best_by'][network]
             for split in ('valid', 'test'):
                 y = f'{split}.{network}.{metric}'
-                curve = _curve(results, run, y)
-                if curve and len(curve[0]) > 1:
+                curve = curve_over_seeds(results, run, y)
+                if curve and len(curve.epochs) > 1:
                     name = figure_style.file_stem(f'curves-{split}-{network}-{metric}')
                     entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
                     break
@@ -53,9 +52,9 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     continues each curve to `times` its end, unless there are more than `FEW`, which have no colours.
     """
     runs, scale = matching_runs(results, entry['runs']), entry.get('per_epoch', 1)
-    curves = {run: curve for run in runs if (curve := _curve(results, run, entry['y']))}
+    curves = {run: curve for run in runs if (curve := curve_over_seeds(results, run, entry['y']))}
     names = _labels(entry['runs'], results)
-    found = {names.get(run, run): (scale * epochs, *values) for run, (epochs, *values) in curves.items()}
+    found = {names.get(run, run): curve._replace(epochs=scale * curve.epochs) for run, curve in curves.items()}
     gaps = [f'{run} has no {entry["y"]} in its history.' for run in runs if run not in curves]
     if not found:
         return None, ' '.join(gaps) or f'no run that matches {entry["runs"]} has been run yet.'
@@ -75,7 +74,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     axes.margins(x=0.01)
     figure_style.label_ends(axes, ends)
     if entry.get('log_x'):
-        reach = [x for places, *_ in found.values() for x in (places[0], places[-1] * (times or 1))]
+        reach = [x for places, *_ in found.values() for x in (places[places > 0][0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
@@ -95,7 +94,7 @@ def _laws(axes: Axes, found: dict[str, Curve], times: float) -> list[np.ndarray]
     heights = []
     for (places, mean, *_), colour in zip(found.values(), PALETTE, strict=False):
         if law := fit_power_law(places, mean):
-            x = np.geomspace(places[0], places[-1] * times, 60)
+            x = np.geomspace(places[places > 0][0], places[-1] * times, 60)
             heights.append(law.at(x))
             axes.plot(x, heights[-1], color=colour, linestyle=(0, (3, 2)), linewidth=1.0)
     return heights
@@ -117,16 +116,3 @@ def _many(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:
     few = _few(axes, {ranked[0]: found[ranked[0]], ranked[-1]: found[ranked[-1]]})
     middle = float(found[ranked[len(ranked) // 2]][1][-1])
     return [*few, (middle, f'{len(ranked) - 2} others', figure_style.MUTED)]
-
-
-def _curve(results: Results, run: str, path: str) -> Curve | None:
-    """Returns the epochs at which every seed has a number, and the mean, lowest and highest of these numbers."""
-    by_seed = []
-    for result in results[run].values():
-        points = ((number(entry, 'epoch'), number(entry, path)) for entry in result.get('history') or [])
-        by_seed.append({epoch: y for epoch, y in points if epoch is not None and y is not None})
-    epochs = sorted(set.intersection(*(set(points) for points in by_seed)))
-    if not epochs:
-        return None
-    values = np.array([[points[epoch] for epoch in epochs] for points in by_seed])
-    return np.array(epochs), values.mean(0), values.min(0), values.max(0)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kd_jax.report.result_files import Results, number
+from kd_jax.report.result_files import Results, curve_over_seeds
 
 LEAST = 4  # points; the fit has three numbers
 EXPONENTS = np.geomspace(0.01, 3.0, 600)
@@ -28,11 +28,12 @@ def fit_power_law(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarr
     For each exponent of a grid the other two numbers have a closed form.
 
     Args:
-      x: what the curve is over, > 0, [points].
+      x: what the curve is over, [points]; those at 0, which no power law has, are left out.
       y: the values, [points].
     """
     places, values = np.asarray(x, float), np.asarray(y, float)
-    if len(places) < LEAST or places.min() <= 0 or values.min() == values.max():
+    places, values = places[places > 0], values[places > 0]
+    if len(places) < LEAST or values.min() == values.max():
         return None
     best, least = None, np.inf
     unit = np.exp(np.mean(np.log(places)))  # so that the columns of the least-squares problem have alike sizes
@@ -58,20 +59,21 @@ class Extrapolation(NamedTuple):
 def extrapolated(entry: Mapping[str, Any], results: Results) -> Extrapolation:
     """The claim of kind extrapolation: the value at `times` as many examples as the run has seen.
 
-    The fit is over the evaluations of the first seed.
+    The fit is over the evaluations that all seeds have, to the mean over seeds.
     """
     run, _, path = entry['value'].partition(':')
     if run not in results:
         return Extrapolation(None, f'{run} has not been run yet')
-    history = next(iter(results[run].values())).get('history') or []
-    rows = [(number(row, 'epoch'), number(row, path.removeprefix('last.'))) for row in history]
-    points = [(x, y) for x, y in rows if x and y is not None]
-    law = fit_power_law(*zip(*points, strict=True)) if points else None
+    curve = curve_over_seeds(results, run, path.removeprefix('last.'))
+    if curve is None:
+        return Extrapolation(None, f'{run} has no evaluation with this number')
+    law, points = fit_power_law(curve.epochs, curve.mean), np.sum(curve.epochs > 0)
     if law is None:
-        return Extrapolation(None, f'no curve a + b·n^−c falls through the {len(points)} evaluations')
-    end = points[-1][0]
+        return Extrapolation(None, f'no curve a + b·n^−c falls through the {points} evaluations')
+    end, seeds = curve.epochs[-1], len(results[run])
+    fitted = f'{points} evaluations' + (f', each the mean of {seeds} seeds' if seeds > 1 else '')
     words = (
-        f'a + b·n^−c, fitted to {len(points)} evaluations, has a = {law.floor:.2f} and c = {law.exponent:.2f}; at '
+        f'a + b·n^−c, fitted to {fitted}, has a = {law.floor:.2f} and c = {law.exponent:.2f}; at '
         f'{entry["times"]:g} times as many examples it gives {law.at(end * entry["times"]):.2f}, which is a guess'
     )
     return Extrapolation(float(law.at(end * entry['times'])), words)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kd_jax.config.checked_json import Checked, read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.file_schemas import ResultFile, StudyFile
@@ -181,6 +183,31 @@ def measure_over_seeds(results: Results, run: str, path: str) -> Measure | None:
     found = {seed: number(result, path) for seed, result in results.get(run, {}).items()}
     numbers = {seed: value for seed, value in found.items() if value is not None}
     return Measure(numbers) if numbers else None
+
+
+class Curve(NamedTuple):
+    """A number of a run after each evaluation, over its seeds: four arrays of [evaluations]."""
+
+    epochs: np.ndarray
+    mean: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+
+def curve_over_seeds(results: Results, run: str, path: str) -> Curve | None:
+    """Returns the curve of the number at `path` in the history; None if at no epoch every seed has one.
+
+    It has the epochs at which every seed has a number.
+    """
+    by_seed = []
+    for result in results[run].values():
+        points = ((number(entry, 'epoch'), number(entry, path)) for entry in result.get('history') or [])
+        by_seed.append({epoch: y for epoch, y in points if epoch is not None and y is not None})
+    epochs = sorted(set.intersection(*(set(points) for points in by_seed)))
+    if not epochs:
+        return None
+    values = np.array([[points[epoch] for epoch in epochs] for points in by_seed])
+    return Curve(np.array(epochs), values.mean(0), values.min(0), values.max(0))
 
 
 def split_reference(text: str) -> tuple[str, str]:

@@ -39,6 +39,22 @@ def test_an_extrapolation_names_the_law_and_its_value(loaded):
     assert extrapolated(entry, {}).words == 'student has not been run yet'
 
 
+def test_the_law_is_that_of_the_mean_over_seeds_as_in_the_figure(loaded):
+    # The means are 13, 9, 7 and 6, that is 5 + 8 / n, on which neither seed lies. A power law has no value at epoch 0.
+    entry = {'value': 'student:last.test.student.errors', 'times': 4}
+    first = with_history(loaded, (14, 9, 5, 2))['student'][0]
+    second = with_history(loaded, (12, 9, 9, 10))['student'][0]
+    for seed in (first, second):
+        seed['history'].insert(0, seed['history'][0] | {'epoch': 0})
+    both = {'student': {0: first, 1: second}}
+    found = extrapolated(entry, both)
+    np.testing.assert_allclose(found.value, 5.25, rtol=2e-3)
+    assert 'fitted to 4 evaluations, each the mean of 2 seeds, has a = 5.0' in found.words
+    figure = {'runs': 'student', 'y': 'test.student.errors', 'times': 4, 'log_x': True}
+    [axes] = draw_curves(figure, both)[0].axes
+    np.testing.assert_allclose(axes.lines[-1].get_ydata()[-1], found.value)
+
+
 def test_a_figure_continues_the_curve_over_a_log_axis(loaded):
     entry = {'runs': 'student', 'y': 'test.student.errors', 'times': 4, 'log_x': True}
     [axes] = draw_curves(entry, with_history(loaded, (13, 9, 7, 6)))[0].axes
