@@ -57,7 +57,8 @@ class Encoder(nn.Module):
 
     def tensor_split(self, parts: int) -> Split:
         """How `parts` devices share its weights, see `transformer.tensor_split`."""
-        return tensor_split(parts, self.heads, self.heads, self.mlp_width, self.vocabulary)
+        layers = tensor_split(parts, self.heads, self.heads, self.mlp_width, self.vocabulary)
+        return {**layers, 'transform/kernel': -1, 'transform/bias': -1} if layers else {}
 
     def setup(self) -> None:
         if self.width % self.heads:
