@@ -106,9 +106,10 @@ def smollm2() -> tuple[Decoder, Any]:
 def in_kd_jax(module: Decoder, variables: Any, tokens: np.ndarray, new_tokens: int) -> Callable[[], np.ndarray]:
     """A function that continues prompts greedily and returns the new tokens."""
     keys, valid = jax.random.split(jax.random.key(0), len(tokens)), np.ones(tokens.shape, bool)
-    lowered = continue_prompts.lower(module, variables, tokens, valid, keys, new_tokens, Sampling(), ())
+    layers = module.layers_apart(variables)
+    lowered = continue_prompts.lower(module, variables, tokens, valid, keys, new_tokens, Sampling(), (), layers)
     compiled = lowered.compile()
-    return lambda: np.asarray(compiled(variables, tokens, valid, keys).tokens)
+    return lambda: np.asarray(compiled(variables, tokens, valid, keys, layers).tokens)
 
 
 def in_transformers(model: Any, tokens: np.ndarray, new_tokens: int) -> Callable[[], np.ndarray]:

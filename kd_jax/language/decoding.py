@@ -162,11 +162,15 @@ def continue_prompts(
     new_tokens: int,
     sampling: Sampling,
     stop: tuple[int, ...],
+    layers: Sequence[Any] | None = None,
 ) -> Written:
-    """Continues prompts that are padded on the left, see `write`. It may be part of a larger program."""
+    """Continues prompts that are padded on the left, see `write`. It may be part of a larger program.
+
+    `layers` are the parameters of each layer, from `Decoder.layers_apart`; without them, they are copied anew.
+    """
     batch, length = tokens.shape
     cache = module.cache(batch, length + new_tokens, variables['params']['embedding']['embedding'].dtype)
-    layers = module.layers_apart(variables)
+    layers = module.layers_apart(variables) if layers is None else layers
 
     def extend(new: jax.Array, cache: Any, valid: jax.Array | None = None) -> tuple[jax.Array, Any]:
         return module.apply(variables, new, cache, layers, valid, method='extend')

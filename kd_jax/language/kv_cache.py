@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 LayerCache = tuple[jax.Array, jax.Array]  # keys and values of one layer, see `KVCache`
+# Blocks of queries: smaller products are slow, and each block makes the program longer.
+LEAST_BLOCK, MOST_BLOCKS = 128, 4
 
 
 class KVCache(NamedTuple):
@@ -19,14 +21,15 @@ class KVCache(NamedTuple):
       values: of each layer, [batch * kv_heads, size, head_dim].
       valid: whether a slot holds a token that is no padding, [batch, size].
       position: the position of the next token of each example, [batch].
-      length: the number of slots that are filled, a scalar.
+      length: the number of slots that are filled, a scalar; an integer of Python where a program is traced that begins
+        with an empty cache.
     """
 
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
     valid: jax.Array
     position: jax.Array
-    length: jax.Array
+    length: jax.Array | int
 
 
 def empty_cache(layers: int, batch: int, size: int, kv_heads: int, head_dim: int, dtype: str = 'float32') -> KVCache:
@@ -35,16 +38,40 @@ def empty_cache(layers: int, batch: int, size: int, kv_heads: int, head_dim: int
         tuple(jnp.zeros((batch * kv_heads, *own), dtype) for _ in range(layers))
         for own in ((head_dim, size), (size, head_dim))
     )
-    return KVCache(keys, values, jnp.zeros((batch, size), bool), *(jnp.zeros(s, jnp.int32) for s in ((batch,), ())))
+    return KVCache(keys, values, jnp.zeros((batch, size), bool), jnp.zeros(batch, jnp.int32), 0)
 
 
-def stored(past: LayerCache, keys: jax.Array, values: jax.Array, at: jax.Array) -> LayerCache:
+def stored(past: LayerCache, keys: jax.Array, values: jax.Array, at: jax.Array | int) -> LayerCache:
     """Writes the keys and values of new tokens, [batch, length, kv_heads, head_dim], to the slots from `at` on."""
     batch, length, kv_heads, head_dim = keys.shape
     columns = keys.transpose(0, 2, 3, 1).reshape(batch * kv_heads, head_dim, length).astype(past[0].dtype)
     rows = values.transpose(0, 2, 1, 3).reshape(batch * kv_heads, length, head_dim).astype(past[1].dtype)
     update = jax.lax.dynamic_update_slice
     return update(past[0], columns, (0, 0, at)), update(past[1], rows, (0, at, 0))
+
+
+def causal_attention(queries: jax.Array, past: LayerCache, mask: jax.Array, at: jax.Array | int) -> jax.Array:
+    """`attention` of tokens to themselves and to earlier ones, without the slots that none of them may read.
+
+    If the program that is traced knows where the tokens begin, it multiplies them block by block.
+
+    Args:
+      queries: [batch, length, heads, head_dim].
+      past: the keys and values of the layer, with those of these tokens.
+      mask: whether each query may read a slot, [batch, 1, length, size]; False for the slots of later tokens.
+      at: the slot of the first query.
+    Returns:
+      [batch, length, heads, head_dim].
+    """
+    if not isinstance(at, int):
+        return attention(queries, past, mask)
+    length = queries.shape[1]
+    block = max(LEAST_BLOCK, -(-length // MOST_BLOCKS))
+    mixed = []
+    for first in range(0, length, block):
+        own, seen = slice(first, first + block), slice(at + first + block)
+        mixed.append(attention(queries[:, own], (past[0][..., seen], past[1][:, seen]), mask[:, :, own, seen]))
+    return jnp.concatenate(mixed, axis=1)
 
 
 def attention(queries: jax.Array, past: LayerCache, mask: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, Positive
 from kd_jax.devices.tensor_axis import Split, gather_parameters
-from kd_jax.language.kv_cache import attention, stored
+from kd_jax.language.kv_cache import causal_attention, stored
 
 Activations = dict[str, jax.Array]
 Rotation = tuple[jax.Array, jax.Array]
@@ -124,7 +124,7 @@ class DecoderLayer(nn.Module):
           x: [batch, length, width].
           by: the rotation of queries and keys.
           mask: [batch, 1, length, keys], whether a query may read a key; None for all keys up to its own position.
-          at: the place of the first of these tokens in the cache, an integer array; None without a cache.
+          at: the slot of the first of these tokens in the cache, see `KVCache.length`; None without a cache.
           past: keys and values of the layer in the cache, see `KVCache`; None without a cache.
         Returns:
           the output [batch, length, width]; and the activations of the layer, or with a cache its new keys and values.
@@ -140,7 +140,7 @@ class DecoderLayer(nn.Module):
         else:
             assert mask is not None
             past = stored(past, keys, values, at)
-            mixed = attention(queries, past, mask)
+            mixed = causal_attention(queries, past, mask, at)
         x = x + self.dense(x.shape[-1], 'output')(mixed.reshape(*x.shape[:2], -1))
         normed = RMSNorm(self.norm_epsilon, name='mlp_norm')(x)
         gated = nn.silu(self.dense(self.mlp_width, 'gate')(normed)) * self.dense(self.mlp_width, 'up')(normed)

@@ -80,11 +80,12 @@ def continued(
       UserError: as `decoding.write`.
     """
     tokens, valid = checked_prompts(module, prompts, new_tokens)
-    keys, seconds = jax.random.split(jax.random.key(seed), len(prompts)), []
+    keys, layers = jax.random.split(jax.random.key(seed), len(prompts)), module.layers_apart(variables)
+    given, seconds = (variables, tokens, valid, keys), []
     for count in dict.fromkeys((1, new_tokens)):
-        program = continue_prompts.lower(module, variables, tokens, valid, keys, count, sampling, stop).compile()
-        written, once = _timed(program, variables, tokens, valid, keys)
-        seconds.append(min(once, _timed(program, variables, tokens, valid, keys)[1]))
+        program = continue_prompts.lower(module, *given, count, sampling, stop, layers).compile()
+        written, once = _timed(program, *given, layers)
+        seconds.append(min(once, _timed(program, *given, layers)[1]))
     read, wrote = int(valid.sum()), int(written.length.sum())
     more, longer = wrote - len(prompts), seconds[-1] - seconds[0]
     writing = more / longer if more > 0 and longer > 0 else None
