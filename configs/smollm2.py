@@ -7,11 +7,12 @@
   python -m experiments.run --config=configs/smollm2.py:choices        # which layers, which learning rates
   python -m experiments.run --config=configs/smollm2.py:tiny           # seconds: a teacher of its own, no packages
 
-The arms see the same tokens in the same order. `kd` and `labels` start from every second layer of the teacher.
-`scratch` has the shape of these and random weights; `narrow` has all 30 layers, about as many parameters, and random
-weights. All but `labels` learn from the teacher, which may have read the held-out documents when it was trained.
-`halved` is the student of `kd` before training. `full` trains two of the arms on a quarter of the tokens, too, with
-three seeds. `choices` measures validation documents alone, so it chooses nothing by the documents of the others.
+The arms see the same tokens in the same order. `kd` and `labels` start from every second layer of the teacher, with the
+first and the last: layers 1, 3, ..., 13 and 16, 18, ..., 30. `scratch` has the shape of these and random weights;
+`narrow` has all 30 layers, about as many parameters, and random weights. All but `labels` learn from the teacher, which
+may have read the held-out documents when it was trained. `halved` is the student of `kd` before training. `full` trains
+two of the arms on a quarter of the tokens, too, with three seeds. `choices` chose the layers and the learning rates, on
+16,384 tokens. It measures validation documents alone, so it chooses nothing by the documents of the others.
 """
 
 from typing import Any
@@ -33,10 +34,12 @@ KEPT = {  # layers of the teacher, counted from 1
     'even': tuple(range(2, 31, 2)), 'odd': tuple(range(1, 30, 2)), 'ends': (*range(1, 14, 2), *range(16, 31, 2)),
     'late': tuple(range(16, 31)),
 }  # fmt: skip
-RATES = {  # that are tried beside the chosen ones
+BEGUN = dict(layers='even', kd=5e-4, labels=5e-4, scratch=2e-3, narrow=2e-3)  # what `choices` varies
+RATES = {  # learning rates that `choices` tries; that of `even` is one more of `kd`
     'kd': (2.5e-4, 1e-3), 'labels': (2.5e-4, 5e-4, 1e-3), 'scratch': (1e-3, 2e-3, 4e-3), 'narrow': (1e-3, 2e-3, 4e-3),
 }  # fmt: skip
-CHOSEN = dict(kd=5e-4, labels=5e-4, scratch=2e-3, narrow=2e-3)  # learning rates
+# By the fewest nats on validation documents, experiments/results/smollm2_choices.
+CHOSEN = dict(layers='ends', kd=1e-3, labels=1e-3, scratch=2e-3, narrow=2e-3)
 PROMPTS = ('The capital of France is', 'The package manager', 'To sort a list in Python,')
 TEXT = (
     'Half of the layers of {teacher} learn from its recorded outputs. Every arm sees {tokens:,} tokens, the same ones '
@@ -57,7 +60,8 @@ def get_config(variant: str = '') -> ConfigDict:
     named = 'a small decoder that was trained here' if tiny else 'SmolLM2-135M-Instruct'
     config.text = TEXT.format(teacher=named, tokens=ROWS[variant] * row_length(variant)) + REAL * (not tiny)
     config.group_runs = False
-    own = {name: settings(variant) | arm for name, arm in arms(*NETS['tiny' if tiny else ''], variant).items()}
+    used = BEGUN if variant in ('choices', 'tiny') else CHOSEN
+    own = {name: settings(variant) | arm for name, arm in arms(*NETS['tiny' if tiny else ''], variant, used).items()}
     before = {'teacher': teacher_run(variant), 'halved': untrained(own['labels'])}
     config.runs = choices(own) if variant == 'choices' else before | own
     if variant == 'full':
@@ -97,8 +101,8 @@ def quarter(arm: Config) -> Config:
 def choices(own: Config) -> Config:
     """What is chosen on validation documents: the layers that the student keeps, and the learning rates."""
     runs = {}
-    for name, kept in KEPT.items():
-        runs[name] = own['kd'] | arms(*NETS[''], 'choices', kept)['kd']
+    for name in KEPT:
+        runs[name] = own['kd'] | arms(*NETS[''], 'choices', BEGUN | dict(layers=name))['kd']
         runs[f'{name}_start'] = untrained(runs[name])
     for name, rates in RATES.items():
         runs |= {f'{name}_{rate:g}'.replace('.', '_'): own[name] | {'optimizer': adam(rate)} for rate in rates}
@@ -124,18 +128,18 @@ def teacher_run(variant: str) -> Config:
     }  # fmt: skip
 
 
-def arms(net: Config, narrow: Config, variant: str, kept: tuple[int, ...] = KEPT['even']) -> dict[str, Config]:
+def arms(net: Config, narrow: Config, variant: str, used: Config) -> dict[str, Config]:
     """The four arms.
 
     Args:
       net: the options of the teacher.
       narrow: what the narrow net has otherwise.
       variant: the variant.
-      kept: the layers of the teacher that the student starts from.
+      used: which layers of the teacher the student starts from, a name of `KEPT`, and the learning rate of each arm.
     """
     layers, half = net['layers'], net['layers'] // 2
     origin = 'run:teacher' if variant == 'tiny' else FILE
-    kept = tuple(layer for layer in kept if layer <= layers)
+    kept = tuple(layer for layer in KEPT[used['layers']] if layer <= layers)
     shape = dict(reading(net), layers=half)
     started = dict(shape, init=origin, init_layers=kept)
     pairs = {half // 2: kept[half // 2 - 1], half: kept[half - 1]}  # layers of the student: of the teacher
@@ -156,20 +160,20 @@ def arms(net: Config, narrow: Config, variant: str, kept: tuple[int, ...] = KEPT
     through = {f'hidden{theirs}': alike(f'lifted{theirs}.features', theirs) for theirs in pairs.values()}
     cached = {'cache': dict(dtype='bfloat16')}
     return {
-        'kd': {**cached, 'networks': {**taught, 'student': started}, 'terms': terms | hidden, 'optimizer': rate('kd')},
-        'labels': {'networks': {'student': started}, 'terms': words('student'), 'optimizer': rate('labels')},
+        'kd': {
+            **cached, 'networks': {**taught, 'student': started}, 'terms': terms | hidden,
+            'optimizer': adam(used['kd']),
+        },
+        'labels': {'networks': {'student': started}, 'terms': words('student'), 'optimizer': adam(used['labels'])},
         'scratch': {
-            **cached, 'networks': {**taught, 'student': shape}, 'terms': terms | hidden, 'optimizer': rate('scratch'),
+            **cached, 'networks': {**taught, 'student': shape}, 'terms': terms | hidden,
+            'optimizer': adam(used['scratch']),
         },
         'narrow': {
             **cached, 'networks': {**taught, 'student': reading({**net, **narrow}), **lifted}, 'terms': terms | through,
-            'optimizer': rate('narrow'),
+            'optimizer': adam(used['narrow']),
         },
     }  # fmt: skip
-
-
-def rate(arm: str) -> Config:
-    return adam(CHOSEN[arm])
 
 
 def reading(net: Config) -> Config:
@@ -286,6 +290,6 @@ def report_of_choices() -> Config:
     }
     for name, rates in RATES.items():
         rows = {f'{name}_{rate:g}'.replace('.', '_'): dict(label=f'{rate:g}') for rate in rates}
-        rows |= {'even': dict(label=f'{CHOSEN["kd"]:g}')} if name == 'kd' else {}
+        rows |= {'even': dict(label=f'{BEGUN["kd"]:g}')} if name == 'kd' else {}
         tables[name] = dict(title=f'Learning rate: {LABELS[name]}', columns=nll, rows=rows)
     return {'tables': tables}
