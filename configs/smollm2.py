@@ -56,7 +56,7 @@ Config = dict[str, Any]
 def get_config(variant: str = '') -> ConfigDict:
     tiny, config = variant == 'tiny', ConfigDict()
     config.name = '_'.join(filter(None, ('smollm2', variant)))
-    config.title = 'A language model halved'
+    config.title = 'A language model halved' + ': layers and learning rates' * (variant == 'choices')
     named = 'a small decoder that was trained here' if tiny else 'SmolLM2-135M-Instruct'
     config.text = TEXT.format(teacher=named, tokens=ROWS[variant] * row_length(variant)) + REAL * (not tiny)
     config.group_runs = False
@@ -285,11 +285,16 @@ def report_of_choices() -> Config:
     }  # fmt: skip
     started = {f'{name}_start': dict(label=label) for name, label in kept.items()}
     tables = {
-        'start': dict(title='Layers kept, right after halving', columns=nll, rows=started),
         'kept': dict(title='Layers kept, trained', columns=nll, rows={n: dict(label=t) for n, t in kept.items()}),
+        'start': dict(title='Layers kept, right after halving', columns=nll, rows=started),
     }
     for name, rates in RATES.items():
         rows = {f'{name}_{rate:g}'.replace('.', '_'): dict(label=f'{rate:g}') for rate in rates}
         rows |= {'even': dict(label=f'{BEGUN["kd"]:g}')} if name == 'kd' else {}
         tables[name] = dict(title=f'Learning rate: {LABELS[name]}', columns=nll, rows=rows)
-    return {'tables': tables}
+    tried = {arm: [f'{name}_*', *['even'] * (name == 'kd')] for arm, name in SHORT.items()}
+    figure = dict(
+        title='Learning rates', kind='lines', runs=tried, x='config.optimizer.learning_rate.peak',
+        y='last.valid.student.nll', log_x=True, xlabel='learning rate', ylabel='NLL of validation documents',
+    )  # fmt: skip
+    return {'tables': tables, 'figures': {'rates': figure}, 'lead': 'rates'}
