@@ -15,8 +15,9 @@ whether human raters found a review positive. 3,000 reviews are held out of ever
 testing. The paper's numbers are those of DistilBERT on GLUE (its tables 1, 3 and 4); it measured speed on one sentence
 at a time, and this study on 256 reviews.
 
-By arithmetic from timed steps, two idle cores need some six minutes, and an hour and a half for `full`. Neither has
-been run to its end yet.
+The first variant took 12 minutes on one core. Its teacher scores no better than random layers, so no student could lose
+anything, and the claims about scores stay open. `full` has not been run; by arithmetic from timed steps, two idle cores
+need an hour and a half.
 """
 
 from typing import Any
@@ -176,6 +177,11 @@ def get_report(variant: str = '') -> dict[str, Any]:
 
 def claims(judged: dict[str, str]) -> dict[str, Any]:
     """The paper's claims of score, size and speed, of each loss and of the start, and the share that each arm keeps."""
+    # If what the teacher learned does not help to judge reviews, no student can lose it.
+    learned = dict(
+        value=f'teacher_tuned:{ACCURACY}', above=f'untrained_tuned:{ACCURACY}',
+        otherwise='the teacher scores no better than random layers',
+    )  # fmt: skip
     pair: dict[str, dict[str, Any]] = {
         name: dict(kind='ratio', value=f'triple_tuned:{path}', high=f'teacher_tuned:{path}')
         for name, path in (('score', ACCURACY), ('size', SIZE), ('speed', SPEED))
@@ -184,7 +190,9 @@ def claims(judged: dict[str, str]) -> dict[str, Any]:
         f'kept_{arm}': dict(pair['score'], value=f'{arm}_tuned:{ACCURACY}', title=f'Share of the score kept: {label}')
         for arm, label in judged.items()
     }
-    shares['kept_triple'] |= dict(title='The student keeps 97% of the score', paper=0.97, rule=dict(at_least=0.97))
+    shares['kept_triple'] |= dict(
+        title='The student keeps 97% of the score', paper=0.97, rule=dict(at_least=0.97), provided=learned
+    )
     return {
         **shares,
         'size': dict(
@@ -195,7 +203,7 @@ def claims(judged: dict[str, str]) -> dict[str, Any]:
         **{
             f'needs_{arm}': dict(
                 kind='difference', title=f'{words} it scores lower', value=f'{arm}_tuned:{ACCURACY}',
-                low=f'triple_tuned:{ACCURACY}', paper=paper, rule=dict(below=0.0),
+                low=f'triple_tuned:{ACCURACY}', paper=paper, rule=dict(below=0.0), provided=learned,
             )
             for arm, (words, paper) in LEFT_OUT.items()
         },

@@ -131,6 +131,12 @@ class TableOptions(TypedDict, total=False):
     compare: Any
 
 
+class Condition(TypedDict):
+    value: str
+    above: str
+    otherwise: str
+
+
 class ClaimOptions(TypedDict, total=False):
     kind: str
     title: str
@@ -144,6 +150,7 @@ class ClaimOptions(TypedDict, total=False):
     times: Times
     paper: float | None
     rule: dict[str, float] | None
+    provided: Condition
     regime: str
     own: bool
     why: str

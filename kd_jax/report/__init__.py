@@ -21,9 +21,10 @@ The report section of a study may hold the following, and all of it is optional:
                   law
     optimum       the x at which y is best among the runs (globs), with its 95% interval; x and y as for figures
                   A rule {above, at_least, at_most, below} decides whether the claim is reproduced, or whether it holds
-                  if it is our own (own=True); regime says in which other regime than the paper's it is tested. If not,
-                  the report shows why (a text) and evidence {label: run:path}. Every claim shows what its runs cost
-                  and the command that runs them again.
+                  if it is our own (own=True); provided {value, above, otherwise} leaves it open, with the text of
+                  `otherwise`, where one run:path is not known to be above the other; regime says in which other regime
+                  than the paper's it is tested. If not, the report shows why (a text) and evidence {label: run:path}.
+                  Every claim shows what its runs cost and the command that runs them again.
   figures.NAME    title, caption, xlabel, ylabel, and a kind:
     lines         runs (globs, or {label of a line: globs}), x and y (paths), by (a path; one line per value), by_label
                   (such as '{} units'), log_x, log_y, reference {label: run:path} (horizontal lines)

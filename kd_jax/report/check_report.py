@@ -9,7 +9,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ReportSection
 from kd_jax.config.name_globs import matching
 from kd_jax.report.chosen_runs import check_choices
-from kd_jax.report.claim_verdicts import BOUNDS, REFERENCES
+from kd_jax.report.claim_verdicts import BOUNDS, CONDITION, REFERENCES
 from kd_jax.report.result_files import run_globs, split_reference
 
 Kinds = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -27,7 +27,7 @@ FIGURES: Kinds = {  # kind -> (required keys, optional keys)
 }
 
 
-HELD = ('paper', 'rule', 'regime', 'own', 'why', 'evidence')  # how a claim is held against the paper's
+HELD = ('paper', 'rule', 'provided', 'regime', 'own', 'why', 'evidence')  # how a claim is held against the paper's
 CLAIMS: Kinds = {
     'number': (('value',), HELD),
     'share': (('value', 'low', 'high'), HELD),
@@ -92,6 +92,8 @@ def _check_claim(claim: dict[str, Any], known: list[str] | None, where: str) -> 
         _known_run(split_reference(claim[key])[0], known, f'{where}, {key!r}')
     for label, value in (claim.get('evidence') or {}).items():
         _known_run(split_reference(value)[0], known, f"{where}, 'evidence', {label!r}")
+    for key in CONDITION if 'provided' in claim else ():
+        _known_run(split_reference(claim['provided'][key])[0], known, f"{where}, 'provided', {key!r}")
     _known_globs(claim.get('runs', ()), known, where)
     rule = claim.get('rule')
     if rule is not None and not (rule and set(rule) <= set(BOUNDS)):
@@ -102,7 +104,7 @@ def _check_claim(claim: dict[str, Any], known: list[str] | None, where: str) -> 
     low, high = ([(rule or {}).get(key, end) for key in keys] for keys, end in LIMITS)
     if max(low) > min(high):
         raise UserError(f"report: {where}, 'rule' is {rule!r}, which no number meets; exchange the two.")
-    for key in ('regime', 'own', 'why', 'evidence'):
+    for key in ('provided', 'regime', 'own', 'why', 'evidence'):
         if key in claim and not rule:
             raise UserError(f"report: {where} has a {key!r} but no 'rule', so it says nothing; add a rule.")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
+from kd_jax.report.claim_verdicts import CONDITION
 from kd_jax.report.result_files import run_globs, split_reference
 from kd_jax.report.stated_units import stated_at
 
@@ -54,6 +55,8 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
         for key in ('value', 'low', 'high'):
             if key in claim:
                 yield f'claim {name!r}, {key!r}', [split_reference(claim[key])]
+        for key in CONDITION if 'provided' in claim else ():
+            yield f"claim {name!r}, 'provided', {key!r}", [split_reference(claim['provided'][key])]
         for label, value in (claim.get('evidence') or {}).items():
             yield f"claim {name!r}, 'evidence', {label!r}", [split_reference(value)]
         if 'y' in claim:

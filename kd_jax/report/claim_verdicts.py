@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from kd_jax.config.name_globs import matching
 from kd_jax.config.references import runs_referred_to
 from kd_jax.report import number_format
-from kd_jax.report.result_files import Results, run_globs, split_reference
+from kd_jax.report.result_files import Results, measure_over_seeds, run_globs, split_reference
 
 OPEN = 'open'
 VERDICTS = {False: ('reproduced', 'not reproduced'), True: ('holds', 'does not hold')}  # by the option `own`
 REFUTED = tuple(refuted for _, refuted in VERDICTS.values())
 BOUNDS = ('above', 'at_least', 'at_most', 'below')
 REFERENCES = ('value', 'low', 'high')  # the keys of a claim that name a run and a path
+CONDITION = ('value', 'above')  # those of its condition
 
 Interval = tuple[float, float] | None
 
@@ -26,7 +27,25 @@ class Verdict(NamedTuple):
     rule: str
 
 
-def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, unit: number_format.Unit) -> Verdict:
+def unmet(entry: Mapping[str, Any], results: Results) -> str:
+    """Why a claim cannot be judged: the text of its `provided`, if that condition is not met; '' otherwise.
+
+    It is met if its value is above the other number: on average, and with several seeds by a 95% interval of the
+    difference that does not include 0.
+    """
+    if not (condition := entry.get('provided')):
+        return ''
+    value, low = (measure_over_seeds(results, *split_reference(condition[key])) for key in CONDITION)
+    difference = value.over(low) if value and low else None
+    if difference is None:
+        return ''
+    least = difference.interval[0] if difference.interval else difference.mean
+    return '' if least > 0 else condition['otherwise']
+
+
+def judged(
+    entry: Mapping[str, Any], value: float | None, interval: Interval, unit: number_format.Unit, otherwise: str = ''
+) -> Verdict:
     """Holds the number of a claim against its rule.
 
     The number decides. If a 95% interval is known and the number's side of the rule is not that of the whole interval,
@@ -38,6 +57,7 @@ def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, un
       value: the number; None if a run is missing.
       interval: its 95% interval, if known.
       unit: the unit of the number.
+      otherwise: why the claim cannot be judged, from `unmet`; '' if it can.
     """
     rule = entry.get('rule')
     if not rule:
@@ -45,6 +65,8 @@ def judged(entry: Mapping[str, Any], value: float | None, interval: Interval, un
     words = f'The rule: {_rule_in_words(rule, unit)}.'
     if value is None:
         return Verdict(OPEN, words)
+    if otherwise:
+        return Verdict(f'{OPEN}: {otherwise}', words)
     met = _meets(rule, value)
     if interval and not all(_meets(rule, end) == met for end in interval):
         low, high = (number_format.plain(end, unit) for end in interval)
@@ -74,6 +96,7 @@ def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]
       results: the names of the runs.
     """
     named = [split_reference(entry[key])[0] for key in REFERENCES if key in entry]
+    named += [split_reference(entry['provided'][key])[0] for key in CONDITION if 'provided' in entry]
     known = list(results)
     matched = [run for pattern in run_globs(entry.get('runs', ())) for run in matching(pattern, known)]
     return list(dict.fromkeys([*named, *entry.get('candidates', ()), *matched]))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
-from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of
+from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.power_law import extrapolated
 from kd_jax.report.result_files import (
@@ -84,7 +84,7 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
         'extrapolation': _extrapolation,
     }  # fmt: skip
     found = weigh[entry['kind']](entry, results, labels)
-    verdict, rule = judged(entry, found.of_means, found.interval, found.unit)
+    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, unmet(entry, results))
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     paper = entry.get('paper')

@@ -47,6 +47,12 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (('claims', 'kept', 'why'), 'too short', "claim 'kept' has a 'why' but no 'rule'"),
         (('claims', 'kept', 'evidence'), {'it': 'techer:seconds'}, "'evidence', 'it' names the unknown run 'techer'"),
         (
+            ('claims', 'kept', 'provided'),
+            {'value': 'techer:seconds', 'above': 'student:seconds', 'otherwise': 'no'},
+            "'provided', 'value' names the unknown run 'techer'. Did you mean 'teacher'?",
+        ),
+        (('claims', 'kept', 'provided'), {'value': 'teacher:seconds', 'otherwise': 'no'}, 'above'),
+        (
             ('claims', 'best'),
             {'kind': 'optimum', 'runs': 'width*', 'x': 'config.t', 'y': 'seconds'},
             "claim 'best': no run matches 'width*'",

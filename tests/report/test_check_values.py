@@ -40,6 +40,11 @@ def test_a_report_of_what_is_measured_passes_and_so_does_none():
             "claim 'gain', 'evidence', 'it': run",
         ),
         (
+            ('claims', 'gain', 'provided'),
+            {'value': 'student:seconds', 'above': 'student:last.test.student.mse', 'otherwise': ''},
+            "claim 'gain', 'provided', 'above': run 'student' measures no",
+        ),
+        (
             ('claims', 'best'),
             {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.mse'},
             "claim 'best', 'y': run 'student' measures no 'last.test.student.mse'",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, seconds_of
+from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, seconds_of, unmet
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,26 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'The rule: at most 80.')
     # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
     assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
+
+
+def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
+    text = 'the teacher learned nothing'
+    entry = {'rule': {'at_least': 1}, 'provided': {'value': 'teacher:y', 'above': 'random:y', 'otherwise': text}}
+
+    def results(teacher, random):
+        both = {'teacher': teacher, 'random': random}
+        return {run: {seed: {'y': y} for seed, y in enumerate(own)} for run, own in both.items()}
+
+    assert unmet({'rule': {'at_least': 1}}, {}) == ''
+    assert unmet(entry, {}) == ''  # the claim's own runs say what is missing
+    assert unmet(entry, results([2], [1])) == ''
+    assert unmet(entry, results([1], [1])) == unmet(entry, results([1], [2])) == text
+    # Differences of 1 and 1.2 have an interval from -0.17 to 2.37 (t = 12.7), those of three seeds lie above 0.
+    assert unmet(entry, results([2, 2.2], [1, 1])) == text
+    assert unmet(entry, results([2, 2.2, 2.1], [1, 1, 1])) == ''
+    assert judged(entry, 3.0, None, 'count', text) == (f'open: {text}', 'The rule: at least 1.')
+    assert judged(entry, 3.0, None, 'count').verdict == 'reproduced'
+    assert runs_of_claim(entry | {'value': 'student:y'}, []) == ['student', 'teacher', 'random']
 
 
 def test_a_claim_without_a_rule_has_no_verdict():
