@@ -1,10 +1,12 @@
 """Hinton, Vinyals & Dean (2015), section 3, on MNIST: the best temperature for students of several widths.
 
-  python -m experiments.run --config=configs/hinton/temperature.py      # about four hours on one core
+  python -m experiments.run --config=configs/hinton/temperature.py      # two and a half hours on one core
 
 Teachers and students train on 55,000 images. The best temperature is read from the other 5,000 training images, and
 test images choose nothing. Each of the five seeds has its own teacher, so the spread over seeds includes the teacher's.
-The runs `longer_*` train for twice as long, to show that 40 epochs are enough at every width.
+The runs `longer_*` train for twice as long, at T = 5. By that 300 and 800 units make two and three validation errors
+less, 100 units five of 77, and 30 units 17 of 147: narrow nets are not flat after 40 epochs, so their best temperature
+is that of 40 epochs.
 """
 
 from typing import Any
