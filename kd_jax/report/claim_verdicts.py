@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
 
 
 def unmet(entry: Mapping[str, Any], results: Results) -> str:
-    """Why a claim cannot be judged: the text of its `provided`, if that condition is not met; '' otherwise.
+    """Why a claim cannot be judged: its condition `provided` is not met, or cannot be checked; '' if it can be judged.
 
     It is met if its value is above the other number: on average, and with several seeds by a 95% interval of the
     difference that does not include 0.
@@ -38,7 +38,8 @@ def unmet(entry: Mapping[str, Any], results: Results) -> str:
     value, low = (measure_over_seeds(results, *split_reference(condition[key])) for key in CONDITION)
     difference = value.over(low) if value and low else None
     if difference is None:
-        return ''
+        runs = ' and '.join(split_reference(condition[key])[0] for key in CONDITION)
+        return f'there is no seed for which both {runs} have run'
     least = difference.interval[0] if difference.interval else difference.mean
     return '' if least > 0 else condition['otherwise']
 

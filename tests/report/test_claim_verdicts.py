@@ -60,7 +60,9 @@ def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
         return {run: {seed: {'y': y} for seed, y in enumerate(own)} for run, own in both.items()}
 
     assert unmet({'rule': {'at_least': 1}}, {}) == ''
-    assert unmet(entry, {}) == ''  # the claim's own runs say what is missing
+    unknown = 'there is no seed for which both teacher and random have run'
+    assert unmet(entry, {}) == unmet(entry, results([2], [])) == unknown
+    assert judged(entry, None, None, 'count', unknown) == ('open', 'The rule: at least 1.')
     assert unmet(entry, results([2], [1])) == ''
     assert unmet(entry, results([1], [1])) == unmet(entry, results([1], [2])) == text
     # Differences of 1 and 1.2 have an interval from -0.17 to 2.37 (t = 12.7), those of three seeds lie above 0.
