@@ -3,7 +3,7 @@
   python -m experiments.replication    # from the results that are committed
 
 A claim and its rule stand in the `get_report` of a study's config. The numbers are computed from the study's result
-files, as in its own report. The README shows the claims for which the paper gives a number; the page shows all.
+files, as in its own report. The README shows the claims for which the paper says what it found; the page shows all.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def page(found: Sequence[Shown]) -> str:
 
 
 def table(found: Sequence[Shown]) -> str:
-    """The claims for which the paper gives a number."""
+    """The claims for which the paper says what it found."""
     rows = []
     for study in found:
         rows += [row(claim, claim.command.removeprefix(RUN)) for claim in study.claims if claim.papers]

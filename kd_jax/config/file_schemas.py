@@ -148,7 +148,7 @@ class ClaimOptions(TypedDict, total=False):
     x: str
     y: str
     times: Times
-    paper: float | None
+    paper: float | str | None
     rule: dict[str, float] | None
     provided: Condition
     regime: str

@@ -12,7 +12,7 @@ The report section of a study may hold the following, and all of it is optional:
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
   chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,
                   by the mean over seeds, in tables, claims and figures
-  claims.NAME     title, paper, and a kind:
+  claims.NAME     title, paper (a number, or a text such as '2.5 to 4'), and a kind:
     number        value, a run:path
     share         (value - low) / (high - low), each a run:path
     difference    value - low

@@ -36,10 +36,10 @@ class Claim:
       kind: its kind, see `report`.
       of_means: the claim computed from the mean of each run; None if it cannot be computed.
       seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
-      paper: the number that the paper reports; None if it reports none.
+      paper: the number that the paper reports; None if it reports none, or something else than one number.
       sentence: the claim in words.
       ours: our number as text; '' if it cannot be computed.
-      papers: the paper's number as text; '' if it reports none.
+      papers: what the paper reports, as text; '' if it reports nothing of the kind.
       verdict: whether it is reproduced, see `claim_verdicts.judged`; '' if the claim has no rule.
       why: if it is not reproduced or does not hold, what the experiments say about why.
       seconds: what its runs and those that they need took, over all seeds.
@@ -87,11 +87,13 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
     verdict, rule = judged(entry, found.of_means, found.interval, found.unit, unmet(entry, results))
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
-    paper = entry.get('paper')
+    stated = entry.get('paper')
+    paper = None if isinstance(stated, str) else stated
+    papers = stated or '' if paper is None else _quoted(paper, found.unit, entry['kind'])
     return Claim(
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
-        ' '.join(filter(None, (found.words, _papers(paper, found.unit, entry['kind']), rule))),
-        ours, _quoted(paper, found.unit, entry['kind']) if paper is not None else '', verdict,
+        ' '.join(filter(None, (found.words, f'The paper reports {papers}.' if papers else '', rule))),
+        ours, papers, verdict,
         _why(entry, results) if verdict in REFUTED else '', seconds_of(runs, results), command_for(runs, study),
     )  # fmt: skip
 
@@ -220,10 +222,6 @@ def _difference(entry: dict[str, Any], results: Results, labels: Labels) -> Weig
         size = abs(seedwise.mean) / seedwise.sd
         words += f', seed by seed over {number_format.seeds(seedwise.n)}: {size:.1f} standard deviations'
     return Weighed(of_means, seedwise, f'{words}.', unit, seedwise.interval if seedwise else None)
-
-
-def _papers(paper: float | None, unit: number_format.Unit, kind: str) -> str:
-    return f'The paper reports {_quoted(paper, unit, kind)}.' if paper is not None else ''
 
 
 def _quoted(paper: float, unit: number_format.Unit, kind: str) -> str:

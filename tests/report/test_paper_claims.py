@@ -40,6 +40,13 @@ def test_a_difference_is_taken_seed_by_seed(loaded):
     assert gain.sentence.endswith('The paper reports −72.')
 
 
+def test_what_the_paper_says_in_words_is_quoted_and_is_no_number(loaded):
+    loaded[0]['report']['claims']['gain']['paper'] = 'far fewer errors'
+    gain = study_claims(*loaded)[1]
+    assert (gain.papers, gain.paper) == ('far fewer errors', None)
+    assert gain.sentence.endswith('The paper reports far fewer errors.')
+
+
 def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
     study, results = loaded
     results['baseline'] = {seed + 10: result for seed, result in results['baseline'].items()}
