@@ -67,14 +67,22 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 by='config.networks.student.hidden.0', by_label='{} units', log_x=True, xlabel='temperature',
                 ylabel='errors of 5,000 validation images', caption=CAPTION,
             ),
-            'curves': dict(
-                title=f'Learning curves at T = {MIDDLE:g}', kind='curves', y='valid.student.errors',
-                runs={f'{width}-{width}': f'w{width}_t{MIDDLE:g}' for width in WIDTHS}
-                | {f'{width}-{width}, longer': f'longer_w{width}' for width in WIDTHS},
-                ylabel='errors of 5,000 validation images',
+            'widths': dict(
+                title='Validation errors by width', kind='lines', x='config.networks.student.hidden.0', y=valid,
+                runs={'labels': 'w*_hard', f'T = {MIDDLE:g}': f'w*_t{MIDDLE:g}', 'the same, longer': 'longer_w*'},
+                log_x=True, xlabel='units in each layer', ylabel='errors of 5,000 validation images',
             ),
+            'curves': curves(EPOCHS, f'w{{}}_t{MIDDLE:g}'), 'longer': curves(2 * EPOCHS, 'longer_w{}'),
         },
     }  # fmt: skip
+
+
+def curves(epochs: int, run: str) -> dict[str, Any]:
+    """Learning curves at the middle temperature; `run` is the name of a run, with {} for its width."""
+    return dict(
+        title=f'Learning curves at T = {MIDDLE:g}, {epochs} epochs', kind='curves', y='valid.student.errors',
+        runs={f'{width}-{width}': run.format(width) for width in WIDTHS}, ylabel='errors of 5,000 validation images',
+    )  # fmt: skip
 
 
 def table(width: int, valid: str, test: str) -> dict[str, Any]:

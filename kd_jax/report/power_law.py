@@ -25,7 +25,8 @@ class PowerLaw(NamedTuple):
 def fit_power_law(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> PowerLaw | None:
     """The least-squares fit; None for fewer than four points, or if y does not fall along such a curve.
 
-    For each exponent of a grid the other two numbers have a closed form.
+    It does not if the curve explains less than half of the variance of y. For each exponent of a grid the other two
+    numbers have a closed form.
 
     Args:
       x: what the curve is over, [points]; those at 0, which no power law has, are left out.
@@ -46,7 +47,7 @@ def fit_power_law(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarr
         if scale > 0 and error < least:
             best, least = PowerLaw(float(floor), float(scale * unit**exponent), float(exponent)), error
     edge = best is not None and best.exponent in (EXPONENTS[0], EXPONENTS[-1])
-    return None if edge else best
+    return None if edge or least > 0.5 * np.sum((values - values.mean()) ** 2) else best
 
 
 class Extrapolation(NamedTuple):
