@@ -149,7 +149,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
     judged = labels | {name: f'2 layers, {words}' for name, words in AS_THEY_ARE.items()}
     tables = {
         'sentiment': dict(
-            title='Reviews: positive or not', baseline='labels_tuned', compare='test accuracy',
+            title='Reviews: positive or not', baseline='labels_tuned', teachers=('teacher_tuned',),
+            compare='test accuracy',
             columns={
                 'test accuracy': ACCURACY, 'NLL': 'last.test.sentiment.nll', 'parameters': SIZE,
                 'reviews a second': SPEED,

@@ -128,11 +128,12 @@ def get_report(variant: str = '') -> dict[str, Any]:
         'tables': {
             'embeddings': dict(
                 title='Embeddings of held-out sentences, and the teacher’s', columns=near, baseline='cut',
-                compare='ten nearest in common', rows={name: dict(label=label) for name, label in labels.items()},
+                teachers=(), compare='ten nearest in common',
+                rows={name: dict(label=label) for name, label in labels.items()},
             ),
             'sentiment': dict(
-                title='A linear classifier of reviews', columns=seen, baseline='cut_head', compare='test accuracy',
-                rows={'teacher_head': dict(label='teacher, 6 layers')}
+                title='A linear classifier of reviews', columns=seen, baseline='cut_head', teachers=('teacher_head',),
+                compare='test accuracy', rows={'teacher_head': dict(label='teacher, 6 layers')}
                 | {f'{name}_head': dict(label=label) for name, label in labels.items()},
             ),
         },

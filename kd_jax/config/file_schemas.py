@@ -127,6 +127,7 @@ class TableOptions(TypedDict, total=False):
     text: str
     columns: dict[str, str]
     rows: dict[str, RowOptions]
+    teachers: list[str]
     baseline: Any  # `check_report` says what these two may be
     compare: Any
 

@@ -6,8 +6,9 @@ The report section of a study may hold the following, and all of it is optional:
 
   tables.NAME     title, text, columns {heading: path}, rows {run: {label, run, columns, paper}}; the columns of a
                   row replace the paths of the table, and its paper {heading: number} is shown beside our numbers;
-                  baseline (the key of a row; `comparison.find_baseline` finds one otherwise), and compare (the heading
-                  of the column in which rows are compared with it; the first that has a better way otherwise)
+                  baseline (the key of a row; `comparison.find_baseline` finds one otherwise), teachers (keys of rows
+                  that are shown for reference; `comparison.teachers` finds them otherwise), and compare (the heading of
+                  the column in which rows are compared with the baseline; the first that has a better way otherwise)
   lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
   chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,

@@ -74,10 +74,12 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
 
 def _check_table(table: dict[str, Any], known: list[str] | None, where: str) -> None:
     _needs(table, ('columns', 'rows'), where)
-    _known_keys(table, ('title', 'text', 'columns', 'rows', 'baseline', 'compare'), where)
+    _known_keys(table, ('title', 'text', 'columns', 'rows', 'baseline', 'teachers', 'compare'), where)
     for key, known_names in (('baseline', table['rows']), ('compare', table['columns'])):
         if key in table:
             _one_of(table[key], known_names, f'{where}, {key!r}', 'rows' if key == 'baseline' else 'columns')
+    for teacher in table.get('teachers') or ():
+        _one_of(teacher, table['rows'], f"{where}, 'teachers'", 'rows')
     for key, row in table['rows'].items():
         place = f'{where}, row {key!r}'
         _known_run(row.get('run', key), known, place)

@@ -179,10 +179,11 @@ def _stated(table: dict[str, Any], heading: str, results: Results) -> Mapping[st
 
 
 def _roles(table: dict[str, Any], results: Results) -> dict[str, Role]:
-    """The role of each row: the baseline that the table names or that is found, the teachers, and the others."""
+    """The role of each row: the baseline and the teachers that the table names or that are found, and the others."""
     runs = {key: row.get('run', key) for key, row in table['rows'].items()}
-    baseline, teaching = table.get('baseline') or find_baseline(runs, results), teachers(results)
-    return {key: 'baseline' if key == baseline else 'teacher' if run in teaching else '' for key, run in runs.items()}
+    baseline, found = table.get('baseline') or find_baseline(runs, results), teachers(results)
+    teaching = table.get('teachers', [key for key, run in runs.items() if run in found])
+    return {key: 'baseline' if key == baseline else 'teacher' if key in teaching else '' for key in runs}
 
 
 def _row(

@@ -65,6 +65,7 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
             'studnet',
             "table 'main', 'baseline' is 'studnet', but it must be one of the rows. Did you",
         ),
+        (('tables', 'main', 'teachers'), ['techer'], "'teachers' is 'techer', but it must be one of the rows."),
         (('tables', 'main', 'compare'), 'eror', "Did you mean 'errors'?"),
         (('lead',), 'bar', "Did you mean 'bars'?"),
         (('lead',), ['bars'], "'lead' of the report is ['bars'], but it must be one of the figures."),

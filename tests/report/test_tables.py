@@ -118,6 +118,17 @@ def test_a_teacher_is_not_the_best_of_its_students(loaded):
     assert table.rows[3].cells[0].gained == '+8.0 ± 2.0'  # 4 instead of 10, 12, 14
 
 
+def test_a_report_may_name_the_teachers(loaded):
+    study, results = loaded
+    main = study['report']['tables']['main']
+    main['rows']['teacher'] = {}
+    assert marked(study_tables(study, results)[0])['best'] == ['teacher']  # nothing says that it teaches
+    main['teachers'] = ['teacher']
+    [table] = study_tables(study, results)
+    assert marked(table)['best'] == ['distilled']
+    assert [row.role for row in table.rows] == ['', 'baseline', '', 'teacher']
+
+
 def test_nothing_is_best_on_training_examples_or_without_a_better_way(loaded):
     study, results = loaded
     for seeds in results.values():
