@@ -151,8 +151,9 @@ class Decoder(nn.Module):
         layer: Any = DecoderLayer(
             self.heads, *self.sizes(), self.mlp_width, self.norm_epsilon, self.qkv_bias, parent=None
         )
-        for own, past in zip(layers, zip(cache.keys, cache.values, strict=True), strict=True):
-            x, new = layer.apply({'params': gather_parameters(own, split)}, x, by, mask, at, past)
+        for number, (own, *past) in enumerate(zip(layers, cache.keys, cache.values, strict=True), start=1):
+            last = number == self.layers  # of what the last layer makes of these tokens, the last one alone is read
+            x, new = layer.apply({'params': gather_parameters(own, split)}, x, by, mask, at, past, last)
             kept.append(new)
         keys, values = zip(*kept, strict=True)
         return self.logits(self.norm(x[:, -1])), cache._replace(keys=keys, values=values)

@@ -117,7 +117,9 @@ class DecoderLayer(nn.Module):
         return nn.Dense(features, use_bias=bias, kernel_init=weights_init, name=name)
 
     @nn.compact
-    def __call__(self, x: jax.Array, by: Rotation, mask: jax.Array | None, at: Any, past: Any) -> tuple[jax.Array, Any]:
+    def __call__(
+        self, x: jax.Array, by: Rotation, mask: jax.Array | None, at: Any, past: Any, last: bool = False
+    ) -> tuple[jax.Array, Any]:
         """The layer on whole sequences, or on the tokens that follow those in a cache.
 
         Args:
@@ -126,21 +128,29 @@ class DecoderLayer(nn.Module):
           mask: [batch, 1, length, keys], whether a query may read a key; None for all keys up to its own position.
           at: the slot of the first of these tokens in the cache, see `KVCache.length`; None without a cache.
           past: keys and values of the layer in the cache, see `KVCache`; None without a cache.
+          last: whether, with a cache, only the output of the last token is computed.
         Returns:
-          the output [batch, length, width]; and the activations of the layer, or with a cache its new keys and values.
+          the output [batch, length, width], with `last` [batch, 1, width]; and the activations of the layer, or with a
+          cache its new keys and values.
         """
-        normed = RMSNorm(self.norm_epsilon, name='attention_norm')(x)
-        queries, keys, values = (
-            self.dense(heads * self.head_dim, name, self.qkv_bias)(normed).reshape(*x.shape[:2], heads, self.head_dim)
-            for name, heads in (('query', self.heads), ('key', self.kv_heads), ('value', self.kv_heads))
-        )
-        queries, keys = rotated(queries, by), rotated(keys, by)
+
+        def heads_of(name: str, count: int, tokens: jax.Array) -> jax.Array:
+            dense = self.dense(count * self.head_dim, name, self.qkv_bias)
+            return dense(tokens).reshape(*tokens.shape[:2], count, self.head_dim)
+
+        asking = normed = RMSNorm(self.norm_epsilon, name='attention_norm')(x)
+        ask_by = by
+        if last:
+            assert mask is not None
+            x, asking, mask, ask_by = x[:, -1:], normed[:, -1:], mask[:, :, -1:], (by[0][:, -1:], by[1][:, -1:])
+        queries = rotated(heads_of('query', self.heads, asking), ask_by)
+        keys, values = rotated(heads_of('key', self.kv_heads, normed), by), heads_of('value', self.kv_heads, normed)
         if past is None:
             mixed = jax.nn.dot_product_attention(queries, keys, values, mask=mask, is_causal=mask is None)
         else:
             assert mask is not None
             past = stored(past, keys, values, at)
-            mixed = causal_attention(queries, past, mask, at)
+            mixed = causal_attention(queries, past, mask, at + normed.shape[1] - x.shape[1])
         x = x + self.dense(x.shape[-1], 'output')(mixed.reshape(*x.shape[:2], -1))
         normed = RMSNorm(self.norm_epsilon, name='mlp_norm')(x)
         gated = nn.silu(self.dense(self.mlp_width, 'gate')(normed)) * self.dense(self.mlp_width, 'up')(normed)
