@@ -18,6 +18,7 @@ class Setting(NamedTuple):
       specialist_epochs: of a specialist, each of twice the images of its classes.
       options: further options of every run.
       text: what it stands for.
+      explained: whether `reports.hinton_specialists.reasons` holds for it.
     """
 
     train: int
@@ -26,6 +27,7 @@ class Setting(NamedTuple):
     specialist_epochs: int
     options: dict[str, Any]
     text: str
+    explained: bool = False
 
     def parameters(self, width: int = 0, classes: int = CLASSES) -> int:
         """The number of weights and biases of a net with two hidden layers."""
@@ -67,6 +69,7 @@ SETTINGS = {
     '': Setting(
         400_000, 128, 10, 5, {},
         'A specialist sees 40,000 images of its classes. That is too few to know these better than the generalist.',
+        explained=True,
     ),
     'many': Setting(
         1_600_000, 64, 12, 11, {'matmul_precision': 'bfloat16'},
