@@ -36,6 +36,7 @@ STUDENTS = {
     't4': '80 epochs, T = 4',
     'dropout': '80 epochs, dropout',
     'he': '80 epochs, first weights of He et al.',
+    'masks': '80 epochs, the teacher drops units, other ones in each step',
     'jittered': '60 epochs, jittered images',
     'jittered_averaged': '100 epochs, jittered images, constant learning rate, weights averaged',
 }
@@ -88,6 +89,7 @@ def students() -> dict[str, Any]:
         't4': distilled(DATA, t=4.0, epochs=80),
         'dropout': with_student(longer, dropout=0.25),
         'he': with_student(longer, init_sd=0.0),
+        'masks': with_active_dropout(longer),
         'jittered': jittered,
         'jittered_averaged': averaged(dict(jittered, epochs=100)),
     }
@@ -95,6 +97,20 @@ def students() -> dict[str, Any]:
 
 def with_student(run: dict[str, Any], **options: Any) -> dict[str, Any]:
     return dict(run, networks=dict(run['networks'], student=dict(student_net(), **options)))
+
+
+def with_active_dropout(run: dict[str, Any]) -> dict[str, Any]:
+    """Over the steps, the student learns the mean of its teacher's predictions over dropout masks.
+
+    Dropout acts in networks that are trained. So the teacher is trained, by a learning rate of 0.
+    """
+    still = dict(name='sgd', learning_rate=0.0)
+    taught = {key: option for key, option in run['networks']['teacher'].items() if key != 'update'}
+    unused = dict(loss='cross_entropy', logits='teacher.logits', labels='batch.label', weight=0.0)
+    return dict(
+        run, cache=False, networks=dict(run['networks'], teacher=dict(taught, optimizer=still)),
+        terms={'soft': dict(run['terms']['soft'], target='~teacher.logits'), 'unused': unused},
+    )  # fmt: skip
 
 
 def get_report(variant: str = '') -> dict[str, Any]:
