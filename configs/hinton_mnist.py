@@ -76,6 +76,7 @@ def mnist_table() -> dict[str, Any]:
     The recipes were chosen on validation images (configs/hinton/recipes.py).
     """
     everything, jittered = dict(source='mnist'), dict(source='mnist', augment=dict(crop=2))
+    mixed = dict(source='mnist', augment=dict(mixup=1.0))
     taught = averaged(dict(distilled(everything, t=20.0, epochs=60), eval_every=10))
     taught['analyses'] = {
         'dark': DARK,
@@ -89,6 +90,8 @@ def mnist_table() -> dict[str, Any]:
         'baseline_jittered': dict(baseline(jittered, epochs=100), eval_every=10),
         'distilled': taught,
         'distilled_jittered': averaged(dict(distilled(jittered, t=20.0, epochs=100), eval_every=10)),
+        'baseline_mixed': dict(baseline(mixed, epochs=80, labels='batch.target'), eval_every=10),
+        'distilled_mixed': dict(distilled(mixed, t=20.0, epochs=80), eval_every=10),
     }
 
 
@@ -128,13 +131,13 @@ def teacher(data: dict[str, Any], epochs: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def baseline(data, epochs, hidden=(800, 800), optimizer=None) -> dict[str, Any]:
+def baseline(data, epochs, hidden=(800, 800), optimizer=None, labels='batch.label') -> dict[str, Any]:
     """The small net trained on labels, without regularisation."""
     sgd = dict(name='sgd', learning_rate=dict(schedule='cosine', peak=0.05), momentum=0.9)
     return {
         'data': data, 'batch_size': 128, 'epochs': epochs, 'optimizer': optimizer or sgd,
         'networks': {'student': student_net(hidden)},
-        'terms': {'hard': dict(loss='cross_entropy', logits='student.logits', labels='batch.label')},
+        'terms': {'hard': dict(loss='cross_entropy', logits='student.logits', labels=labels)},
     }  # fmt: skip
 
 
