@@ -141,7 +141,8 @@ def get_report(variant: str = '') -> dict[str, Any]:
                 y='valid.student.kl', runs=DRAWN,
                 ylabel='KL from the teacher, validation images',
                 caption='On the same images, the student stops coming nearer to its teacher on unseen images after '
-                'about 40 epochs. If it also learns what the teacher says of shifted images, it comes nearer.',
+                'about 40 epochs. If it learns what the teacher says of shifted images, or of mixtures of two training '
+                'images, it comes nearer.',
             ),
             'agreement': dict(
                 title='Agreement with the teacher', kind='curves', y='valid.student.agreement',
