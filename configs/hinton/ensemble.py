@@ -1,4 +1,4 @@
-"""An ensemble into one model: section 4 of Hinton, Vinyals & Dean (2015) on public data, in three regimes.
+"""An ensemble into one model: section 4 of Hinton, Vinyals & Dean (2015) on public data, in four regimes.
 
   python -m experiments.run --config=configs/hinton/ensemble.py         # an hour on one core
   python -m experiments.run --config=configs/hinton/ensemble.py:rates   # how the learning rates of `fresh` were chosen
@@ -7,6 +7,7 @@ The paper keeps more than 80% of what an ensemble of ten gains over one net. Its
 nets can memorise. Whether a student can do the same here depends on the images that it learns from:
 
 - `again`: the 5,000 images that the ensemble was trained on. The nets have memorised their labels.
+- `mixed`: mixtures of two of these 5,000 images (mixup, Zhang et al. 2018), without labels.
 - `unlabelled`: the 55,000 training images, without labels; the ensemble has seen 5,000 of them.
 - `fresh`: the ensemble itself is trained on all 55,000 images, jittered, in few passes. Nothing is memorised.
 
@@ -28,21 +29,25 @@ TEMPERATURES = (1.0, 2.0, 5.0, 10.0)
 NET = dict(model='mlp', hidden=(100, 100))
 ALL = dict(source='mnist', valid=5000, valid_by='position', label_noise=0.4)
 FEW = dict(ALL, examples=5000)
+MIXED = dict(FEW, augment=dict(mixup=1.0))
 JITTERED = dict(ALL, augment=dict(crop=2))
 # Data, epochs and learning rate of the ensemble, and of the students.
 REGIMES = {
     'again': ((FEW, 40, 1e-3), (FEW, 40, 1e-3)),
+    'mixed': ((FEW, 40, 1e-3), (MIXED, 40, 1e-3)),
     'unlabelled': ((FEW, 40, 1e-3), (ALL, 20, 1e-3)),
     'fresh': ((JITTERED, 10, 3e-3), (JITTERED, 10, 1e-2)),
 }
 
 TITLES = {
     'again': 'The same images again',
+    'mixed': 'Mixtures of the same images',
     'unlabelled': 'Unlabelled images',
     'fresh': 'Nothing is memorised',
 }
 REGIME_TEXTS = {
     'again': 'MNIST with noisy labels, which the ensemble has memorised',
+    'mixed': 'MNIST with noisy labels; mixtures of two of the images',
     'unlabelled': 'MNIST; eleven times as many images, without labels',
     'fresh': 'MNIST with noisy labels, jittered, in ten passes',
 }
