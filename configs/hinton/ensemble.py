@@ -154,6 +154,11 @@ def get_report(variant: str = '') -> dict[str, Any]:
         'many steps make the student worse. The ensemble’s decisions lose nothing.',
         evidence={'five times as long': f'again_longer:{student}', 'decisions': f'again_decisions:{student}'},
     )
+    report['claims']['mixed_soft'] |= dict(
+        why='As with the same images, soft targets show noisy labels that the ensemble has memorised, though less. The '
+        'student of its decisions on mixtures becomes better than the ensemble.',
+        evidence={'decisions': f'mixed_decisions:{student}'},
+    )
     report['claims']['fresh_soft'] |= dict(
         why='Neither five times as many steps nor a student with 300-300 units closes the gap, so neither the length '
         'of training nor the size of the student explains it. It stays open.',

@@ -55,7 +55,11 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     Ratios above 1/2 are dots, so that their axis need not begin at 0.
     """
     claims: dict[str, Claim] = entry['claims']
-    bars = [_Bar(label, c.seedwise, PALETTE[0], c.paper) for label, c in claims.items() if c.seedwise]
+    bars = [
+        _Bar(label, _around(claim.of_means, claim.seedwise), PALETTE[0], claim.paper)
+        for label, claim in claims.items()
+        if claim.seedwise
+    ]
     gaps = ' '.join(claim.sentence for claim in claims.values() if not claim.seedwise)
     if not bars:
         return None, gaps
@@ -65,6 +69,12 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     axes.axvline(1, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=0.5)
     axes.set_xlabel(entry.get('xlabel', 'share'))
     return figure, gaps
+
+
+def _around(number: float | None, seedwise: Measure) -> Measure:
+    """The same spread around the number that the claim states, the share of means, which differs from the mean share."""
+    shift = 0.0 if number is None else number - seedwise.mean
+    return Measure({seed: value + shift for seed, value in seedwise.by_seed.items()})
 
 
 def default_comparison(finding: Finding) -> dict[str, dict[str, Any]]:
