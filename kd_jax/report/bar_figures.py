@@ -72,7 +72,7 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
 
 
 def _around(number: float | None, seedwise: Measure) -> Measure:
-    """The same spread around the number that the claim states, the share of means, which differs from the mean share."""
+    """The same spread around the number of the claim: the share of the means, which is not the mean of the shares."""
     shift = 0.0 if number is None else number - seedwise.mean
     return Measure({seed: value + shift for seed, value in seedwise.by_seed.items()})
 
