@@ -28,8 +28,8 @@ from benchmarks.accelerator.part_process import outcome
 from benchmarks.accelerator.peaks import PEAKS
 from benchmarks.accelerator.rates import as_text, with_rates
 
-# Seconds that each part may count on, as one H200 needed them; what a part leaves unused is there for all later ones.
-# `torch.compile` takes most of PyTorch's. What does not fit runs with --parts.
+# Seconds that each part may count on; what a part leaves unused is there for all later ones. One H200 needed these,
+# most of PyTorch's for `torch.compile`; the last two parts get what is left. What does not fit runs with --parts.
 PARTS = {
     'environment': 12, 'mlp': 14, 'resnet-bfloat16': 56, 'pytorch-mlp': 28, 'pytorch-resnet-bfloat16': 72, 'cache': 16,
     'sweep': 52, 'resnet-float32': 36, 'tests': 12, 'pytorch-resnet-float32': 1,

@@ -36,16 +36,14 @@ def claims(setting: Setting) -> dict[str, Any]:
     covering = f'combined_specialist:{scored}.covering'
     alone = 'last.test.generalist.accuracy'
     ensemble = 'members:analyses.ensemble.test.probabilities.accuracy'
-    why = reasons() if setting.explained else {}
-    return {
+    found = {
         'gain': dict(
             title='Relative gain in accuracy by specialists', kind='number', paper=0.044, rule=dict(above=0),
-            value=f'combined_specialist:{scored}.relative_accuracy_gain', **elsewhere, **why.get('gain', {}),
+            value=f'combined_specialist:{scored}.relative_accuracy_gain', **elsewhere,
         ),
         'covering': difference(
             'Relative gain with three specialists that cover the class, over one',
             f'{covering}.3.relative_accuracy_change', f'{covering}.1.relative_accuracy_change',
-            **elsewhere, **why.get('covering', {}),
         ),
         'started': difference(
             'Specialists that start from the generalist, over new ones',
@@ -54,11 +52,9 @@ def claims(setting: Setting) -> dict[str, Any]:
         'dustbin': difference(
             'Dustbin corrected, over not corrected',
             combined, 'combined_specialist:analyses.uncorrected.test.combined.accuracy',
-            **elsewhere, **why.get('dustbin', {}),
         ),
         'soft': difference(
-            'Specialists with soft targets, over labels alone', f'combined_soft:{scored}.combined.accuracy', combined,
-            **elsewhere, **why.get('soft', {}),
+            'Specialists with soft targets, over labels alone', f'combined_soft:{scored}.combined.accuracy', combined
         ),
         'longer': difference('At equal cost: specialists, over training longer', combined, f'longer:{alone}', own=True),
         'wider': difference('At equal cost: specialists, over a wider net', combined, f'wider:{alone}', own=True),
@@ -69,6 +65,8 @@ def claims(setting: Setting) -> dict[str, Any]:
             own=True,
         ),
     }  # fmt: skip
+    why = reasons() if setting.explained else {}
+    return {name: {**claim, **why.get(name, {})} for name, claim in found.items()}
 
 
 def reasons() -> dict[str, Any]:
@@ -78,7 +76,7 @@ def reasons() -> dict[str, Any]:
     known = {'specialist': f'{right}.specialist', 'generalist': f'{right}.generalist'}
     changes = {
         f'{words}, {number} specialists': f'{test.format(name)}covering.{number}.relative_accuracy_change'
-        for name, words in (('corrected', 'corrected'), ('uncorrected', 'not corrected'))
+        for name, words in (('corrected', 'dustbin corrected'), ('uncorrected', 'not corrected'))
         for number in (0, 1, 3)
     }
     return {
