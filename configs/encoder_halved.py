@@ -200,7 +200,7 @@ def report_of_rates() -> dict[str, Any]:
     nll = 'last.valid.teacher.nll'
     figure = dict(
         title='Learning rates', kind='lines', runs={'teacher': 'rate_*'}, x='config.optimizer.learning_rate.peak',
-        y=nll, log_x=True, xlabel='learning rate', ylabel='NLL of masked words, validation documents',
+        y=nll, log_x=True, xlabel='learning rate', ylabel='NLL of validation documents',
     )  # fmt: skip
     columns = {'NLL': nll, 'accuracy of masked words': 'last.valid.teacher.accuracy'}
     rows = {rate_name(rate): dict(label=f'learning rate {rate:g}') for rate in RATES}
