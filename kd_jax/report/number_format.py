@@ -43,7 +43,7 @@ def measured(value: Measure | None, unit: Unit, digits: int | None = None) -> st
     """Formats a measure: '74.3 ± 2.1' for several seeds, '74' for one."""
     if value is None:
         return DASH
-    digits = decimals(value.mean, unit, value.n) if digits is None else digits
+    digits = decimals(value.mean, unit, value.n if value.sd else 1) if digits is None else digits
     text = plain(value.mean, unit, digits)
     return text if value.sd is None else f'{text} ± {plain(value.sd, unit, digits)}'
 
