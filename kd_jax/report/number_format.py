@@ -26,7 +26,7 @@ def decimals(value: float, unit: Unit, n: int = 1) -> int:
     size = abs(value)
     if 0 < size < 0.001:
         return min(9, 1 - math.floor(math.log10(size)))
-    return 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
+    return 0 if size >= 10_000 else 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
 
 
 def plain(value: float | None, unit: Unit, digits: int | None = None) -> str:
@@ -43,7 +43,7 @@ def measured(value: Measure | None, unit: Unit, digits: int | None = None) -> st
     """Formats a measure: '74.3 ± 2.1' for several seeds, '74' for one."""
     if value is None:
         return DASH
-    digits = decimals(value.mean, unit, value.n if value.sd else 1) if digits is None else digits
+    digits = decimals(value.mean, unit, value.n) if digits is None else digits
     text = plain(value.mean, unit, digits)
     return text if value.sd is None else f'{text} ± {plain(value.sd, unit, digits)}'
 

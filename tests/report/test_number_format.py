@@ -7,9 +7,9 @@ def test_counts_have_one_decimal_over_seeds_and_none_alone():
     assert number_format.measured(Measure({0: 146}), 'count') == '146'
 
 
-def test_a_whole_number_that_all_seeds_share_has_no_decimals():
-    assert number_format.measured(Measure({0: 937_728, 1: 937_728}), 'number') == '937,728 ± 0'
-    assert number_format.measured(Measure({0: 1, 1: 2}), 'number') == '1.50 ± 0.71'
+def test_large_numbers_have_no_decimals():
+    assert number_format.measured(Measure({0: 937_728, 1: 937_730}), 'number') == '937,729 ± 1'  # sd = sqrt(2)
+    assert number_format.measured(Measure({0: 686, 1: 688}), 'number') == '687.0 ± 1.4'
 
 
 def test_fractions_are_percentages_with_two_decimals():
