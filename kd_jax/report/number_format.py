@@ -19,6 +19,8 @@ def decimals(value: float, unit: Unit, n: int = 1) -> int:
     """Returns the number of decimals for a number that is the mean of n seeds."""
     if unit == 'fraction':
         return 2
+    if abs(value) >= 10_000:
+        return 0
     if unit in ('count', 'seconds'):
         return 0 if n == 1 and float(value).is_integer() else 1
     if n == 1 and float(value).is_integer():
@@ -26,7 +28,7 @@ def decimals(value: float, unit: Unit, n: int = 1) -> int:
     size = abs(value)
     if 0 < size < 0.001:
         return min(9, 1 - math.floor(math.log10(size)))
-    return 0 if size >= 10_000 else 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
+    return 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
 
 
 def plain(value: float | None, unit: Unit, digits: int | None = None) -> str:

@@ -8,8 +8,9 @@ def test_counts_have_one_decimal_over_seeds_and_none_alone():
 
 
 def test_large_numbers_have_no_decimals():
-    assert number_format.measured(Measure({0: 937_728, 1: 937_730}), 'number') == '937,729 ± 1'  # sd = sqrt(2)
-    assert number_format.measured(Measure({0: 686, 1: 688}), 'number') == '687.0 ± 1.4'
+    for unit in ('count', 'number', 'seconds'):
+        assert number_format.measured(Measure({0: 937_728, 1: 937_730}), unit) == '937,729 ± 1'  # sd = sqrt(2)
+        assert number_format.measured(Measure({0: 686, 1: 688}), unit) == '687.0 ± 1.4'
 
 
 def test_fractions_are_percentages_with_two_decimals():
