@@ -34,7 +34,7 @@ from kd_jax.language.decoder import Decoder
 from kd_jax.language.decoding import Sampling, continue_prompts
 
 ROWS, LENGTH = 8, 256
-DECODERS = {  # by millions of parameters
+DECODERS: dict[float, dict[str, Any]] = {  # by millions of parameters
     0.5: dict(model='decoder', vocabulary=260, width=96, layers=4, heads=4, mlp_width=288),
     2.7: dict(model='decoder', vocabulary=260, width=192, layers=6, heads=3, mlp_width=512),
     17: dict(model='decoder', vocabulary=8192, width=384, layers=8, heads=6, mlp_width=1024),

@@ -33,7 +33,8 @@ STUDIES = {  # directory of the committed results -> what the study repeats, and
 INTRODUCTION = """# Hinton, Vinyals & Dean (2015), claim by claim
 
 This page is written by `python -m experiments.replication` from the committed result files. Numbers are means ±
-standard deviations over seeds, or a 95% interval in brackets. A claim is judged by a rule that stands in its config.
+standard deviations over seeds, or a 95% interval in brackets. Each claim is judged by its mean and by a rule, which
+stands in its config. A verdict is "not certain" if the 95% interval of the number lies on both sides of the rule.
 Cost is the time of all runs that a claim needs, over all seeds, on the hardware that the study's report names. Each
 command runs a claim again, from nothing. Sections 4 to 6 of the paper use speech and JFT, which are not public; ours
 use MNIST, so the claim is compared and not the number.
@@ -70,17 +71,25 @@ def studies() -> list[Shown]:
     return shown
 
 
-def head(command: str) -> str:
-    return f'| claim | paper | ours | verdict | cost | {command} |\n| :-- | --: | --: | :-- | --: | :-- |'
+def head(*last: str) -> str:
+    columns = ('claim', 'paper', 'ours', 'verdict', 'cost', *last)
+    sides = (':--', '--:', '--:', ':--', '--:', *(':--' for _ in last))
+    return f'| {" | ".join(columns)} |\n| {" | ".join(sides)} |'
 
 
-def row(claim: Claim, command: str) -> str:
+def row(claim: Claim, *last: str) -> str:
     cells = (
         escape_markdown(claim.title), escape_markdown(claim.papers or number_format.DASH),
         escape_markdown(claim.ours or number_format.DASH), escape_markdown(claim.verdict or number_format.DASH),
-        number_format.duration(claim.seconds or None), code_span(command),
+        number_format.duration(claim.seconds or None), *last,
     )  # fmt: skip
     return f'| {" | ".join(cells)} |'
+
+
+def full_row(claim: Claim) -> str:
+    """A row of the page, with the rule that judges the claim."""
+    rule = claim.rule.removeprefix('The rule: ').removesuffix('.')
+    return row(claim, escape_markdown(rule or number_format.DASH), code_span(claim.command))
 
 
 def page(found: Sequence[Shown]) -> str:
@@ -91,7 +100,7 @@ def page(found: Sequence[Shown]) -> str:
         report = f', [report](../experiments/results/{study.folder}/report.md)' if study.claims else ''
         blocks.append(f'Config `{study.config}`{report}. {study.missing}'.strip() + '\n')
         if study.claims:
-            blocks.append('\n'.join([head('command'), *(row(claim, claim.command) for claim in study.claims)]) + '\n')
+            blocks.append('\n'.join([head('rule', 'command'), *map(full_row, study.claims)]) + '\n')
             why = [f'- **{escape_markdown(c.title)}**: {escape_markdown(c.why)}' for c in study.claims if c.why]
             blocks += ['Why not:\n', '\n'.join(why) + '\n'] if why else []
     return '\n'.join(blocks)
@@ -101,7 +110,7 @@ def table(found: Sequence[Shown]) -> str:
     """The claims for which the paper says what it found."""
     rows = []
     for study in found:
-        rows += [row(claim, claim.command.removeprefix(RUN)) for claim in study.claims if claim.papers]
+        rows += [row(claim, code_span(claim.command.removeprefix(RUN))) for claim in study.claims if claim.papers]
         if not study.claims:
             rows.append(f'| {study.section} | | not run yet | | | `--config={study.config}` |')
     return '\n'.join([head(f'`{RUN}…`'), *rows])

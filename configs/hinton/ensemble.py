@@ -1,4 +1,4 @@
-"""An ensemble into one model: section 4 of Hinton, Vinyals & Dean (2015) on public data, in four regimes.
+"""An ensemble into one model: section 4 of Hinton, Vinyals & Dean (2015) on public data, in five regimes.
 
   python -m experiments.run --config=configs/hinton/ensemble.py         # an hour on one core
   python -m experiments.run --config=configs/hinton/ensemble.py:rates   # how the learning rates of `fresh` were chosen
@@ -7,20 +7,23 @@ The paper keeps more than 80% of what an ensemble of ten gains over one net. Its
 nets can memorise. Whether a student can do the same here depends on the images that it learns from:
 
 - `again`: the 5,000 images that the ensemble was trained on. The nets have memorised their labels.
+- `stopped`: the same 5,000 images, but the ensemble is trained for 10 epochs instead of 40, so it memorises less.
 - `mixed`: mixtures of two of these 5,000 images (mixup, Zhang et al. 2018), without labels.
 - `unlabelled`: the 55,000 training images, without labels; the ensemble has seen 5,000 of them.
 - `fresh`: the ensemble itself is trained on all 55,000 images, jittered, in few passes. Nothing is memorised.
 
 40% of the training labels are replaced by random ones, because the labels of speech are noisy and MNIST's are not. All
 nets are 784-100-100-10. Every student has the number of steps of its regime, whatever it learns from. The temperature
-is chosen on 5,000 validation images, and so are the learning rates of `fresh`: the variant `rates` tries three for the
-ensemble and for the student. As the paper says, soft targets allow a higher one.
+is chosen on 5,000 validation images. So are the 10 epochs of `stopped`, from the curves of the ensemble of `again`,
+and the learning rates of `fresh`: the variant `rates` tries three for the ensemble and for the student. As the paper
+says, soft targets allow a higher one.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs.reports.hinton_ensemble import ensemble_report, members_of
 from kd_jax.config.sweeps import grid
 
 VARIANTS = ('', 'rates')
@@ -34,24 +37,11 @@ JITTERED = dict(ALL, augment=dict(crop=2))
 # Data, epochs and learning rate of the ensemble, and of the students.
 REGIMES = {
     'again': ((FEW, 40, 1e-3), (FEW, 40, 1e-3)),
+    'stopped': ((FEW, 10, 1e-3), (FEW, 40, 1e-3)),
     'mixed': ((FEW, 40, 1e-3), (MIXED, 40, 1e-3)),
     'unlabelled': ((FEW, 40, 1e-3), (ALL, 20, 1e-3)),
     'fresh': ((JITTERED, 10, 3e-3), (JITTERED, 10, 1e-2)),
 }
-
-TITLES = {
-    'again': 'The same images again',
-    'mixed': 'Mixtures of the same images',
-    'unlabelled': 'Unlabelled images',
-    'fresh': 'Nothing is memorised',
-}
-REGIME_TEXTS = {
-    'again': 'MNIST with noisy labels, which the ensemble has memorised',
-    'mixed': 'MNIST with noisy labels; mixtures of two of the images',
-    'unlabelled': 'MNIST; eleven times as many images, without labels',
-    'fresh': 'MNIST with noisy labels, jittered, in ten passes',
-}
-WORDS = {'soft': 'soft targets', 'decisions': 'decisions'}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -68,7 +58,7 @@ def regimes() -> dict[str, Any]:
     """In every regime: an ensemble, and students of its soft targets and of its decisions."""
     found: dict[str, Any] = {}
     for regime, (taught_on, student_on) in REGIMES.items():
-        members = 'members_fresh' if regime == 'fresh' else 'members_few'
+        members = members_of(regime)
         found[members] = ensemble(*taught_on)
         found[f'{regime}_decisions'] = student(members, *student_on, dict(loss='hard_kd'))
         found |= grid(soft(members, *student_on), {'terms.soft.t': TEMPERATURES}, regime + '_t{t:g}')
@@ -123,81 +113,4 @@ def common(data: dict[str, Any], epochs: int, rate: float) -> dict[str, Any]:
 
 def get_report(variant: str = '') -> dict[str, Any]:
     """For each regime a single net, the ensemble and the students, and the share of the gain that a student keeps."""
-    if variant:
-        return {}
-    accuracy, votes = 'last.test.{}.accuracy', 'analyses.ensemble.test.probabilities.accuracy'
-    report: dict[str, Any] = {'chosen': {}, 'tables': {}, 'claims': {}, 'figures': {}}
-    for regime, title in TITLES.items():
-        members, chosen = 'members_fresh' if regime == 'fresh' else 'members_few', f'{regime}_soft'
-        report['chosen'][chosen] = dict(runs=f'{regime}_t*', by='last.valid.student.accuracy')
-        single, averaged = (dict(run=members, columns={'accuracy': p}) for p in (accuracy.format('member'), votes))
-        temperature = {'temperature': 'config.terms.soft.t'}
-        report['tables'][regime] = dict(
-            title=title, columns={'accuracy': accuracy.format('student'), **temperature}, baseline='single',
-            rows={
-                'single': dict(single, label='a single net, labels'),
-                'ensemble': dict(averaged, label='ensemble of 10'),
-                chosen: dict(label='one student, soft targets, T chosen on validation'),
-                f'{regime}_decisions': dict(label='one student, the ensemble’s decisions'),
-            },
-        )  # fmt: skip
-        paper = dict(paper=0.8, rule=dict(at_least=0.8), regime=REGIME_TEXTS[regime])
-        for kind, run in (('soft', chosen), ('decisions', f'{regime}_decisions')):
-            report['claims'][f'{regime}_{kind}'] = dict(
-                title=f'Share of the ensemble’s gain that a student of its {WORDS[kind]} keeps: {title.lower()}',
-                **(paper if kind == 'soft' else {}), kind='share', value=f'{run}:{accuracy.format("student")}',
-                low=f'{members}:{accuracy.format("member")}', high=f'{members}:{votes}',
-            )  # fmt: skip
-    student = accuracy.format('student')
-    report['claims']['again_soft'] |= dict(
-        why='The ensemble has memorised noisy labels of these images, and its soft targets show them. Five times as '
-        'many steps make the student worse. The ensemble’s decisions lose nothing.',
-        evidence={'five times as long': f'again_longer:{student}', 'decisions': f'again_decisions:{student}'},
-    )
-    report['claims']['mixed_soft'] |= dict(
-        why='As with the same images, soft targets show noisy labels that the ensemble has memorised, though less. The '
-        'student of its decisions on mixtures becomes better than the ensemble.',
-        evidence={'decisions': f'mixed_decisions:{student}'},
-    )
-    report['claims']['fresh_soft'] |= dict(
-        why='Neither five times as many steps nor a student with 300-300 units closes the gap, so neither the length '
-        'of training nor the size of the student explains it. It stays open.',
-        evidence={'five times as long': f'fresh_longer:{student}', '300-300 units': f'fresh_wider:{student}'},
-    )
-    report['tables']['again']['rows']['again_longer'] = dict(label='one student, T = 10, five times as long')
-    report['tables']['fresh']['rows'] |= {
-        'fresh_longer': dict(label='one student, T = 1, five times as long'),
-        'fresh_wider': dict(label='one student, T = 1, 300-300'),
-        'fresh_single_longer': dict(
-            label='a single net, labels, five times as long', columns={'accuracy': accuracy.format('member')}
-        ),
-    }
-    report['figures']['shares'] = dict(
-        title='When an ensemble can be kept in one net', kind='shares',
-        claims={f'{TITLES[regime]},\n{WORDS[kind]}': f'{regime}_{kind}' for regime in TITLES for kind in WORDS},
-        xlabel='share of the ensemble’s gain',
-        caption='0% is a single net, 100% (dashed) the ensemble. Mean and standard deviation over seeds. Diamonds: the '
-        'paper, more than 80%.',
-    )  # fmt: skip
-    report['figures'] |= {
-        'temperature': dict(
-            title='Temperature hardly matters here', kind='lines', x='config.terms.soft.t',
-            y='last.test.student.errors',
-            runs={TITLES[regime].lower(): [f'{regime}_t*'] for regime in TITLES}, log_x=True, log_y=True,
-            xlabel='temperature', ylabel='test errors',
-        ),
-        'curves_again': dict(
-            title='The same images again: learning curves', kind='curves', y='valid.student.errors',
-            runs={'soft targets, T = 10': 'again_t10', 'decisions': 'again_decisions'},
-            ylabel='errors of 5,000 validation images',
-        ),
-        'curves_fresh': dict(
-            title='Nothing is memorised: learning curves', kind='curves', y='valid.student.errors',
-            runs={
-                'T = 1': 'fresh_t1', 'T = 1, 300-300': 'fresh_wider',
-                'T = 1, five times as long': 'fresh_longer', 'decisions': 'fresh_decisions',
-            },
-            ylabel='errors of 5,000 validation images',
-        ),
-    }  # fmt: skip
-    return {**report, 'lead': 'shares'}
+    return {} if variant else ensemble_report()

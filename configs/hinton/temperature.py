@@ -123,7 +123,15 @@ def claims(valid: str) -> dict[str, Any]:
         )
         for width in (300, 800)
     }  # fmt: skip
-    return best | worse | alike
+    errors = 'last.test.student.errors'
+    soft_or_hard = dict(
+        title='Change in test errors of the net 800-800 with soft targets, one recipe for both (T = 20)',
+        kind='difference',
+        value=f'w800_t20:{errors}',
+        low=f'w800_hard:{errors}',
+        paper=-72,
+    )
+    return {'one_recipe': soft_or_hard} | best | worse | alike
 
 
 def flat(valid: str, after: dict[str, str]) -> dict[str, Any]:

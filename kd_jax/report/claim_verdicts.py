@@ -11,6 +11,7 @@ from kd_jax.report import number_format
 from kd_jax.report.result_files import Results, measure_over_seeds, run_globs, split_reference
 
 OPEN = 'open'
+NOT_CERTAIN = ', not certain'  # the mean lies on one side of the rule, its 95% interval on both
 VERDICTS = {False: ('reproduced', 'not reproduced'), True: ('holds', 'does not hold')}  # by the option `own`
 REFUTED = tuple(refuted for _, refuted in VERDICTS.values())
 BOUNDS = ('above', 'at_least', 'at_most', 'below')
@@ -50,7 +51,7 @@ def judged(
     """Holds the number of a claim against its rule.
 
     The number decides. If a 95% interval is known and the number's side of the rule is not that of the whole interval,
-    the words say so.
+    the verdict is not certain, and says so.
 
     Args:
       entry: the claim's options: `rule` is a dictionary of `BOUNDS`; `regime` says in which other regime than the
@@ -69,12 +70,13 @@ def judged(
     if otherwise:
         return Verdict(f'{OPEN}: {otherwise}', words)
     met = _meets(rule, value)
-    if interval and not all(_meets(rule, end) == met for end in interval):
+    certain = not interval or all(_meets(rule, end) == met for end in interval)
+    if interval and not certain:
         low, high = (number_format.plain(end, unit) for end in interval)
         words = f'{words[:-1]}; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open.'
     confirmed, refuted = VERDICTS[bool(entry.get('own'))]
     regime = f' in another regime ({entry["regime"]})' if entry.get('regime') else ''
-    return Verdict(confirmed + regime if met else refuted, words)
+    return Verdict((confirmed + regime if met else refuted) + ('' if certain else NOT_CERTAIN), words)
 
 
 def _meets(rule: Mapping[str, float], value: float) -> bool:

@@ -38,6 +38,7 @@ class Claim:
       seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
       paper: the number that the paper reports; None if it reports none, or something else than one number.
       sentence: the claim in words.
+      rule: the rule by which it is judged, in words; '' without one.
       ours: our number as text; '' if it cannot be computed.
       papers: what the paper reports, as text; '' if it reports nothing of the kind.
       verdict: whether it is reproduced, see `claim_verdicts.judged`; '' if the claim has no rule.
@@ -53,6 +54,7 @@ class Claim:
     seedwise: Measure | None
     paper: float | None
     sentence: str
+    rule: str
     ours: str
     papers: str
     verdict: str
@@ -93,8 +95,8 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
     return Claim(
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, f'The paper reports {papers}.' if papers else '', rule))),
-        ours, papers, verdict,
-        _why(entry, results) if verdict in REFUTED else '', seconds_of(runs, results), command_for(runs, study),
+        rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(REFUTED) else '',
+        seconds_of(runs, results), command_for(runs, study),
     )  # fmt: skip
 
 

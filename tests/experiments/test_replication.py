@@ -8,7 +8,8 @@ from kd_jax.report.paper_claims import Claim
 
 def claim(title, papers='', verdict='', why=''):
     command = 'python -m experiments.run --config=a.py --only=a'
-    return Claim(title, title, 'share', 0.5, None, None, 'words', '50%', papers, verdict, why, 90.0, command)
+    rule = 'The rule: at least 70%.'
+    return Claim(title, title, 'share', 0.5, None, None, 'words', rule, '50%', papers, verdict, why, 90.0, command)
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def test_the_page_shows_every_claim_with_its_whole_command_and_why_it_is_not_rep
     page = replication.page(found)
     for title in ('of both', 'ours alone'):
         assert f'| {title} |' in page
+    assert page.count('| at least 70% | `python -m experiments.run --config=a.py --only=a` |') == 2
     assert page.count('`python -m experiments.run --config=a.py --only=a`') == 2
     assert r'- **of both**: Too \| short.' in page
     assert 'This study has not run yet.' in page

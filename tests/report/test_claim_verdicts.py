@@ -42,10 +42,13 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     rule = {'rule': {'at_most': 80}}
     assert judged(rule, 75.0, (70.0, 79.0), 'count').rule == 'The rule: at most 80.'
     assert judged(rule, 75.0, (68.5, 81.5), 'count') == (
-        'reproduced',
+        'reproduced, not certain',
         'The rule: at most 80; the 95% interval, 68.5 to 81.5, leaves it open.',
     )
     assert 'leaves it open' in judged(rule, 85.0, (79.0, 91.0), 'count').rule
+    assert judged(rule, 85.0, (79.0, 91.0), 'count').verdict == 'not reproduced, not certain'
+    regime = rule | {'regime': 'jittered images'}
+    assert judged(regime, 75.0, (68.5, 81.5), 'count').verdict.endswith('another regime (jittered images), not certain')
     assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'The rule: at most 80.')
     # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
     assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
