@@ -44,13 +44,13 @@ def percent(run: str, study: result_files.Results, path: str = ACCURACY) -> str:
 
 
 def over_kd(run: str, study: result_files.Results) -> str:
-    """The gain in accuracy over KD, in points, paired by seed; an arrow if the gain has the same sign for all seeds."""
+    """The gain in accuracy over KD, in points, paired by seed; an arrow if its 95% interval does not include 0."""
     own, kd = (measure_over_seeds(study, name, ACCURACY) for name in (run, KD))
     gain = own.over(kd) if own and kd and run != KD else None
     if gain is None or gain.n < 2:
         return number_format.DASH
-    gains = gain.by_seed.values()
-    arrow = ' ▲' if min(gains) > 0 else ' ▼' if max(gains) < 0 else ''
+    low, high = gain.interval or (0.0, 0.0)
+    arrow = ' ▲' if low > 0 else ' ▼' if high < 0 else ''
     return f'{number_format.signed(gain.mean, "fraction", 1)} ± {number_format.plain(gain.sd, "fraction", 1)}{arrow}'
 
 

@@ -82,13 +82,15 @@ def test_each_table_of_a_page_is_replaced_between_its_markers():
     assert methods.with_tables(new, ['1', '2']) == new
 
 
-def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_all_seeds_agree():
+def test_gains_over_kd_are_paired_by_seed_and_an_arrow_says_that_the_interval_excludes_zero():
     def over_kd(*accuracies):
         return methods.over_kd('a', results_of('a', *accuracies) | results_of('kd', 0.5, 0.6, 0.7))
 
-    assert over_kd(0.52, 0.61, 0.73) == '+2.0 ± 1.0 ▲'
-    assert over_kd(0.48, 0.59, 0.67) == '−2.0 ± 1.0 ▼'
-    assert over_kd(0.52, 0.60, 0.73) == '+1.7 ± 1.5'
+    # Student's t of two degrees of freedom: the half width is 4.303 / sqrt(3) = 2.48 standard deviations.
+    assert over_kd(0.52, 0.61, 0.73) == '+2.0 ± 1.0'
+    assert over_kd(0.525, 0.615, 0.735) == '+2.5 ± 1.0 ▲'
+    assert over_kd(0.475, 0.585, 0.665) == '−2.5 ± 1.0 ▼'
+    assert over_kd(0.52, 0.61) == '+1.5 ± 0.7'
     assert over_kd(0.52) == '–'
     assert methods.over_kd('kd', results_of('kd', 0.5, 0.6)) == '–'
 
@@ -101,7 +103,7 @@ def test_the_table_has_every_student_the_best_first_and_its_costs():
     rows = [line.strip('| ').split(' | ') for line in page.splitlines() if line.startswith('| ')]
     assert rows[0][1:3] == ['1,000 images', 'over KD']
     assert [row[0] for row in rows[1:4]] == ['DKD', 'KD', 'labels alone']
-    assert rows[1][1:3] == ['75.0 ± 21.2', '+15.0 ± 7.1 ▲']
+    assert rows[1][1:3] == ['75.0 ± 21.2', '+15.0 ± 7.1']
     assert len(rows) == 1 + len(benchmark_pairs.labels())
     assert page.startswith('before\n')
     assert page.endswith(f'{methods.END}\nafter\n')
