@@ -166,8 +166,10 @@ def get_report(variant: str = '') -> dict[str, Any]:
     """What each student keeps of its teacher's accuracy on reviews, and how well it predicts masked words."""
     if variant == 'rates':
         return report_of_rates()
-    words = {'accuracy of masked words': 'last.test.student.accuracy', 'KL to the teacher': 'last.test.student.kl'}
-    own = {'accuracy of masked words': 'last.test.teacher.accuracy'}
+    measured = {'NLL of masked words': 'nll', 'accuracy of masked words': 'accuracy'}
+    words = {title: f'last.test.student.{name}' for title, name in measured.items()}
+    words['KL to the teacher'] = 'last.test.student.kl'
+    own = {title: f'last.test.teacher.{name}' for title, name in measured.items()}
     labels = {arm: f'2 layers, {words}' for arm, words in ARMS.items()}
     judged = labels | {name: f'2 layers, {words}' for name, words in AS_THEY_ARE.items()}
     tables = {

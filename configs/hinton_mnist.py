@@ -1,7 +1,7 @@
 """Hinton, Vinyals & Dean (2015), arXiv 1503.02531, on MNIST: a large net, a small net, and the small net distilled.
 
   python -m experiments.run --config=configs/hinton_mnist.py            # minutes on two cores
-  python -m experiments.run --config=configs/hinton_mnist.py:paper      # section 3 as in the paper: six hours
+  python -m experiments.run --config=configs/hinton_mnist.py:paper      # section 3 as in the paper: 2 h 30 min
 
 The default variant trains on 4,000 of the 60,000 images for fewer epochs. The variant `paper` is the table of section 3
 and its transfer sets that lack classes. configs/hinton/ has the paper's other experiments: temperature.py (section 3),

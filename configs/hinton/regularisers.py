@@ -1,6 +1,6 @@
 """Soft targets as regularisers: section 6 of Hinton, Vinyals & Dean (2015) on MNIST.
 
-  python -m experiments.run --config=configs/hinton/regularisers.py      # less than two hours on one core
+  python -m experiments.run --config=configs/hinton/regularisers.py      # two hours on one core
 
 In the paper, soft targets of a net that was trained on all data recover 87% of what is lost with 3% of the data, and
 need no early stopping. Here the net 784-800-800-10 learns from 1 to 100% of 55,000 images: from labels, and from the
