@@ -4,7 +4,7 @@ from typing import Any
 
 TITLES = {
     'again': 'The same images again',
-    'stopped': 'The same images, ensemble stopped early',
+    'stopped': 'Ensemble stopped early',
     'mixed': 'Mixtures of the same images',
     'unlabelled': 'Unlabelled images',
     'fresh': 'Nothing is memorised',
