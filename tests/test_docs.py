@@ -18,9 +18,8 @@ from kd_jax.core.step import make_train_step
 from kd_jax.evaluation.evaluations import parse_evaluation
 from kd_jax.models.cnn import CNN
 from kd_jax.prepare.parse_recipe import parse_recipe
-from kd_jax.report.finding import find
-from kd_jax.report.result_files import load_results
-from kd_jax.report.tables import study_tables
+from kd_jax.report import number_format
+from kd_jax.report.result_files import load_results, measure_over_seeds
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
 
@@ -178,11 +177,12 @@ def test_the_files_of_the_page_on_a_first_config_run(tmp_path, monkeypatch, caps
 
 
 def test_the_readme_says_first_what_the_committed_results_show():
-    results = load_results(DOCS.parent / 'experiments' / 'results' / 'hinton_mnist')
-    sentence = find(study_tables(results.study, results.results), results.results).sentence
-    removed, ours, theirs = re.search(
-        r'removes (\d+ of the \d+) errors .* \((.+) instead of (.+) over 5 seeds', sentence
-    ).groups()
+    def errors(study, run):
+        results = load_results(DOCS.parent / 'experiments' / 'results' / study).results
+        return number_format.measured(measure_over_seeds(results, run, 'last.test.student.errors'), 'count')
+
     first_screen = ' '.join((DOCS.parent / 'README.md').read_text().partition('## Quick start')[0].split())
-    assert f'removes {removed} test errors' in first_screen
-    assert f'{ours} instead of {theirs}' in first_screen
+    labels, soft = errors('hinton_mnist', 'baseline'), errors('hinton_mnist', 'distilled')
+    assert f'{labels} test errors of 10,000 with labels, and {soft} with the soft targets' in first_screen
+    labels, soft = errors('hinton_temperature', 'w800_hard'), errors('hinton_temperature', 'w800_t20')
+    assert f'it makes {labels} and {soft} errors' in first_screen
