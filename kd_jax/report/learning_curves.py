@@ -14,6 +14,7 @@ from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_
 from kd_jax.report.stated_units import stated_in
 
 FEW = 7  # the largest number of runs that a figure can name
+FEW_POINTS = 3  # of a curve, which are marked because its straight lines say little
 
 
 def default_curves(results: Results) -> dict[str, dict[str, Any]]:
@@ -66,13 +67,13 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
         axes.axhline(measure.mean, color=figure_style.MUTED, linestyle=':', linewidth=1.2)
         ends.append((measure.mean, label, figure_style.MUTED))
     times = entry.get('times') if len(found) <= FEW else None
-    laws = _laws(axes, found, times) if times else []
-    ends_of_lines = [np.array([end for end, *_ in ends]), *laws]
+    laws = _laws(axes, found, times) if times else {}
+    ends_of_lines = [np.array([end for end, *_ in ends]), *laws.values()]
     values = np.concatenate([*ends_of_lines, *(np.concatenate(curve[1:]) for curve in found.values())])
     log = unit != 'fraction' and values.min() > 0 and values.max() / values.min() > 8
     figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
-    figure_style.label_ends(axes, ends)
+    figure_style.label_ends(axes, [(laws[label][-1] if label in laws else end, label, c) for end, label, c in ends])
     if entry.get('log_x'):
         reach = [x for places, *_ in found.values() for x in (places[places > 0][0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
@@ -89,21 +90,21 @@ def _labels(runs: Any, results: Results) -> dict[str, str]:
     return {own[0]: label for label, own in of.items() if len(own) == 1}
 
 
-def _laws(axes: Axes, found: dict[str, Curve], times: float) -> list[np.ndarray]:
-    """Draws the power law of each curve up to `times` its end; returns the heights."""
-    heights = []
-    for (places, mean, *_), colour in zip(found.values(), PALETTE, strict=False):
+def _laws(axes: Axes, found: dict[str, Curve], times: float) -> dict[str, np.ndarray]:
+    """Draws the power law of each curve up to `times` its end; returns the heights by the label of the curve."""
+    heights = {}
+    for (label, (places, mean, *_)), colour in zip(found.items(), PALETTE, strict=False):
         if law := fit_power_law(places, mean):
             x = np.geomspace(places[places > 0][0], places[-1] * times, 60)
-            heights.append(law.at(x))
-            axes.plot(x, heights[-1], color=colour, linestyle=(0, (3, 2)), linewidth=1.0)
+            heights[label] = law.at(x)
+            axes.plot(x, heights[label], color=colour, linestyle=(0, (3, 2)), linewidth=1.0)
     return heights
 
 
 def _few(axes: Axes, found: dict[str, Curve]) -> list[tuple[float, str, str]]:
     ends = []
     for (run, (epochs, mean, low, high)), colour in zip(found.items(), PALETTE, strict=False):
-        axes.plot(epochs, mean, color=colour, marker='o' if len(epochs) == 1 else None)
+        axes.plot(epochs, mean, color=colour, marker='o' if len(epochs) <= FEW_POINTS else None)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
         ends.append((float(mean[-1]), run, colour))
     return ends

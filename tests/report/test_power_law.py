@@ -67,6 +67,23 @@ def test_a_figure_continues_the_curve_over_a_log_axis(loaded):
     assert axes.get_xscale() == 'log'
 
 
+def test_the_names_stand_in_the_order_of_the_continued_ends(loaded):
+    # 5 + 8 / n ends higher than 1 + 40 / n, which lies above it at n = 8.
+    runs = {
+        'slow': with_history(loaded, (13, 9, 7, 6))['student'],
+        'steep': with_history(loaded, (41, 21, 11, 6.1))['student'],
+    }
+    entry = {'runs': '*', 'y': 'test.student.errors', 'log_x': True}
+
+    def height_of_names(**options):
+        [axes] = draw_curves(entry | options, runs)[0].axes
+        return {text.get_text(): text.xy[1] for text in axes.texts}
+
+    assert height_of_names()['steep'] > height_of_names()['slow']
+    continued = height_of_names(times=8)
+    assert continued['steep'] < continued['slow']
+
+
 def test_of_many_grey_curves_none_is_continued(loaded):
     [[_, seeds]] = with_history(loaded, (13, 9, 7, 6)).items()
     many = {f'run{i}': seeds for i in range(8)}
