@@ -28,8 +28,8 @@ from kd_jax.config.ordinary_files import check_directory, replacing, write_bytes
 from kd_jax.config.visible_text import visible
 from kd_jax.data import chat_templates
 from kd_jax.data.batches import batch_shapes
+from kd_jax.data.model_tokenizer import model_tokenizer
 from kd_jax.data.splits import load_splits
-from kd_jax.data.tokenizers import load_tokenizer
 from kd_jax.devices.compiler_options import compiler_options
 from kd_jax.devices.platform import check_platform
 from kd_jax.interop.huggingface_export import TOKENIZER, save_huggingface
@@ -136,13 +136,13 @@ def written_for_transformers(found: EvaluatedNetwork, out: pathlib.Path) -> str:
             f"{found.where}, network '{found.network.name}' is no decoder or encoder of its own, so it cannot be "
             'written with --format=huggingface; leave that out.'
         )
-    name = data.get('tokenizer', 'bytes')
+    tokenizer = model_tokenizer(data, found.network.inputs)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         (owner,) = found.owners
         chat = data.get('chat', chat_templates.DEFAULT)
-        files = save_huggingface(out, module, found.variables[owner], load_tokenizer(name), chat)
-    lacks = '' if TOKENIZER[0] in files else f'\nThe tokenizer {name!r} cannot be written as {TOKENIZER[0]}.'
+        files = save_huggingface(out, module, found.variables[owner], tokenizer, chat)
+    lacks = '' if TOKENIZER[0] in files else f'\nThe tokenizer {tokenizer.name!r} cannot be written as {TOKENIZER[0]}.'
     kind = 'CausalLM' if isinstance(module, Decoder) else 'MaskedLM'
     loader = f'AutoModel{"" if isinstance(module, Encoder) and module.head == "none" else f"For{kind}"}'
     return f"""wrote {', '.join(f'{out}/{file}' for file in files)}. To load it:

@@ -17,14 +17,16 @@ from kd_jax.config.errors import UserError
 from kd_jax.config.import_by_name import names_from_file
 from kd_jax.config.visible_text import visible
 from kd_jax.data.chat_templates import TEMPLATES
-from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
+from kd_jax.data.model_tokenizer import model_tokenizer
+from kd_jax.data.prompts import prompt_tokens, stop_tokens
+from kd_jax.data.tokenizers import Tokenizer
 from kd_jax.devices.platform import check_platform
 from kd_jax.language.decoder import Decoder
 from kd_jax.language.decoding import Sampling
 from kd_jax.scale import tpu_chips
 from kd_jax.studies.evaluated_network import EvaluatedNetwork, finished_run, open_network
 from kd_jax.studies.workdir import Workdir
-from kd_jax.training.samples import Continued, continued, prompt_tokens, stop_tokens
+from kd_jax.training.samples import Continued, continued
 
 SAID = '[read {read} tokens, {reading:,.4g} a second; wrote {wrote} tokens{writing}]'
 
@@ -75,6 +77,13 @@ def generated(args: argparse.Namespace) -> str:
         raise UserError(f'--tokens is {args.tokens}, but it must be 1 or more.')
     if args.system and not args.chat:
         raise UserError('--system is a message of a conversation; name its template with --chat.')
+    if args.temperature == 0 and (args.top_k, args.top_p, args.seed) != (0, 1.0, 0):
+        raise UserError(
+            '--top-k, --top-p and --seed are about drawing a token, but without --temperature the most probable one is '
+            'taken; add a temperature, such as --temperature=1.'
+        )
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f'--seed is {args.seed}, but it must be a whole number from 0 to {2**32 - 1}.')
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
     workdir = Workdir(args.workdir)
     run_id, result = finished_run(workdir, args.run)
@@ -99,9 +108,9 @@ def tokenizer_of(found: EvaluatedNetwork) -> Tokenizer:
         what = 'has copies' if isinstance(found.network.module, Decoder) else 'is no decoder'
         raise UserError(f'{place} {what}, so it cannot continue a text; name a decoder with --network.')
     data = found.result['config'].get('data', {})
-    if data.get('source') not in ('text', 'tfds_text'):
+    if data.get('source') not in ('text', 'tfds_text', 'aligned_text'):
         raise UserError(f'{place}: the data of the run is no text, so its tokenizer is not known.')
-    return load_tokenizer(data.get('tokenizer', 'bytes'))
+    return model_tokenizer(data, found.network.inputs)
 
 
 def shown(prompts: Sequence[str], texts: Sequence[str], chat: str | None) -> list[str]:

@@ -123,7 +123,8 @@ class TextRows:
     def identity(self) -> str:
         """What tells these rows from others, for checksums."""
         laid = zlib.crc32(self.pieces.tobytes(), zlib.crc32(self.stretches.tobytes()))
-        return f'{self.checksum:08x} {laid:08x} {tuple(self.vocabulary)} {tuple(self.layout[1:])}'
+        tokens = zlib.crc32('\n'.join(self.layout.tokenizer.tokens).encode())
+        return f'{self.checksum:08x} {laid:08x} {tokens:08x} {tuple(self.vocabulary)} {tuple(self.layout[1:])}'
 
     def read(self, ids: np.ndarray, views: Any = None) -> Arrays:
         """Makes rows: tokens, label, mask, bytes, segment and position, [..., batch, length].

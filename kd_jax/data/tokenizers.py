@@ -30,6 +30,7 @@ ENDS = ('<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>', '[SEP]')  # if no f
 MASKS = ('[MASK]', '<mask>', '<|mask|>')
 FIELDS = 'tokenizer.ggml.'  # of GGUF
 CONTROL = 3  # of GGUF's types of tokens
+UNKNOWN = '\ufffd'  # stands for a number that no token has
 LETTERS = (  # of Llama 3 and Qwen2, which differ in the digits
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{DIGITS}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r'|\s+(?!\S)|\s+'
@@ -69,7 +70,7 @@ class Tokenizer:
       name: as the config names it.
       size: number of tokens; every id is smaller.
       encode: text -> its ordinary tokens.
-      decode: ids -> text, special tokens included.
+      decode: ids -> text, special tokens included; U+FFFD for a number that no token has.
       special: ids of the special tokens, by their text.
       begin: the token before each document; None if there is none.
       end: the token after each document; None if there is none.
@@ -145,7 +146,8 @@ def bytes_tokenizer() -> Tokenizer:
         return Encoded(ids, np.ones_like(ids))
 
     def decode(ids: Sequence[int]) -> str:
-        return b''.join(names[i - 256] if i >= 256 else bytes([i]) for i in map(int, ids)).decode(errors='replace')
+        texts = (bytes([i]) if i < 256 else names[i - 256] if i < 260 else UNKNOWN.encode() for i in map(int, ids))
+        return b''.join(texts).decode(errors='replace')
 
     first = [*range(256), *[NO_BYTE] * len(OF_BYTES)]
     ends = special[OF_BYTES[0]], special[OF_BYTES[1]]
@@ -166,7 +168,7 @@ def _from_vocabulary(name: str, file: pathlib.Path, state: tuple[int, int]) -> T
         return Encoded(*(np.array([piece[i] for piece in found], np.int32) for i in (0, 1)))
 
     def decode(numbers: Sequence[int]) -> str:
-        return pieces.joined([tokens[number] for number in numbers])
+        return pieces.joined([tokens[number] if number < len(tokens) else UNKNOWN for number in numbers])
 
     begin, end, mask = (ids[token] for token in (pieces.BEGIN, pieces.END, pieces.MASK))
     to_json = functools.partial(pieces.tokenizer_json, ids)

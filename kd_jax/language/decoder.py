@@ -68,7 +68,7 @@ class Decoder(nn.Module):
 
         Raises:
           UserError: heads do not divide evenly, a head has an odd number of channels, or `rotary_scaling` has not four
-            numbers.
+            numbers that fit.
         """
         kv_heads, head_dim = self.kv_heads or self.heads, self.head_dim or self.width // self.heads
         if self.heads % kv_heads or kv_heads < 0:
@@ -79,6 +79,12 @@ class Decoder(nn.Module):
             raise UserError(f'a head has {head_dim} channels, but rotary positions need an even number')
         if len(self.rotary_scaling) not in (0, 4):
             raise UserError(f'rotary_scaling is {self.rotary_scaling}, but it must be (factor, low, high, length)')
+        factor, low, high, length = self.rotary_scaling or (1, 1, 2, 1)
+        if not (factor > 0 and 0 < low < high and length > 0):
+            raise UserError(
+                f'rotary_scaling is {self.rotary_scaling}, but factor, low and length must be positive, and high must '
+                'be greater than low'
+            )
         return kv_heads, head_dim
 
     def tensor_split(self, parts: int) -> Split:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from kd_jax.config.errors import UserError
 from kd_jax.language.decoder import Decoder
+
+LEAST_TEMPERATURE = 1e-6  # logits divided by less may be infinite in float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +33,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Raises a UserError if a number is out of range."""
-        if self.temperature < 0:
-            raise UserError(f'temperature is {self.temperature}, but it must be 0 or more.')
+        if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise UserError(
+                f'temperature is {self.temperature}, but it must be 0 for the most probable token, or a number of '
+                f'{LEAST_TEMPERATURE} or more.'
+            )
         if self.top_k < 0:
             raise UserError(f'top_k is {self.top_k}, but it must be 0 or more.')
         if not 0 < self.top_p <= 1:

@@ -8,8 +8,9 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
 from kd_jax.data.chat_templates import TEMPLATES
+from kd_jax.data.model_tokenizer import model_tokenizer
+from kd_jax.data.prompts import prompt_tokens
 from kd_jax.data.splits import Splits
-from kd_jax.data.tokenizers import load_tokenizer
 from kd_jax.language.decoder import Decoder
 
 SAMPLES = {
@@ -46,19 +47,21 @@ def check_samples(config: Mapping[str, Any], recipe: Recipe, context: Context, s
             raise UserError(f'{place} needs {key}.')
     _check_prompts(options, place)
     decoders = {n.name: n for n in recipe.networks if isinstance(n.module, Decoder) and not n.copies}
-    if options['network'] not in decoders:
+    if not isinstance(options['network'], str) or options['network'] not in decoders:
         raise UserError(
             f'{place}: {options["network"]!r} is no decoder of this run. {suggest(str(options["network"]), decoders)}'
         )
-    window = decoders[options['network']].module.window
+    network = decoders[options['network']]
+    window = network.module.window
     if splits.vocabulary is None:
         raise UserError(f'{place}: the data of the run is no text, so its tokenizer is not known; leave samples out.')
-    tokenizer, chat = load_tokenizer(splits.vocabulary.tokenizer), options.get('chat', '')
+    tokenizer, chat = model_tokenizer(config['data'], network.inputs), options.get('chat', '')
+    if chat and (not isinstance(chat, str) or chat not in TEMPLATES):
+        raise UserError(f'{place}: there is no chat template {chat!r}. {suggest(str(chat), TEMPLATES)}')
     if chat:
-        if chat not in TEMPLATES:
-            raise UserError(f'{place}: there is no chat template {chat!r}. {suggest(str(chat), TEMPLATES)}')
         tokenizer.id_of(TEMPLATES[chat].end, f'{place}.chat={chat!r}')
-    longest = max(len(tokenizer.encode(text).ids) for text in options['prompts'])
+    prompts = [prompt_tokens(text, chat or None, tokenizer, f'{place}.prompts') for text in options['prompts']]
+    longest = max(map(len, prompts))
     longest = max(longest, context['batch']['tokens'].shape[1])
     if longest + options.get('tokens', SAMPLES['tokens'].default) > window:
         raise UserError(

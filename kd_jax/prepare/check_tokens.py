@@ -12,6 +12,7 @@ from kd_jax.data.gguf_files import read_gguf
 from kd_jax.data.source import Vocabulary
 from kd_jax.data.splits import Splits
 from kd_jax.data.tokenizers import FIELDS, load_tokenizer
+from kd_jax.language.encoder import Encoder
 
 # A model may have some more tokens than its tokenizer, so that their number divides evenly: 128, or 2% of them.
 PADDING, PADDING_SHARE = 128, 0.02
@@ -27,17 +28,31 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
       splits: the data; nothing is checked unless it is text.
       where: the place in the config, for messages.
     Raises:
-      UserError: a network that reads 'batch.tokens' has fewer tokens than the tokenizer, or many more; or the file that
-        it starts from has other tokens.
+      UserError: a network that reads 'batch.tokens' has fewer tokens than the tokenizer, or many more; the file that it
+        starts from has other tokens; or an encoder, which sees all tokens, learns the next one.
     """
     if (vocabulary := splits.vocabulary) is None:
         return
+    if vocabulary.predicts == 'next':
+        _check_answers_are_hidden(recipe, where)
     for network in recipe.networks:
         place = f"{where}, network '{network.name}'"
         _check(network, _vocabulary_size(network, context, 'tokens'), vocabulary, 'data.tokenizer', place)
         if vocabulary.teacher is not None:
             size = _vocabulary_size(network, context, 'teacher_tokens')
             _check(network, size, vocabulary.teacher, 'data.teacher_tokenizer', place)
+
+
+def _check_answers_are_hidden(recipe: Recipe, where: str) -> None:
+    encoders = [network.name for network in recipe.networks if isinstance(network.module, Encoder)]
+    for term in recipe.terms:
+        paths = {str(path).removeprefix('~') for path in term.paths()}
+        sees = [name for name in encoders if f'{name}.logits' in paths]
+        if 'batch.label' in paths and sees:
+            raise UserError(
+                f"{where}, term '{term.name}': the label is the next token, which the encoder '{sees[0]}' sees in its "
+                "input; set data.predicts='masked', or take a decoder."
+            )
 
 
 def _check(network: Network, size: int, vocabulary: Vocabulary, option: str, place: str) -> None:

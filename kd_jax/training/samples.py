@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
 from kd_jax.data.batches import fetch_batch
-from kd_jax.data.chat_templates import TEMPLATES, Part, prompt_of
-from kd_jax.data.tokenizers import Tokenizer, load_tokenizer
+from kd_jax.data.model_tokenizer import model_tokenizer
+from kd_jax.data.prompts import prompt_tokens, stop_tokens
+from kd_jax.data.tokenizers import Tokenizer
 from kd_jax.language.decoder import Decoder
 from kd_jax.language.decoding import Sampling, Written, checked_prompts, continue_prompts
 from kd_jax.prepare.check_samples import SAMPLES
@@ -36,38 +36,6 @@ class Continued(NamedTuple):
     wrote: int
     reading: float
     writing: float | None
-
-
-def prompt_tokens(text: str, chat: str | None, tokenizer: Tokenizer, what: str, system: str = '') -> list[int]:
-    """The tokens of a prompt, as training would read them.
-
-    Args:
-      text: the prompt.
-      chat: the chat template in which it is the message of a user; None for the prompt alone.
-      tokenizer: the tokenizer.
-      what: who asks, for messages.
-      system: the message of the system before it, in a chat template; '' for none.
-    Raises:
-      UserError: the prompt is empty or not UTF-8, or the tokenizer lacks a special token of the template.
-    """
-    if not text.strip():
-        raise UserError(f'{what} is empty; give a text to continue.')
-    if any('\ud800' <= character <= '\udfff' for character in text + system):  # a byte of the command line
-        raise UserError(f'{what} is not UTF-8 text: {text[:80]!r}; set the terminal to UTF-8.')
-    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
-    messages = ((('system', system),) if system else ()) + (('user', text),)
-    for part in prompt_of(messages, chat) if chat else [Part(text, counts=False)]:
-        if part.special:
-            tokens.append(tokenizer.id_of(part.text, f'the chat template {chat}'))
-        else:
-            tokens += tokenizer.encode(part.text).ids.tolist()
-    return tokens
-
-
-def stop_tokens(chat: str | None, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The tokens that end a text: the end of a document, and that of an answer in the chat template."""
-    ends = (tokenizer.end, tokenizer.special[TEMPLATES[chat].end] if chat else None)
-    return tuple(int(token) for token in dict.fromkeys(ends) if token is not None)
 
 
 def continued(
@@ -115,7 +83,7 @@ def write_samples(prepared: PreparedRun, variables: Mapping[str, Any]) -> dict[s
     given = {key: options.get(key, option.default) for key, option in SAMPLES.items()}
     network: Network = prepared.recipe.network(given['network'])
     owner = variables[network.of[0] if network.update == 'shared' else network.name]
-    tokenizer, chat = load_tokenizer(prepared.config['data'].get('tokenizer', 'bytes')), given['chat'] or None
+    tokenizer, chat = model_tokenizer(prepared.config['data'], network.inputs), given['chat'] or None
     place = f'{prepared.where}, samples.prompts'
     prompts = [prompt_tokens(text, chat, tokenizer, place) for text in given['prompts']]
     written = continued(

@@ -119,6 +119,18 @@ def test_the_checksum_tells_files_and_layouts_apart(files):
     assert len(set(found)) == 4
 
 
+def test_the_checksum_tells_vocabularies_apart(files, tmp_path):
+    """A file of as many tokens in another order, which gives rows of the same sizes."""
+    special, file = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'], tmp_path / 'vocab.txt'
+
+    def checksum(letters):
+        file.write_text('\n'.join([*special, *letters, *(f'##{letter}' for letter in letters)]) + '\n')
+        found = text(documents=str(files / 'texts.jsonl'), length=64, in_memory=False, tokenizer=f'vocab:{file}')
+        return source_checksum(found)
+
+    assert checksum('abcdefghijklm') == checksum('abcdefghijklm') != checksum('bacdefghijklm')
+
+
 def test_options_that_files_of_text_cannot_have_are_refused(files):
     config = dict(source='text', documents=str(files / 'texts.jsonl'), length=16, in_memory=False)
     for options, says in (

@@ -31,6 +31,7 @@ def test_special_tokens_of_bytes_come_after_them_and_never_out_of_text():
     assert (tokenizer.begin, tokenizer.end, tokenizer.mask) == (None, 256, 257)
     assert tokenizer.encode('<|im_end|>').ids.max() < 256
     assert tokenizer.decode([72, 105, 259]) == 'Hi<|im_end|>'
+    assert tokenizer.decode([72, 260, 10**6, 105]) == 'H\ufffd\ufffdi'  # a model may have spare tokens
     with pytest.raises(UserError, match=r"a test needs the special token '<\|im_ends\|>'.*Did you mean '<\|im_end\|>'"):
         tokenizer.id_of('<|im_ends|>', 'a test')
 
@@ -53,6 +54,7 @@ def test_a_missing_file_or_package_is_one_sentence(begins, tmp_path, monkeypatch
 
 def test_the_included_words_are_pieces_of_english():
     tokenizer = load_tokenizer('words')
+    assert '\ufffd' in tokenizer.decode([tokenizer.size])
     assert (tokenizer.size, tokenizer.begin, tokenizer.end, tokenizer.mask) == (4096, 2, 3, 4)
     found = tokenizer.encode('The student listens, [MASK] it.')
     assert tokenizer.decode(found.ids) == 'the student listens , [ mask ] it .'

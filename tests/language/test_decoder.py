@@ -170,6 +170,8 @@ def test_models_of_the_families_have_their_numbers_of_parameters(name, parameter
         (dict(head_dim=0, width=10), TOKENS, 'without head_dim it must divide width, which is 10'),
         (dict(head_dim=3), TOKENS, 'a head has 3 channels, but rotary positions need an even number'),
         (dict(rotary_scaling=(8.0,)), TOKENS, r'must be \(factor, low, high, length\)'),
+        (dict(rotary_scaling=(0.0, 1.0, 4.0, 64.0)), TOKENS, 'factor, low and length must be positive'),
+        (dict(rotary_scaling=(8.0, 4.0, 4.0, 64.0)), TOKENS, 'high must be greater than low'),
         (dict(window=6), TOKENS, '7 tokens are longer than the window of the model, 6'),
         ({}, np.zeros((2, 4, 4), np.float32), r"not float32\[2, 4, 4\]; set input='batch.tokens'"),
     ],

@@ -94,7 +94,13 @@ def test_a_prompt_that_cannot_be_read_is_one_sentence(prompts, new_tokens, sente
         write(MODULE, VARIABLES, prompts, KEYS, new_tokens=new_tokens)
 
 
-@pytest.mark.parametrize('options', [dict(temperature=-1.0), dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.1)])
+@pytest.mark.parametrize(
+    'options',
+    [
+        *(dict(temperature=t) for t in (-1.0, float('nan'), float('inf'), 1e-40)),
+        dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.1), dict(top_p=float('nan')),
+    ],
+)  # fmt: skip
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(UserError, match=f'{next(iter(options))} is .*, but it must be'):
         Sampling(**options)

@@ -31,7 +31,8 @@ def prepared(tmp_path):
 
 
 def test_samples_of_a_decoder_are_accepted(prepared):
-    prepared({'network': 'student', 'prompts': ['Hi'], 'tokens': 24, 'chat': 'chatml'})
+    prepared({'network': 'student', 'prompts': ['Hi'], 'tokens': 24})
+    prepared({'network': 'student', 'prompts': ['Hi'], 'tokens': 11, 'chat': 'chatml'})
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,10 @@ def test_samples_of_a_decoder_are_accepted(prepared):
         ({'prompts': ['a', ' ']}, 'that are not empty'),
         ({'tokens': 0}, 'samples.tokens is 0, but it must be a whole number, 1 or more'),
         ({'tokens': 25}, '8 tokens of a prompt or of a row, and the new ones, exceed the window of the model, 32'),
+        ({'network': ['student']}, "here, samples: ['student'] is no decoder of this run"),
+        # <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n has 1 + 7 + 1 + 1 + 1 + 10 tokens.
+        ({'tokens': 12, 'chat': 'chatml'}, '21 tokens of a prompt or of a row, and the new ones, exceed the window'),
+        ({'chat': ['chatml']}, "there is no chat template ['chatml']"),
         ({'chat': 'chatlm'}, "there is no chat template 'chatlm'. Did you mean 'chatml'"),
         ({'chat': 'llama3'}, "here, samples.chat='llama3' needs the special token '<|eot_id|>'"),
         ({'promts': ['a']}, "there is no option 'promts'. Did you mean 'prompts'"),

@@ -29,10 +29,11 @@ def prepared(tmp_path):
     path.write_text(''.join(json.dumps({'text': 'abcdefgh'}) + '\n' for _ in range(8)))
 
     def prepare(size, data=None, **network):
+        words = {'model': Words, 'size': size}
         config = {
             'data': {'source': 'text', 'documents': str(path), 'length': 8, **(data or {})}, 'batch_size': 2,
             'epochs': 1, 'optimizer': {'learning_rate': 0.1},
-            'networks': {'net': {'model': Words, 'size': size, 'input': 'batch.tokens', **network}},
+            'networks': {'net': {'input': 'batch.tokens', **(network if 'model' in network else words | network)}},
             'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label',
                                'mask': 'batch.mask'}},
         }  # fmt: skip
@@ -53,6 +54,13 @@ def test_a_tokenizer_that_is_not_that_of_the_model_is_one_sentence(prepared, siz
         UserError, match=rf"c, network 'net': it knows {size:,} tokens, but data.tokenizer='bytes' has 260"
     ):
         prepared(size, **({'copies': copies} if copies else {}))
+
+
+def test_an_encoder_that_would_see_the_next_token_is_one_sentence(prepared):
+    shape = dict(model='encoder', vocabulary=260, width=8, layers=1, heads=1, mlp_width=8, window=8)
+    inputs = ['batch.tokens', 'batch.segment', 'batch.position']
+    with pytest.raises(UserError, match=r"c, term 'hard': the label is the next token, which the encoder 'net' sees"):
+        prepared(260, input=inputs, **shape)
 
 
 def test_the_tokens_of_a_teacher_have_a_tokenizer_of_their_own(prepared):

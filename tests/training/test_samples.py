@@ -1,11 +1,10 @@
 """Texts that a decoder writes after prompts, and its speed."""
 
 import numpy as np
-import pytest
 
-from kd_jax.config.errors import UserError
+from kd_jax.data.prompts import prompt_tokens, stop_tokens
 from kd_jax.data.tokenizers import bytes_tokenizer
-from kd_jax.training.samples import continued, prompt_tokens, stop_tokens
+from kd_jax.training.samples import continued
 from tests.language.small_decoder import decoder, weights
 
 BYTES = bytes_tokenizer()
@@ -40,13 +39,3 @@ def test_each_prompt_is_continued_and_the_token_that_ends_it_is_not_shown():
 def test_one_token_has_no_speed_of_writing():
     module, variables = counting({})
     assert continued(module, variables, [[1]], BYTES, new_tokens=1, stop=()).writing is None
-
-
-def test_a_message_stands_in_its_template():
-    # <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n
-    start, end = BYTES.special['<|im_start|>'], BYTES.special['<|im_end|>']
-    asked = [start, *b'user\nHi', end, *b'\n', start, *b'assistant\n']
-    assert prompt_tokens('Hi', 'chatml', BYTES, 'here') == asked
-    assert stop_tokens('chatml', BYTES) == (BYTES.end, end)
-    with pytest.raises(UserError, match='here is empty'):
-        prompt_tokens(' ', None, BYTES, 'here')
