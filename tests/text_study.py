@@ -14,6 +14,7 @@ def text_study(directory, tokenizer='bytes', **options):
     path = directory / 'a.jsonl'
     path.write_text(''.join(json.dumps({'text': 'abcdefgh' * 6}) + '\n' for _ in range(8)))
     data = {'source': 'text', 'documents': str(path), 'length': 16, 'valid_documents': 2, 'tokenizer': tokenizer}
+    data['predicts'] = 'masked' if options.get('model') == 'encoder' else 'next'
     logits = {'logits': 'student.logits'}
     run = {
         'data': data, 'batch_size': 8, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},

@@ -1,5 +1,6 @@
 """Loads the trained networks of finished runs."""
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -16,6 +17,7 @@ def load_trained(
     prepared: PreparedRun, network: Network, directory: pathlib.Path, checkpoint: str = LAST
 ) -> dict[str, Any]:
     """Loads the network's variables from the last or the best checkpoint of its run."""
+    network = dataclasses.replace(network, fresh=(), part=(), init_layers=())  # they say what it started from
     shapes = placed_shapes(network, prepared.mesh, variable_shapes(prepared, network))
     where = f"{prepared.where}, network '{network.name}'"
     return jax.device_get(load_from_checkpoint(network, directory, network.name, shapes, where, checkpoint))
