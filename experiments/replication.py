@@ -88,8 +88,7 @@ def row(claim: Claim, *last: str) -> str:
 
 def full_row(claim: Claim) -> str:
     """A row of the page, with the rule that judges the claim."""
-    rule = claim.rule.removeprefix('The rule: ').removesuffix('.')
-    return row(claim, escape_markdown(rule or number_format.DASH), code_span(claim.command))
+    return row(claim, escape_markdown(claim.rule or number_format.DASH), code_span(claim.command))
 
 
 def page(found: Sequence[Shown]) -> str:

@@ -85,8 +85,8 @@ def claims() -> dict[str, Any]:
         },
     )  # fmt: skip
     made['stopped_soft'] |= dict(
-        why='Nets that stop in time leave little to gain: the ensemble is 0.4 points better than one of them. Five '
-        'seeds do not tell how much of so small a gain is kept.',
+        why='Nets that stop in time leave the ensemble little to gain. Five seeds do not tell how much of so small a '
+        'gain is kept.',
         evidence={'a single net': f'members_stopped:{MEMBER}', 'the ensemble': f'members_stopped:{VOTES}'},
     )
     made['mixed_soft'] |= dict(

@@ -18,10 +18,17 @@ def model_tokenizer(data: Mapping[str, Any], inputs: Iterable[Any]) -> Tokenizer
     Returns:
       the tokenizer; its `end` is `data.end`, if that is given.
     Raises:
-      UserError: as `load_tokenizer`, or the tokenizer has no such token as `data.end`.
+      UserError: as `load_tokenizer` and `with_end`.
     """
     if TEACHER_TOKENS in map(str, inputs):
         return load_tokenizer(data['teacher_tokenizer'])
-    tokenizer = load_tokenizer(data.get('tokenizer', 'bytes'))
-    end = data.get('end')
+    return with_end(load_tokenizer(data.get('tokenizer', 'bytes')), data.get('end'))
+
+
+def with_end(tokenizer: Tokenizer, end: str | None) -> Tokenizer:
+    """The tokenizer, which ends a document with the special token `end`; with its own if that is None.
+
+    Raises:
+      UserError: it has no such token.
+    """
     return tokenizer if end is None else dataclasses.replace(tokenizer, end=tokenizer.id_of(end, 'data.end'))

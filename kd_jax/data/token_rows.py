@@ -8,6 +8,7 @@ import numpy as np
 from kd_jax.config.errors import UserError
 from kd_jax.data.chat_templates import parts_of
 from kd_jax.data.documents import PROMPT, Document
+from kd_jax.data.model_tokenizer import with_end
 from kd_jax.data.sentences import sentences
 from kd_jax.data.sequence_packing import (
     ARRAYS,
@@ -147,7 +148,7 @@ def tokens_of(document: Document, rows: TextLayout) -> Tokens:
 
 def end_token(rows: TextLayout) -> int | None:
     """The token after each document; None if there is none."""
-    return rows.tokenizer.end if rows.end is None else rows.tokenizer.id_of(rows.end, 'data.end')
+    return with_end(rows.tokenizer, rows.end).end
 
 
 def _fitting(found: TokenSequence, document: Document, rows: TextLayout) -> list[TokenSequence]:

@@ -64,7 +64,7 @@ def judged(
     rule = entry.get('rule')
     if not rule:
         return Verdict('', '')
-    words = f'The rule: {_rule_in_words(rule, unit)}.'
+    words = _rule_in_words(rule, unit)
     if value is None:
         return Verdict(OPEN, words)
     if otherwise:
@@ -73,7 +73,7 @@ def judged(
     certain = not interval or all(_meets(rule, end) == met for end in interval)
     if interval and not certain:
         low, high = (number_format.plain(end, unit) for end in interval)
-        words = f'{words[:-1]}; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open.'
+        words += f'; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open'
     confirmed, refuted = VERDICTS[bool(entry.get('own'))]
     regime = f' in another regime ({entry["regime"]})' if entry.get('regime') else ''
     return Verdict((confirmed + regime if met else refuted) + ('' if certain else NOT_CERTAIN), words)

@@ -94,7 +94,7 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
     papers = stated or '' if paper is None else _quoted(paper, found.unit, entry['kind'])
     return Claim(
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
-        ' '.join(filter(None, (found.words, f'The paper reports {papers}.' if papers else '', rule))),
+        ' '.join(filter(None, (found.words, papers and f'The paper reports {papers}.', rule and f'The rule: {rule}.'))),
         rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(REFUTED) else '',
         seconds_of(runs, results), command_for(runs, study),
     )  # fmt: skip

@@ -127,6 +127,9 @@ def test_a_decoder_is_written_as_hugging_face_does(tmp_path, capsys):
     np.testing.assert_array_equal(tensors['model.layers.1.mlp.up_proj.weight'], kernels['up']['kernel'][1].T)
     config = json.loads((out / 'config.json').read_text())
     assert (config['num_hidden_layers'], config['eos_token_id'], config['vocab_size']) == (2, 256, 260)
+    edit_result(work, 'student-s0', '"source": "text"', '"source": "text", "end": "<|im_end|>"')
+    assert exported(work, tmp_path / 'other', '--format=huggingface') == 0
+    assert json.loads((tmp_path / 'other' / 'config.json').read_text())['eos_token_id'] == 259
 
 
 @pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')

@@ -8,7 +8,7 @@ from kd_jax.report.paper_claims import Claim
 
 def claim(title, papers='', verdict='', why=''):
     command = 'python -m experiments.run --config=a.py --only=a'
-    rule = 'The rule: at least 70%.'
+    rule = 'at least 70%'
     return Claim(title, title, 'share', 0.5, None, None, 'words', rule, '50%', papers, verdict, why, 90.0, command)
 
 

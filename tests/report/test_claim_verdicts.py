@@ -8,15 +8,15 @@ from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, sec
 @pytest.mark.parametrize(
     ('rule', 'value', 'verdict', 'words'),
     [
-        ({'at_most': 80}, 80.0, 'reproduced', 'The rule: at most 80.'),
-        ({'at_most': 80}, 80.2, 'not reproduced', 'The rule: at most 80.'),
-        ({'at_least': 2.5, 'at_most': 4}, 3.0, 'reproduced', 'The rule: from 2.5 to 4.'),
-        ({'at_least': 2.5, 'at_most': 4}, 2.0, 'not reproduced', 'The rule: from 2.5 to 4.'),
-        ({'at_least': -72}, -80.0, 'not reproduced', 'The rule: at least −72.'),
-        ({'above': 0}, 0.0, 'not reproduced', 'The rule: above 0.'),
-        ({'above': 0, 'below': 2}, 2.0, 'not reproduced', 'The rule: above 0 and below 2.'),
-        ({'above': 0, 'at_most': 2}, 2.0, 'reproduced', 'The rule: above 0 and at most 2.'),
-        ({'at_least': 8}, None, 'open', 'The rule: at least 8.'),
+        ({'at_most': 80}, 80.0, 'reproduced', 'at most 80'),
+        ({'at_most': 80}, 80.2, 'not reproduced', 'at most 80'),
+        ({'at_least': 2.5, 'at_most': 4}, 3.0, 'reproduced', 'from 2.5 to 4'),
+        ({'at_least': 2.5, 'at_most': 4}, 2.0, 'not reproduced', 'from 2.5 to 4'),
+        ({'at_least': -72}, -80.0, 'not reproduced', 'at least −72'),
+        ({'above': 0}, 0.0, 'not reproduced', 'above 0'),
+        ({'above': 0, 'below': 2}, 2.0, 'not reproduced', 'above 0 and below 2'),
+        ({'above': 0, 'at_most': 2}, 2.0, 'reproduced', 'above 0 and at most 2'),
+        ({'at_least': 8}, None, 'open', 'at least 8'),
     ],
 )
 def test_the_number_decides_by_the_rule(rule, value, verdict, words):
@@ -27,7 +27,7 @@ def test_a_fraction_is_written_in_percent_and_a_regime_is_named():
     entry = {'rule': {'at_least': 0.8}, 'regime': 'an unlabelled transfer set'}
     assert judged(entry, 0.95, None, 'fraction') == (
         'reproduced in another regime (an unlabelled transfer set)',
-        'The rule: at least 80%.',
+        'at least 80%',
     )
     assert judged(entry, 0.7, None, 'fraction').verdict == 'not reproduced'
 
@@ -40,16 +40,16 @@ def test_a_claim_that_is_not_the_papers_holds_or_does_not():
 
 def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     rule = {'rule': {'at_most': 80}}
-    assert judged(rule, 75.0, (70.0, 79.0), 'count').rule == 'The rule: at most 80.'
+    assert judged(rule, 75.0, (70.0, 79.0), 'count').rule == 'at most 80'
     assert judged(rule, 75.0, (68.5, 81.5), 'count') == (
         'reproduced, not certain',
-        'The rule: at most 80; the 95% interval, 68.5 to 81.5, leaves it open.',
+        'at most 80; the 95% interval, 68.5 to 81.5, leaves it open',
     )
     assert 'leaves it open' in judged(rule, 85.0, (79.0, 91.0), 'count').rule
     assert judged(rule, 85.0, (79.0, 91.0), 'count').verdict == 'not reproduced, not certain'
     regime = rule | {'regime': 'jittered images'}
     assert judged(regime, 75.0, (68.5, 81.5), 'count').verdict.endswith('another regime (jittered images), not certain')
-    assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'The rule: at most 80.')
+    assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'at most 80')
     # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
     assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
 
@@ -65,13 +65,13 @@ def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
     assert unmet({'rule': {'at_least': 1}}, {}) == ''
     unknown = 'there is no seed for which both teacher and random have run'
     assert unmet(entry, {}) == unmet(entry, results([2], [])) == unknown
-    assert judged(entry, None, None, 'count', unknown) == ('open', 'The rule: at least 1.')
+    assert judged(entry, None, None, 'count', unknown) == ('open', 'at least 1')
     assert unmet(entry, results([2], [1])) == ''
     assert unmet(entry, results([1], [1])) == unmet(entry, results([1], [2])) == text
     # Differences of 1 and 1.2 have an interval from -0.17 to 2.37 (t = 12.7), those of three seeds lie above 0.
     assert unmet(entry, results([2, 2.2], [1, 1])) == text
     assert unmet(entry, results([2, 2.2, 2.1], [1, 1, 1])) == ''
-    assert judged(entry, 3.0, None, 'count', text) == (f'open: {text}', 'The rule: at least 1.')
+    assert judged(entry, 3.0, None, 'count', text) == (f'open: {text}', 'at least 1')
     assert judged(entry, 3.0, None, 'count').verdict == 'reproduced'
     assert runs_of_claim(entry | {'value': 'student:y'}, []) == ['student', 'teacher', 'random']
 
