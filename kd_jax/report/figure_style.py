@@ -103,6 +103,7 @@ def save(figure: Figure, path: Path) -> None:
         text.set_text(shown if len(shown) <= LONGEST else textwrap.fill(shown, LONGEST // 2))
     with warnings.catch_warnings(), replacing(path) as part:
         warnings.filterwarnings('ignore', r'Glyph .* missing from font', UserWarning)
+        figure.draw_without_rendering()  # a layout moves texts at data; the next one has room for them
         figure.savefig(part, format='png', dpi=DPI, metadata={'Software': None})
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kd_jax.report.figure_style import canvas, file_stem, power_of_ten, save, spread
 
@@ -40,3 +41,13 @@ def test_a_tick_at_a_power_of_ten_is_written_as_one():
         '',
         '',
     ]
+
+
+def test_numbers_beside_bars_are_not_cut_at_the_edge_of_the_picture(tmp_path):
+    figure, axes = canvas()
+    axes.plot([0.971, 1.0144], [0, 1], 'o')
+    axes.set_yticks(range(2), ['masked words alone', 'the layers of the teacher as they are'])
+    axes.set_xlim(0.968, 1.04)
+    number = axes.annotate('100.2 ± 1.2%, a long number', (1.02, 1), (7, 0), textcoords='offset points', fontsize=9.5)
+    save(figure, tmp_path / 'bars.png')
+    assert number.get_window_extent(FigureCanvasAgg(figure).get_renderer()).x1 <= figure.bbox.x1
