@@ -34,6 +34,10 @@ from kd_jax.config.references import leaves, runs_referred_to
 from kd_jax.report.result_files import Results, load_results, measure_over_seeds
 
 STAGES = {'every': 1, 'flat': 3, 'trials': 1, 'tuned': 3, 'wide': 3}  # the number of seeds
+TITLES = {
+    'every': 'Every method once', 'flat': 'Labels alone and KD, trained twice as long', 'trials': 'Trials on validation',
+    'tuned': 'The best trial of each method', 'wide': 'A wide ResNet as the teacher',
+}  # fmt: skip
 SIZES = (1000, 10_000)
 VARIANTS = tuple(f'{stage}_{size}' for stage in STAGES for size in SIZES)
 LENGTHS = STEPS, LONGER = 10_000, 20_000
@@ -53,7 +57,7 @@ def get_config(variant: str = VARIANTS[0]) -> ConfigDict:
     stage, size = stage_of(variant)
     config = ConfigDict()
     config.name = f'benchmark_pairs_{variant}'
-    config.title = f'Methods of distillation, {STEPS:,} steps: {stage}, {size:,} images'
+    config.title = f'{TITLES[stage]}: {STEPS:,} steps, {size:,} images'
     config.text = ' '.join(__doc__.split('\n\n')[-1].split())
     config.seeds = STAGES[stage]
     config.runs = {'every': every, 'flat': flat, 'trials': trials, 'tuned': tuned, 'wide': wide}[stage](size)
