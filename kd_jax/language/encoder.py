@@ -54,6 +54,7 @@ class Encoder(nn.Module):
     remat: bool = False
 
     stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
+    not_in_shapes = ('heads', 'norm_epsilon')  # the same weights compute something else
 
     def tensor_split(self, parts: int) -> Split:
         """How `parts` devices share its weights, see `transformer.tensor_split`."""

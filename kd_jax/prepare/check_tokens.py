@@ -9,6 +9,7 @@ from kd_jax.core.network import Network
 from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
 from kd_jax.data.gguf_files import read_gguf
+from kd_jax.data.model_tokenizer import TEACHER_TOKENS
 from kd_jax.data.source import Vocabulary
 from kd_jax.data.splits import Splits
 from kd_jax.data.tokenizers import FIELDS, load_tokenizer
@@ -43,6 +44,33 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
             _check(network, size, vocabulary.teacher, 'data.teacher_tokenizer', place)
 
 
+def check_tokens_of_run(
+    network: Network, vocabulary: Vocabulary, trained: Network, its: Vocabulary, where: str, origin: str
+) -> None:
+    """Refuses the tokenizer of a network whose weights another run has trained with other tokens.
+
+    Args:
+      network: the network; nothing is compared if its embedding is `fresh`.
+      vocabulary: the tokens of its data.
+      trained: the network that it starts from.
+      its: the tokens of that network's data.
+      where: the place in the config, for messages.
+      origin: the other run, for messages.
+    """
+    option, now = _tokens_read(network, vocabulary)
+    _, before = _tokens_read(trained, its)
+    if now and before and now.tokenizer != before.tokenizer and 'embedding' not in network.fresh:
+        _compare(_tokens_of(before.tokenizer), f'in {origin}', now, option, where)
+
+
+def _tokens_read(network: Network, vocabulary: Vocabulary) -> tuple[str, Vocabulary | None]:
+    """The option of the tokenizer whose tokens a network reads, and its vocabulary; None if it reads no tokens."""
+    inputs = set(map(str, network.inputs))
+    if TEACHER_TOKENS in inputs:
+        return 'data.teacher_tokenizer', vocabulary.teacher
+    return 'data.tokenizer', vocabulary if 'batch.tokens' in inputs else None
+
+
 def _check_answers_are_hidden(recipe: Recipe, where: str) -> None:
     encoders = [network.name for network in recipe.networks if isinstance(network.module, Encoder)]
     for term in recipe.terms:
@@ -69,14 +97,18 @@ def _check(network: Network, size: int, vocabulary: Vocabulary, option: str, pla
 
 def _check_texts(network: Network, vocabulary: Vocabulary, option: str, place: str) -> None:
     """Refuses a tokenizer of the right size whose tokens are others than those of the file of the model."""
-    own = _tokens_of_model(network.init)
+    _compare(_tokens_of_model(network.init), 'in the file of its weights', vocabulary, option, place)
+
+
+def _compare(own: Sequence[str], origin: str, vocabulary: Vocabulary, option: str, place: str) -> None:
+    """Refuses a tokenizer if more than a few of its tokens are others than those that a model has learned."""
     given = _tokens_of(vocabulary.tokenizer) if own else ()
     both = [number for number, texts in enumerate(zip(own, given, strict=False)) if all(texts)]
     unlike = [number for number in both if own[number] != given[number]]
     if len(unlike) > UNLIKE * len(both):
         one = unlike[0]
         raise UserError(
-            f'{place}: token {one} is {own[one]!r} in the file of its weights and {given[one]!r} in {option}='
+            f'{place}: token {one} is {own[one]!r} {origin} and {given[one]!r} in {option}='
             f'{vocabulary.tokenizer!r}, and {len(unlike):,} of {len(both):,} tokens differ, so this is not its '
             f'tokenizer; set {option} to that of the model.'
         )

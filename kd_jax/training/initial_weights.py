@@ -1,5 +1,6 @@
 """Loads initial weights of networks: from checkpoints of other runs, files or pretrained models."""
 
+import inspect
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from kd_jax import models
+from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import GGUF, HUGGINGFACE, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
-from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
+from kd_jax.core.inherited_weights import check_finite, check_same_options, source_for, take_layers, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.gguf_weights import load_gguf_weights
@@ -91,7 +94,7 @@ def load_from_checkpoint(
       checkpoint: 'last', or 'best' for that of the best evaluation on validation.
     Raises:
       UserError: there is no readable checkpoint, it has no such network, names or shapes of parameters
-        differ, or weights are NaN or infinite.
+        differ, as do options that no shape shows, or weights are NaN or infinite.
     """
     saved = directory / DIRECTORIES[checkpoint]
     if not (directory / DIRECTORIES[LAST]).is_dir():
@@ -108,6 +111,7 @@ def load_from_checkpoint(
         tree = newest.shapes()
         there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
         source = source_for(network, source, there, shapes, where, str(directory))
+        check_same_options(network, _trained_model(directory, source), where, str(directory))
         abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
         for part, modules in without_fresh(shapes, network).items():
             place = abstract['params'] if part == 'params' else abstract['collections'][source]
@@ -118,6 +122,18 @@ def load_from_checkpoint(
     variables = without_fresh({'params': loaded['params'][source], **loaded['collections'].get(source, {})}, network)
     check_finite(variables, where, str(directory))
     return take_layers(variables, network)
+
+
+def _trained_model(directory: pathlib.Path, name: str) -> Any:
+    """The model of a network of a run, by the run's config; None if the config does not say it, or is damaged."""
+    try:
+        config = read_checked(directory / 'config.json', dict[str, Any], '').content
+        options = config['networks'][name]
+        function = getattr(models, options['model']) if options['model'] in models.__all__ else None
+        known = inspect.signature(function).parameters if function else ()
+        return function(**{key: options[key] for key in options if key in known}) if function else None
+    except (UserError, LookupError, TypeError):
+        return None
 
 
 def _placed_alike(saved: Any, own: Any) -> jax.ShapeDtypeStruct:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kd_jax import models
+from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
 from kd_jax.core.network import Network
 from kd_jax.data.sources import Source
@@ -99,6 +100,28 @@ def test_a_smaller_decoder_starts_from_layers_of_a_run(tmp_path, assert_bitwise)
         load()
     with pytest.raises(UserError, match=r'here: init_layers has 5, but .* has 4 layers'):
         load(init_layers=(2, 5))
+
+
+def test_a_run_in_another_directory_has_the_options_that_no_shape_shows(tmp_path, assert_bitwise):
+    module = small_decoder.decoder()
+    theirs = small_decoder.weights(module)
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(state(2, words=theirs), position(2))
+    checkpoints.close()
+    options = {**small_decoder.SIZES, 'qkv_bias': True, 'tied': False}
+
+    def load(**trained):
+        network = {'model': 'decoder', 'input': ['batch.tokens'], **options, **trained}
+        write_checked(tmp_path / 'config.json', {'networks': {'words': network}})
+        student = Network('student', module, (), init=str(tmp_path))
+        return load_from_checkpoint(student, tmp_path, '', theirs, 'here')
+
+    assert_bitwise(load()['params'], theirs['params'])
+    assert_bitwise(load(model='tests.elsewhere:Model')['params'], theirs['params'])  # a model that is not ours
+    with pytest.raises(UserError, match=r'here: .* has rotary_base=5000\.0, but this model has rotary_base=10000\.0'):
+        load(rotary_base=5000.0)
+    (tmp_path / 'config.json').write_text('damaged')
+    assert_bitwise(load_from_checkpoint(Network('student', module, ()), tmp_path, '', theirs, 'here'), load())
 
 
 def source():
