@@ -43,6 +43,7 @@ FIELDS = {
 }  # fmt: skip
 TYPES = {
     **dict.fromkeys(FIELDS.values(), Size), 'attention.layer_norm_rms_epsilon': Number, 'rope.freq_base': Number,
+    'rope.scaling.factor': Number,
     **dict.fromkeys(('attention.head_count_kv', 'attention.key_length', 'rope.dimension_count'), Size),
     'rope.scaling.type': str,
 }  # fmt: skip
@@ -128,8 +129,9 @@ def _options(file: GgufFile, where: str) -> tuple[str, dict[str, Any]]:
         )
     own = {name.removeprefix(f'{architecture}.'): value for name, value in file.fields.items()}
     check_saved(own, TYPES, where)
-    if own.get('rope.scaling.type', 'none') != 'none':
-        raise UserError(f'{where} scales its rotary positions by {own["rope.scaling.type"]!r}, which is not known.')
+    scaling = own.get('rope.scaling.type', 'linear' if own.get('rope.scaling.factor', 1.0) not in (0, 1) else 'none')
+    if scaling != 'none':
+        raise UserError(f'{where} scales its rotary positions by {scaling!r}, which is not known.')
     missing = [name for name in FIELDS.values() if name not in own]
     missing += [name for name in (NAMES['embedding/embedding'],) if name not in tensors]
     if missing:

@@ -111,7 +111,10 @@ def decoder_options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     if config.get('hidden_act', 'silu') != 'silu' or config.get('use_sliding_window', False):
         raise UserError(f'{where} has another activation than silu, or a sliding window, which no decoder here has.')
     rotary = {**(config.get('rope_scaling') or {}), **(config.get('rope_parameters') or {})}
-    kind = rotary.get('rope_type', rotary.get('type', 'default'))
+    kind = rotary.get('rope_type', rotary.get('type'))
+    if kind is None and 'factor' in rotary:
+        raise UserError(f'{where} says a factor but no rope_type of its rotary positions; take a complete file.')
+    kind = kind or 'default'
     if kind not in ('default', 'llama3'):
         raise UserError(f'{where} scales its rotary positions by {kind!r}, which is not known. Known: default, llama3')
     if missing := [name for name in SCALING if name not in rotary and kind == 'llama3']:

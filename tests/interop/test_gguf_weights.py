@@ -43,7 +43,8 @@ def write(path, module, variables, architecture='llama', types=None, **fields):
     writer.add_rope_freq_base(module.rotary_base)
     writer.add_layer_norm_rms_eps(module.norm_epsilon)
     for name, value in fields.items():
-        writer.add_string(name.replace('__', '.'), value)
+        add_field = writer.add_string if isinstance(value, str) else writer.add_float32
+        add_field(name.replace('__', '.'), value)
     heads = {'query': module.heads, 'key': kv_heads}
     for place, array in flax.traverse_util.flatten_dict(variables['params'], sep='/').items():
         for number, part in enumerate(array if place.startswith('blocks') else [array]):
@@ -155,6 +156,11 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path):
     write(path, module, weights(module), llama__rope__scaling__type='yarn')
     with pytest.raises(UserError, match="scales its rotary positions by 'yarn', which is not known"):
         loaded(path, module)
+    write(path, module, weights(module), llama__rope__scaling__factor=4.0)  # llama.cpp reads it as linear
+    with pytest.raises(UserError, match="scales its rotary positions by 'linear', which is not known"):
+        loaded(path, module)
+    write(path, module, weights(module), llama__rope__scaling__factor=1.0)
+    assert loaded(path, module)
 
 
 @needs_gguf

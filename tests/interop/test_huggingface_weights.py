@@ -100,6 +100,7 @@ def test_missing_and_damaged_files_are_one_sentence(copied, tmp_path):
         (dict(use_sliding_window=True), 'or a sliding window'),
         (dict(rope_parameters={'rope_type': 'yarn'}), "scales its rotary positions by 'yarn', which is not known"),
         (dict(rope_scaling={'type': 'linear', 'factor': 2.0}, rope_parameters=None), "rotary positions by 'linear'"),
+        (dict(rope_scaling={'factor': 2.0}, rope_parameters=None), 'says a factor but no rope_type of its rotary'),
         (dict(rms_norm_eps=None), 'says no rms_norm_eps; take a complete file'),
         (dict(num_attention_heads=8, head_dim=4), 'qwen2 has heads=8, but this model has heads=4: give it these'),
     ],
