@@ -93,6 +93,10 @@ def parse_topology(text: str) -> Topology:
     if name == 'cpu':
         if len(shape) != 1 or not shape[0]:
             raise UserError(f"--topology={text}: fake devices have no shape; write 'cpu:8' for eight of them.")
+        if shape[0] > (most := max(chip.largest for chip in CHIPS.values())):
+            raise UserError(
+                f'--topology={text}: no slice of a TPU has more than {most} chips; write at most cpu:{most}.'
+            )
         return Topology(f'cpu:{shape[0]}', shape, None)
     if name not in CHIPS:
         raise UserError(f'--topology={text}: there is no chip {name!r}. {suggest(name, [*CHIPS, "cpu"])}')

@@ -246,6 +246,10 @@ def test_a_slice_that_a_batch_cannot_be_shared_over_is_a_row_of_the_table(capsys
         (['--topology=v5e:2x2', '--config.runs.student.mesh={"fsdp": 3}'], 'does not fit 4 devices'),
         (['--topology=v5e:2x2', '--run=studnet'], "Did you mean 'student'?"),
         (['--topology=cpu:4096'], 'JAX has already started'),
+        (['--topology=v5e:1x1', '--dollars_per_chip_hour=-1'], "'-1' is no price: write a number of dollars"),
+        (['--topology=v5e:1x1', '--dollars_per_chip_hour=nan'], "'nan' is no price: write a number of dollars"),
+        (['--topology=v5e:1x1', '--out=.'], '--out=. is a directory; name a file in it'),
+        (['--topology=v5e:1x1', f'--out={__file__}/cost.json'], 'test_preflight.py is a file, not a directory; choose'),
     ],
 )
 def test_mistakes_are_one_sentence_and_nothing_is_written(given, message, capsys, tmp_path):

@@ -50,6 +50,7 @@ def test_every_compared_slice_exists_and_the_largest_of_each_chip_has_256_chips(
         ('v5e:2x', "a topology looks like 'v5e:4x4'"),
         ('cpu:2x2', "write 'cpu:8'"),
         ('cpu:0', "write 'cpu:8'"),
+        ('cpu:1000000', 'no slice of a TPU has more than 9216 chips; write at most cpu:9216'),
     ],
 )
 def test_a_slice_that_does_not_exist_is_one_sentence(text, message):
