@@ -4,8 +4,9 @@ import argparse
 import difflib
 import pathlib
 import shlex
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.ordinary_files import user_path
@@ -14,6 +15,18 @@ from kd_jax.config.references import BEST, LAST
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports a mistake in one sentence, as a `UserError`."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, but a mistyped option is reported before the required option that it leaves out."""
+        known = self._option_string_actions
+        for text in sys.argv[1:] if args is None else args:
+            name, _, _ = text.partition('=')
+            if text == '--':
+                break
+            mistyped = name.startswith('--') and not name.startswith('--config.') and name not in known
+            if mistyped and (near := difflib.get_close_matches(name, known, n=1)):
+                self.error(f'unknown argument {text} (did you mean {near[0]}?)')
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f'{message[:1].lower()}{message[1:]}; see --help.')
@@ -43,7 +56,8 @@ def parser_for_a_finished_run(name: str, doc: str | None, network: str) -> Parse
       doc: its docstring, which becomes the help text.
       network: the help text of `--network`.
     """
-    made = Parser(f'python -m {name}', description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    made = Parser(f'python -m {name}', description=doc, formatter_class=raw, allow_abbrev=False)
     made.add_argument('--workdir', type=path, required=True, help='work directory of the study')
     made.add_argument('--run', required=True, help='a finished run and its seed, for example student-s0')
     made.add_argument('--network', default='', help=network)
@@ -72,7 +86,5 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]
     if wrong:
-        known = [name for action in parser._actions for name in action.option_strings]
-        near = difflib.get_close_matches(wrong[0].partition('=')[0], known, n=1, cutoff=0.5)
-        parser.error(f'unknown argument {wrong[0]}' + (f' (did you mean {near[0]}?)' if near else ''))
+        parser.error(f'unknown argument {wrong[0]}')
     return options, [text.removeprefix('--config.') for text in rest]

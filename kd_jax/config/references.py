@@ -5,6 +5,7 @@ directory of a run.
 '@best' they mean its last checkpoint.
 """
 
+import difflib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -63,13 +64,17 @@ def parse_init(init: str) -> RunReference | WeightsFile | RunDirectory:
     """Parses the `init` of a network, which must not be empty.
 
     Raises:
-      UserError: there is no checkpoint of the name after '@'.
+      UserError: there is no checkpoint of the name after '@', or `init` begins almost like a kind of file.
     """
     if init.startswith(RUN):
         return _parse_run(init)
     for kind in FILES:
         if init.startswith(kind):
             return WeightsFile(kind, str(user_path(init.removeprefix(kind))))
+    begins, colon, _ = init.partition(':')
+    near = difflib.get_close_matches(begins + colon, (RUN, *FILES), n=1) if colon else []
+    if near and not user_path(init).exists():
+        raise UserError(f'init is {init!r}, and there is no such directory. Did you mean {near[0]!r}?')
     directory, at, checkpoint = init.rpartition('@')
     known = at and checkpoint in (LAST, BEST)  # another '@' belongs to the path
     return RunDirectory(user_path(directory), checkpoint) if known else RunDirectory(user_path(init))

@@ -157,7 +157,7 @@ def bytes_tokenizer() -> Tokenizer:
 @functools.lru_cache(maxsize=4)
 def _from_vocabulary(name: str, file: pathlib.Path, state: tuple[int, int]) -> Tokenizer:
     """Reads vocab.txt, one token a line; the text is cut into pieces without capitals and accents."""
-    tokens = read_text(file, JSON_SIZE).removesuffix('\n').split('\n')
+    tokens = read_text(file, JSON_SIZE).replace('\r\n', '\n').removesuffix('\n').split('\n')
     ids = {token: number for number, token in enumerate(tokens)}
     if missing := [token for token in pieces.SPECIAL if token not in ids]:
         raise UserError(f'data.tokenizer={name!r} has no {", ".join(missing)}; take the vocab.txt of a BERT.')

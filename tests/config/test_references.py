@@ -39,6 +39,19 @@ def test_an_init_is_a_run_a_file_or_a_directory(text, parsed):
     assert parse_init(text) == parsed
 
 
+@pytest.mark.parametrize(
+    ('text', 'meant'), [('hugginface:/a', 'huggingface:'), ('ggf:a.gguf', 'gguf:'), ('runs:teacher', 'run:')]
+)
+def test_an_init_that_begins_almost_like_a_kind_of_file_is_refused_with_the_nearest(text, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        parse_init(text)
+    assert str(error.value) == f'init is {text!r}, and there is no such directory. Did you mean {meant!r}?'
+    if '/' not in text:
+        (tmp_path / text).mkdir()
+        assert parse_init(text) == RunDirectory(pathlib.Path(text))
+
+
 def test_a_reference_reads_as_it_was_written_and_other_values_are_none():
     for text in ('run:teacher', 'run:teacher/net', 'result:search', 'result:search.best.lr'):
         assert str(parse_reference(text)) == text

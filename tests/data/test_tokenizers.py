@@ -63,6 +63,14 @@ def test_the_included_words_are_pieces_of_english():
     assert found.ids.min() > 4  # special tokens never come out of text
 
 
+def test_a_vocabulary_written_on_windows_has_the_same_tokens(tmp_path):
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'word', '##s']
+    (tmp_path / 'vocab.txt').write_bytes('\r\n'.join([*words, '']).encode())
+    tokenizer = load_tokenizer(f'vocab:{tmp_path / "vocab.txt"}')
+    assert list(tokenizer.tokens) == words
+    assert list(tokenizer.encode('words').ids) == [5, 6]
+
+
 def test_a_vocabulary_without_special_tokens_is_one_sentence(tmp_path):
     (tmp_path / 'vocab.txt').write_text('[PAD]\n[UNK]\n[CLS]\nword\n')
     with pytest.raises(UserError, match=r'has no \[SEP\], \[MASK\]; take the vocab\.txt of a BERT'):

@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from experiments import export, generate
 from tests.refusals import CONFIG, refusal
 
 pytestmark = pytest.mark.usefixtures('settings_as_before')
@@ -139,6 +140,12 @@ def test_the_number_of_classes_of_a_file_is_a_whole_number(tmp_path, capsys):
     data = {'source': 'npz', 'path': str(tmp_path / 'own.npz'), 'num_classes': 'five'}
     sentence = refusal(capsys, tmp_path / 'work', CONFIG, f'--config.runs.teacher.data={data}')
     assert "data.num_classes is 'five', but it must be a whole number" in sentence
+
+
+def test_a_mistyped_option_is_named_before_the_one_that_it_leaves_out(capsys):
+    for command in (generate, export):
+        assert command.main(['--workdri=x', '--run=student']) == 2
+        assert 'unknown argument --workdri=x (did you mean --workdir?)' in ''.join(capsys.readouterr())
 
 
 def test_an_unknown_file_variant_glob_or_argument_is_refused(tmp_path, capsys):

@@ -110,6 +110,11 @@ def test_a_copy_of_a_network_that_reads_a_function_of_all_copies_is_refused():
 
 
 def test_a_directory_without_a_study_is_one_sentence(tmp_path):
-    for path, said in ((tmp_path / 'none', 'does not exist'), (tmp_path, 'has no folder results')):
+    (tmp_path / 'file').touch()
+    for path, said in (
+        (tmp_path / 'none', 'does not exist'),
+        (tmp_path, 'has no folder results'),
+        (tmp_path / 'file', 'is a file'),
+    ):
         with pytest.raises(UserError, match=f'{said}: give the work directory of a study that was run'):
             finished_run(Workdir(path), 'student')
