@@ -1,7 +1,9 @@
 """Parses the command line of programs that take a config file: their options, and overrides of config leaves."""
 
 import argparse
+import contextlib
 import difflib
+import math
 import pathlib
 import shlex
 import sys
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kd_jax.config.errors import UserError
-from kd_jax.config.ordinary_files import user_path
+from kd_jax.config.ordinary_files import check_directory, user_path
 from kd_jax.config.references import BEST, LAST
 
 
@@ -38,6 +40,27 @@ def path(text: str) -> pathlib.Path:
         return user_path(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def price(text: str) -> float:
+    """The type of a price; argparse shows the message of its own exception alone."""
+    with contextlib.suppress(ValueError):
+        if 0 <= (dollars := float(text)) < math.inf:
+            return dollars
+    raise argparse.ArgumentTypeError(f'{text!r} is no price: write a number of dollars, 0 or more, such as 1.2')
+
+
+def check_file(path: pathlib.Path | None, option: str) -> None:
+    """Refuses, before the work, a path at which no file can be written; None means that there is none.
+
+    Raises:
+      UserError: it is a directory, or a directory above it is a file.
+    """
+    if path is None:
+        return
+    check_directory(path.parent, option)
+    if path.is_dir():
+        raise UserError(f'{option}={path} is a directory; name a file in it, such as {path / "out.json"}.')
 
 
 def parser(name: str, doc: str | None) -> Parser:

@@ -6,7 +6,6 @@ python -m experiments.preflight --config=configs/hinton_mnist.py --topology=cpu:
 """
 
 import argparse
-import contextlib
 import dataclasses
 import logging
 import math
@@ -25,7 +24,6 @@ from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import write_json
 from kd_jax.config.name_globs import matching
-from kd_jax.config.ordinary_files import check_directory
 from kd_jax.data import placeholder_sources
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run
 from kd_jax.scale import preflight, tpu_chips
@@ -65,17 +63,11 @@ def make_parser() -> command_line.Parser:
     parser = command_line.parser('experiments.preflight', __doc__)
     parser.add_argument('--topology', required=True, help="slices separated by commas, 'cpu:8', or 'all'")
     parser.add_argument('--run', default='*', help='glob of run names (default: all runs that train)')
-    parser.add_argument('--dollars_per_chip_hour', type=price, help='your price; adds the cost of the study')
+    parser.add_argument(
+        '--dollars_per_chip_hour', type=command_line.price, help='your price; adds the cost of the study'
+    )
     parser.add_argument('--out', type=command_line.path, help='JSON file to which all numbers are written')
     return parser
-
-
-def price(text: str) -> float:
-    """The type of a price; argparse shows the message of its own exception alone."""
-    with contextlib.suppress(ValueError):
-        if 0 <= (dollars := float(text)) < math.inf:
-            return dollars
-    raise argparse.ArgumentTypeError(f'{text!r} is no price: write a number of dollars, 0 or more, such as 1.2')
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -100,12 +92,7 @@ def exit_code(argv: Sequence[str] | None) -> int:
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     names = tpu_chips.COMPARED if options.topology == 'all' else options.topology.split(',')
     slices = [parse_topology(name) for name in names]
-    if options.out:
-        check_directory(options.out.parent, '--out')
-        if options.out.is_dir():
-            raise UserError(
-                f'--out={options.out} is a directory; name a file in it, such as {options.out}/preflight.json.'
-            )
+    command_line.check_file(options.out, '--out')
     config, _ = load_config(options.config, overrides)
     planned = parse_study(config, options.config)
     for topology in sorted(slices, key=lambda one: -one.chips):

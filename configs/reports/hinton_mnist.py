@@ -179,6 +179,7 @@ def paper_figures() -> dict[str, Any]:
         'similarity': dict(
             title='Which classes look alike', kind='matrices',
             values={who: f'distilled:analyses.similarity.{who}' for who in ('teacher', 'student')},
+            label='mean probability', xlabel='class in the prediction', ylabel='class of the images',
             caption='Mean soft target (T = 4) of the images of each class, without the class itself.',
         ),
     }  # fmt: skip

@@ -26,6 +26,7 @@ Point = tuple[float, float, float]  # x, mean, standard deviation
 
 
 MOST = 6  # the largest number of swept numbers that a report draws without being asked
+OF_SCHEDULES = {'peak': 'peak', 'start': 'initial', 'end': 'final'}
 
 
 def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
@@ -181,6 +182,8 @@ def _named(path: str) -> str:
     keys = [key for key in path.split('.') if not key.isdecimal()]
     named = keys[0] in ('terms', 'networks') and len(keys) > 2
     own = keys[2:] if named else keys[1:] or keys
+    if own[1:] and own[-1] in OF_SCHEDULES:
+        own = [*own[:-2], f'{OF_SCHEDULES[own[-1]]} {own[-2]}']
     words = 'temperature' if own == ['t'] else '.'.join(own).replace('_', ' ')
     return f'{words} of {keys[1]}' if named else words
 

@@ -86,7 +86,8 @@ def nested(path, value):
     [
         ('terms.soft.t', 'temperature of soft'),
         ('networks.net.hidden.0', 'hidden of net'),
-        ('optimizer.learning_rate.peak', 'learning rate.peak'),
+        ('optimizer.learning_rate.peak', 'peak learning rate'),
+        ('terms.soft.weight.end', 'final weight of soft'),
         ('batch_size', 'batch size'),
     ],
 )
