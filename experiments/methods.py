@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from configs import benchmark_pairs, benchmark_pairs_long
 from configs.methods import LANGUAGE, SCHEMES, WITH_FROZEN_TEACHER, Method
 from experiments import command_line
+from experiments.lengths_figure import draw_lengths
 from experiments.long_tables import long_tables
 from experiments.terminal import keep_going
 from kd_jax.config.errors import UserError
@@ -28,7 +29,7 @@ UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
 NOT_MEASURED = 'not yet measured'
 KD = 'kd'
 DOCS, RESULTS = benchmark_pairs.ROOT / 'docs', benchmark_pairs.ROOT / 'experiments' / 'results'
-PAGE, COMPARISON = DOCS / 'methods.md', DOCS / 'which_method.md'
+PAGE, COMPARISON, LENGTHS = DOCS / 'methods.md', DOCS / 'which_method.md', DOCS / 'which_method.png'
 LONG = tuple(f'benchmark_pairs_{variant}' for variant in benchmark_pairs_long.VARIANTS)
 COMMITTED = [
     RESULTS / study
@@ -145,12 +146,15 @@ def rewrite_tables(argv: Sequence[str] | None) -> int:
         if not studies or any(KD not in study for study in studies):
             raise UserError(f"in each study of configs/benchmark_pairs.py that you give, run '{KD}' must be finished.")
         page = with_tables(PAGE.read_text(), methods_tables(studies, aims))
-        compared = with_tables(COMPARISON.read_text(), [comparison(studies), *long_tables(long, by_size(studies))])
+        short = by_size(studies)
+        compared = with_tables(COMPARISON.read_text(), [comparison(studies), *long_tables(long, short)])
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     PAGE.write_text(page)
     COMPARISON.write_text(compared)
+    once = {size: long[f'every_{size}'] for size in benchmark_pairs_long.SIZES if f'every_{size}' in long}
+    draw_lengths(short, once, LENGTHS)
     return 0
 
 
