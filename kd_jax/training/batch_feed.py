@@ -90,7 +90,7 @@ class BatchFeed(NamedTuple):
         def made() -> Iterator[tuple[int, Any, Any]]:
             resident, done, most = self.resident is not None, first, most_steps(prepared, self.arrays)
             while done < total:
-                end = next_boundary(done, total, order.steps_per_epoch, eval_steps, most)
+                end = next_boundary(done, total, eval_steps, most)
                 xs, views = self.positions(done, end - done)
                 if not resident:
                     xs = place_batch(by_step, stack_batches(batches, end - done), order.batch_size)
@@ -141,16 +141,21 @@ def most_steps(prepared: PreparedRun, arrays: Mapping[str, Any]) -> int:
         most = read_ahead.steps_at_once(arrays, max(1, prepared.order.batch_size // processes), most)
     if prepared.convolves_on_cpu:
         most = max(1, min(most, CONVOLUTION_WORK // prepared.convolution_work))
-        common = math.gcd(prepared.order.steps_per_epoch, prepared.eval_steps, prepared.total_steps)
+        common = math.gcd(prepared.eval_steps, prepared.total_steps)
         most = max(steps for steps in range(1, most + 1) if common % steps == 0)
     return most
 
 
-def next_boundary(done: int, total: int, per_epoch: int, eval_steps: int, most: int = CHUNK) -> int:
+def next_boundary(done: int, total: int, eval_steps: int, most: int = CHUNK) -> int:
     """The end of the chunk that starts at step `done` and has at most `most` steps.
 
-    Boundaries depend only on the step, so a resumed run executes the same programs as an uninterrupted one.
+    Boundaries depend only on the step, so a resumed run executes the same programs as an uninterrupted one. Chunks are
+    of equal length where a length of more than half of `most` allows it, because each other length is another program.
+    They need not end with an epoch.
     """
-    chunk = -(-per_epoch // -(-per_epoch // most))
-    in_epoch = done - done % per_epoch + min((done % per_epoch // chunk + 1) * chunk, per_epoch)
-    return min(in_epoch, done - done % eval_steps + eval_steps, total)
+    window = min(eval_steps, total)
+    least = -(-window // most)
+    parts = next((parts for parts in range(least, 2 * least) if window % parts == 0), least)
+    chunk = -(-window // parts)
+    in_window = min((done % window // chunk + 1) * chunk, window)
+    return min(done - done % window + in_window, total)

@@ -23,14 +23,12 @@ from tests.train_one import prepare_one, silent, train_run
 pytestmark = pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning')
 
 
-@pytest.mark.parametrize('per_epoch', [1, 7, 128, 129, 430])
-@pytest.mark.parametrize('eval_steps', [1, 3, 100, 430, 10_000])
-def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_steps):
-    total = 2 * per_epoch + per_epoch // 2 + 1
-
+@pytest.mark.parametrize('eval_steps', [1, 3, 100, 129, 430, 10_000])
+@pytest.mark.parametrize('total', [1, 7, 258, 1076])
+def test_from_any_boundary_the_rest_are_those_of_the_full_run(total, eval_steps):
     def boundaries(done):
         while done < total:
-            done = next_boundary(done, total, per_epoch, eval_steps)
+            done = next_boundary(done, total, eval_steps)
             yield done
 
     full = list(boundaries(0))
@@ -42,8 +40,20 @@ def test_from_any_boundary_the_rest_are_those_of_the_full_run(per_epoch, eval_st
         assert list(boundaries(done)) == full[number + 1 :]
 
 
-@pytest.mark.parametrize(('eval_every', 'most'), [(1.0, [12, 6, 1]), (0.75, [3, 3, 1]), (5 / 12, [1, 1, 1])])
-def test_chunks_of_convolutions_on_cpus_have_one_length_that_divides_epochs_and_evaluations(eval_every, most):
+@pytest.mark.parametrize(
+    ('total', 'eval_steps', 'lengths'),
+    [(10_000, 2000, {125}), (900, 900, {100}), (430, 430, {86}), (1000, 400, {100}), (1040, 400, {100, 40}),
+     (131, 131, {66, 65}), (300, 10**6, {100}), (6, 2, {2})],
+)  # fmt: skip
+def test_chunks_are_of_equal_length_where_that_is_possible_whatever_the_length_of_an_epoch(total, eval_steps, lengths):
+    ends = [0]
+    while ends[-1] < total:
+        ends.append(next_boundary(ends[-1], total, eval_steps))
+    assert set(np.diff(ends)) == lengths
+
+
+@pytest.mark.parametrize(('eval_every', 'most'), [(1.0, [12, 6, 1]), (0.75, [9, 9, 1]), (5 / 12, [1, 1, 1])])
+def test_chunks_of_convolutions_on_cpus_have_one_length_that_divides_the_steps_between_evaluations(eval_every, most):
     # An epoch has 12 steps.
     works, options = (1, CONVOLUTION_WORK // 10, 2 * CONVOLUTION_WORK), (f'eval_every={eval_every}', 'epochs=3.0')
     for kernel, model in ((False, "{'model': 'mlp'}"), (True, "{'model': 'cnn', 'channels': (3,)}")):
@@ -62,7 +72,7 @@ def test_chunks_of_streamed_convolutions_on_cpus_have_one_length_too(monkeypatch
     prepared = prepare_one('teacher', *options)
     arrays = prepared.splits.arrays['train']
     monkeypatch.setattr(read_ahead, 'AT_ONCE', 5 * example_bytes(arrays) * prepared.order.batch_size)
-    assert most_steps(prepared, arrays) == 4  # of 5 that may be sent at once, because an epoch has 12
+    assert most_steps(prepared, arrays) == 4  # of 5 that may be sent at once, because an evaluation follows each 12
 
 
 def test_streamed_data_trains_like_resident_data_bit_for_bit(assert_bitwise):
