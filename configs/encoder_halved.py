@@ -16,9 +16,9 @@ whether human raters found a review positive. 3,000 reviews are held out of ever
 testing. The paper's numbers are those of DistilBERT on GLUE (its tables 1, 3 and 4); it measured speed on one sentence
 at a time, and this study on 256 reviews.
 
-The first variant took 12 minutes on one core. Its teacher scores no better than random layers, so no student could lose
-anything, and the claims about scores stay open. `rates` trains the teacher of `full` with four learning rates; the
-best one by validation documents is the rate of `full`, which has run in part.
+The first variant took 12 minutes on one core. In both variants the teacher is not certainly better than random layers,
+so no student could lose anything, and the claims about scores stay open. `rates` trains the teacher of `full` with four
+learning rates; the best one by validation documents is the rate of `full`.
 """
 
 from typing import Any
@@ -219,7 +219,7 @@ def claims(judged: dict[str, str]) -> dict[str, Any]:
     # If what the teacher learned does not help to judge reviews, no student can lose it.
     learned = dict(
         value=f'teacher_tuned:{ACCURACY}', above=f'untrained_tuned:{ACCURACY}',
-        otherwise='the teacher scores no better than random layers',
+        otherwise='the teacher is not certainly better than random layers',
     )  # fmt: skip
     pair: dict[str, dict[str, Any]] = {
         name: dict(kind='ratio', value=f'triple_tuned:{path}', high=f'teacher_tuned:{path}')
