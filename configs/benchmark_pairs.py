@@ -31,7 +31,7 @@ SEARCHED = {'correlation congruence': (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100
 EPOCHS = {MANY: 6, FEW: 60}
 TEACHING = dict(epochs=20, eval_every=20)
 TEACHER, ASSISTANT, STUDENT = (16, 32, 64), (12, 24, 48), (8, 16, 32)
-KNOWLEDGE = ('response', 'feature', 'relation')
+KNOWLEDGE, OTHERS = ('response', 'feature', 'relation'), 'other schemes'
 ROOT = pathlib.Path(__file__).parents[1]
 COSTS = ROOT / 'benchmarks' / 'results' / 'methods.json'
 # These methods do not aim at accuracy on these images. They are runs of configs/other_aims.py, or not measured yet.
@@ -204,6 +204,17 @@ def labels() -> dict[str, str]:
     return {'baseline': 'labels alone', **names, **others}
 
 
+def family(method: Method) -> str:
+    """The family of a method: 'response', 'feature', 'relation', 'online', 'self' or 'offline'."""
+    return re.split(r'\W', method.kind)[0]
+
+
+def group(label: str) -> str:
+    """The group of a row in a figure: a kind of knowledge, or 'other schemes'."""
+    kind = family(METHODS[label]) if label in METHODS else ''
+    return kind if kind in KNOWLEDGE else OTHERS
+
+
 def costs() -> dict[str, dict[str, float]]:
     """The cost of a step of each run, as `python -m benchmarks.methods` measured it; empty without that file."""
     return {row['method']: row for row in json.loads(COSTS.read_text())['rows']} if COSTS.exists() else {}
@@ -231,8 +242,7 @@ def get_report(variant: str = '') -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     cost = {runs[run]: row['time, KD = 1'] for run, row in costs().items() if run in runs}
     if variant != 'grid' and cost:
-        first = {name: re.split(r'\W', method.kind)[0] for name, method in METHODS.items()}
-        groups = {label: kind if (kind := first.get(label)) in KNOWLEDGE else 'other schemes' for label in cost}
+        groups = {label: group(label) for label in cost}
         figures['cost'] = dict(
             title='Accuracy and cost of a step', kind='scatter', xlabel='time of a step, KD = 1', log_x=True,
             ylabel='accuracy of the student', values={label: values[label] for label in cost}, x=cost, groups=groups,

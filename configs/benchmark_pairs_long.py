@@ -20,7 +20,6 @@ program: a stage reads the results of the stages before it from experiments/resu
 
 import functools
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,9 +87,9 @@ def method_of(run: str) -> Method | None:
 
 
 def family_of(run: str) -> str:
-    """The family of a method: 'response', 'feature', 'relation', 'online', 'self' or 'offline'."""
+    """The family of the method of a run; 'labels' if it has none."""
     method = method_of(run)
-    return re.split(r'\W', method.kind)[0] if method else 'labels'
+    return pairs.family(method) if method else 'labels'
 
 
 def every(size: int) -> dict[str, Any]:

@@ -25,10 +25,17 @@ class Parser(argparse.ArgumentParser):
             name, _, _ = text.partition('=')
             if text == '--':
                 break
-            mistyped = name.startswith('--') and not name.startswith('--config.') and name not in known
-            if mistyped and (near := difflib.get_close_matches(name, known, n=1)):
-                self.error(f'unknown argument {text} (did you mean {near[0]}?)')
+            if name.startswith('--') and not name.startswith('--config.') and name not in known and self._near(text):
+                self.unknown(text)
         return super().parse_known_args(args, namespace)
+
+    def unknown(self, text: str) -> NoReturn:
+        """Reports an argument that is unknown, with the option that it may mean."""
+        near = self._near(text)
+        self.error(f'unknown argument {text}' + (f' (did you mean {near[0]}?)' if near else ''))
+
+    def _near(self, text: str) -> list[str]:
+        return difflib.get_close_matches(text.partition('=')[0], self._option_string_actions, n=1, cutoff=0.5)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f'{message[:1].lower()}{message[1:]}; see --help.')
@@ -50,17 +57,17 @@ def price(text: str) -> float:
     raise argparse.ArgumentTypeError(f'{text!r} is no price: write a number of dollars, 0 or more, such as 1.2')
 
 
-def check_file(path: pathlib.Path | None, option: str) -> None:
+def check_file(file: pathlib.Path | None, option: str) -> None:
     """Refuses, before the work, a path at which no file can be written; None means that there is none.
 
     Raises:
       UserError: it is a directory, or a directory above it is a file.
     """
-    if path is None:
+    if file is None:
         return
-    check_directory(path.parent, option)
-    if path.is_dir():
-        raise UserError(f'{option}={path} is a directory; name a file in it, such as {path / "out.json"}.')
+    check_directory(file.parent, option)
+    if file.is_dir():
+        raise UserError(f'{option}={file} is a directory; name a file in it, such as {file / "out.json"}.')
 
 
 def parser(name: str, doc: str | None) -> Parser:
@@ -100,7 +107,7 @@ def how_to_allow(file: pathlib.Path, names: Sequence[str]) -> str:
     return f'If you trust {file}, run the same command with {flags}.'
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+def parse(parser: Parser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options, and the overrides: `--config.path.to.leaf=value` gives 'path.to.leaf=value'.
 
     Raises:
@@ -109,5 +116,5 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[
     options, rest = parser.parse_known_args(argv)
     wrong = [text for text in rest if not text.startswith('--config.')]
     if wrong:
-        parser.error(f'unknown argument {wrong[0]}')
+        parser.unknown(wrong[0])
     return options, [text.removeprefix('--config.') for text in rest]

@@ -1,7 +1,6 @@
 """Draws the accuracy of each method after 900 and after 10,000 steps, for docs/which_method.md."""
 
 import pathlib
-import re
 from collections.abc import Mapping
 
 import matplotlib
@@ -10,12 +9,11 @@ from matplotlib.figure import Figure
 
 from configs import benchmark_pairs
 from configs import benchmark_pairs_long as stages
-from configs.methods import METHODS
 from kd_jax.report import figure_style
 from kd_jax.report.result_files import Results, measure_over_seeds
 
 NAMED = ('KD', 'labels alone')  # and the best at either length, and the last
-GROUPS = (*benchmark_pairs.KNOWLEDGE, 'other schemes')
+GROUPS = (*benchmark_pairs.KNOWLEDGE, benchmark_pairs.OTHERS)
 BEST = 3
 OF_TEACHER = stages.TEST.replace('student', 'teacher')
 
@@ -55,9 +53,8 @@ def _accuracies(results: Results) -> dict[str, float]:
 
 def _panel(axes: Axes, before: Mapping[str, float], after: Mapping[str, float]) -> None:
     both = [label for label in before if label in after]
-    group = {label: _group(label) for label in both}
     for name, colour in zip(GROUPS, figure_style.colours(len(GROUPS)), strict=True):
-        own = [label for label in both if group[label] == name]
+        own = [label for label in both if benchmark_pairs.group(label) == name]
         axes.plot([before[n] for n in own], [after[n] for n in own], 'o', color=colour, alpha=0.85, label=name)
     figure_style.value_axis(axes, 'x', 'fraction', [before[label] for label in both])
     figure_style.value_axis(axes, 'y', 'fraction', [after[label] for label in both])
@@ -67,9 +64,3 @@ def _panel(axes: Axes, before: Mapping[str, float], after: Mapping[str, float]) 
     figure_style.label_points(axes, [(before[label], after[label], label) for label in named])
     axes.set_xlabel('accuracy after 900 steps')
     axes.set_ylabel('accuracy after 10,000 steps')
-
-
-def _group(label: str) -> str:
-    method = METHODS.get(label)
-    first = re.split(r'\W', method.kind)[0] if method else ''
-    return first if first in benchmark_pairs.KNOWLEDGE else 'other schemes'

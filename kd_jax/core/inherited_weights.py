@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.json_files import flat, json_value
+from kd_jax.config.json_files import flat
 from kd_jax.core.network import Network
 
 
@@ -52,27 +52,6 @@ def source_for(
                 f'{where} does not fit {origin}: {name} is {loaded} there and {wanted} here; use the same model.'
             )
     return source
-
-
-def check_same_options(network: Network, trained: Any, where: str, origin: str) -> None:
-    """Raises a UserError if weights would compute something else here, although all shapes fit.
-
-    Args:
-      network: the network that takes over the weights. Its model names the options that no shape shows, such as the
-        number of heads, in `not_in_shapes`.
-      trained: the model whose weights they are; nothing is compared if it is of another kind.
-      where: the place in the config, for messages.
-      origin: where the weights come from, for messages.
-    """
-    if type(trained) is not type(network.module):
-        return
-    there, here = (
-        {name: json_value(getattr(module, name)) for name in getattr(module, 'not_in_shapes', ())}
-        for module in (trained, network.module)
-    )
-    if wrong := [name for name in here if here[name] != there[name]]:
-        told = (', '.join(f'{name}={values[name]!r}' for name in wrong) for values in (there, here))
-        raise UserError(f'{where}: {origin} has {next(told)}, but this model has {next(told)}: give it these options.')
 
 
 def check_finite(variables: Any, where: str, origin: str) -> None:

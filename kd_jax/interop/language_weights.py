@@ -96,6 +96,21 @@ def check_language_options(network: Network, saved: Mapping[str, Any], where: st
         raise UserError(f'{where}: {origin} has {there}, but this model has {here}: give it these options{hint}.')
 
 
+def check_options_of_run(network: Network, trained: Any, where: str, origin: str) -> None:
+    """Raises a UserError if weights that another run has trained would compute something else here.
+
+    Args:
+      network: the network that takes over the weights.
+      trained: the model whose weights they are; nothing is compared if it is of another kind, or if it does not name
+        the options that no shape shows, in `not_in_shapes`.
+      where: the place in the config, for messages.
+      origin: where the weights come from, for messages.
+    """
+    if type(trained) is type(network.module):
+        saved = {name: getattr(trained, name) for name in getattr(trained, 'not_in_shapes', ())}
+        check_language_options(network, saved, where, origin)
+
+
 def _alike(one: Any, other: Any) -> bool:
     several = [tuple(v) if isinstance(v, list | tuple) else (v,) for v in (one, other)]
     if len(several[0]) != len(several[1]):

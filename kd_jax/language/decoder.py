@@ -62,12 +62,8 @@ class Decoder(nn.Module):
     remat: bool = False
 
     stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
-    not_in_shapes = (
-        'heads',
-        'rotary_base',
-        'rotary_scaling',
-        'norm_epsilon',
-    )  # the same weights compute something else
+    # With other values of these options the same weights compute something else.
+    not_in_shapes = ('heads', 'rotary_base', 'rotary_scaling', 'norm_epsilon')
 
     def sizes(self) -> tuple[int, int]:
         """The number of heads of keys and values, and the channels of a head.

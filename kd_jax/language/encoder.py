@@ -54,7 +54,8 @@ class Encoder(nn.Module):
     remat: bool = False
 
     stacked = ('blocks',)  # the modules whose weights lead with the axis of layers; each layer gathers its own
-    not_in_shapes = ('heads', 'norm_epsilon')  # the same weights compute something else
+    # With other values of these options the same weights compute something else.
+    not_in_shapes = ('heads', 'norm_epsilon')
 
     def tensor_split(self, parts: int) -> Split:
         """How `parts` devices share its weights, see `transformer.tensor_split`."""

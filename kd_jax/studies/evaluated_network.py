@@ -76,8 +76,8 @@ def finished_run(workdir: Workdir, name: str) -> tuple[str, dict[str, Any]]:
       UserError: there is no such directory or finished run, or the run has several seeds.
     """
     if not (workdir.path / 'results').is_dir():
-        what = 'is a file' if workdir.path.is_file() else 'does not exist'
-        what = 'has no folder results' if workdir.path.is_dir() else what
+        there = 'has no folder results' if workdir.path.is_dir() else 'is a file'
+        what = there if workdir.path.exists() else 'does not exist'
         raise UserError(f'{workdir.path} {what}: give the work directory of a study that was run.')
     finished = sorted(path.stem for path in workdir.path.glob('results/*.json'))
     matching = [one for one in finished if one == name or one.rpartition('-s')[0] == name]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kd_jax.config.references import RunReference, parse_init
-from kd_jax.core.inherited_weights import check_same_options, source_for
+from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
+from kd_jax.interop.language_weights import check_options_of_run
 from kd_jax.prepare.check_tokens import check_tokens_of_run
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run, variable_shapes
 from kd_jax.studies.complete_configs import complete_configs
@@ -48,7 +49,7 @@ def _check_init(network: Network, prepared: PreparedRun, ready: Mapping[str, Pre
         there = {n.name: variable_shapes(source, n) for n in source.recipe.moving}
         name = source_for(network, origin.network, there, own, where, f"run '{origin.run}'")
         trained = source.recipe.network(name)
-        check_same_options(network, trained.module, where, f"run '{origin.run}'")
+        check_options_of_run(network, trained.module, where, f"run '{origin.run}'")
         if prepared.splits.vocabulary and source.splits.vocabulary:
             check_tokens_of_run(
                 network, prepared.splits.vocabulary, trained, source.splits.vocabulary, where, f"run '{origin.run}'"

@@ -12,11 +12,12 @@ from kd_jax import models
 from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import GGUF, HUGGINGFACE, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
-from kd_jax.core.inherited_weights import check_finite, check_same_options, source_for, take_layers, without_fresh
+from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
 from kd_jax.core.network import Network
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.gguf_weights import load_gguf_weights
 from kd_jax.interop.huggingface_weights import load_huggingface_weights
+from kd_jax.interop.language_weights import check_options_of_run
 from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
@@ -111,7 +112,7 @@ def load_from_checkpoint(
         tree = newest.shapes()
         there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
         source = source_for(network, source, there, shapes, where, str(directory))
-        check_same_options(network, _trained_model(directory, source), where, str(directory))
+        check_options_of_run(network, _trained_model(directory, source), where, str(directory))
         abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
         for part, modules in without_fresh(shapes, network).items():
             place = abstract['params'] if part == 'params' else abstract['collections'][source]
@@ -127,11 +128,12 @@ def load_from_checkpoint(
 def _trained_model(directory: pathlib.Path, name: str) -> Any:
     """The model of a network of a run, by the run's config; None if the config does not say it, or is damaged."""
     try:
-        config = read_checked(directory / 'config.json', dict[str, Any], '').content
-        options = config['networks'][name]
-        function = getattr(models, options['model']) if options['model'] in models.__all__ else None
-        known = inspect.signature(function).parameters if function else ()
-        return function(**{key: options[key] for key in options if key in known}) if function else None
+        options = read_checked(directory / 'config.json', dict[str, Any], '').content['networks'][name]
+        if options['model'] not in models.__all__:
+            return None
+        function = getattr(models, options['model'])
+        known = inspect.signature(function).parameters
+        return function(**{key: option for key, option in options.items() if key in known})
     except (UserError, LookupError, TypeError):
         return None
 
