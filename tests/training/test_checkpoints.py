@@ -6,13 +6,14 @@ import os
 import pathlib
 import resource
 import shutil
+import threading
 
 import jax
 import pytest
 
 from kd_jax.config.errors import MachineError, UserError
 from kd_jax.training.checkpoints import Checkpoints
-from kd_jax.training.saved_checkpoints import read_variables
+from kd_jax.training.saved_checkpoints import check_files, read_variables
 from tests.training.saved_states import position, state, truncate_everything, variables
 
 # Orbax does not await some coroutines when a part of a checkpoint cannot be read.
@@ -135,6 +136,25 @@ def test_what_a_killed_save_leaves_is_ignored(saved, assert_bitwise):
     shutil.copytree(saved / 'checkpoints' / '2', half)
     (half / 'commit_success.txt').unlink(missing_ok=True)
     assert_bitwise(restored(saved)[0], state(2))
+
+
+def test_files_that_vanish_while_they_are_checked_are_no_error(saved):
+    # Orbax removes what a killed save left, in a thread of its own.
+    half, ended = saved / 'checkpoints' / '3.orbax-checkpoint-tmp', threading.Event()
+
+    def comes_and_goes():
+        while not ended.is_set():
+            shutil.copytree(saved / 'checkpoints' / '2', half)
+            shutil.rmtree(half)
+
+    thread = threading.Thread(target=comes_and_goes)
+    thread.start()
+    try:
+        for _ in range(300):
+            check_files(saved / 'checkpoints')
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_checkpoints(saved, assert_bitwise):

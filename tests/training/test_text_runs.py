@@ -39,7 +39,7 @@ def prepared(tmp_path):
         both = {'logits': 'student.logits'}
         config = {
             'data': {'source': 'text', 'documents': str(path), 'length': 16, 'valid_documents': 2, **data},
-            'batch_size': 4, 'epochs': 2, 'eval_every': 2, 'optimizer': {'learning_rate': 0.1},
+            'batch_size': 4, 'epochs': 2, 'eval_every': 1, 'optimizer': {'learning_rate': 0.1},
             'networks': {'student': {'model': Words, 'input': 'batch.tokens'}},
             'terms': {'words': {'loss': 'cross_entropy', **both, 'labels': 'batch.label', 'mask': 'batch.mask'}},
             'evaluate': {'student': {'metrics': 'sequences', **both, 'bytes': 'batch.bytes'}},
@@ -53,10 +53,11 @@ def test_a_stopped_run_ends_bit_for_bit_like_an_uninterrupted_one(prepared, tmp_
     data = {'predicts': 'masked', 'augment': {'mask_words': 0.3}}  # other words in each epoch
 
     def ask_to_stop(done, *_):
-        if done == 5:
+        if done == run.eval_steps:  # the first of two evaluations
             os.kill(os.getpid(), signal.SIGTERM)
 
     run = prepared(**data)
+    assert run.eval_steps < run.total_steps
     whole = train_run(run, tmp_path / 'whole', {}, silent)
     with pytest.raises(Preempted, match='stopped at step'):
         train_run(run, tmp_path / 'stopped', {}, ask_to_stop)
