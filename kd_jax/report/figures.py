@@ -40,7 +40,7 @@ def draw(
     report = study.get('report') or {}
     entries = {**default_sweeps(results, tables, finding, report), **(report.get('figures') or {})}
     if not any(entry['kind'] == 'curves' for entry in entries.values()):
-        entries |= default_curves(results)
+        entries |= default_curves(results, tables)
     lead = report.get('lead') or leading_sweep(entries, finding)
     if lead is None and (comparison := default_comparison(finding)):
         entries, lead = {**comparison, **entries}, next(iter(comparison))

@@ -1,6 +1,7 @@
 """Draws learning curves: a metric after each evaluation, as the mean over seeds and a band from lowest to highest."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,19 @@ from kd_jax.report.figure_style import PALETTE, Drawn
 from kd_jax.report.power_law import fit_power_law
 from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_split, matching_runs, measures_of
 from kd_jax.report.stated_units import stated_in
+from kd_jax.report.tables import Table
 
 FEW = 7  # the largest number of runs that a figure can name
 FEW_POINTS = 3  # of a curve, which are marked because its straight lines say little
 
 
-def default_curves(results: Results) -> dict[str, dict[str, Any]]:
+def default_curves(results: Results, tables: Sequence[Table] = ()) -> dict[str, dict[str, Any]]:
     """Returns one figure per evaluation that was made more than once, on validation examples if there are any.
 
-    It shows the metric that chooses the best epoch.
+    It shows the metric that chooses the best epoch. A run is named as in the tables, if they give it one name.
     """
     entries: dict[str, dict[str, Any]] = {}
+    names = _names_in(tables)
     for run, seeds in results.items():
         result = next(iter(seeds.values()))
         for network in judged_split(result)[1]:
@@ -32,9 +35,16 @@ def default_curves(results: Results) -> dict[str, dict[str, Any]]:
                 curve = curve_over_seeds(results, run, y)
                 if curve and len(curve.epochs) > 1:
                     name = figure_style.file_stem(f'curves-{split}-{network}-{metric}')
-                    entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
+                    entries.setdefault(name, _default(y, split, network, metric))['runs'][names.get(run, run)] = run
                     break
     return entries
+
+
+def _names_in(tables: Sequence[Table]) -> dict[str, str]:
+    """The name of each run that has one name in the tables, which no other run has."""
+    named = {(row.run, row.label) for table in tables for row in table.rows}
+    runs, labels = (collections.Counter(both) for both in zip(*named, strict=True)) if named else ({}, {})
+    return {run: label for run, label in named if runs[run] == labels[label] == 1}
 
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
@@ -43,7 +53,7 @@ def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
         f'On {examples} examples, after each evaluation: mean over seeds, and a band from the lowest to the highest.'
     )
     title = f'Learning curves: {metric} of {network}'
-    return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
+    return {'kind': 'curves', 'runs': {}, 'y': y, 'title': title, 'caption': caption}
 
 
 def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kd_jax.report.learning_curves import default_curves, draw_curves
+from kd_jax.report.tables import Row, Table
 from kd_jax.report.result_files import measures_of
 
 
@@ -34,7 +35,19 @@ def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
 def test_default_curves_show_every_run_that_evaluated_the_network(loaded):
     [entry] = default_curves(loaded[1]).values()
     assert entry['y'] == 'test.student.errors'
-    assert entry['runs'] == ['baseline', 'student', 'teacher']
+    assert list(entry['runs'].values()) == ['baseline', 'student', 'teacher']
+
+
+def test_default_curves_name_a_run_as_the_tables_do_if_they_agree(loaded):
+    def row(run, label):
+        return Row(label, run, 1, ())
+
+    first = Table('a', 'a', '', (), (row('baseline', 'labels alone'), row('student', 'taught')), ())
+    again = Table('b', 'b', '', (), (row('student', 'on words'), row('teacher', 'labels alone')), ())
+    [entry] = default_curves(loaded[1], [first]).values()
+    assert entry['runs'] == {'labels alone': 'baseline', 'taught': 'student', 'teacher': 'teacher'}
+    [entry] = default_curves(loaded[1], [first, again]).values()  # two names of one run, one name of two runs
+    assert entry['runs'] == {'baseline': 'baseline', 'student': 'student', 'teacher': 'teacher'}
 
 
 def test_a_single_evaluation_at_the_end_makes_no_learning_curve(loaded):
