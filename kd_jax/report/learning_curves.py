@@ -25,7 +25,6 @@ def default_curves(results: Results, tables: Sequence[Table] = ()) -> dict[str, 
     It shows the metric that chooses the best epoch. A run is named as in the tables, if they give it one name.
     """
     entries: dict[str, dict[str, Any]] = {}
-    names = _names_in(tables)
     for run, seeds in results.items():
         result = next(iter(seeds.values()))
         for network in judged_split(result)[1]:
@@ -35,16 +34,17 @@ def default_curves(results: Results, tables: Sequence[Table] = ()) -> dict[str, 
                 curve = curve_over_seeds(results, run, y)
                 if curve and len(curve.epochs) > 1:
                     name = figure_style.file_stem(f'curves-{split}-{network}-{metric}')
-                    entries.setdefault(name, _default(y, split, network, metric))['runs'][names.get(run, run)] = run
+                    entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
                     break
-    return entries
+    return {name: {**entry, 'runs': _named(entry['runs'], tables)} for name, entry in entries.items()}
 
 
-def _names_in(tables: Sequence[Table]) -> dict[str, str]:
-    """The name of each run that has one name in the tables, which no other run has."""
-    named = {(row.run, row.label) for table in tables for row in table.rows}
-    runs, labels = (collections.Counter(both) for both in zip(*named, strict=True)) if named else ({}, {})
-    return {run: label for run, label in named if runs[run] == labels[label] == 1}
+def _named(runs: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
+    """The runs by their names in the tables; by their own where the tables give no name, several, or one to several."""
+    rows = {(row.run, row.label) for table in tables for row in table.rows if row.run in runs}
+    rows_of, rows_called = (collections.Counter(each) for each in (zip(*rows, strict=True) if rows else ((), ())))
+    names = {run: label for run, label in rows if rows_of[run] == rows_called[label] == 1}
+    return {names.get(run, run): run for run in runs}
 
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
         f'On {examples} examples, after each evaluation: mean over seeds, and a band from the lowest to the highest.'
     )
     title = f'Learning curves: {metric} of {network}'
-    return {'kind': 'curves', 'runs': {}, 'y': y, 'title': title, 'caption': caption}
+    return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
 
 
 def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
@@ -87,11 +87,18 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     if entry.get('log_x'):
         reach = [x for places, *_ in found.values() for x in (places[places > 0][0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
+    elif _few_short(places := sorted({float(x) for curve in found.values() for x in curve.epochs})):
+        figure_style.ticks_at(axes, places, log=False)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
     return figure, ' '.join(filter(None, [*gaps, unknown]))
+
+
+def _few_short(places: Sequence[float]) -> bool:
+    """Whether each place on the x axis can have a tick of its own: at most five, with at most two decimals."""
+    return len(places) <= 5 and all(round(x, 2) == x for x in places)
 
 
 def _labels(runs: Any, results: Results) -> dict[str, str]:
