@@ -3,8 +3,8 @@
 import numpy as np
 
 from kd_jax.report.learning_curves import default_curves, draw_curves
-from kd_jax.report.tables import Row, Table
 from kd_jax.report.result_files import measures_of
+from kd_jax.report.tables import Row, Table
 
 
 def test_curves_are_the_mean_over_seeds_in_a_band_from_lowest_to_highest(loaded):
