@@ -41,6 +41,7 @@ SIZES = (1000, 10_000)
 VARIANTS = tuple(f'{stage}_{size}' for stage in STAGES for size in SIZES)
 LENGTHS = STEPS, LONGER = 10_000, 20_000
 EVALUATE = 2000  # steps
+FLAT = 0.003  # a difference of validation accuracy
 RATE = 0.02  # the learning rate of configs/benchmark_pairs.py
 # Learning rate, and factor of the strength that the grid chose. `every` has trained the first one.
 TRIALS = ((RATE, 1.0), (RATE, 0.3), (RATE, 3.0), (0.007, 1.0), (0.007, 0.3), (0.007, 3.0))
@@ -256,7 +257,7 @@ def validation(results: Results, runs: list[str], variant: str) -> dict[str, flo
 
 
 def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
-    """A table of the runs of a stage; for `trials`, of their validation accuracy alone."""
+    """A table of the runs of a stage; for `trials`, of their validation accuracy alone. `flat` has two claims."""
     stage, _ = stage_of(variant)
     agreement = {'agreement with the teacher': TEST.replace('accuracy', 'agreement')}
     columns = {} if stage == 'trials' else {'accuracy': TEST, **({} if stage == 'wide' else agreement)}
@@ -265,7 +266,21 @@ def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
         name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
     }
     rows = {'teacher': dict(columns=of_teacher), **{run: dict(label=own) for run, own in labels_of(stage).items()}}
-    return {'tables': {'methods': dict(title='Last epoch', columns=columns, rows=rows)}}
+    tables = {'methods': dict(title='Last epoch', columns=columns, rows=rows)}
+    return {'tables': tables, **({'claims': flat_claims()} if stage == 'flat' else {})}
+
+
+def flat_claims() -> dict[str, Any]:
+    """That twice as many steps change the validation accuracy of labels alone and of KD by less than 0.3 points."""
+    short, long = LENGTHS
+    return {
+        f'{run}_flat': dict(
+            kind='difference', title=f'{pairs.labels()[run]}: {short:,} steps are enough',
+            value=f'{run}_{long}:{VALIDATION}', low=f'{run}_{short}:{VALIDATION}',
+            rule=dict(above=-FLAT, below=FLAT), own=True,
+        )
+        for run in ('baseline', 'kd')
+    }  # fmt: skip
 
 
 def labels_of(stage: str) -> dict[str, str]:
