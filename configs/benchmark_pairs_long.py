@@ -5,20 +5,21 @@
 The variants are five stages with 1,000 or with 10,000 images, such as every_10000. On one core of an Intel Xeon,
 `flat` takes half an hour, `every` two hours, `trials` two and a half, `tuned` one and a half, `wide` two. These are
 estimates: with a live teacher, a step of KD took 7.6 ms, of labels alone 4.2 ms, of MGD 40 ms, of CRD's memory bank
-61 ms and of the wide teacher's own training 204 ms; compiling a run took 7 to 15 seconds.
+61 ms and of the wide teacher's own training 204 ms.
 
 Images, networks, batches and optimizer are those of configs/benchmark_pairs.py, with 1,000 or 10,000 images. `every`
 trains each method once, at the strength that the grid of configs/benchmark_pairs.py chose. `flat` trains labels alone
-and KD for 10,000 and for 20,000 steps. `trials` and `tuned` take sixteen methods: labels alone, KD, the ten best of
-`every`, the best of each family that is left over, and the next best. `trials` gives each of them the same six
-trials: two learning rates times three strengths; methods without a strength get six learning rates. `tuned` trains
-the best trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for four
-views of each image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher, with the
-settings of `tuned`. Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and by the
-program: a stage reads the results of the stages before it from experiments/results. The last epoch is reported.
+and KD for 10,000 and 20,000 steps, with 1,000 images for 40,000 too. `trials` and `tuned` take sixteen methods: labels
+alone, KD, the ten best of `every`, the best of each family that is left over, and the next best. `trials` gives each of
+them the same six trials: two learning rates times three strengths; methods without a strength get six learning rates.
+`tuned` trains the best trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded
+for four views of each image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher,
+with the settings of `tuned`. Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and
+by the program: a stage reads the results of the stages before it from experiments/results. The last epoch is reported.
 """
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -39,9 +40,10 @@ TITLES = {
 }  # fmt: skip
 SIZES = (1000, 10_000)
 VARIANTS = tuple(f'{stage}_{size}' for stage in STAGES for size in SIZES)
-LENGTHS = STEPS, LONGER = 10_000, 20_000
+STEPS = 10_000
+LENGTHS = {1000: (STEPS, 20_000, 40_000), 10_000: (STEPS, 20_000)}  # steps of `flat`, by the number of images
 EVALUATE = 2000  # steps
-FLAT = 0.003  # a difference of validation accuracy
+FLAT, FLAT_RUNS = 0.003, ('baseline', 'kd')  # a difference of validation accuracy, and whose
 RATE = 0.02  # the learning rate of configs/benchmark_pairs.py
 # Learning rate, and factor of the strength that the grid chose. `every` has trained the first one.
 TRIALS = ((RATE, 1.0), (RATE, 0.3), (RATE, 3.0), (0.007, 1.0), (0.007, 0.3), (0.007, 3.0))
@@ -103,15 +105,13 @@ def every(size: int) -> dict[str, Any]:
 
 
 def flat(size: int) -> dict[str, Any]:
-    """Labels alone and KD, for 10,000 and for 20,000 steps."""
-    students = {'baseline': None, 'kd': METHODS['KD']}
-    return with_teachers(
-        {
-            f'{name}_{steps}': lengthened(pairs.run_of(method, size, pairs.chosen(name)), size, steps)
-            for steps in LENGTHS
-            for name, method in students.items()
-        }
-    )
+    """Labels alone and KD, for 10,000 steps and for twice as many, until that changes nothing."""
+    students = {
+        f'{run}_{steps}': lengthened(pairs.run_of(method_of(run), size, pairs.chosen(run)), size, steps)
+        for steps in LENGTHS[size]
+        for run in FLAT_RUNS
+    }
+    return with_teachers(students)
 
 
 def trials(size: int) -> dict[str, Any]:
@@ -258,38 +258,39 @@ def validation(results: Results, runs: list[str], variant: str) -> dict[str, flo
 
 def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
     """A table of the runs of a stage; for `trials`, of their validation accuracy alone. `flat` has two claims."""
-    stage, _ = stage_of(variant)
+    stage, size = stage_of(variant)
     agreement = {'agreement with the teacher': TEST.replace('accuracy', 'agreement')}
     columns = {} if stage == 'trials' else {'accuracy': TEST, **({} if stage == 'wide' else agreement)}
     columns['accuracy (validation)'] = VALIDATION
     of_teacher = {
         name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
     }
-    rows = {'teacher': dict(columns=of_teacher), **{run: dict(label=own) for run, own in labels_of(stage).items()}}
+    rows = {run: dict(label=own) for run, own in labels_of(stage, size).items()}
+    rows = {'teacher': dict(columns=of_teacher), **rows}
     tables = {'methods': dict(title='Last epoch', columns=columns, rows=rows)}
-    return {'tables': tables, **({'claims': flat_claims()} if stage == 'flat' else {})}
+    return {'tables': tables, **({'claims': flat_claims(size)} if stage == 'flat' else {})}
 
 
-def flat_claims() -> dict[str, Any]:
+def flat_claims(size: int) -> dict[str, Any]:
     """That twice as many steps change the validation accuracy of labels alone and of KD by less than 0.3 points."""
-    short, long = LENGTHS
     return {
-        f'{run}_flat': dict(
+        f'{run}_flat_{short}': dict(
             kind='difference', title=f'{pairs.labels()[run]}: {short:,} steps are enough',
             value=f'{run}_{long}:{VALIDATION}', low=f'{run}_{short}:{VALIDATION}',
             rule=dict(above=-FLAT, below=FLAT), own=True,
         )
-        for run in ('baseline', 'kd')
+        for run in FLAT_RUNS
+        for short, long in itertools.pairwise(LENGTHS[size])
     }  # fmt: skip
 
 
-def labels_of(stage: str) -> dict[str, str]:
+def labels_of(stage: str, size: int) -> dict[str, str]:
     """The label of each run of a stage in its table."""
     named = pairs.labels()
     if stage == 'every':
         return named
     if stage == 'flat':
-        return {f'{run}_{steps}': f'{named[run]}, {steps:,} steps' for run in ('baseline', 'kd') for steps in LENGTHS}
+        return {f'{run}_{steps}': f'{named[run]}, {steps:,} steps' for run in FLAT_RUNS for steps in LENGTHS[size]}
     if stage == 'trials':
         return {
             trial_name(run, rate, factor): f'{named[run]}, rate {rate:g}, strength × {factor:g}'
