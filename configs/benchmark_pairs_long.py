@@ -265,8 +265,8 @@ def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
     of_teacher = {
         name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
     }
-    rows = {run: dict(label=own) for run, own in labels_of(stage, size).items()}
-    rows = {'teacher': dict(columns=of_teacher), **rows}
+    rows: dict[str, Any] = {'teacher': dict(columns=of_teacher)}
+    rows |= {run: dict(label=own) for run, own in labels_of(stage, size).items()}
     tables = {'methods': dict(title='Last epoch', columns=columns, rows=rows)}
     return {'tables': tables, **({'claims': flat_claims(size)} if stage == 'flat' else {})}
 

@@ -1,5 +1,6 @@
 """The tables of docs/which_method.md that come from the stages of configs/benchmark_pairs_long.py."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,16 +31,19 @@ def long_tables(found: Found, short: Mapping[int, Results]) -> list[str]:
 
 
 def flat_table(found: Found) -> str:
-    """Validation accuracy of labels alone and KD after 10,000 and 20,000 steps, and the difference."""
-    heads = ['images', 'method', *(f'{steps:,} steps' for steps in stages.LENGTHS), 'difference (95% interval)']
+    """Validation accuracy of labels alone and KD after some steps and after twice as many, and the difference."""
     rows = []
     for size in stages.SIZES:
         results = found.get(f'flat_{size}', {})
-        for run in ('baseline', KD):
-            short, long = (measure_over_seeds(results, f'{run}_{n}', stages.VALIDATION) for n in stages.LENGTHS)
-            if short and long:
-                both = [number_format.measured(each, 'fraction', 1) for each in (short, long)]
-                rows.append([f'{size:,}', benchmark_pairs.labels()[run], *both, difference(long.over(short))])
+        for run in stages.FLAT_RUNS:
+            for steps in itertools.pairwise(stages.LENGTHS[size]):
+                short, long = (measure_over_seeds(results, f'{run}_{n}', stages.VALIDATION) for n in steps)
+                if short and long:
+                    lengths = ' → '.join(f'{n:,}' for n in steps)
+                    both = [number_format.measured(each, 'fraction', 1) for each in (short, long)]
+                    own = [f'{size:,}', benchmark_pairs.labels()[run], lengths, *both, difference(long.over(short))]
+                    rows.append(own)
+    heads = ['images', 'method', 'steps', 'fewer steps', 'twice as many', 'difference (95% interval)']
     return table(heads, rows, 'flat_1000')
 
 

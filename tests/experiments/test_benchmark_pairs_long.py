@@ -108,6 +108,15 @@ def test_a_stage_says_which_results_are_missing(tmp_path):
         stages.results_of('tuned', 1000, tmp_path)
 
 
+def test_flat_goes_on_where_labels_and_kd_were_not_flat():
+    config = stages.get_config('flat_1000').to_dict()
+    steps = {name: round(run['epochs'] * (1000 // 64)) for name, run in config['runs'].items() if name != 'teacher'}
+    assert steps == {f'{run}_{n}': n for n in (10_000, 20_000, 40_000) for run in ('baseline', 'kd')}
+    assert {claim['value'] for claim in stages.get_report('flat_1000')['claims'].values()} == {
+        f'{run}_{n}:{stages.VALIDATION}' for n in (20_000, 40_000) for run in ('baseline', 'kd')
+    }
+
+
 @pytest.mark.parametrize('stage', stages.STAGES)
 def test_every_stage_has_the_steps_it_promises_and_a_report_of_its_runs(finished, stage):
     variant = f'{stage}_10000'

@@ -100,10 +100,12 @@ def test_flatness_is_the_difference_between_both_lengths_seed_by_seed():
     def runs(*valid):
         return {seed: result([1, 0], each) for seed, each in enumerate(valid)}
 
-    flat = {'kd_10000': runs(0.90, 0.92), 'kd_20000': runs(0.91, 0.95)}
+    flat = {'kd_10000': runs(0.90, 0.92), 'kd_20000': runs(0.91, 0.95), 'kd_40000': runs(0.92, 0.96)}
     # Gains 1 and 3 points: mean 2; standard error 1; Student's t with one degree of freedom 12.706.
     rows = cells(long_tables.flat_table({'flat_1000': flat}))
-    assert rows[2:] == [['1,000', 'KD', '91.0 ± 1.4', '93.0 ± 2.8', '+2.0 (−10.7 to 14.7)']]
+    doubled = ['1,000', 'KD', '10,000 → 20,000', '91.0 ± 1.4', '93.0 ± 2.8', '+2.0 (−10.7 to 14.7)']
+    again = ['1,000', 'KD', '20,000 → 40,000', '93.0 ± 2.8', '94.0 ± 2.8', '+1.0 (1.0 to 1.0)']  # one point each
+    assert rows[2:] == [doubled, again]
 
 
 def test_a_stage_that_was_not_run_is_named():
