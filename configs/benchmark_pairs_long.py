@@ -9,13 +9,13 @@ estimates: with a live teacher, a step of KD took 7.6 ms, of labels alone 4.2 ms
 
 Images, networks, batches and optimizer are those of configs/benchmark_pairs.py, with 1,000 or 10,000 images. `every`
 trains each method once, at the strength that the grid of configs/benchmark_pairs.py chose. `flat` trains labels alone
-and KD for 10,000 and 20,000 steps, with 1,000 images for 40,000 too. `trials` and `tuned` take sixteen methods: labels
-alone, KD, the ten best of `every`, the best of each family that is left over, and the next best. `trials` gives each of
-them the same six trials: two learning rates times three strengths; methods without a strength get six learning rates.
-`tuned` trains the best trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded
-for four views of each image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher,
-with the settings of `tuned`. Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and
-by the program: a stage reads the results of the stages before it from experiments/results. The last epoch is reported.
+and KD for 10,000, 20,000 and 40,000 steps. `trials` and `tuned` take sixteen methods: labels alone, KD, the ten best of
+`every`, the best of each family that is left over, and the next best. `trials` gives each of them the same six trials:
+two learning rates times three strengths; methods without a strength get six learning rates. `tuned` trains the best
+trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for four views of each
+image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher, with the settings of
+`tuned`. Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and by the program: a
+stage reads the results of the stages before it from experiments/results. The last epoch is reported.
 """
 
 import functools
@@ -41,7 +41,7 @@ TITLES = {
 SIZES = (1000, 10_000)
 VARIANTS = tuple(f'{stage}_{size}' for stage in STAGES for size in SIZES)
 STEPS = 10_000
-LENGTHS = {1000: (STEPS, 20_000, 40_000), 10_000: (STEPS, 20_000)}  # steps of `flat`, by the number of images
+LENGTHS = STEPS, 20_000, 40_000  # steps of `flat`: doubled until that changes nothing
 EVALUATE = 2000  # steps
 FLAT, FLAT_RUNS = 0.003, ('baseline', 'kd')  # a difference of validation accuracy, and whose
 RATE = 0.02  # the learning rate of configs/benchmark_pairs.py
@@ -105,13 +105,11 @@ def every(size: int) -> dict[str, Any]:
 
 
 def flat(size: int) -> dict[str, Any]:
-    """Labels alone and KD, for 10,000 steps and for twice as many, until that changes nothing."""
-    students = {
-        f'{run}_{steps}': lengthened(pairs.run_of(method_of(run), size, pairs.chosen(run)), size, steps)
-        for steps in LENGTHS[size]
-        for run in FLAT_RUNS
-    }
-    return with_teachers(students)
+    """Labels alone and KD, for each of the lengths."""
+    short = {run: pairs.run_of(method_of(run), size, pairs.chosen(run)) for run in FLAT_RUNS}
+    return with_teachers(
+        {f'{run}_{steps}': lengthened(short[run], size, steps) for steps in LENGTHS for run in FLAT_RUNS}
+    )
 
 
 def trials(size: int) -> dict[str, Any]:
@@ -258,20 +256,22 @@ def validation(results: Results, runs: list[str], variant: str) -> dict[str, flo
 
 def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
     """A table of the runs of a stage; for `trials`, of their validation accuracy alone. `flat` has two claims."""
-    stage, size = stage_of(variant)
-    agreement = {'agreement with the teacher': TEST.replace('accuracy', 'agreement')}
-    columns = {} if stage == 'trials' else {'accuracy': TEST, **({} if stage == 'wide' else agreement)}
+    stage, _ = stage_of(variant)
+    columns = {} if stage == 'trials' else {'accuracy': TEST}
+    if stage not in ('trials', 'wide'):
+        columns['agreement with the teacher'] = TEST.replace('accuracy', 'agreement')
     columns['accuracy (validation)'] = VALIDATION
     of_teacher = {
         name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
     }
     rows: dict[str, Any] = {'teacher': dict(columns=of_teacher)}
-    rows |= {run: dict(label=own) for run, own in labels_of(stage, size).items()}
-    tables = {'methods': dict(title='Last epoch', columns=columns, rows=rows)}
-    return {'tables': tables, **({'claims': flat_claims(size)} if stage == 'flat' else {})}
+    rows |= {run: dict(label=own) for run, own in labels_of(stage).items()}
+    table, flat = dict(title='Last epoch', columns=columns, rows=rows), stage == 'flat'
+    tables = {'methods': {**table, **({'baseline': f'baseline_{STEPS}'} if flat else {})}}
+    return {'tables': tables, **({'claims': flat_claims()} if flat else {})}
 
 
-def flat_claims(size: int) -> dict[str, Any]:
+def flat_claims() -> dict[str, Any]:
     """That twice as many steps change the validation accuracy of labels alone and of KD by less than 0.3 points."""
     return {
         f'{run}_flat_{short}': dict(
@@ -280,17 +280,17 @@ def flat_claims(size: int) -> dict[str, Any]:
             rule=dict(above=-FLAT, below=FLAT), own=True,
         )
         for run in FLAT_RUNS
-        for short, long in itertools.pairwise(LENGTHS[size])
+        for short, long in itertools.pairwise(LENGTHS)
     }  # fmt: skip
 
 
-def labels_of(stage: str, size: int) -> dict[str, str]:
+def labels_of(stage: str) -> dict[str, str]:
     """The label of each run of a stage in its table."""
     named = pairs.labels()
     if stage == 'every':
         return named
     if stage == 'flat':
-        return {f'{run}_{steps}': f'{named[run]}, {steps:,} steps' for run in FLAT_RUNS for steps in LENGTHS[size]}
+        return {f'{run}_{steps}': f'{named[run]}, {steps:,} steps' for run in FLAT_RUNS for steps in LENGTHS}
     if stage == 'trials':
         return {
             trial_name(run, rate, factor): f'{named[run]}, rate {rate:g}, strength × {factor:g}'

@@ -36,7 +36,7 @@ def flat_table(found: Found) -> str:
     for size in stages.SIZES:
         results = found.get(f'flat_{size}', {})
         for run in stages.FLAT_RUNS:
-            for steps in itertools.pairwise(stages.LENGTHS[size]):
+            for steps in itertools.pairwise(stages.LENGTHS):
                 short, long = (measure_over_seeds(results, f'{run}_{n}', stages.VALIDATION) for n in steps)
                 if short and long:
                     lengths = ' → '.join(f'{n:,}' for n in steps)

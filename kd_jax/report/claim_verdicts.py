@@ -70,7 +70,10 @@ def judged(
     if otherwise:
         return Verdict(f'{OPEN}: {otherwise}', words)
     met = _meets(rule, value)
-    certain = not interval or all(_meets(rule, end) == met for end in interval)
+    certain = not interval or (
+        all(_meets(rule, end) == met for end in interval)
+        and not any(interval[0] < bound < interval[1] for bound in rule.values())
+    )
     if interval and not certain:
         low, high = (number_format.plain(end, unit) for end in interval)
         words += f'; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open'

@@ -52,6 +52,9 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     assert judged(rule, 85.0, (82.0, 88.0), 'count') == ('not reproduced', 'at most 80')
     # Both ends lie outside, on opposite sides, but the number inside: not all of the interval meets the rule.
     assert 'leaves it open' in judged({'rule': {'at_least': 1, 'at_most': 2}}, 1.5, (0.0, 3.0), 'count').rule
+    # The number and both ends lie outside, but some of the interval inside.
+    assert judged({'rule': {'above': -1, 'below': 1}}, 1.5, (-2.0, 5.0), 'count').verdict.endswith(', not certain')
+    assert judged({'rule': {'above': -1, 'below': 1}}, 1.5, (1.0, 2.0), 'count').verdict == 'not reproduced'
 
 
 def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
