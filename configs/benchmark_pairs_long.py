@@ -35,7 +35,7 @@ from kd_jax.report.result_files import Results, load_results, measure_over_seeds
 
 STAGES = {'every': 1, 'flat': 3, 'trials': 1, 'tuned': 3, 'wide': 3}  # the number of seeds
 TITLES = {
-    'every': 'Every method once', 'flat': 'Labels alone and KD, trained twice as long',
+    'every': 'Every method once', 'flat': 'Labels alone and KD, two and four times as long',
     'trials': 'Trials on validation', 'tuned': 'The best trial of each method', 'wide': 'A wide ResNet as the teacher',
 }  # fmt: skip
 SIZES = (1000, 10_000)
