@@ -2,14 +2,16 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
+from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
-from kd_jax.config.references import GGUF, HUGGINGFACE, JSON, VOCABULARY, WeightsFile, parse_init
+from kd_jax.config.references import GGUF, HUGGINGFACE, JSON, VOCABULARY, RunDirectory, WeightsFile, parse_init
 from kd_jax.core.network import Network
 from kd_jax.core.paths import Context
 from kd_jax.core.recipe import Recipe
 from kd_jax.data.gguf_files import read_gguf
-from kd_jax.data.model_tokenizer import TEACHER_TOKENS
+from kd_jax.data.model_tokenizer import TEACHER_TOKENS, model_tokenizer
 from kd_jax.data.source import Vocabulary
 from kd_jax.data.splits import Splits
 from kd_jax.data.tokenizers import FIELDS, load_tokenizer
@@ -96,8 +98,12 @@ def _check(network: Network, size: int, vocabulary: Vocabulary, option: str, pla
 
 
 def _check_texts(network: Network, vocabulary: Vocabulary, option: str, place: str) -> None:
-    """Refuses a tokenizer of the right size whose tokens are others than those of the file of the model."""
-    _compare(_tokens_of_model(network.init), 'in the file of its weights', vocabulary, option, place)
+    """Refuses a tokenizer of the right size whose tokens are others than those of the file or run of the weights."""
+    origin = parse_init(network.init) if network.init else None
+    if isinstance(origin, WeightsFile):
+        _compare(_tokens_of_file(origin), 'in the file of its weights', vocabulary, option, place)
+    elif isinstance(origin, RunDirectory):
+        _compare(_tokens_of_run_in(origin.directory), f'in {origin.directory}', vocabulary, option, place)
 
 
 def _compare(own: Sequence[str], origin: str, vocabulary: Vocabulary, option: str, place: str) -> None:
@@ -114,11 +120,21 @@ def _compare(own: Sequence[str], origin: str, vocabulary: Vocabulary, option: st
         )
 
 
-def _tokens_of_model(init: str) -> Sequence[str]:
-    """The tokens that the file says from which a network starts; () if it says none, or is damaged."""
-    reference = parse_init(init) if init else None
-    if not isinstance(reference, WeightsFile):
+def _tokens_of_run_in(directory: pathlib.Path) -> Sequence[str]:
+    """The tokens that the trained networks of a run read, by its config; () if it does not say them, or is damaged."""
+    try:
+        config = read_checked(directory / 'config.json', dict[str, Any], '').content
+        moving = [network for network in config['networks'].values() if network.get('update') != 'frozen']
+        inputs = [[own] if isinstance(own := network['input'], str) else own for network in moving]
+        reading = [own for own in inputs if 'batch.tokens' in own or TEACHER_TOKENS in own]
+        found = [model_tokenizer(config['data'], own).tokens for own in reading]
+        return found[0] if found and found.count(found[0]) == len(found) else ()
+    except (UserError, LookupError, TypeError, AttributeError):
         return ()
+
+
+def _tokens_of_file(reference: WeightsFile) -> Sequence[str]:
+    """The tokens that the file says from which a network starts; () if it says none, or is damaged."""
     if reference.kind == GGUF:
         try:
             tokens = read_gguf(reference.file).fields.get(f'{FIELDS}tokens')

@@ -86,7 +86,7 @@ def started(tmp_path):
         }  # fmt: skip
         network = dict(
             model='encoder', vocabulary=40, width=16, layers=2, heads=4, mlp_width=24, window=16, input='batch.tokens',
-            init=f'huggingface:{model}', **options,
+            **{'init': f'huggingface:{model}', **options},
         )  # fmt: skip
         term = {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label', 'mask': 'batch.mask'}
         config = {
@@ -115,3 +115,25 @@ def test_a_tokenizer_of_other_words_than_those_of_the_file_of_the_weights_is_one
 def test_spare_tokens_and_a_file_without_tokens_are_no_mistake(started):
     assert started(LETTERS)
     assert started(LETTERS, [*LETTERS, '[unused1]'])
+
+
+@pytest.mark.parametrize('inputs', ['batch.tokens', ['batch.tokens', 'batch.position']])
+def test_a_tokenizer_of_other_words_than_those_of_the_run_of_the_weights_is_one_sentence(started, tmp_path, inputs):
+    run, own = tmp_path / 'run', tmp_path / 'own.txt'
+    run.mkdir()
+
+    def trained(words, **network):
+        own.write_text('\n'.join([*SPECIAL, *words]))
+        networks = {'net': {'input': inputs, **network}}
+        (run / 'config.json').write_text(json.dumps({'data': {'tokenizer': f'vocab:{own}'}, 'networks': networks}))
+
+    other = [*LETTERS[:3], *LETTERS[:2:-1]]
+    trained(LETTERS)
+    with pytest.raises(UserError, match=r"token 8 is 'd' in .*/run and 'z' in data.tokenizer='vocab:.*', and 22 of 31"):
+        started(other, init=str(run))
+    assert started(other, init=str(run), fresh='embedding')
+    assert started(LETTERS, init=str(run))
+    trained(LETTERS, update='frozen')  # it was not trained there
+    assert started(other, init=str(run))
+    (run / 'config.json').write_text('[]')
+    assert started(other, init=str(run))
