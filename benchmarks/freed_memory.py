@@ -19,10 +19,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks import chunk, language, measure, pairs
-from benchmarks.step_time import SIZES, products
+from benchmarks.step_time import product_rate, product_sides
 from kd_jax.config.config_file import load_config
 
 PROCESSES = 3  # for each setting
@@ -34,31 +34,22 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 
 
-class Program(NamedTuple):
-    """The steps of one call, and the operations of their matrix products and convolutions."""
-
-    steps: chunk.CompiledSteps
-    flops: float
-
-
-def mnist() -> Program:
+def mnist() -> chunk.CompiledSteps:
     run = load_config('configs/hinton_mnist.py:paper')[0]['runs']['teacher']
-    steps = chunk.compiled_steps(run, chunk.random_data((28, 28), 10), chunk.random_positions(STEPS, 128), 10)
-    return Program(steps, steps.flops)
+    return chunk.compiled_steps(run, chunk.random_data((28, 28), 10), chunk.random_positions(STEPS, 128), 10)
 
 
-def resnet() -> Program:
-    steps = pairs.in_kd_jax(pairs.resnet(), cached=False)
-    return Program(steps, steps.flops)
+def resnet() -> chunk.CompiledSteps:
+    return pairs.in_kd_jax(pairs.resnet(), cached=False)
 
 
-def decoder(size: float) -> Program:
+def decoder(size: float) -> chunk.CompiledSteps:
     options = language.DECODERS[size]
     flops = language.step_flops(language.decoder(options), language.ROWS, language.LENGTH)
-    return Program(language.training_step(options), flops)
+    return language.training_step(options)._replace(flops=flops)  # as `benchmarks.language` counts
 
 
-PROGRAMS: dict[str, Callable[[], Program]] = {
+PROGRAMS: dict[str, Callable[[], chunk.CompiledSteps]] = {
     f'{STEPS} steps of MNIST, 1200-1200': mnist,
     'six steps of ResNet-56 to ResNet-20': resnet,
     **{f'a step of a decoder, {size} M': functools.partial(decoder, size) for size in language.DECODERS},
@@ -70,13 +61,12 @@ def measured(name: str, repeats: int) -> dict[str, Any]:
 
     Steps and matrix products take turns, but the peak is read before the first product.
     """
-    program = PROGRAMS[name]()
-    program.steps.run()
+    steps = PROGRAMS[name]()
+    steps.run()
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sides = {'steps': program.steps.run} | {f'product {size}': products(size) for size in SIZES}
-    seconds = measure.in_turn(sides, repeats)
-    rate = max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
-    share = program.flops / measure.median(seconds['steps']) / rate
+    seconds = measure.in_turn({'steps': steps.run} | product_sides(), repeats)
+    rate = product_rate(seconds)
+    share = steps.flops / measure.median(seconds['steps']) / rate
     return {'seconds': seconds['steps'], 'peak': peak, 'product GFLOP/s': rate / 1e9, 'share': share}
 
 

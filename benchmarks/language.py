@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import chunk, measure
-from benchmarks.step_time import SIZES, products
+from benchmarks.step_time import product_rate, product_sides
 from kd_jax import models
 from kd_jax.config.ordinary_files import user_path
 from kd_jax.core.network import Network
@@ -81,8 +81,8 @@ def decoder(options: Mapping[str, Any]) -> Decoder:
 
 def training(args: Any) -> None:
     sides = {f'{size} M': training_step(DECODERS[size]).run for size in args.sizes}
-    seconds = measure.in_turn(sides | {f'product {size}': products(size) for size in SIZES}, args.repeats)
-    rate = max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
+    seconds = measure.in_turn(sides | product_sides(), args.repeats)
+    rate = product_rate(seconds)
     rows = []
     for size in args.sizes:
         work, each = step_flops(decoder(DECODERS[size]), ROWS, LENGTH), measure.median(seconds[f'{size} M'])

@@ -8,7 +8,7 @@ first layer, the same for the gradient of its inputs. Optimizer, dropout, random
 take time but count as no work.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,16 @@ def products(size: int) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(run(matrix))
 
 
+def product_sides() -> dict[str, Callable[[], Any]]:
+    """Matrix products of several sizes, to be measured in turn with other sides."""
+    return {f'product {size}': products(size) for size in SIZES}
+
+
+def product_rate(seconds: Mapping[str, Sequence[float]]) -> float:
+    """The rate of the best of the `product_sides`, by their seconds, in operations per second."""
+    return max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
+
+
 def side(run: Mapping[str, Any], cached: bool) -> chunk.CompiledSteps:
     arrays: dict[str, Any] = chunk.random_data((28, 28), CLASSES)
     if cached:
@@ -45,9 +55,8 @@ def main() -> None:
     args = measure.arguments(__doc__.splitlines()[0]).parse_args()
     runs = load_config(CONFIG)[0]['runs']
     steps = {name: side(runs[name], cached) for name, cached in RUNS.items()}
-    sides = {name: own.run for name, own in steps.items()} | {f'product {size}': products(size) for size in SIZES}
-    seconds = measure.in_turn(sides, args.repeats)
-    rate = max(8 * 2 * size**3 / measure.median(seconds[f'product {size}']) for size in SIZES)
+    seconds = measure.in_turn({name: own.run for name, own in steps.items()} | product_sides(), args.repeats)
+    rate = product_rate(seconds)
     rows = []
     for name in RUNS:
         work, each = steps[name].flops / STEPS, measure.median(seconds[name]) / STEPS

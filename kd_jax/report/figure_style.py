@@ -131,10 +131,13 @@ def value_axis(axes: Axes, which: str, unit: number_format.Unit, values: Sequenc
 
 
 def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
-    """Puts the ticks of the x axis at the data if there are few points; skips ticks that would be too close."""
+    """Puts the ticks of the x axis at the data if there are few points; skips ticks that would be too close.
+
+    A tick that is no whole number is written with three digits.
+    """
     axes.set_xscale('log' if log else 'linear')
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f'{tick:,.6g}'.replace('-', '−')))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _place(tick).replace('-', '−')))
     places = {math.log(x) if log else x: x for x in sorted(set(positions))}
     apart = 0.055 * (max(places) - min(places))
     kept: list[float] = []
@@ -143,6 +146,10 @@ def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
             kept.append(place)
     if len(places) <= 14:
         axes.xaxis.set_major_locator(FixedLocator([places[place] for place in kept]))
+
+
+def _place(tick: float) -> str:
+    return f'{tick if tick == round(tick) else float(f"{tick:.3g}"):,.6g}'
 
 
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:

@@ -16,10 +16,11 @@ from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Table
 
 FEW = 7  # the largest number of runs that a figure can name
+FEW_PLACES = 5  # on the x axis, which have a tick each
 FEW_POINTS = 3  # of a curve, which are marked because its straight lines say little
 
 
-def default_curves(results: Results, tables: Sequence[Table] = ()) -> dict[str, dict[str, Any]]:
+def default_curves(results: Results, tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
     """Returns one figure per evaluation that was made more than once, on validation examples if there are any.
 
     It shows the metric that chooses the best epoch. A run is named as in the tables, if they give it one name.
@@ -42,7 +43,8 @@ def default_curves(results: Results, tables: Sequence[Table] = ()) -> dict[str, 
 def _named(runs: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
     """The runs by their names in the tables; by their own where the tables give no name, several, or one to several."""
     rows = {(row.run, row.label) for table in tables for row in table.rows if row.run in runs}
-    rows_of, rows_called = (collections.Counter(each) for each in (zip(*rows, strict=True) if rows else ((), ())))
+    rows_of = collections.Counter(run for run, _ in rows)
+    rows_called = collections.Counter(label for _, label in rows)
     names = {run: label for run, label in rows if rows_of[run] == rows_called[label] == 1}
     return {names.get(run, run): run for run in runs}
 
@@ -87,18 +89,13 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     if entry.get('log_x'):
         reach = [x for places, *_ in found.values() for x in (places[places > 0][0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
-    elif _few_short(places := sorted({float(x) for curve in found.values() for x in curve.epochs})):
+    elif len(places := sorted({float(x) for curve in found.values() for x in curve.epochs})) <= FEW_PLACES:
         figure_style.ticks_at(axes, places, log=False)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
     return figure, ' '.join(filter(None, [*gaps, unknown]))
-
-
-def _few_short(places: Sequence[float]) -> bool:
-    """Whether each place on the x axis can have a tick of its own: at most five, with at most two decimals."""
-    return len(places) <= 5 and all(round(x, 2) == x for x in places)
 
 
 def _labels(runs: Any, results: Results) -> dict[str, str]:

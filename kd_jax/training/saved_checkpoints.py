@@ -123,15 +123,12 @@ def check_files(directory: pathlib.Path) -> None:
     """
     check_ordinary_below(directory, links=True)
     for at, _, names in os.walk(directory):
-        for path in (pathlib.Path(at, name) for name in names):
-            size = 0
-            if path.parent.name != 'd':  # of OCDBT: read in parts
-                with contextlib.suppress(FileNotFoundError):  # Orbax removes the rest of a killed save meanwhile
-                    size = os.path.getsize(path)
-            if size > JSON_BYTES:
-                raise UserError(
-                    f'{path} has {size:,} bytes, more than the {JSON_BYTES:,} bytes that such a file may have.'
-                )
+        here = pathlib.Path(at)
+        for path in (here / name for name in names if here.name != 'd'):  # 'd' is of OCDBT: read in parts
+            with contextlib.suppress(FileNotFoundError):  # Orbax removes the rest of a killed save meanwhile
+                if (size := os.path.getsize(path)) > JSON_BYTES:
+                    most = f'more than the {JSON_BYTES:,} bytes that such a file may have'
+                    raise UserError(f'{path} has {size:,} bytes, {most}.')
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import re
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from kd_jax.report.figure_style import canvas, file_stem, power_of_ten, save, spread
+from kd_jax.report.figure_style import canvas, file_stem, power_of_ten, save, spread, ticks_at
 
 
 def test_labels_are_pushed_apart_and_stay_centred():
@@ -30,6 +30,13 @@ def test_names_in_figures_are_drawn_as_they_are_without_warnings(tmp_path):
     assert axes.get_xlabel().replace('\n', '') == 'long_' * 13 + 'end'
     assert max(map(len, axes.get_xlabel().splitlines())) <= 60
     assert (tmp_path / 'a.png').stat().st_size > 0
+
+
+def test_ticks_at_the_data_have_three_digits_unless_they_are_whole():
+    figure, axes = canvas()
+    ticks_at(axes, [0.25, 64.1026, 128.205, 10_000, 102_400], log=True)
+    FigureCanvasAgg(figure).draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['0.25', '64.1', '128', '10,000', '102,400']
 
 
 def test_a_tick_at_a_power_of_ten_is_written_as_one():

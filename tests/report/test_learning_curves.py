@@ -33,7 +33,7 @@ def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
 
 
 def test_default_curves_show_every_run_that_evaluated_the_network(loaded):
-    [entry] = default_curves(loaded[1]).values()
+    [entry] = default_curves(loaded[1], []).values()
     assert entry['y'] == 'test.student.errors'
     assert list(entry['runs'].values()) == ['baseline', 'student', 'teacher']
 
@@ -54,14 +54,14 @@ def test_a_single_evaluation_at_the_end_makes_no_learning_curve(loaded):
     for seeds in loaded[1].values():
         for result in seeds.values():
             result['history'] = result['history'][-1:]
-    assert default_curves(loaded[1]) == {}
+    assert default_curves(loaded[1], []) == {}
 
 
 def test_default_curves_show_the_metric_that_chooses_the_best_epoch(loaded):
     for seeds in loaded[1].values():
         for result in seeds.values():
             result['best_by'] = {'student': 'accuracy'}
-    [entry] = default_curves(loaded[1]).values()
+    [entry] = default_curves(loaded[1], []).values()
     assert entry['y'] == 'test.student.accuracy'
 
 
