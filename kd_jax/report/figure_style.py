@@ -133,7 +133,7 @@ def value_axis(axes: Axes, which: str, unit: number_format.Unit, values: Sequenc
 def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
     """Puts the ticks of the x axis at the data if there are few points; skips ticks that would be too close.
 
-    A tick that is no whole number is written with three digits.
+    A tick that is no whole number is written with three digits, from 100 on without decimals.
     """
     axes.set_xscale('log' if log else 'linear')
     axes.xaxis.set_minor_locator(NullLocator())
@@ -149,7 +149,7 @@ def ticks_at(axes: Axes, positions: Sequence[float], log: bool) -> None:
 
 
 def _place(tick: float) -> str:
-    return f'{tick if tick == round(tick) else float(f"{tick:.3g}"):,.6g}'
+    return f'{tick:,.0f}' if tick == round(tick) or abs(tick) >= 100 else f'{tick:.3g}'
 
 
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
@@ -162,10 +162,12 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     axes.set_ylim(axes.get_ylim())  # fixes the limits, because the positions of the labels depend on them
     to_axes = axes.transData + axes.transAxes.inverted()
     spots = sorted((float(to_axes.transform((1, y))[1]), name, colour) for y, name, colour in labels)
-    for y, (_, name, colour) in zip(spread([y for y, _, _ in spots], gap=0.062), spots, strict=True):
+    gap = 0.062
+    heights = spread([y for y, _, _ in spots], gap)
+    for i, (y, (_, name, colour)) in enumerate(zip(heights, spots, strict=True)):
         axes.annotate(
             name,
-            (1, y),
+            (1, max(y, i * gap)),  # not below the axes, where the ticks are
             xycoords='axes fraction',
             xytext=(5, 0),
             textcoords='offset points',

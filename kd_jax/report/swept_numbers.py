@@ -124,10 +124,13 @@ def _labelled(lines: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 
 
 def _common_part(names: Sequence[str]) -> str:
-    """The common start or end of names, whichever is longer: w30_t1, w30_t8 -> w30; w30_t1, w300_t1 -> t1."""
+    """The common start or end of names, whichever is longer: w30_t1, w30_t8 -> w30; w30_t1, w300_t1 -> t1.
+
+    An end is what follows a '_', because numbers end alike: kd_10000, kd_20000 -> kd.
+    """
     start, end = _common_start(names), _common_start([name[::-1] for name in names])[::-1]
     start = start.rpartition('_')[0] if '_' in start else start
-    end = end.partition('_')[2] if '_' in end else end
+    end = end.partition('_')[2]
     return max(start, end, key=len)
 
 

@@ -1,16 +1,27 @@
 """The places of labels."""
 
+import itertools
 import re
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from kd_jax.report.figure_style import canvas, file_stem, power_of_ten, save, spread, ticks_at
+from kd_jax.report.figure_style import canvas, file_stem, label_ends, power_of_ten, save, spread, ticks_at
 
 
 def test_labels_are_pushed_apart_and_stay_centred():
     assert spread([0.5, 0.5, 0.9], 0.1) == pytest.approx([0.45, 0.55, 0.9])
     assert spread([0.50, 0.55, 0.62], 0.1) == pytest.approx([0.4567, 0.5567, 0.6567], abs=1e-4)
+
+
+def test_names_at_the_end_of_low_lines_stay_above_the_ticks():
+    _, axes = canvas()
+    axes.plot([0, 1], [0, 1])
+    label_ends(axes, [(0.0, name, 'black') for name in 'abc'] + [(1.0, 'd', 'black')])
+    heights = [text.xy[1] for text in axes.texts]
+    assert heights[:3] == pytest.approx([0.0, 0.062, 0.124], abs=0.05)
+    assert min(heights) >= 0
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 0.062 - 1e-9
 
 
 def test_a_figure_that_no_report_named_has_a_name_for_a_file():
@@ -34,9 +45,9 @@ def test_names_in_figures_are_drawn_as_they_are_without_warnings(tmp_path):
 
 def test_ticks_at_the_data_have_three_digits_unless_they_are_whole():
     figure, axes = canvas()
-    ticks_at(axes, [0.25, 64.1026, 128.205, 10_000, 102_400], log=True)
+    ticks_at(axes, [0.25, 4.1026, 1333.33, 102_400], log=True)
     FigureCanvasAgg(figure).draw()
-    assert [label.get_text() for label in axes.get_xticklabels()] == ['0.25', '64.1', '128', '10,000', '102,400']
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['0.25', '4.1', '1,333', '102,400']
 
 
 def test_a_tick_at_a_power_of_ten_is_written_as_one():

@@ -38,6 +38,11 @@ def test_of_a_grid_each_number_is_a_sweep_with_a_line_for_each_value_of_the_othe
     }
 
 
+def test_a_line_is_not_called_by_digits_in_which_its_numbers_end():
+    runs = grid(RUN, {'terms.soft.t': (1.0, 2.0), 'epochs': (10_000, 20_000, 40_000)}, 't{t}_{epochs}')
+    assert found(runs) == {'epochs': {'t1': [10_000, 20_000, 40_000], 't2': [10_000, 20_000, 40_000]}}
+
+
 def test_weights_that_change_together_are_one_sweep():
     pairs = {('terms.soft.weight', 'terms.hard.weight'): [(0.1, 0.9), (0.5, 0.5), (0.9, 0.1)]}
     assert found(grid(RUN, pairs, 'w{0}')) == {'terms.soft.weight': {'': [0.1, 0.5, 0.9]}}
