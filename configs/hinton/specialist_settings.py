@@ -1,6 +1,6 @@
 """How much the generalist and the specialists of specialists.py learn from, and what that costs."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 CLASSES, SPECIALISTS, SUBSET, PIXELS, MEMBERS = 1000, 12, 100, 14 * 42, 2
 TRANSFER, TRANSFER_EPOCHS = 100_000, 40  # of students; recorded targets of 1,000 classes take 2 kB each
@@ -16,7 +16,6 @@ class Setting(NamedTuple):
       width: units in each of the two hidden layers of the generalist and of every specialist.
       epochs: of the generalist.
       specialist_epochs: of a specialist, each of twice the images of its classes.
-      options: further options of every run.
       text: what it stands for.
       explained: whether `reports.hinton_specialists.reasons` holds for it.
     """
@@ -25,7 +24,6 @@ class Setting(NamedTuple):
     width: int
     epochs: int
     specialist_epochs: int
-    options: dict[str, Any]
     text: str
     explained: bool = False
 
@@ -67,12 +65,12 @@ class Setting(NamedTuple):
 
 SETTINGS = {
     '': Setting(
-        400_000, 128, 10, 5, {},
+        400_000, 128, 10, 5,
         'A specialist sees 40,000 images of its classes. That is too few to know these better than the generalist.',
         explained=True,
     ),
     'many': Setting(
-        1_600_000, 64, 12, 11, {'matmul_precision': 'bfloat16'},
+        1_600_000, 64, 12, 11,
         'The nets are small and the images many, so that size limits them, as in the paper. A trial with one seed '
         '(4 epochs of the generalist, 3 or 12 of specialists) showed that specialists must be trained long.',
     ),

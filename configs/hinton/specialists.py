@@ -46,7 +46,7 @@ def settled(run: dict[str, Any], setting: Setting) -> dict[str, Any]:
     """The run with the data and the sizes of nets of a setting."""
     common = dict(source='mnist_numbers', digits=3, shrink=2, train=setting.train, valid=10_000, test=10_000)
     nets = {name: sized(options, setting) for name, options in run['networks'].items()}
-    return dict(run, data=common | run.get('data', {}), networks=nets, **setting.options)
+    return dict(run, data=common | run.get('data', {}), networks=nets)
 
 
 def sized(options: dict[str, Any], setting: Setting) -> dict[str, Any]:
