@@ -21,13 +21,13 @@ Found = Mapping[str, Results]  # by variant, such as 'every_1000'
 
 
 def long_tables(found: Found, short: Mapping[int, Results]) -> list[str]:
-    """Three tables: whether 10,000 steps are enough, all methods, and the methods with a wide teacher.
+    """Four tables: whether 10,000 steps are enough, the tuned methods, those with a wide teacher, all methods once.
 
     Args:
       found: the results of each variant that was run, or some of it.
       short: the results of configs/benchmark_pairs.py, by the number of training images, for the ranks at 900 steps.
     """
-    return [flat_table(found), methods_table(found, short), wide_table(found)]
+    return [flat_table(found), tuned_table(found), wide_table(found), once_table(found, short)]
 
 
 def flat_table(found: Found) -> str:
@@ -57,31 +57,30 @@ def with_interval(mean: float, interval: tuple[float, float] | None) -> str:
     return f'{text} ({" to ".join(number_format.plain(end, "fraction", 1) for end in interval)})' if interval else text
 
 
-def methods_table(found: Found, short: Mapping[int, Results]) -> str:
-    """All methods: those of `tuned` first, then those of `every`, each part sorted by accuracy with 1,000 images."""
-    once, tuned = ([found.get(f'{stage}_{size}', {}) for size in stages.SIZES] for stage in ('every', 'tuned'))
-    over_once = [{run: over_kd_once(run, results) for run in results} for results in once]
-    over_tuned = [compared(results) for results in tuned]
-    changes = [rank_changes(short.get(size, {}), after) for size, after in zip(stages.SIZES, once, strict=True)]
-    heads = ['method', 'stage']
+def tuned_table(found: Found) -> str:
+    """The chosen methods with the best trial of each, sorted by accuracy with 1,000 images."""
+    rows = compared_rows(found, 'tuned')
+    for run, row in rows.items():
+        row.insert(1, settings(run, found))
+    return table(['method', 'rate, strength', *compared_heads()], rows.values(), 'tuned_1000')
+
+
+def once_table(found: Found, short: Mapping[int, Results]) -> str:
+    """All methods, each trained once, sorted by accuracy with 1,000 images."""
+    studies = [found.get(f'every_{size}', {}) for size in stages.SIZES]
+    changes = [rank_changes(short.get(size, {}), after) for size, after in zip(stages.SIZES, studies, strict=True)]
+    heads = ['method']
     for size in stages.SIZES:
-        heads += [f'{size:,} images', 'over KD (95% interval)', 'rank, 900 → 10,000 steps']
-    rows = []
-    for studies, over in ((tuned, over_tuned), (once, over_once)):
-        for run in by_accuracy(studies):
-            if studies is once and any(run in results for results in tuned):
-                continue
-            stage = 'once' if studies is once else ': '.join(filter(None, ['tuned', settings(run, found)]))
-            cells = [
-                cell
-                for results, own, change in zip(studies, over, changes, strict=True)
-                for cell in (
-                    accuracy(run, results),
-                    own.get(run, number_format.DASH),
-                    change.get(run, number_format.DASH),
-                )
-            ]
-            rows.append([benchmark_pairs.labels()[run], stage, *cells])
+        heads += [f'{size:,} images', 'over KD', 'rank, 900 → 10,000 steps']
+    rows = [
+        [benchmark_pairs.labels()[run]]
+        + [
+            cell
+            for results, change in zip(studies, changes, strict=True)
+            for cell in (accuracy(run, results), over_kd_once(run, results), change.get(run, number_format.DASH))
+        ]
+        for run in by_accuracy(studies)
+    ]
     return table(heads, rows, 'every_1000')
 
 
@@ -127,18 +126,26 @@ def rank_changes(short: Results, long: Results) -> dict[str, str]:
 
 def wide_table(found: Found) -> str:
     """The methods with a wide teacher, sorted by accuracy with 1,000 images."""
-    studies = [found.get(f'wide_{size}', {}) for size in stages.SIZES]
-    certain = [compared(results) for results in studies]
-    heads = ['method', *(head for size in stages.SIZES for head in (f'{size:,} images', 'over KD (95% interval)'))]
-    rows = []
-    for run in by_accuracy(studies):
-        cells = [
+    return table(['method', *compared_heads()], compared_rows(found, 'wide').values(), 'wide_1000')
+
+
+def compared_heads() -> list[str]:
+    return [head for size in stages.SIZES for head in (f'{size:,} images', 'over KD (95% interval)')]
+
+
+def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
+    """For each run of a stage its label, and its accuracy and its difference from KD for each number of images."""
+    studies = [found.get(f'{stage}_{size}', {}) for size in stages.SIZES]
+    over = [compared(results) for results in studies]
+    return {
+        run: [benchmark_pairs.labels()[run]]
+        + [
             cell
-            for results, over in zip(studies, certain, strict=True)
-            for cell in (accuracy(run, results), over.get(run, number_format.DASH))
+            for results, own in zip(studies, over, strict=True)
+            for cell in (accuracy(run, results), own.get(run, number_format.DASH))
         ]
-        rows.append([benchmark_pairs.labels()[run], *cells])
-    return table(heads, rows, 'wide_1000')
+        for run in by_accuracy(studies)
+    }
 
 
 def compared(results: Results) -> dict[str, str]:

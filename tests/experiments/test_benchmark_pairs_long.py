@@ -122,9 +122,8 @@ def test_every_stage_has_the_steps_it_promises_and_a_report_of_its_runs(finished
     variant = f'{stage}_10000'
     config = stages.get_config(variant).to_dict()
     taught = {name: run for name, run in config['runs'].items() if name not in ('teacher', 'teachers')}
-    assert {round(run['epochs'] * (10_000 // 64)) for run in taught.values()} == (
-        {10_000, 20_000, 40_000} if stage == 'flat' else {10_000}
-    )
+    steps = {'flat': {10_000, 20_000, 40_000}, 'tuned': {20_000}, 'wide': {20_000}}.get(stage, {10_000})
+    assert {round(run['epochs'] * (10_000 // 64)) for run in taught.values()} == steps
     assert {round(run['eval_every'] * (10_000 // 64)) for run in taught.values()} == {2000}
     report.check_report({'report': stages.get_report(variant)}, set(config['runs']))
 

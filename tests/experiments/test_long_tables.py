@@ -66,12 +66,8 @@ def test_ranks_are_those_among_the_runs_that_both_studies_have():
     assert long_tables.rank_changes(short, long) == {'kd': '1 → 2.5', 'dkd': '2 → 2.5', 'fitnet': '3 → 1'}
 
 
-def test_tuned_methods_come_first_with_their_settings_and_the_others_once():
-    once = {
-        'kd': {0: result([1, 1, 0, 0], 0.5)},
-        'dkd': {0: result([1, 1, 1, 0], 0.6)},
-        'fsp': {0: result([1, 0, 0, 0])},
-    }
+def test_the_tuned_methods_are_sorted_and_have_the_settings_that_were_best_on_validation():
+    once = {'kd': {0: result([1, 1, 0, 0], 0.5)}, 'dkd': {0: result([1, 1, 1, 0], 0.6)}}
     trials = {
         stages.trial_name(run, *trial): {0: result([1, 0], valid)}
         for run, valid in (('kd', 0.4), ('dkd', 0.7))
@@ -79,21 +75,25 @@ def test_tuned_methods_come_first_with_their_settings_and_the_others_once():
     }
     trials['kd_lr0_007_x3'][0]['last']['valid']['student']['accuracy'] = 0.8
     tuned = {'kd': seeds([1, 1, 0, 0], [1, 1, 0, 0]), 'dkd': seeds([1, 1, 1, 1], [1, 1, 1, 0])}
-    found = {'every_1000': once, 'trials_1000': trials, 'tuned_1000': tuned}
-    rows = cells(long_tables.methods_table(found, {1000: once}))
-    assert [row[:2] for row in rows[2:]] == [
-        ['DKD', 'tuned: 0.02, × 0.3'],
-        ['KD', 'tuned: 0.007, × 3'],
-        ['FSP', 'once'],
-    ]
-    assert rows[4][2:] == ['25.0', '−25.0', '3 → 3', '–', '–', '–']
-    assert rows[3][2:5] == ['50.0 ± 0.0', '–', '2 → 2']
+    rows = cells(long_tables.tuned_table({'every_1000': once, 'trials_1000': trials, 'tuned_1000': tuned}))
+    assert [row[:2] for row in rows[2:]] == [['DKD', '0.02, × 0.3'], ['KD', '0.007, × 3']]
+    assert rows[3][2:] == ['50.0 ± 0.0', '–', '–', '–']
     assert rows[2][3].startswith('+37.5 (')
 
 
+def test_the_methods_trained_once_have_their_difference_from_kd_and_both_ranks():
+    once = {'kd': {0: result([1, 1, 0, 0])}, 'dkd': {0: result([1, 1, 1, 0])}, 'fsp': {0: result([1, 0, 0, 0])}}
+    rows = cells(long_tables.once_table({'every_1000': once}, {1000: once}))
+    assert rows[2:] == [
+        ['DKD', '75.0', '+25.0', '1 → 1', '–', '–', '–'],
+        ['KD', '50.0', '–', '2 → 2', '–', '–', '–'],
+        ['FSP', '25.0', '−25.0', '3 → 3', '–', '–', '–'],
+    ]
+
+
 def test_tuned_methods_have_no_settings_where_the_stages_that_chose_them_are_not_given():
-    rows = cells(long_tables.methods_table({'tuned_1000': {'kd': seeds([1, 0], [1, 0])}}, {}))
-    assert rows[2][:3] == ['KD', 'tuned', '50.0 ± 0.0']
+    rows = cells(long_tables.tuned_table({'tuned_1000': {'kd': seeds([1, 0], [1, 0])}}))
+    assert rows[2][:3] == ['KD', '', '50.0 ± 0.0']
 
 
 def test_flatness_is_the_difference_between_both_lengths_seed_by_seed():
@@ -110,7 +110,7 @@ def test_flatness_is_the_difference_between_both_lengths_seed_by_seed():
 
 def test_a_stage_that_was_not_run_is_named():
     tables = long_tables.long_tables({}, {})
-    assert [table.split('`')[1] for table in tables] == ['flat_1000', 'every_1000', 'wide_1000']
+    assert [table.split('`')[1] for table in tables] == ['flat_1000', 'tuned_1000', 'wide_1000', 'every_1000']
     assert all(table.startswith('Not run yet: variant ') for table in tables)
 
 
