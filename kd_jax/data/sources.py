@@ -84,14 +84,14 @@ def mnist_numbers(
       sources: number of digit images that training numbers are made of, at most 50,000; fewer images are harder.
       shrink: as for `mnist`.
     Raises:
-      UserError: as for `check_rows` and `shrunk`.
+      UserError: as for `check_rows` and `mnist`.
     """
-    single, pool = mnist(), 50_000
+    single, pool = mnist(shrink=shrink), 50_000
     check_rows(digits, sources, pool, (train + valid + test) * single.train['image'][0].size * digits)
 
     def drawn(arrays: Arrays, chosen: slice, count: int, seed: int) -> Arrays:
         image, label = rows_of_digits(arrays['image'][chosen], arrays['label'][chosen], digits, count, seed)
-        return {'image': shrunk(image, shrink), 'label': label}
+        return {'image': image, 'label': label}
 
     held = drawn(single.train, slice(pool, None), valid, 1) if valid else None
     return Source(
