@@ -12,7 +12,8 @@ from kd_jax.report import figure_style, number_format
 from kd_jax.report.figure_style import INK, MUTED, PALETTE, Drawn
 from kd_jax.report.finding import Finding
 from kd_jax.report.paper_claims import Claim
-from kd_jax.report.result_files import Measure, Results, last_key, measures_of, split_reference
+from kd_jax.report.path_words import axis_label
+from kd_jax.report.result_files import Measure, Results, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Column, Row, Table
 
@@ -44,7 +45,7 @@ def draw_bars(entry: dict[str, Any], results: Results) -> Drawn:
     unit = stated_in(results, *map(split_reference, entry['values'].values()))['unit']
     figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(measures))
     _draw(axes, [_Bar(label, measure) for label, measure in measures.items()], unit)
-    default = last_key(next(iter(entry['values'].values())))
+    default = axis_label(next(iter(entry['values'].values())))
     axes.set_xlabel(entry.get('xlabel') or entry.get('ylabel') or default)  # the bars are horizontal
     return figure, gaps
 

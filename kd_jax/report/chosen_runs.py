@@ -7,7 +7,8 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import Results
 from kd_jax.report.claim_verdicts import REFERENCES
-from kd_jax.report.result_files import matching_runs, measure_over_seeds, path_in_words, run_globs, split_reference
+from kd_jax.report.path_words import path_in_words
+from kd_jax.report.result_files import matching_runs, measure_over_seeds, run_globs, split_reference
 from kd_jax.report.stated_units import stated_in
 
 ON_VALIDATION = ('last.valid.', 'best.valid.')

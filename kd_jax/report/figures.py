@@ -18,7 +18,8 @@ from kd_jax.report.line_figures import default_sweeps, draw_lines, leading_sweep
 from kd_jax.report.matrix_figures import draw_matrices, draw_soft_targets
 from kd_jax.report.optimum_figures import draw_optima
 from kd_jax.report.paper_claims import Claim
-from kd_jax.report.result_files import Results, last_key, measures_of, split_reference
+from kd_jax.report.path_words import axis_label
+from kd_jax.report.result_files import Results, measures_of, split_reference
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.tables import Table
 
@@ -105,7 +106,7 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
         close = {'handletextpad': 0.0, 'columnspacing': 0.8}
         axes.legend(loc='lower left', bbox_to_anchor=(-0.04, 1.0), ncols=4, frameon=False, fontsize=9, **close)
     axes.set_xlabel(entry.get('xlabel', 'cost'))
-    axes.set_ylabel(entry.get('ylabel', last_key(next(iter(entry['values'].values())))))
+    axes.set_ylabel(entry.get('ylabel', axis_label(next(iter(entry['values'].values())))))
     return figure, gaps
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
+from kd_jax.report.path_words import axis_label
 from kd_jax.report.power_law import fit_power_law
 from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_split, matching_runs, measures_of
 from kd_jax.report.stated_units import stated_in
@@ -94,7 +95,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
-    axes.set_ylabel(entry.get('ylabel', entry['y'].rpartition('.')[2] + (', log scale' if log else '')))
+    axes.set_ylabel(entry.get('ylabel', axis_label(entry['y']) + (', log scale' if log else '')))
     return figure, ' '.join(filter(None, [*gaps, unknown]))
 
 

@@ -10,14 +10,8 @@ from matplotlib.axes import Axes
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import MUTED, Drawn
 from kd_jax.report.finding import Finding
-from kd_jax.report.result_files import (
-    Results,
-    judged_split,
-    last_key,
-    matching_runs,
-    measure_over_seeds,
-    measures_of,
-)
+from kd_jax.report.path_words import axis_label, last_key, metric_in_words
+from kd_jax.report.result_files import Results, judged_split, matching_runs, measure_over_seeds, measures_of
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import Sweep, find_sweeps, grouped, with_labels
 from kd_jax.report.tables import Table
@@ -58,7 +52,7 @@ def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
     figure_style.value_axis(axes, 'y', unit, reach, log_y)
     figure_style.label_ends(axes, [end for end in ends if end[1]])
     axes.set_xlabel(entry.get('xlabel', last_key(entry['x'])))
-    axes.set_ylabel(entry.get('ylabel', last_key(entry['y'])))
+    axes.set_ylabel(entry.get('ylabel', axis_label(entry['y'])))
     return figure, f'{gaps} {unknown}'.strip()
 
 
@@ -124,7 +118,7 @@ def _figures(sweep: Sweep, results: Results, table: Table | None) -> dict[str, d
     for network in networks:
         y = f'last.{split}.{network}.{first["best_by"][network]}'
         y = compared[run] if f'.{network}.' in compared.get(run, '') else y
-        unit, metric, reference = stated_in(results, (run, y))['unit'], last_key(y), _reference(table, y)
+        unit, metric, reference = stated_in(results, (run, y))['unit'], metric_in_words(y), _reference(table, y)
         beside = {'beside': y.replace('.test.', '.valid.')} if '.test.' in y and first['last'].get('valid') else {}
         measured = [measure_over_seeds(results, one, y) for one in sweep.values]
         measured += measures_of(reference, results)[0].values()
@@ -136,7 +130,7 @@ def _figures(sweep: Sweep, results: Results, table: Table | None) -> dict[str, d
             'log_x': min(places) > 0 and max(places) >= 10 * min(places),
             'log_y': unit != 'fraction' and bool(means) and 0 < 8 * min(means) < max(means),
             'reference': reference, 'title': f'{metric[:1].upper()}{metric[1:]} of {network} over {_named(sweep.path)}',
-            'xlabel': _named(sweep.path), 'ylabel': f'{metric}, {_examples(y)}',
+            'xlabel': _named(sweep.path), 'ylabel': axis_label(y),
             'caption': _caption(sweep, bool(beside), unit, any(measure.n > 1 for measure in measured if measure)),
         }  # fmt: skip
     return entries
@@ -149,10 +143,6 @@ def _compared_paths(table: Table | None) -> dict[str, str]:
     return {row.run: row.cells[table.compared].path for row in table.rows if row.cells[table.compared].measure}
 
 
-def _examples(path: str) -> str:
-    return 'test examples' if '.test.' in path else 'validation examples'
-
-
 def _reference(table: Table | None, y: str) -> dict[str, str]:
     """The baseline and the teachers of the table, if they are measured by the same metric on the same examples."""
     if table is None or table.compared is None:
@@ -163,7 +153,7 @@ def _reference(table: Table | None, y: str) -> dict[str, str]:
 
 def _alike(path: str, other: str) -> bool:
     """Whether two paths give the same metric on the same examples, perhaps of two networks."""
-    return last_key(path) == last_key(other) and _examples(path) == _examples(other)
+    return axis_label(path) == axis_label(other)
 
 
 def _caption(sweep: Sweep, beside: bool, unit: str, several_seeds: bool) -> str:

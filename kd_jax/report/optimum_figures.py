@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import INK, MUTED, Drawn
 from kd_jax.report.optimum import optimum, optimum_in_words
-from kd_jax.report.result_files import Measure, Results, last_key
+from kd_jax.report.path_words import axis_label, last_key
+from kd_jax.report.result_files import Measure, Results
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import Swept, grouped, with_labels
 
@@ -39,7 +40,7 @@ def draw_optima(entry: dict[str, Any], results: Results) -> Drawn:
     for axes in panels[len(groups) :]:
         axes.remove()
     figure.supxlabel(entry.get('xlabel', last_key(entry['x'])), fontsize=10.5, color=INK)
-    figure.supylabel(entry.get('ylabel', last_key(entry['y'])), fontsize=10.5, color=INK)
+    figure.supylabel(entry.get('ylabel', axis_label(entry['y'])), fontsize=10.5, color=INK)
     return figure, gaps
 
 

@@ -7,17 +7,9 @@ from typing import Any, NamedTuple
 from kd_jax.report import number_format
 from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
+from kd_jax.report.path_words import last_key, path_in_words
 from kd_jax.report.power_law import extrapolated
-from kd_jax.report.result_files import (
-    Measure,
-    Results,
-    last_key,
-    measure_over_seeds,
-    measures_of,
-    path_in_words,
-    split_reference,
-    why_missing,
-)
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds, measures_of, split_reference, why_missing
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import grouped
 from kd_jax.report.table_texts import row_labels

@@ -225,21 +225,6 @@ def measures_of(values: Mapping[str, str], results: Results) -> tuple[dict[str, 
     return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
 
 
-def last_key(path: str) -> str:
-    """The last key of a value path that is not an index."""
-    return next((key for key in reversed(path.split('.')) if not key.isdecimal()), '')
-
-
-def path_in_words(path: str) -> str:
-    """Says what a value path is: 'last.test.net.accuracy' -> 'accuracy of net on test examples'."""
-    keys = path.split('.')
-    if keys[0] in ('last', 'best') and len(keys) == 4:
-        examples = {'train': 'training', 'valid': 'validation'}.get(keys[1], keys[1])
-        return f'{keys[3]} of {keys[2]} on {examples} examples' + (' (best epoch)' if keys[0] == 'best' else '')
-    inner = ', '.join(keys[1:-1])
-    return f'{keys[-1]} ({inner})' if inner else keys[-1]
-
-
 def run_globs(runs: str | Iterable[str] | Mapping[str, str | list[str]]) -> list[str]:
     """The globs of `runs` in a report section: one, several, or those of each label."""
     if isinstance(runs, Mapping):

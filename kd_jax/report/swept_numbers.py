@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
+from kd_jax.report.path_words import last_key
 from kd_jax.report.result_files import (
     Measure,
     Results,
-    last_key,
     matching_runs,
     measure_over_seeds,
     number,

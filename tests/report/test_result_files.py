@@ -9,7 +9,6 @@ from kd_jax.report.result_files import (
     load_results,
     matching_runs,
     measure_over_seeds,
-    path_in_words,
     value_at_path,
     why_missing,
 )
@@ -114,16 +113,3 @@ def test_the_interval_of_a_mean_is_students_t():
     )
     assert Measure({0: 1.0, 1: 1.0}).interval == (1, 1)
     assert Measure({0: 1.0}).interval is None
-
-
-@pytest.mark.parametrize(
-    ('path', 'words'),
-    [
-        ('last.test.net.accuracy', 'accuracy of net on test examples'),
-        ('best.valid.net.errors', 'errors of net on validation examples (best epoch)'),
-        ('analyses.bias.tuned_on_test.errors', 'errors (bias, tuned_on_test)'),
-        ('seconds', 'seconds'),
-    ],
-)
-def test_a_path_is_said_in_words(path, words):
-    assert path_in_words(path) == words
