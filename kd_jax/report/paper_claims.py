@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from kd_jax.report import number_format
 from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
-from kd_jax.report.path_words import last_key, path_in_words
+from kd_jax.report.path_words import last_key, metric_in_words, path_in_words
 from kd_jax.report.power_law import extrapolated
 from kd_jax.report.result_files import Measure, Results, measure_over_seeds, measures_of, split_reference, why_missing
 from kd_jax.report.stated_units import stated_in
@@ -121,8 +121,8 @@ def _number(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
         return _open(entry, _gaps(entry, ('value',), [value], results), results)
     unit = stated_in(results, split_reference(entry['value']))['unit']
     [name] = _named(entry, {'value': value}, unit, labels)
-    what = _what(entry, unit).removeprefix('points of ').replace('_', ' ')
-    words = f'{what.capitalize()} of {name}.'
+    what = _what(entry, unit).removeprefix('points of ')
+    words = f'{what[:1].upper()}{what[1:]} of {name}.'
     return Weighed(value.mean, value, words, unit, value.interval)
 
 
@@ -227,7 +227,7 @@ def _quoted(paper: float, unit: number_format.Unit, kind: str) -> str:
 
 
 def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
-    name = split_reference(entry['value'])[1].rpartition('.')[2]
+    name = metric_in_words(split_reference(entry['value'])[1])
     return f'points of {name}' if unit == 'fraction' else name
 
 

@@ -154,6 +154,21 @@ def test_a_difference_of_fractions_is_in_points(loaded):
     assert (claim.ours, claim.verdict) == ('+5.00 ± 1.00 points', 'reproduced, not certain')
 
 
+def test_a_sentence_names_a_metric_in_words(loaded):
+    study, results = loaded
+    for run, nll in (('student', 0.5), ('baseline', 0.75)):
+        for result in results[run].values():
+            result['last']['test']['student']['nll'] = nll
+    path = 'last.test.student.nll'
+    study['report']['claims'] = {
+        'number': {'kind': 'number', 'value': f'student:{path}'},
+        'gain': {'kind': 'difference', 'value': f'student:{path}', 'low': f'baseline:{path}'},
+    }
+    number, gain = study_claims(study, results)
+    assert number.sentence.startswith('NLL of “student” (0.500')
+    assert gain.sentence.startswith('−0.250 ± 0.000 NLL from “baseline”')
+
+
 def test_a_best_setting_is_held_against_a_rule(loaded):
     study, results = loaded
     entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 8}}
