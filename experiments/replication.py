@@ -28,6 +28,10 @@ STUDIES = {  # directory of the committed results -> what the study repeats, and
     'hinton_temperature': ('Section 3: temperature and width', 'configs/hinton/temperature.py'),
     'hinton_ensemble': ('Section 4: an ensemble into one net', 'configs/hinton/ensemble.py'),
     'hinton_specialists': ('Section 5: specialists', 'configs/hinton/specialists.py'),
+    'hinton_specialists_many': (
+        'Section 5: specialists with smaller nets and four times as many images',
+        'configs/hinton/specialists.py:many',
+    ),
     'hinton_regularisers': ('Section 6: soft targets as regularisers', 'configs/hinton/regularisers.py'),
 }
 INTRODUCTION = """# Hinton, Vinyals & Dean (2015), claim by claim
