@@ -35,8 +35,8 @@ from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
 from kd_jax.studies import executors
+from kd_jax.studies.continued_runs import Continued, continue_runs, continued_runs
 from kd_jax.studies.executors.scheduler import Executor
-from kd_jax.studies.longer_runs import longer_runs, train_on
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.stale_runs import changed_leaves, data_checksums, forget_runs, with_dependents
@@ -155,15 +155,22 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 def renew(
     planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
 ) -> None:
-    """Lets runs with raised `epochs` continue; refuses other changes. With `fresh`, all changed runs start anew."""
+    """Lets runs continue whose change allows it; refuses other changes. With `fresh`, all changed runs start anew."""
     if fresh:
         on_primary(lambda: forget_runs(planned, workdir, list(changed_leaves(planned, workdir, runs, prepared_runs))))
         return
-    if longer := raised_epochs(planned, runs, prepared_runs, workdir):
-        anew = on_primary(lambda: train_on(planned, workdir, longer)) or []
+    continued = runs_that_continue(planned, runs, prepared_runs, workdir)
+    if not continued:
+        return
+    anew = on_primary(lambda: continue_runs(planned, workdir, continued)) or []
+    if continued.longer:
         console.print(
-            f'epochs was raised. Continue from the last checkpoint: {", ".join(longer)}'
+            f'epochs was raised. Continue from the last checkpoint: {", ".join(continued.longer)}'
             + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
+        )
+    if continued.measured:
+        console.print(
+            f'Only analyses or samples have changed. Measured again, not trained: {", ".join(continued.measured)}.'
         )
 
 
@@ -177,30 +184,29 @@ def changes(
             f'--fresh would restart {", ".join(again)}.\n' if again else 'Nothing has changed: no run would restart.\n'
         )
     try:
-        longer = raised_epochs(planned, runs, prepared_runs, workdir)
+        longer, measured = runs_that_continue(planned, runs, prepared_runs, workdir)
     except UserError as error:
         return f'{error}\n'
-    return (
-        f'epochs was raised: {", ".join(longer)} will continue, and the runs that need them will start anew.\n'
-        if longer
-        else ''
-    )
+    raised = f'epochs was raised: {", ".join(longer)} will continue, and the runs that need them will start anew.\n'
+    others = f'Only analyses or samples have changed: {", ".join(measured)} will be measured again, not trained.\n'
+    return (raised if longer else '') + (others if measured else '')
 
 
-def raised_epochs(
+def runs_that_continue(
     planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
-) -> list[str]:
-    """The ids of the runs with raised `epochs`; raises a UserError if the config of a run has changed otherwise."""
-    longer = longer_runs(planned, workdir, runs, prepared_runs)
+) -> Continued:
+    """The runs that continue although their config has changed; raises a UserError if another run's has."""
+    continued = continued_runs(planned, workdir, runs, prepared_runs)
     changed = changed_leaves(planned, workdir, runs, prepared_runs)
-    others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in longer}
+    allowed = {*continued.longer, *continued.measured}
+    others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in allowed}
     if others:
         name, leaves = next(iter(others.items()))
         raise UserError(
             f'{workdir.path} was made with another config or other data: {len(others)} of the runs differ, {name} in '
             f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
         )
-    return longer
+    return continued
 
 
 def make_executor(options: argparse.Namespace) -> Executor:
