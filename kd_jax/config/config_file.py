@@ -2,12 +2,14 @@
 
 A config file defines `get_config(variant) -> ConfigDict`, which says what is run. It may also define
 `get_report(variant) -> dict`, which says how the results are shown, and `get_search(variant) -> dict`, which says what
-is searched. `VARIANTS` lists the variants of the file. An override changes a leaf of the config or adds a leaf to an
-existing dictionary. The names of options are checked later, by the code that reads them.
+is searched. `VARIANTS` lists the variants of the file; the functions of a file without them may leave out the argument.
+An override changes a leaf of the config or adds a leaf to an existing dictionary. The names of options are checked
+later, by the code that reads them.
 """
 
 import ast
 import importlib.util
+import inspect
 import pathlib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -55,7 +57,8 @@ def _returned(module: Any, function: str, file_and_variant: str) -> dict[str, An
     """What a function of a config file returns for a variant, as plain values."""
     name, variant = split_variant(file_and_variant)
     try:
-        made = getattr(module, function)(variant)
+        make = getattr(module, function)
+        made = make(variant) if variant or inspect.signature(make).parameters else make()
         if not isinstance(made, Mapping | ConfigDict):
             raise UserError(f'{function} must return a dictionary, not {made!r}.')
         plain = plain_config(made, function.removeprefix('get_'))

@@ -125,6 +125,17 @@ def test_a_file_without_variants_has_the_default_one_alone(tmp_path):
         load_config(str(tmp_path / 'plain.py') + ':paper')
 
 
+def test_the_functions_of_a_file_without_variants_may_leave_out_the_argument(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        "def get_config():\n    return {'name': 'own', 'runs': {}}\ndef get_report():\n    return {'tables': {}}"
+    )
+    assert load_config(str(file)) == ({'name': 'own', 'runs': {}}, {'tables': {}})
+    file.write_text(file.read_text() + "\nVARIANTS = ('', 'long')")
+    with pytest.raises(UserError, match=r'get_config failed: TypeError: get_config.. takes 0 positional arguments'):
+        load_config(f'{file}:long')
+
+
 def test_a_file_may_return_a_plain_dictionary_and_nothing_else(tmp_path):
     path = tmp_path / 'plain.py'
     path.write_text("def get_config(variant=''):\n    return dict(student=dict(hidden=(4,)))\n")
