@@ -35,7 +35,7 @@ from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
 from kd_jax.studies import executors
-from kd_jax.studies.continued_runs import Continued, continue_runs, continued_runs
+from kd_jax.studies.continued_runs import ContinuedRuns, continue_runs, continued_runs
 from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
@@ -194,7 +194,7 @@ def changes(
 
 def runs_that_continue(
     planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
-) -> Continued:
+) -> ContinuedRuns:
     """The runs that continue although their config has changed; raises a UserError if another run's has."""
     continued = continued_runs(planned, workdir, runs, prepared_runs)
     changed = changed_leaves(planned, workdir, runs, prepared_runs)

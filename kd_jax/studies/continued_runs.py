@@ -15,7 +15,7 @@ from kd_jax.studies.workdir import Workdir
 AT_END = {'analyses', 'samples'}  # options of a run that say what is measured after its last step
 
 
-class Continued(NamedTuple):
+class ContinuedRuns(NamedTuple):
     """The ids of runs that continue from their last checkpoints although their config has changed.
 
     Attributes:
@@ -32,7 +32,7 @@ class Continued(NamedTuple):
 
 def continued_runs(
     study: Study, workdir: Workdir, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun]
-) -> Continued:
+) -> ContinuedRuns:
     """Finds the runs, among `runs` and those they need, that continue although their config has changed.
 
     A run with larger `epochs` passes through the same states as a run that had these epochs from the beginning. What is
@@ -42,7 +42,7 @@ def continued_runs(
     Raises:
       UserError: a schedule depends on the length of the run, or the run ended where the longer one has no evaluation.
     """
-    found = Continued([], [])
+    found = ContinuedRuns([], [])
     by_id = {run.id: run for run in study.runs}
     for run_id, leaves in changed_leaves(study, workdir, runs, prepared_runs).items():
         run, directory = by_id[run_id], workdir.directory(run_id)
@@ -82,7 +82,7 @@ def _reason_against(prepared: PreparedRun, before: float) -> str:
     return ''
 
 
-def continue_runs(study: Study, workdir: Workdir, continued: Continued) -> list[str]:
+def continue_runs(study: Study, workdir: Workdir, continued: ContinuedRuns) -> list[str]:
     """Removes the results of these runs, so that they continue from their checkpoints.
 
     Runs that need one that is trained for longer are removed as a whole.
