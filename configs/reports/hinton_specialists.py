@@ -107,11 +107,15 @@ def reasons(setting: Setting) -> dict[str, Any]:
 
 
 def cost_table(setting: Setting) -> dict[str, Any]:
-    combined = {split: f'analyses.corrected.{split}.combined.accuracy' for split in ('test', 'valid')}
+    combined, uncorrected = (
+        {split: f'analyses.{name}.{split}.combined.accuracy' for split in ('test', 'valid')}
+        for name in ('corrected', 'uncorrected')
+    )
     ensemble = {split: f'analyses.ensemble.{split}.probabilities.accuracy' for split in ('test', 'valid')}
     rows: dict[str, dict[str, Any]] = {
         'generalist': dict(label=f'generalist, {setting.width} units, {setting.epochs} epochs, at a smaller cost'),
         'combined_specialist': dict(label=f'generalist and {SPECIALISTS} specialists', columns=combined),
+        'uncorrected': dict(run='combined_specialist', label='the same, dustbin not corrected', columns=uncorrected),
         'longer': dict(label=f'trained longer, {setting.longer} epochs'),
         'wider': dict(label=f'wider, {setting.wider} units'),
         'members': dict(label=f'ensemble of {MEMBERS}, {setting.member_epochs} epochs each', columns=ensemble),
