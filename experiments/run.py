@@ -170,7 +170,8 @@ def renew(
         )
     if continued.measured:
         console.print(
-            f'Only analyses or samples have changed. Measured again, not trained: {", ".join(continued.measured)}.'
+            'Only analyses or samples have changed. Continue from the last checkpoint: '
+            f'{", ".join(continued.measured)}.'
         )
 
 
@@ -188,7 +189,7 @@ def changes(
     except UserError as error:
         return f'{error}\n'
     raised = f'epochs was raised: {", ".join(longer)} will continue, and the runs that need them will start anew.\n'
-    others = f'Only analyses or samples have changed: {", ".join(measured)} will be measured again, not trained.\n'
+    others = f'Only analyses or samples have changed: {", ".join(measured)} will continue from the last checkpoint.\n'
     return (raised if longer else '') + (others if measured else '')
 
 

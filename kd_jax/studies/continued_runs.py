@@ -20,7 +20,7 @@ class ContinuedRuns(NamedTuple):
 
     Attributes:
       longer: runs whose `epochs` have been raised.
-      measured: runs that are only measured again, because nothing but `analyses` or `samples` has changed.
+      measured: runs of which nothing but `analyses` or `samples` has changed; a finished one is only measured again.
     """
 
     longer: list[str]

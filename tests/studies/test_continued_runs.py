@@ -133,10 +133,10 @@ def test_the_command_says_what_it_measures_again(workdir, capsys):
     begin(workdir, planned(1.0))
     finish(workdir, 'teacher-s0', 'student-s0')
     will = command.changes(after, after.runs, prepare_study(after), Workdir(workdir.path))
-    assert will == 'Only analyses or samples have changed: teacher-s0 will be measured again, not trained.\n'
+    assert will == 'Only analyses or samples have changed: teacher-s0 will continue from the last checkpoint.\n'
     command.renew(after, after.runs, prepare_study(after), Workdir(workdir.path), fresh=False)
     said = ' '.join(capsys.readouterr().out.split())
-    assert said == 'Only analyses or samples have changed. Measured again, not trained: teacher-s0.'
+    assert said == 'Only analyses or samples have changed. Continue from the last checkpoint: teacher-s0.'
     assert [workdir.result(run.id) is None for run in after.runs] == [True, False]
 
 
