@@ -96,8 +96,8 @@ def test_a_regression_is_judged_printed_and_reported_by_its_own_metrics(tmp_path
     [table] = study_tables(study_json, results)
     assert table_cells(table)[0] == ['', 'mse', 'mae', 'r2', 'teacher_mse', 'seeds']
     report = (tmp_path / 'work' / 'report.md').read_text()
-    assert 'Learning curves: mse of depth' in report
-    assert ' mse from “teacher” (' in report
+    assert 'Learning curves: MSE of depth' in report
+    assert ' MSE from “teacher” (' in report
     assert all((tmp_path / 'work' / 'runs' / name).exists() for name in ('student-s0', 'student-s1'))
 
 
