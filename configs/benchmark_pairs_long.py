@@ -13,7 +13,7 @@ and KD for 10,000, 20,000 and 40,000 steps. `trials` and `tuned` take sixteen me
 two learning rates times three strengths; methods without a strength get six learning rates. `tuned` trains the best
 trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for four views of each
 image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher, with the settings of
-`tuned`. Both train for 20,000 steps, because KD still gains after 10,000 (`flat`), the other stages for 10,000.
+`tuned`. Both train for 20,000 steps, because KD still gains after 10,000 (`flat`); `every` and `trials` for 10,000.
 Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and by the program: a stage reads
 the results of the stages before it from experiments/results. The last epoch is reported.
 """

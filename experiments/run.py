@@ -168,10 +168,9 @@ def renew(
             f'epochs was raised. Continue from the last checkpoint: {", ".join(continued.longer)}'
             + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
         )
-    if continued.measured:
+    if measured := [run_id for run_id in continued.measured if run_id not in anew]:
         console.print(
-            'Only analyses or samples have changed. Continue from the last checkpoint: '
-            f'{", ".join(continued.measured)}.'
+            f'Only analyses or samples have changed. Continue from the last checkpoint: {", ".join(measured)}.'
         )
 
 

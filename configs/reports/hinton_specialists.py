@@ -90,8 +90,8 @@ def reasons(setting: Setting) -> dict[str, Any]:
             evidence=known,
         ),
         'covering': dict(
-            why='A specialist knows its classes no better than the generalist. If its dustbin is corrected, it moves '
-            'probability away from them, and every further specialist moves more.',
+            why='If its dustbin is corrected, a specialist moves probability away from its classes, and every further '
+            'specialist moves more.',
             evidence=changes,
         ),
         'dustbin': dict(
@@ -107,18 +107,20 @@ def reasons(setting: Setting) -> dict[str, Any]:
 
 
 def cost_table(setting: Setting) -> dict[str, Any]:
-    combined, uncorrected = (
-        {split: f'analyses.{name}.{split}.combined.accuracy' for split in ('test', 'valid')}
-        for name in ('corrected', 'uncorrected')
-    )
     ensemble = {split: f'analyses.ensemble.{split}.probabilities.accuracy' for split in ('test', 'valid')}
     rows: dict[str, dict[str, Any]] = {
         'generalist': dict(label=f'generalist, {setting.width} units, {setting.epochs} epochs, at a smaller cost'),
-        'combined_specialist': dict(label=f'generalist and {SPECIALISTS} specialists', columns=combined),
-        'uncorrected': dict(run='combined_specialist', label='the same, dustbin not corrected', columns=uncorrected),
+        'combined_specialist': dict(label=f'generalist and {SPECIALISTS} specialists', columns=path_of('combined')),
+        'uncorrected': dict(
+            run='combined_specialist',
+            label='the same, dustbin not corrected',
+            columns=path_of('combined', 'uncorrected'),
+        ),
         'longer': dict(label=f'trained longer, {setting.longer} epochs'),
         'wider': dict(label=f'wider, {setting.wider} units'),
-        'members': dict(label=f'ensemble of {MEMBERS}, {setting.member_epochs} epochs each', columns=ensemble),
+        'members': dict(
+            label=f'ensemble of {MEMBERS}, {setting.member_epochs} epochs each', columns=under_headings(ensemble)
+        ),
     }
     text = (
         f'Cost, as parameters x examples: generalist {setting.generalist_cost / 1e12:.2f}e12, {SPECIALISTS} '
@@ -127,7 +129,6 @@ def cost_table(setting: Setting) -> dict[str, Any]:
         f'{setting.width}, or {MEMBERS} nets of {setting.member_epochs} epochs.'
     )
     own = {heading: f'last.{split}.generalist.accuracy' for split, heading in HEADINGS.items()}
-    rows = {name: dict(row, columns=under_headings(row.get('columns', {}))) for name, row in rows.items()}
     return dict(title='What is worth its cost', text=text, baseline='generalist', columns=own, rows=rows)
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
-from kd_jax.report.path_words import axis_label, metric_in_words
+from kd_jax.report.path_words import EXAMPLES, axis_label, metric_in_words
 from kd_jax.report.power_law import fit_power_law
 from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_split, matching_runs, measures_of
 from kd_jax.report.stated_units import stated_in
@@ -51,9 +51,9 @@ def _named(runs: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
 
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
-    examples = {'valid': 'validation', 'test': 'test'}[split]
     caption = (
-        f'On {examples} examples, after each evaluation: mean over seeds, and a band from the lowest to the highest.'
+        f'On {EXAMPLES[split]} examples, after each evaluation: mean over seeds, and a band from the lowest to the '
+        'highest.'
     )
     title = f'Learning curves: {metric_in_words(metric)} of {network}'
     return {'kind': 'curves', 'runs': [], 'y': y, 'title': title, 'caption': caption}
