@@ -1,4 +1,4 @@
-"""Compares all methods of docs/methods.md on pairs of MNIST digits: a CNN teaches a smaller CNN the 100 classes.
+"""Compares the methods for images of docs/methods.md: a CNN teaches a smaller CNN the 100 classes of pairs of digits.
 
   python -m experiments.run --config=configs/benchmark_pairs.py:grid   # searches the strength of each method, one seed
   python -m experiments.run --config=configs/benchmark_pairs.py:low    # 1,000 images for the students
@@ -9,8 +9,9 @@ Every method has the same steps, optimizer, batches, initial weights and order o
 labels alone. Learning rate, batch size and epochs were chosen for labels alone and for KD, on validation pairs of one
 seed. The weight of each term is that of the page times the method's strength, which is given in CHOSEN (1 for methods
 not listed there). The strength is the best on 5,000 validation pairs in the study `grid` (1,000 images, seed 0), out of
-0.1, 0.3, 1 and 3; where 0.1 or 3 was the best of these four, 0.03 or 10 was tried as well. Test pairs consist of digits
-that are used nowhere else. The last epoch is reported.
+0.1, 0.3, 1 and 3; where 0.1 or 3 was the best of these four, 0.03 or 10 was tried as well. Correlation congruence has
+eight strengths, and SimKD and PS-KD, whose only term is the whole loss, have none. Test pairs consist of digits that
+are used nowhere else. The last epoch is reported.
 """
 
 import json

@@ -6,7 +6,8 @@
 240 epochs of SGD with batch size 64, random crops and flips. The learning rate starts at 0.05 and is divided by 10 at
 epochs 150, 180 and 210. KD uses T = 4, with weights 0.1 for cross-entropy and 0.9 for KL. As in the paper, the last
 epoch is reported on the test set; nothing is chosen on it. Prepare the data set once with
-`tfds build cifar100 --file_format=array_record`. To load a teacher from RepDistiller's files instead of training one:
+`tfds build cifar100 --file_format=array_record`, which needs TensorFlow; training does not. To load a teacher from
+RepDistiller's files instead of training one:
 
   --only=student --config.runs.student.networks.teacher.init=torch:resnet56_vanilla/ckpt_epoch_240.pth
 """

@@ -15,7 +15,7 @@ trained on ImageNet alone, so the paper's numbers are no target for it. The weig
 converted to optax's convention, which multiplies it by the learning rate; the published code does not.
 
 Prepare the data set once with `tfds build imagenet2012 --file_format=array_record`, from the two archives of the
-challenge.
+challenge. This needs TensorFlow; training does not.
 """
 
 from typing import Any

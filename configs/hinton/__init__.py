@@ -1,1 +1,1 @@
-"""The experiments of Hinton, Vinyals & Dean (2015), arXiv 1503.02531: one runnable study for each claim."""
+"""The experiments of Hinton, Vinyals & Dean (2015), arXiv 1503.02531: a study for each experiment."""

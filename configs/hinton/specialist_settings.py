@@ -70,7 +70,7 @@ SETTINGS = {
         400_000, 128, 10, 5,
         'A specialist sees 40,000 images of its classes. That is too few to know these better than the generalist.',
         'Told that the class is one of its own, a specialist is right no more often than the generalist, so it has '
-        'nothing to add. It learns from a tenth of the images.',
+        'nothing to add. It sees 40,000 images of its classes, as the generalist does.',
     ),
     'many': Setting(
         1_600_000, 64, 12, 11,

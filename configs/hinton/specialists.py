@@ -1,7 +1,7 @@
 """Hinton, Vinyals & Dean (2015), section 5, on three-digit numbers: a generalist and its specialists.
 
   python -m experiments.run --config=configs/hinton/specialists.py       # three seeds, about an hour on one core
-  python -m experiments.run --config=configs/hinton/specialists.py:many  # four times as many images: about four hours
+  python -m experiments.run --config=configs/hinton/specialists.py:many  # four times as many images: about five hours
 
 The images are three MNIST digits side by side, so there are 1,000 classes, and numbers that differ in one digit are
 confused. Specialists learn subsets of classes that the generalist confuses. Three rows have the same cost as generalist

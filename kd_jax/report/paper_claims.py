@@ -35,7 +35,7 @@ class Claim:
       papers: what the paper reports, as text; '' if it reports nothing of the kind.
       verdict: whether it is reproduced, see `claim_verdicts.judged`; '' if the claim has no rule.
       why: if it is not reproduced or does not hold, what the experiments say about why.
-      seconds: what its runs and those that they need took, over all seeds.
+      seconds: what its runs and those that they need took, over all seeds; 0 if the claim has no number yet.
       command: the command that runs them again; '' if it is not known.
     """
 
@@ -88,7 +88,7 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, papers and f'The paper reports {papers}.', rule and f'The rule: {rule}.'))),
         rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(REFUTED) else '',
-        seconds_of(runs, results), command_for(runs, study),
+        seconds_of(runs, results) if ours else 0.0, command_for(runs, study),
     )  # fmt: skip
 
 

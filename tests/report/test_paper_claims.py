@@ -191,5 +191,5 @@ def test_a_claim_about_a_missing_run_has_an_open_verdict(loaded):
     del results['teacher']
     study['report']['claims']['kept']['rule'] = {'at_least': 0.8}
     kept = study_claims(study, results)[0]
-    assert (kept.verdict, kept.ours) == ('open', '')
+    assert (kept.verdict, kept.ours, kept.seconds) == ('open', '', 0)
     assert kept.sentence == 'Open: teacher has not been run yet. The paper reports 80%. The rule: at least 80%.'
