@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kd_jax.report import number_format
 from kd_jax.report.comparison import Gain
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds, on_common_seeds
 from kd_jax.report.tables import Cell, Column, Row, Table
 
 NOTHING_RAN = 'No run has finished yet, so nothing is found yet.'
@@ -79,7 +79,9 @@ def _chosen(count: int, path: str, on_validation: bool) -> str:
 
 
 def _sentence(row: str, baseline: str, column: Column, own: Measure, base: Measure, gain: Gain) -> str:
-    unit = column.unit
+    """What the gain says, with the numbers of the seeds that both have: they differ by the gain."""
+    unit, uneven = column.unit, own.by_seed.keys() != base.by_seed.keys()
+    own, base = on_common_seeds([own, base]) or (own, base)
     ours, theirs = (number_format.with_unit(number_format.measured(m, unit), unit) for m in (own, base))
     if gain.by_seed is None:
         what = f'“{row}” has {column.heading} {ours}, and “{baseline}” {theirs}'
@@ -87,8 +89,10 @@ def _sentence(row: str, baseline: str, column: Column, own: Measure, base: Measu
     if gain.interval is None:
         words = 'is better than' if gain.mean > 0 else 'is as good as' if gain.mean == 0 else 'is worse than'
         numbers = f'{column.heading} {ours} instead of {theirs}'
-        return f'On one seed, “{row}” {words} “{baseline}” ({numbers}); this may be chance, because seeds differ.'
-    over = f'over {number_format.seeds(gain.by_seed.n)}'
+        on = 'the one seed that both have' if uneven else 'one seed'
+        return f'On {on}, “{row}” {words} “{baseline}” ({numbers}); this may be chance, because seeds differ.'
+    seeds = number_format.seeds(gain.by_seed.n)
+    over = f'over the {seeds} that both have' if uneven else f'over {seeds}'
     if not gain.is_certain:
         low, high = (number_format.signed(end, unit) for end in gain.interval)
         numbers = f'{column.heading} {ours} instead of {theirs} {over}'

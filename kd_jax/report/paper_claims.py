@@ -5,11 +5,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
+from kd_jax.report.check_report import CLAIMS
 from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.path_words import last_key, metric_in_words, path_in_words
 from kd_jax.report.power_law import extrapolated
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds, measures_of, split_reference, why_missing
+from kd_jax.report.result_files import (
+    Measure,
+    Results,
+    measure_over_seeds,
+    measures_of,
+    on_common_seeds,
+    split_reference,
+    why_missing,
+)
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import grouped
 from kd_jax.report.table_texts import row_labels
@@ -26,7 +35,8 @@ class Claim:
       name: name of the claim in the report section.
       title: title of the claim.
       kind: its kind, see `report`.
-      of_means: the claim computed from the mean of each run; None if it cannot be computed.
+      of_means: the claim computed from the mean of each run over the seeds that all its runs have, or over all seeds
+        if they have none in common; None if it cannot be computed.
       seedwise: the claim computed for each seed that all its runs have; None if no seed gives a number.
       paper: the number that the paper reports; None if it reports none, or something else than one number.
       sentence: the claim in words.
@@ -56,13 +66,14 @@ class Claim:
 
 
 class Weighed(NamedTuple):
-    """A claim's number: see `Claim`; `interval` is its 95% interval."""
+    """A claim's number: see `Claim`; `interval` is its 95% interval; `unjudged` says why no rule can judge it."""
 
     of_means: float | None
     seedwise: Measure | None
     words: str
     unit: number_format.Unit
     interval: tuple[float, float] | None = None
+    unjudged: str = ''
 
 
 def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
@@ -73,12 +84,9 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 
 
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
-    weigh = {
-        'number': _number, 'share': _share, 'difference': _difference, 'ratio': _ratio, 'optimum': _optimum,
-        'extrapolation': _extrapolation,
-    }  # fmt: skip
-    found = weigh[entry['kind']](entry, results, labels)
-    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, unmet(entry, results))
+    weigh = {'number': _number, 'optimum': _optimum, 'extrapolation': _extrapolation}.get(entry['kind'], _paired)
+    found = weigh(entry, results, labels)
+    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, found.unjudged or unmet(entry, results))
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     stated = entry.get('paper')
@@ -150,64 +158,69 @@ def _extrapolation(entry: dict[str, Any], results: Results, labels: Labels) -> W
     return Weighed(found.value, None, words, unit)
 
 
-def _share(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
-    value, low, high = parts = [
-        measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low', 'high')
-    ]
-    gaps = _gaps(entry, ('value', 'low', 'high'), parts, results)
-    if gaps or value is None or low is None or high is None:
+def _paired(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
+    """A share, ratio or difference, on the seeds that all its parts have.
+
+    Without such seeds it is that of the means over all seeds, which may differ because the seeds do: it is not judged.
+    """
+    keys = CLAIMS[entry['kind']][0]
+    measured = {key: measure_over_seeds(results, *split_reference(entry[key])) for key in keys}
+    if gaps := _gaps(entry, keys, list(measured.values()), results):
         return _open(entry, gaps, results)
+    every = {key: part for key, part in measured.items() if part}
+    common = on_common_seeds(list(every.values()))
+    parts = dict(zip(keys, common, strict=True)) if common else every
+    seeds = sorted(common[0].by_seed) if common else []
+    unit = stated_in(results, split_reference(entry['value']))['unit']
+    weigh = {'share': _share, 'ratio': _ratio, 'difference': _difference}[entry['kind']]
+    found = weigh(entry, list(parts.values()), seeds, _named(entry, parts, unit, labels), unit)
+    interval = found.seedwise.interval if found.seedwise else None
+    return found._replace(interval=interval, unjudged='' if common else 'the runs have no seed in common')
+
+
+def _share(
+    entry: dict[str, Any], parts: list[Measure], seeds: list[int], names: list[str], unit: number_format.Unit
+) -> Weighed:
+    value, low, high = parts
     by_seed = {
         seed: (value.by_seed[seed] - low.by_seed[seed]) / (high.by_seed[seed] - low.by_seed[seed])
-        for seed in _common(value, low, high)
+        for seed in seeds
         if high.by_seed[seed] != low.by_seed[seed]
     }
-    seedwise = Measure(by_seed) if by_seed else None
-    of_means = (value.mean - low.mean) / (high.mean - low.mean) if high.mean != low.mean else None
-    unit = stated_in(results, split_reference(entry['value']))['unit']
-    names = _named(entry, {'value': value, 'low': low, 'high': high}, unit, labels)
-    if of_means is None:
+    if high.mean == low.mean:
+        of_means = None
         words = f'{names[1]} and {names[2]} are equal, so the gain is zero and a share of it is undefined.'
     else:
+        of_means = (value.mean - low.mean) / (high.mean - low.mean)
         words = f'{names[0]} is {_percent(of_means)} of the way from {names[1]} to {names[2]}'
-        words += _seedwise(seedwise, len(_common(value, low, high))) + '.'
-    return Weighed(of_means, seedwise, words, 'fraction', seedwise.interval if seedwise else None)
+        words += _seedwise(by_seed, len(seeds)) + '.'
+    return Weighed(of_means, Measure(by_seed) if by_seed else None, words, 'fraction')
 
 
-def _ratio(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
-    value, high = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'high')]
-    gaps = _gaps(entry, ('value', 'high'), parts, results)
-    if gaps or value is None or high is None:
-        return _open(entry, gaps, results)
-    by_seed = {seed: value.by_seed[seed] / high.by_seed[seed] for seed in _common(value, high) if high.by_seed[seed]}
-    seedwise = Measure(by_seed) if by_seed else None
-    of_means = value.mean / high.mean if high.mean else None
-    unit = stated_in(results, split_reference(entry['value']))['unit']
-    names = _named(entry, {'value': value, 'high': high}, unit, labels)
-    if of_means is None:
+def _ratio(
+    entry: dict[str, Any], parts: list[Measure], seeds: list[int], names: list[str], unit: number_format.Unit
+) -> Weighed:
+    value, high = parts
+    by_seed = {seed: value.by_seed[seed] / high.by_seed[seed] for seed in seeds if high.by_seed[seed]}
+    if not high.mean:
+        of_means = None
         words = f'{names[1]} is zero, so the ratio to it is undefined.'
     else:
-        words = f'{names[0]} is {_percent(of_means)} of {names[1]}'
-        words += _seedwise(seedwise, len(_common(value, high))) + '.'
-    return Weighed(of_means, seedwise, words, 'fraction', seedwise.interval if seedwise else None)
+        of_means = value.mean / high.mean
+        words = f'{names[0]} is {_percent(of_means)} of {names[1]}{_seedwise(by_seed, len(seeds))}.'
+    return Weighed(of_means, Measure(by_seed) if by_seed else None, words, 'fraction')
 
 
-def _difference(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
-    value, low = parts = [measure_over_seeds(results, *split_reference(entry[key])) for key in ('value', 'low')]
-    gaps = _gaps(entry, ('value', 'low'), parts, results)
-    if gaps or value is None or low is None:
-        return _open(entry, gaps, results)
-    seedwise = value.over(low)
-    of_means = value.mean - low.mean
-    unit = stated_in(results, split_reference(entry['value']))['unit']
-    shown = seedwise.mean if seedwise else of_means
-    digits = number_format.decimals(shown, unit, seedwise.n if seedwise else max(value.n, low.n))
-    words = number_format.signed(shown, unit, digits)
+def _difference(
+    entry: dict[str, Any], parts: list[Measure], seeds: list[int], names: list[str], unit: number_format.Unit
+) -> Weighed:
+    value, low = parts
+    seedwise, of_means = value.over(low), value.mean - low.mean
+    digits = number_format.decimals(of_means, unit, max(value.n, low.n))
+    words = number_format.signed(of_means, unit, digits)
     if seedwise and seedwise.sd is not None:
         words += f' ± {number_format.plain(seedwise.sd, unit, digits)}'
-    words += f' {_what(entry, unit)}'
-    names = _named(entry, {'value': value, 'low': low}, unit, labels)
-    words += f' from {names[1]} to {names[0]}'
+    words += f' {_what(entry, unit)} from {names[1]} to {names[0]}'
     if not seedwise:
         words += ', the difference of the means (the two runs have no seed in common)'
     elif seedwise.n == 1:
@@ -215,7 +228,7 @@ def _difference(entry: dict[str, Any], results: Results, labels: Labels) -> Weig
     elif seedwise.sd:
         size = abs(seedwise.mean) / seedwise.sd
         words += f', seed by seed over {number_format.seeds(seedwise.n)}: {size:.1f} standard deviations'
-    return Weighed(of_means, seedwise, f'{words}.', unit, seedwise.interval if seedwise else None)
+    return Weighed(of_means, seedwise, f'{words}.', unit)
 
 
 def _quoted(paper: float, unit: number_format.Unit, kind: str) -> str:
@@ -245,10 +258,6 @@ def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | No
     return list(dict.fromkeys(why_missing(results, *split_reference(gap)) for gap in gaps))
 
 
-def _common(*measures: Measure) -> list[int]:
-    return sorted(set.intersection(*(set(m.by_seed) for m in measures)))
-
-
 def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit, labels: Labels) -> list[str]:
     """Returns the name of each part with its number.
 
@@ -269,11 +278,12 @@ def _percent(share: float) -> str:
     return f'{100 * share:.1f}%'.replace('-', '−')
 
 
-def _seedwise(share: Measure | None, common: int) -> str:
+def _seedwise(by_seed: dict[int, float], common: int) -> str:
     if not common:
         return ', computed from the means (the runs have no seed in common)'
-    if share is None or common == 1:
+    if not by_seed or common == 1:
         return ', on one seed' if common == 1 else ''
+    share = Measure(by_seed)
     spread = f' ± {100 * share.sd:.1f}%' if share.sd is not None else ''
     if share.interval and share.n > 2:
         spread += f', 95% interval {_percent(share.interval[0])} to {_percent(share.interval[1])}'

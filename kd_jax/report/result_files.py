@@ -5,7 +5,7 @@ import difflib
 import math
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,8 +52,16 @@ class Measure:
 
     def over(self, other: 'Measure') -> 'Measure | None':
         """Returns this number minus the other for each seed that both have; None if there is no such seed."""
-        seeds = sorted(self.by_seed.keys() & other.by_seed.keys())
-        return Measure({seed: self.by_seed[seed] - other.by_seed[seed] for seed in seeds}) if seeds else None
+        if not (common := on_common_seeds([self, other])):
+            return None
+        own, others = (measure.by_seed for measure in common)
+        return Measure({seed: value - others[seed] for seed, value in own.items()})
+
+
+def on_common_seeds(measures: Sequence[Measure]) -> list[Measure]:
+    """The numbers on the seeds that all of them have, in ascending order; none if there is no such seed."""
+    seeds = sorted(set.intersection(*(set(measure.by_seed) for measure in measures)))
+    return [Measure({seed: measure.by_seed[seed] for seed in seeds}) for measure in measures] if seeds else []
 
 
 class StudyResults(NamedTuple):

@@ -65,6 +65,21 @@ def test_one_seed_is_no_proof(loaded):
     )
 
 
+def test_the_numbers_are_those_of_the_seeds_that_both_have(loaded):
+    study, results = loaded
+    with_errors(results, 'student', (0, 4, 5))
+    del results['student'][0]  # leaves gains of 12 - 4 and 14 - 5: mean 8.5, sd 0.7, t 12.706, so from 2.1 on
+    assert found(study, results).sentence == (
+        '“distilled” removes 8.5 of the 13 errors that “baseline” makes (4.5 ± 0.7 instead of 13.0 ± 1.4 over the 2 '
+        'seeds that both have).'
+    )
+    del results['student'][1]
+    assert found(study, results).sentence == (
+        'On the one seed that both have, “distilled” is better than “baseline” (errors 5 instead of 14); this may be '
+        'chance, because seeds differ.'
+    )
+
+
 def test_runs_without_a_common_seed_are_not_paired(loaded):
     study, results = loaded
     results['baseline'] = {seed + 10: result for seed, result in results['baseline'].items()}

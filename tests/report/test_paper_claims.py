@@ -50,12 +50,14 @@ def test_what_the_paper_says_in_words_is_quoted_and_is_no_number(loaded):
 def test_runs_without_a_common_seed_are_compared_by_their_means(loaded):
     study, results = loaded
     results['baseline'] = {seed + 10: result for seed, result in results['baseline'].items()}
+    study['report']['claims']['gain']['rule'] = {'below': 0}
     kept, gain = study_claims(study, results)
     assert kept.seedwise is None
     assert kept.of_means == pytest.approx(0.625)
     assert gain.of_means == pytest.approx(-5)
     assert 'no seed in common' in gain.sentence
     assert 'standard deviations' not in gain.sentence
+    assert gain.verdict == 'open: the runs have no seed in common'  # the means may differ because the seeds do
 
 
 def test_a_difference_is_counted_in_its_own_standard_deviations(loaded):
@@ -72,6 +74,24 @@ def test_only_the_common_seeds_are_paired(loaded):
     gain = study_claims(study, results)[1]
     assert statistics.fmean(gain.seedwise.by_seed.values()) == pytest.approx(-5.5)  # 7 - 12, 8 - 14
     assert 'over 2 seeds' in gain.sentence
+
+
+def test_number_verdict_and_sentence_are_of_the_common_seeds(loaded):
+    study, results = loaded
+    results['student'] = {0: results['student'][0]}  # 6 errors, where the baseline has 10, 12, 14 and the teacher 4
+    results['student'][0]['last']['test']['student']['errors'] = 11
+    kept, gain = (study['report']['claims'][name] | {'rule': {'below': 0}} for name in ('kept', 'gain'))
+    ratio = {**kept, 'kind': 'ratio', 'high': kept['low'], 'rule': {'above': 1}}
+    del ratio['low']
+    study['report']['claims'] = {'kept': kept, 'gain': gain, 'ratio': ratio}
+    kept, gain, ratio = study_claims(study, results)
+    # on seed 0: 11 errors instead of 10, so one more; (11 - 10) / (4 - 10) of the way to the teacher; 11 / 10
+    assert (gain.of_means, gain.ours, gain.verdict) == (1, '+1', 'not reproduced')
+    assert gain.sentence.startswith('+1 errors from “baseline” (10) to “distilled” (11), on one seed.')
+    assert (kept.of_means, kept.verdict) == (pytest.approx(-1 / 6), 'reproduced')
+    assert '“distilled” (11) is −16.7% of the way from “baseline” (10) to “teacher” (4), on one seed.' in kept.sentence
+    assert (ratio.of_means, ratio.verdict) == (pytest.approx(1.1), 'reproduced')
+    assert '“distilled” (11) is 110.0% of “baseline” (10), on one seed.' in ratio.sentence
 
 
 def test_a_gain_of_nothing_cannot_be_shared(loaded):
