@@ -32,7 +32,7 @@ def unmet(entry: Mapping[str, Any], results: Results) -> str:
     """Why a claim cannot be judged: its condition `provided` is not met, or cannot be checked; '' if it can be judged.
 
     It is met if its value is above the other number: on average, and with several seeds by a 95% interval of the
-    difference that does not include 0.
+    difference that does not include 0. Equal differences have no interval, so they are not known to be above it.
     """
     if not (condition := entry.get('provided')):
         return ''
@@ -42,16 +42,21 @@ def unmet(entry: Mapping[str, Any], results: Results) -> str:
         runs = ' and '.join(split_reference(condition[key])[0] for key in CONDITION)
         return f'there is no seed for which both {runs} have run'
     least = difference.interval[0] if difference.interval else difference.mean
-    return '' if least > 0 else condition['otherwise']
+    return '' if least > 0 and not difference.is_constant else condition['otherwise']
 
 
 def judged(
-    entry: Mapping[str, Any], value: float | None, interval: Interval, unit: number_format.Unit, otherwise: str = ''
+    entry: Mapping[str, Any],
+    value: float | None,
+    interval: Interval,
+    unit: number_format.Unit,
+    otherwise: str = '',
+    is_constant: bool = False,
 ) -> Verdict:
     """Holds the number of a claim against its rule.
 
     The number decides. If a 95% interval is known and the number's side of the rule is not that of the whole interval,
-    the verdict is not certain, and says so.
+    or if several seeds give the same number, so that there is none, the verdict is not certain, and says so.
 
     Args:
       entry: the claim's options: `rule` is a dictionary of `BOUNDS`; `regime` says in which other regime than the
@@ -60,6 +65,7 @@ def judged(
       interval: its 95% interval, if known.
       unit: the unit of the number.
       otherwise: why the claim cannot be judged, from `unmet`; '' if it can.
+      is_constant: whether several seeds give the same number, which they might not have given.
     """
     rule = entry.get('rule')
     if not rule:
@@ -70,10 +76,15 @@ def judged(
     if otherwise:
         return Verdict(f'{OPEN}: {otherwise}', words)
     met = _meets(rule, value)
-    certain = not interval or (
-        all(_meets(rule, end) == met for end in interval)
-        and not any(interval[0] < bound < interval[1] for bound in rule.values())
+    certain = not is_constant and (
+        not interval
+        or (
+            all(_meets(rule, end) == met for end in interval)
+            and not any(interval[0] < bound < interval[1] for bound in rule.values())
+        )
     )
+    if is_constant:
+        words += '; every seed gives the same number, so there is no 95% interval'
     if interval and not certain:
         low, high = (number_format.plain(end, unit) for end in interval)
         words += f'; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open'

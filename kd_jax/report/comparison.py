@@ -26,7 +26,7 @@ class Gain:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the mean gain (Student's t over seeds); None for fewer than two common seeds."""
+        """The 95% interval of the mean gain, see `Measure.interval`; None without common seeds."""
         return self.by_seed.interval if self.by_seed else None
 
     @property

@@ -36,7 +36,7 @@ def find(tables: Sequence[Table], results: Results) -> Finding:
 
     The row is the best of the rows that are neither the baseline nor a teacher. It is chosen on validation examples if
     all of these rows have the number there. Otherwise it is chosen by the number that is shown, and the note says so.
-    A gain counts as found if its 95% interval over seeds leaves zero out.
+    A gain counts as found if its 95% interval over seeds leaves zero out; equal gains of all seeds have none.
     """
     for table in tables:
         rows = [row for row in table.rows if row.role == '' and (cell := _compared(table, row)) and cell.gain]
@@ -86,26 +86,27 @@ def _sentence(row: str, baseline: str, column: Column, own: Measure, base: Measu
     if gain.by_seed is None:
         what = f'“{row}” has {column.heading} {ours}, and “{baseline}” {theirs}'
         return f'{what}; they have no seed in common, so the difference is not certain.'
+    seeds = number_format.seeds(gain.by_seed.n)
+    shared = f'the {seeds} that both have' if uneven else seeds
     if gain.interval is None:
         words = 'is better than' if gain.mean > 0 else 'is as good as' if gain.mean == 0 else 'is worse than'
         numbers = f'{column.heading} {ours} instead of {theirs}'
-        on = 'the one seed that both have' if uneven else 'one seed'
-        return f'On {on}, “{row}” {words} “{baseline}” ({numbers}); this may be chance, because seeds differ.'
-    seeds = number_format.seeds(gain.by_seed.n)
-    over = f'over the {seeds} that both have' if uneven else f'over {seeds}'
+        on = f'each of {shared}' if gain.by_seed.n > 1 else 'the one seed that both have' if uneven else 'one seed'
+        reason = 'equal gains do not show how much seeds differ' if gain.by_seed.n > 1 else 'seeds differ'
+        return f'On {on}, “{row}” {words} “{baseline}” ({numbers}); this may be chance, because {reason}.'
     if not gain.is_certain:
         low, high = (number_format.signed(end, unit) for end in gain.interval)
-        numbers = f'{column.heading} {ours} instead of {theirs} {over}'
+        numbers = f'{column.heading} {ours} instead of {theirs} over {shared}'
         spread = f'the 95% interval of its gain, {low} to {high}{_points(unit)}, includes zero'
         return f'No certain gain over “{baseline}”: the best row, “{row}”, has {numbers}, but {spread}.'
     if gain.mean < 0:
-        numbers = f'{column.heading} {ours} instead of {theirs} {over}'
+        numbers = f'{column.heading} {ours} instead of {theirs} over {shared}'
         return f'Nothing is better than “{baseline}”: even the best other row, “{row}”, is worse ({numbers}).'
     if unit == 'count' and column.better == 'lower' and base.mean > 0:
         share = f'{_whole(base.mean - own.mean)} of the {_whole(base.mean)} {column.heading}'
-        return f'“{row}” removes {share} that “{baseline}” makes ({ours} instead of {theirs} {over}).'
+        return f'“{row}” removes {share} that “{baseline}” makes ({ours} instead of {theirs} over {shared}).'
     by = number_format.plain(gain.mean, unit) + (_points(unit) or f' {unit}' * (unit not in number_format.PLAIN))
-    return f'“{row}” improves the {column.heading} of “{baseline}” by {by} ({ours} instead of {theirs} {over}).'
+    return f'“{row}” improves the {column.heading} of “{baseline}” by {by} ({ours} instead of {theirs} over {shared}).'
 
 
 def _points(unit: number_format.Unit) -> str:

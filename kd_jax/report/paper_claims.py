@@ -19,7 +19,7 @@ from kd_jax.report.result_files import (
     split_reference,
     why_missing,
 )
-from kd_jax.report.stated_units import stated_in
+from kd_jax.report.stated_units import is_set, stated_in
 from kd_jax.report.swept_numbers import grouped
 from kd_jax.report.table_texts import row_labels
 from kd_jax.report.tables import study_tables
@@ -86,7 +86,10 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
     weigh = {'number': _number, 'optimum': _optimum, 'extrapolation': _extrapolation}.get(entry['kind'], _paired)
     found = weigh(entry, results, labels)
-    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, found.unjudged or unmet(entry, results))
+    equal = found.seedwise is not None and found.seedwise.is_constant
+    constant = equal and not is_set(split_reference(entry['value'])[1])
+    otherwise = found.unjudged or unmet(entry, results)
+    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, otherwise, constant)
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     stated = entry.get('paper')

@@ -18,6 +18,7 @@ from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import LeftAside, Results, asked_results
 from kd_jax.report.stated_units import with_stated_units
 
+ROUNDING = 1e-9  # relative; differences of equal fractions differ by their last bits
 HAS_CHECKSUM = 'has_checksum'  # key that `load_results` adds to each result
 
 
@@ -41,11 +42,21 @@ class Measure:
         return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
 
     @property
+    def is_constant(self) -> bool:
+        """Whether several seeds give the same number, up to rounding. Then they do not show how much seeds differ."""
+        low, high = min(self.by_seed.values()), max(self.by_seed.values())
+        return self.n > 1 and math.isclose(low, high, rel_tol=ROUNDING)
+
+    @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% confidence interval of the mean (Student's t with n - 1 degrees of freedom); None for one seed."""
+        """The 95% confidence interval of the mean (Student's t with n - 1 degrees of freedom).
+
+        None for one seed and for equal numbers: an interval without width would call certain what two seeds happen to
+        have in common.
+        """
         from scipy.special import stdtrit
 
-        if self.sd is None:
+        if self.sd is None or self.is_constant:
             return None
         half = float(stdtrit(self.n - 1, 0.975)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half

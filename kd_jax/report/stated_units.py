@@ -6,6 +6,8 @@ from typing import Any
 SPLITS = ('train', 'valid', 'test')
 FIXED = {'seconds': 'seconds', 'steps': 'count', 'step': 'count', 'parameters': 'count', 'examples': 'count'}
 
+SET = ('config', 'examples', 'parameters', 'steps')  # what no seed changes
+
 
 # Results that were written before results stated units: all of them are of classifiers.
 CLASSIFICATION: dict[str, dict[str, str | None]] = {
@@ -70,6 +72,11 @@ def stated_at(result: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
         leaf = next(key for key in reversed(keys) if not key.isdecimal())
         return None if units is None else {'unit': units.get(leaf, 'number')}
     return {'unit': FIXED.get(keys[-1] if keys[0] == 'samples' else keys[0], 'number')}
+
+
+def is_set(path: str) -> bool:
+    """Whether the config sets the number at a value path, so that it is the same for every seed."""
+    return path.partition('.')[0] in SET
 
 
 def stated_in(results: Mapping[str, Mapping[int, Mapping[str, Any]]], *places: tuple[str, str]) -> Mapping[str, Any]:

@@ -57,6 +57,14 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     assert judged({'rule': {'above': -1, 'below': 1}}, 1.5, (1.0, 2.0), 'count').verdict == 'not reproduced'
 
 
+def test_equal_numbers_of_several_seeds_are_not_certain():
+    rule = {'rule': {'at_most': 80}}
+    assert judged(rule, 75.0, None, 'count', is_constant=True) == (
+        'reproduced, not certain',
+        'at most 80; every seed gives the same number, so there is no 95% interval',
+    )
+
+
 def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
     text = 'the teacher learned nothing'
     entry = {'rule': {'at_least': 1}, 'provided': {'value': 'teacher:y', 'above': 'random:y', 'otherwise': text}}
@@ -74,6 +82,7 @@ def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():
     # Differences of 1 and 1.2 have an interval from -0.17 to 2.37 (t = 12.7), those of three seeds lie above 0.
     assert unmet(entry, results([2, 2.2], [1, 1])) == text
     assert unmet(entry, results([2, 2.2, 2.1], [1, 1, 1])) == ''
+    assert unmet(entry, results([2, 2], [1, 1])) == text  # equal differences have no interval
     assert judged(entry, 3.0, None, 'count', text) == (f'open: {text}', 'at least 1')
     assert judged(entry, 3.0, None, 'count').verdict == 'reproduced'
     assert runs_of_claim(entry | {'value': 'student:y'}, []) == ['student', 'teacher', 'random']

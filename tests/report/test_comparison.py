@@ -38,6 +38,11 @@ def test_one_common_seed_or_none_makes_nothing_certain():
     assert (none.mean, none.by_seed, none.is_certain) == (11 - 6.5, None, False)
 
 
+def test_equal_gains_of_several_seeds_make_nothing_certain():
+    gain = gain_over(measure(57, 64), measure(56, 63), 'lower')
+    assert (gain.mean, gain.interval, gain.is_certain) == (-1, None, False)
+
+
 def test_marks_need_two_numbers_and_a_better_way():
     assert marks([measure(1), None], 'lower') == ['', '']
     assert marks([measure(1), measure(2)], None) == ['', '']

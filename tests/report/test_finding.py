@@ -52,7 +52,7 @@ def test_a_gain_whose_interval_includes_zero_is_not_found(loaded):
 
 def test_a_loss_is_said_to_be_one(loaded):
     study, results = loaded
-    with_errors(results, 'student', (14, 16, 18))
+    with_errors(results, 'student', (14, 16, 19))  # gains of -4, -4, -5
     assert found(study, results).sentence.startswith('Nothing is better than “baseline”: even the best other row')
 
 
@@ -62,6 +62,19 @@ def test_one_seed_is_no_proof(loaded):
     assert found(study, one).sentence == (
         'On one seed, “distilled” is better than “baseline” (errors 6 instead of 10); this may be chance, because '
         'seeds differ.'
+    )
+
+
+def test_equal_gains_are_no_proof(loaded):
+    study, results = loaded
+    with_errors(results, 'student', (11, 13, 15))
+    assert found(study, results).sentence == (
+        'On each of 3 seeds, “distilled” is worse than “baseline” (errors 13.0 ± 2.0 instead of 12.0 ± 2.0); this may '
+        'be chance, because equal gains do not show how much seeds differ.'
+    )
+    with_errors(results, 'student', (10, 12, 14))
+    assert found(study, results).sentence.startswith(
+        'On each of 3 seeds, “distilled” is as good as “baseline” (errors 12.0'
     )
 
 

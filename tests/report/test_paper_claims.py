@@ -118,6 +118,18 @@ def test_claims_on_one_seed_say_so(loaded):
     assert '−5 errors from “baseline” (12) to “distilled” (7), on one seed.' in gain.sentence
 
 
+def test_a_claim_whose_seeds_are_equal_is_not_certain(loaded):
+    study, results = loaded
+    for seed, errors in enumerate((9, 11, 13)):  # one error fewer than the baseline on every seed
+        results['student'][seed]['last']['test']['student']['errors'] = errors
+    study['report']['claims']['gain']['rule'] = {'below': 0}
+    gain = study_claims(study, results)[1]
+    assert (gain.ours, gain.verdict) == ('−1.0 ± 0.0', 'reproduced, not certain')
+    assert gain.rule == 'below 0; every seed gives the same number, so there is no 95% interval'
+    study['report']['claims']['gain'] |= {'value': 'student:config.t', 'low': 'baseline:config.t', 'rule': {'above': 0}}
+    assert study_claims(study, results)[1].verdict == 'reproduced'  # no seed changes a number of the config
+
+
 def test_a_claim_about_a_missing_run_stays_open(loaded):
     study, results = loaded
     del results['teacher']

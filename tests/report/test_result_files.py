@@ -111,5 +111,14 @@ def test_the_interval_of_a_mean_is_students_t():
     assert Measure({0: 1.0, 1: 2.0, 2: 3.0}).interval == pytest.approx(
         (2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4
     )
-    assert Measure({0: 1.0, 1: 1.0}).interval == (1, 1)
     assert Measure({0: 1.0}).interval is None
+
+
+def test_equal_seeds_say_nothing_about_how_much_seeds_differ():
+    same, one, near = Measure({0: 1.0, 1: 1.0}), Measure({0: 1.0}), Measure({0: 1.0, 1: 1.001})
+    assert (same.interval, same.is_constant, same.sd) == (None, True, 0)
+    assert (one.is_constant, near.is_constant) == (False, False)
+    assert Measure({0: 0.0, 1: 0.0}).is_constant
+    rounded = Measure({0: 0.3 - 0.2, 1: 0.2 - 0.1})  # one tenth each, which differ in the last bits
+    assert rounded.by_seed[0] != rounded.by_seed[1]
+    assert (rounded.interval, rounded.is_constant) == (None, True)

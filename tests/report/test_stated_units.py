@@ -1,6 +1,6 @@
 import pytest
 
-from kd_jax.report.stated_units import stated_at, stated_in, with_stated_units
+from kd_jax.report.stated_units import is_set, stated_at, stated_in, with_stated_units
 
 MSE, R2 = {'unit': 'number', 'better': 'lower'}, {'unit': 'number', 'better': 'higher'}
 RESULT = {
@@ -52,3 +52,8 @@ def test_a_result_that_states_nothing_is_one_of_a_classifier():
 
 def test_a_result_that_states_its_units_is_left_alone():
     assert with_stated_units(RESULT) is RESULT
+
+
+def test_no_seed_changes_what_the_config_sets():
+    assert all(map(is_set, ('config.terms.soft.t', 'parameters.student', 'examples.train', 'steps')))
+    assert not any(map(is_set, ('last.test.student.errors', 'seconds', 'analyses.bias.errors', 'best.step')))
