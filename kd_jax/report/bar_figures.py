@@ -84,7 +84,7 @@ def default_comparison(finding: Finding) -> dict[str, dict[str, Any]]:
         return {}
     place = _place(finding.table)
     column, baseline = finding.table.columns[place], finding.table.baseline
-    rows = [row for row in finding.table.rows if row.cells[place].measure]
+    rows = [row for row in finding.table.rows if row.cells[place].compared]
     if len(rows) < 2:
         return {}
     shown = rows if len(rows) <= MANY else _best(rows, place, column.better, finding.row)

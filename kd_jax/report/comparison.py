@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import RunReference, parse_init
+from kd_jax.report.path_words import Difference, differs
 from kd_jax.report.result_files import Measure, Results
 
 Mark = Literal['best', 'level', '']
@@ -41,6 +42,31 @@ def gain_over(own: Measure, baseline: Measure, better: str) -> Gain:
     paired = own.over(baseline)
     by_seed = Measure({seed: sign * value for seed, value in paired.by_seed.items()}) if paired else None
     return Gain(by_seed.mean if by_seed else sign * (own.mean - baseline.mean), by_seed)
+
+
+class Measured(NamedTuple):
+    """What a number measures: its value path, and of a count on how many examples it is counted, if that is known."""
+
+    path: str
+    examples: float | None = None
+
+    def apart(self, other: 'Measured') -> Difference:
+        """In what it differs from another one; the number of examples matters to counts alone, which grow with it."""
+        others = None not in (self.examples, other.examples) and self.examples != other.examples
+        return differs(self.path, other.path) or ('examples' if others else '')
+
+
+def apart(measured: Sequence[Measured | None], baseline: int | None) -> list[Difference]:
+    """In what each number of a column differs from the baseline's, or without one from what most of them measure.
+
+    Args:
+      measured: what each row measures; None if it has no number.
+      baseline: the row of the baseline, if there is one.
+    """
+    found = [own for own in measured if own]
+    against = None if baseline is None else measured[baseline]
+    against = against or max(found, key=lambda own: sum(not own.apart(other) for other in found), default=None)
+    return [own.apart(against) if own and against else '' for own in measured]
 
 
 def marks(measures: Sequence[Measure | None], better: str | None) -> list[Mark]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kd_jax.report import number_format
 from kd_jax.report.comparison import Gain
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds, on_common_seeds
+from kd_jax.report.result_files import Measure, Results, counted_on, measure_over_seeds, on_common_seeds
 from kd_jax.report.tables import Cell, Column, Row, Table
 
 NOTHING_RAN = 'No run has finished yet, so nothing is found yet.'
@@ -35,8 +35,9 @@ def find(tables: Sequence[Table], results: Results) -> Finding:
     """States what the first table with a measured baseline shows, seed by seed.
 
     The row is the best of the rows that are neither the baseline nor a teacher. It is chosen on validation examples if
-    all of these rows have the number there. Otherwise it is chosen by the number that is shown, and the note says so.
-    A gain counts as found if its 95% interval over seeds leaves zero out; equal gains of all seeds have none.
+    all of these rows have the number there, and counts are of equally many examples. Otherwise it is chosen by the
+    number that is shown, and the note says so. A gain counts as found if its 95% interval over seeds leaves zero out;
+    equal gains of all seeds have none.
     """
     for table in tables:
         rows = [row for row in table.rows if row.role == '' and (cell := _compared(table, row)) and cell.gain]
@@ -53,9 +54,10 @@ def _compare(table: Table, rows: list[Row], results: Results) -> Finding:
     assert table.compared is not None
     assert table.baseline is not None
     place, column, baseline = table.compared, table.columns[table.compared], table.baseline
-    valid = [measure_over_seeds(results, row.run, _on_validation(row.cells[place].path)) for row in rows]
-    measured = [measure for measure in valid if measure]
-    chosen_on_validation = len(measured) == len(rows)
+    places = [(row.run, _on_validation(row.cells[place].path)) for row in rows]
+    measured = [measure for where in places if (measure := measure_over_seeds(results, *where))]
+    sizes = {counted_on(results, *where) for where in places} if column.unit == 'count' else set()
+    chosen_on_validation = len(measured) == len(rows) and len(sizes) < 2
     judged = measured if chosen_on_validation else [m for row in rows if (m := row.cells[place].measure)]
     means = [measure.mean for measure in judged]
     row = rows[means.index((min if column.better == 'lower' else max)(means))]
@@ -125,7 +127,7 @@ def _without_baseline(tables: Sequence[Table], results: Results) -> Finding:
             return Finding(f'“{table.baseline.label}”, the baseline, has not been run yet, so nothing is compared yet.')
     for table in tables:
         for place, column in enumerate(table.columns):
-            rows = [row for row in table.rows if row.cells[place].measure]
+            rows = [row for row in table.rows if row.cells[place].compared]
             if column.better and rows:
                 return Finding(_best_alone(column, rows, place), table=table)
     return Finding(NOTHING_MEASURED)
@@ -141,7 +143,7 @@ def _best_alone(column: Column, rows: Sequence[Row], place: int) -> str:
         what = f'“{row.label}” has {number}, and the teacher, “{teacher.label}”, {_text(teacher, place, column)}'
         return f'{what}; without a baseline, the same network trained alone, the gain from the teacher is unknown.'
     if len(rows) == 1:
-        return f'“{row.label}” has {number}; nothing else was measured, so there is nothing to compare it with.'
+        return f'“{row.label}” has {number}; nothing was measured that it can be compared with.'
     return f'“{row.label}” is the best of {len(rows)} rows ({number}); none is known as the baseline to compare with.'
 
 

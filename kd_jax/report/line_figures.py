@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import MUTED, Drawn
 from kd_jax.report.finding import Finding
-from kd_jax.report.path_words import axis_label, last_key, metric_in_words
+from kd_jax.report.path_words import axis_label, differs, last_key, metric_in_words
 from kd_jax.report.result_files import Results, judged_split, matching_runs, measure_over_seeds, measures_of
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import Sweep, find_sweeps, grouped, with_labels
@@ -148,12 +148,7 @@ def _reference(table: Table | None, y: str) -> dict[str, str]:
     if table is None or table.compared is None:
         return {}
     shown = [(row, row.cells[table.compared]) for row in table.rows if row.role]
-    return {row.label: f'{row.run}:{cell.path}' for row, cell in shown if cell.measure and _alike(cell.path, y)}
-
-
-def _alike(path: str, other: str) -> bool:
-    """Whether two paths give the same metric on the same examples, perhaps of two networks."""
-    return axis_label(path) == axis_label(other)
+    return {row.label: f'{row.run}:{cell.path}' for row, cell in shown if cell.measure and not differs(cell.path, y)}
 
 
 def _caption(sweep: Sweep, beside: bool, unit: str, several_seeds: bool) -> str:

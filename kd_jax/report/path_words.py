@@ -1,5 +1,9 @@
 """Value paths of results in words, for titles, axes and sentences."""
 
+from typing import Literal
+
+Difference = Literal['metric', 'examples', '']
+
 EXAMPLES = {'train': 'training', 'valid': 'validation', 'test': 'test'}
 ABBREVIATIONS = ('bce', 'ece', 'kl', 'mae', 'mse', 'nll')
 
@@ -19,6 +23,12 @@ def axis_label(path: str) -> str:
     """The metric of a value path and its examples: 'valid.student.nll' -> 'NLL, validation examples'."""
     splits = [words for split, words in EXAMPLES.items() if split in path.split('.')]
     return ', '.join([metric_in_words(path), *(f'{words} examples' for words in splits[:1])])
+
+
+def differs(path: str, other: str) -> Difference:
+    """In what two value paths differ: 'metric', 'examples', or '' for the same metric on the same examples."""
+    label, others = axis_label(path), axis_label(other)
+    return '' if label == others else 'examples' if metric_in_words(path) == metric_in_words(other) else 'metric'
 
 
 def path_in_words(path: str) -> str:

@@ -204,6 +204,12 @@ def measure_over_seeds(results: Results, run: str, path: str) -> Measure | None:
     return Measure(numbers) if numbers else None
 
 
+def counted_on(results: Results, run: str, path: str) -> float | None:
+    """The number of examples on which the count at `path` is counted; None if the result does not say."""
+    found = measure_over_seeds(results, run, f'{path.rpartition(".")[0]}.count')
+    return found.mean if found else None
+
+
 class Curve(NamedTuple):
     """A number of a run after each evaluation, over its seeds: four arrays of [evaluations]."""
 

@@ -11,6 +11,7 @@ from kd_jax.report.path_words import last_key
 from kd_jax.report.result_files import (
     Measure,
     Results,
+    counted_on,
     matching_runs,
     measure_over_seeds,
     number,
@@ -188,10 +189,10 @@ def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None
     found = measure_over_seeds(results, run, entry['beside'])
     if found is None or stated_in(results, (run, entry['y']))['unit'] != 'count':
         return found
-    counts = [measure_over_seeds(results, run, f'{entry[key].rpartition(".")[0]}.count') for key in ('y', 'beside')]
-    if counts[0] is None or counts[1] is None or not counts[1].mean:
+    count, beside = (counted_on(results, run, entry[key]) for key in ('y', 'beside'))
+    if count is None or not beside:
         return None
-    scale = counts[0].mean / counts[1].mean
+    scale = count / beside
     return Measure({seed: scale * value for seed, value in found.by_seed.items()})
 
 

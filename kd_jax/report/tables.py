@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from kd_jax.report import number_format
 from kd_jax.report.asked_runs import seed_count
-from kd_jax.report.comparison import Gain, Mark, find_baseline, gain_over, marks, teachers
-from kd_jax.report.result_files import Measure, Results, judged_split, measure_over_seeds, why_missing
+from kd_jax.report.comparison import Gain, Mark, Measured, apart, find_baseline, gain_over, marks, teachers
+from kd_jax.report.path_words import Difference
+from kd_jax.report.result_files import Measure, Results, counted_on, judged_split, measure_over_seeds, why_missing
 from kd_jax.report.stated_units import SPLITS, stated_in
 
 NOT_RUN = 'not run yet'
@@ -47,6 +48,13 @@ class Cell:
     digits: int | None = None  # decimals that the whole column uses; None if each number has its own
     mark: Mark = ''
     gain: Gain | None = None
+    examples: float | None = None  # on how many examples a count is counted, if it is known
+    apart: Difference = ''  # in what it differs from its column; then it is not compared
+
+    @property
+    def compared(self) -> Measure | None:
+        """The number, if it may be compared with those of its column."""
+        return None if self.apart else self.measure
 
     @property
     def ours(self) -> str:
@@ -158,8 +166,9 @@ def _table(name: str, table: dict[str, Any], study: dict[str, Any], results: Res
     roles = _roles(table, results)
     rows = [_row(row, key, roles[key], table['columns'], columns, results) for key, row in table['rows'].items()]
     rows = [dataclasses.replace(row, asked=seed_count(study, row.run)) for row in rows]
-    notes = _notes(table, rows, results)
-    columns, rows = _compared(table, columns, _marked(_aligned(rows), columns))
+    rows = _marked(_aligned(rows), columns)
+    notes = (*_notes(table, rows, results), *_said_apart(rows, columns))
+    columns, rows = _compared(table, columns, rows)
     return Table(name, table.get('title', name), table.get('text', ''), columns, tuple(rows), notes)
 
 
@@ -196,16 +205,31 @@ def _row(
         path = (row.get('columns') or {}).get(column.heading, paths[column.heading]) or ''
         found = measure_over_seeds(results, run, path) if path else None
         paper = (row.get('paper') or {}).get(column.heading)
-        cells.append(Cell(found, path, paper, column.unit, seeds))
+        examples = counted_on(results, run, path) if found and column.unit == 'count' else None
+        cells.append(Cell(found, path, paper, column.unit, seeds, examples=examples))
     return Row(row.get('label', key), run, seeds, tuple(cells), role)
 
 
+def _said_apart(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Says which numbers are not compared with the others of their column, and why."""
+    said = []
+    for j, column in enumerate(columns):
+        for differs, why in (('examples', 'measured on other examples'), ('metric', 'another metric')):
+            labels = ', '.join(f'“{row.label}”' for row in rows if row.cells[j].apart == differs)
+            said += [f'{column.heading} of {labels}: {why}, so not compared with the others.'] if labels else []
+    return said
+
+
 def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Marks the best numbers of each column; teachers do not compete."""
+    """Marks the best numbers of each column, without teachers and without numbers that measure something else."""
     marked = [list(row.cells) for row in rows]
     competing = [i for i, row in enumerate(rows) if row.role != 'teacher']
+    baseline = next((i for i, row in enumerate(rows) if row.role == 'baseline'), None)
     for j, column in enumerate(columns):
-        found = marks([rows[i].cells[j].measure for i in competing], column.better)
+        own = [Measured(cell.path, cell.examples) if (cell := row.cells[j]).measure else None for row in rows]
+        for i, differs in enumerate(apart(own, baseline) if column.better else ()):
+            marked[i][j] = dataclasses.replace(marked[i][j], apart=differs)
+        found = marks([marked[i][j].compared for i in competing], column.better)
         for i, mark in zip(competing, found, strict=True):
             marked[i][j] = dataclasses.replace(marked[i][j], mark=mark)
     return [dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
@@ -223,7 +247,7 @@ def _compared(
         return columns, rows
     gained = []
     for row in rows:
-        cells, measure = list(row.cells), row.cells[place].measure
+        cells, measure = list(row.cells), row.cells[place].compared
         if measure and row.role != 'baseline':
             cells[place] = dataclasses.replace(cells[place], gain=gain_over(measure, baseline, better))
         gained.append(dataclasses.replace(row, cells=tuple(cells)))

@@ -47,6 +47,14 @@ def test_the_rows_of_the_findings_table_stand_beside_the_baseline_and_the_papers
     assert axes.get_xlabel() == 'errors'
 
 
+def test_a_count_of_other_examples_is_no_bar_beside_them(loaded):
+    study, results = loaded
+    study['report']['tables']['main']['rows']['teacher'] = {}
+    for result in results['teacher'].values():
+        result['last']['test']['student']['count'] = 10
+    assert [row.label for row in _comparison(study, results)['rows']] == ['distilled', 'baseline']
+
+
 def test_two_rows_of_one_label_are_two_bars(loaded):
     study, results = loaded
     study['report']['tables']['main']['rows']['again'] = {'run': 'student', 'label': 'distilled'}

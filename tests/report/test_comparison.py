@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_jax.report.comparison import find_baseline, gain_over, marks, teachers
+from kd_jax.report.comparison import Measured, apart, find_baseline, gain_over, marks, teachers
 from kd_jax.report.result_files import Measure
 
 
@@ -41,6 +41,17 @@ def test_one_common_seed_or_none_makes_nothing_certain():
 def test_equal_gains_of_several_seeds_make_nothing_certain():
     gain = gain_over(measure(57, 64), measure(56, 63), 'lower')
     assert (gain.mean, gain.interval, gain.is_certain) == (-1, None, False)
+
+
+def test_a_number_is_set_apart_by_metric_split_or_the_examples_of_a_count():
+    full, small, unknown = (Measured('last.test.net.errors', n) for n in (100, 10, None))
+    valid, share = Measured('last.valid.net.errors', 100), Measured('last.test.net.accuracy')
+    column = [small, full, valid, share, unknown, None]
+    assert apart(column, 0) == ['', 'examples', 'examples', 'metric', '', '']
+    assert apart(column, 1) == ['examples', '', 'examples', 'metric', '', '']
+    assert apart(column, 5) == apart(column, None)  # the baseline has no number
+    assert apart([small, full, full], None) == ['examples', '', '']
+    assert apart([None], None) == ['']
 
 
 def test_marks_need_two_numbers_and_a_better_way():

@@ -117,7 +117,7 @@ def test_without_a_baseline_the_best_number_is_all_there_is(loaded):
     study, results = loaded
     rows = study['report']['tables']['main']['rows']
     del rows['baseline'], rows['absent']
-    assert 'nothing else was measured' in found(study, results).sentence
+    assert 'nothing was measured that it can be compared with' in found(study, results).sentence
     rows['teacher'] = {}
     finding = found(study, results)
     assert finding.sentence == (
@@ -147,3 +147,31 @@ def test_what_has_not_run_or_not_measured_is_said(loaded):
     study['report']['tables'] = {}
     study['report']['tables']['times'] = {'columns': {'time': 'seconds'}, 'rows': {'student': {}}}
     assert found(study, results).sentence == 'No run measured anything by which runs can be compared.'
+
+
+def test_numbers_of_other_examples_are_not_the_best(loaded):
+    study, results = loaded
+    rows = study['report']['tables']['main']['rows']
+    rows['teacher'] = {}
+    for result in results['teacher'].values():
+        result['last']['test']['student']['count'] = 10  # 4 errors, but of 10 images
+    finding = found(study, results)
+    assert finding.row.run == 'student'
+    del rows['baseline'], rows['absent']
+    results['more'] = results.pop('baseline')
+    rows['more'] = {}
+    assert found(study, results).sentence == (
+        '“distilled” is the best of 2 rows (errors 7.0 ± 1.0); none is known as the baseline to compare with.'
+    )
+
+
+def test_validation_errors_of_other_examples_choose_nothing(loaded):
+    study, results = loaded
+    study['report']['tables']['main']['rows']['other'] = {}
+    with_errors(results, 'student', (6, 7, 8), valid=(5, 5, 5))
+    with_errors(results, 'other', (7, 8, 9), valid=(4, 4, 4))
+    for run, count in (('student', 100), ('other', 10)):
+        for result in results[run].values():
+            result['last']['valid']['student']['count'] = count
+    finding = found(study, results)
+    assert (finding.row.run, finding.on_validation) == ('student', False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_jax.report.path_words import axis_label, metric_in_words, path_in_words
+from kd_jax.report.path_words import axis_label, differs, metric_in_words, path_in_words
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_a_path_is_said_in_words(path, words):
 def test_axes_name_the_metric_and_the_examples(path, metric, label):
     assert metric_in_words(path) == metric
     assert axis_label(path) == label
+
+
+def test_paths_differ_in_their_metric_or_in_their_examples():
+    path = 'last.test.student.accuracy'
+    assert differs(path, 'best.test.teacher.accuracy') == differs(path, 'analyses.votes.test.accuracy') == ''
+    assert differs(path, 'last.valid.student.accuracy') == differs(path, 'analyses.votes.accuracy') == 'examples'
+    assert differs(path, 'last.valid.student.errors') == 'metric'

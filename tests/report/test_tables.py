@@ -161,3 +161,51 @@ def test_runs_without_a_common_seed_gain_the_difference_of_their_means(loaded):
     [table] = study_tables(study, results)
     assert table.rows[0].cells[0].gained == '+5.0'
     assert table.rows[0].cells[0].gain.by_seed is None
+
+
+def test_counts_of_other_examples_are_not_compared(loaded):
+    study, results = loaded
+    rows = study['report']['tables']['main']['rows']
+    rows['teacher'] = {}
+    for result in results['student'].values():
+        result['last']['test']['student']['count'] = 20  # errors 6, 7, 8 of 20 images; the others are of 100
+    [table] = study_tables(study, results)
+    assert [row[2] for row in texts(table)] == ['–', 'baseline', '–', '+8.0 ± 2.0']
+    assert marked(table)['best'] == ['teacher']
+    assert table.notes == ('errors of “distilled”: measured on other examples, so not compared with the others.',)
+    # An accuracy is a share, which may be compared: 88 of 100, 93 of 100 and 96 of 100.
+    assert [row.cells[1].mark for row in table.rows] == ['', '', '', 'best']
+
+
+def test_numbers_of_another_split_or_metric_are_not_compared(loaded):
+    study, results = loaded
+    for result in results['student'].values():
+        result['last'] = {'valid': result['last']['test']}
+    rows = study['report']['tables']['main']['rows']
+    valid = {'errors': 'last.valid.student.errors', 'accuracy': 'last.valid.student.accuracy'}
+    rows['student']['columns'] = valid
+    rows['teacher'] = {'columns': {'errors': 'last.test.student.accuracy'}}
+    [table] = study_tables(study, results)
+    assert table.compared is None
+    assert marked(table) == {'best': [], 'level': []}
+    assert table.notes == (
+        'errors of “distilled”: measured on other examples, so not compared with the others.',
+        'errors of “teacher”: another metric, so not compared with the others.',
+        'accuracy of “distilled”: measured on other examples, so not compared with the others.',
+    )
+    del study['report']
+    [table] = study_tables(study, results)  # 'student' has no test examples, and the two others have
+    assert [row.cells[0].mark for row in table.rows] == ['', '', 'best']
+    assert table.rows[1].cells[0].gain is None
+    assert table.rows[2].cells[0].gained == '+8.0 ± 2.0'
+
+
+def test_without_a_baseline_a_column_measures_what_most_of_its_rows_do(loaded):
+    study, results = loaded
+    rows = {'a': {'run': 'student', 'columns': {'errors': 'best.valid.student.errors'}}, 'b': {'run': 'student'}}
+    study['report']['tables']['main']['rows'] = {**rows, 'teacher': {}}
+    for result in results['student'].values():
+        result['best'] = {'valid': {'student': {'count': 9, 'errors': 1}}}
+    [table] = study_tables(study, results)
+    assert marked(table)['best'] == ['teacher']
+    assert table.notes == ('errors of “a”: measured on other examples, so not compared with the others.',)
