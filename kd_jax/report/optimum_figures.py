@@ -14,7 +14,7 @@ from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.path_words import axis_label, last_key
 from kd_jax.report.result_files import Measure, Results
 from kd_jax.report.stated_units import stated_in
-from kd_jax.report.swept_numbers import Swept, grouped, with_labels
+from kd_jax.report.swept_numbers import Swept, grouped, repeated, with_labels
 
 COLUMNS = 2
 PANEL_HEIGHT = 2.5  # inches
@@ -24,11 +24,13 @@ def draw_optima(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one panel per group of runs: the mean, and a band of one standard error over seeds.
 
     The grey stripe is the 95% interval of the best setting (see `optimum`), and the ring is the best mean. If the entry
-    has a second path `beside`, its means are drawn as a dashed line, which has no part in the choice.
+    has a second path `beside`, its means are drawn as a dashed line, which has no part in the choice. Nothing is drawn
+    if several runs of a panel have the same setting: they differ in something else, which the panel would hide.
     """
     groups, gaps = grouped(with_labels(entry, results), results)
-    if not groups:
-        return None, gaps
+    same = next(filter(None, (repeated(group, entry['x']) for group in groups.values())), '')
+    if same or not groups:
+        return None, f'{same} {gaps}'.strip()
     stated = stated_in(results, *((own.run, entry['y']) for group in groups.values() for own in group))
     rows, columns = math.ceil(len(groups) / COLUMNS), min(COLUMNS, len(groups))
     width = figure_style.WIDTH * (1.3 if columns > 1 else 1)

@@ -20,7 +20,7 @@ from kd_jax.report.result_files import (
     why_missing,
 )
 from kd_jax.report.stated_units import is_set, stated_in
-from kd_jax.report.swept_numbers import grouped
+from kd_jax.report.swept_numbers import grouped, repeated
 from kd_jax.report.table_texts import row_labels
 from kd_jax.report.tables import study_tables
 
@@ -143,8 +143,7 @@ def _optimum(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed
     measures = {own.x: own.y for own in lines}
     stated = stated_in(results, *((own.run, entry['y']) for own in lines))
     found = optimum(measures, lower=stated.get('better') != 'higher')
-    if len(measures) < len(lines):
-        gaps = f'several runs have the same {last_key(entry["x"])}. {gaps}'
+    gaps = f'{repeated(lines, entry["x"])} {gaps}'.strip()
     if found is None or gaps:
         return Weighed(None, None, f'Open: {gaps or "these runs have no seed in common."}', 'number')
     name = last_key(entry['x'])

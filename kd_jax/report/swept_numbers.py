@@ -182,6 +182,12 @@ def grouped(entry: dict[str, Any], results: Results) -> tuple[dict[str, list[Swe
     return {names[key]: found[key] for key in ordered}, ' '.join(gaps)
 
 
+def repeated(line: Sequence[Swept], path: str) -> str:
+    """Says so if several runs of a line have the same setting, so that none of them is the run of the setting."""
+    same = len({own.x for own in line}) < len(line)
+    return f'several runs have the same {last_key(path)}.' if same else ''
+
+
 def _beside(entry: dict[str, Any], results: Results, run: str) -> Measure | None:
     """The number at the path `beside`; a count is scaled to as many examples as `y` is counted on."""
     if 'beside' not in entry:

@@ -50,3 +50,13 @@ def test_runs_without_the_number_are_named(loaded):
     figure, note = draw_optima({**ENTRY, 'y': 'last.test.student.mse'}, loaded[1])
     assert figure is None
     assert 'teacher recorded no last.test.student.mse' in note
+
+
+def test_a_panel_in_which_several_runs_have_one_setting_is_refused_as_the_claim_is(loaded):
+    for result in loaded[1]['student'].values():
+        result['config']['t'] = 1.0  # as the baseline, whose number would be lost
+    assert draw_optima(ENTRY, loaded[1]) == (None, 'several runs have the same t.')
+    for result in loaded[1]['student'].values():
+        result['config']['widths'] = [4]
+    figure, note = draw_optima(ENTRY, loaded[1])  # in panels of their own they are told apart
+    assert (len(figure.axes), note) == (2, '')

@@ -1,7 +1,8 @@
 """Swept numbers, found by comparing configs."""
 
 from kd_jax.config.sweeps import grid
-from kd_jax.report.swept_numbers import find_sweeps
+from kd_jax.report.result_files import Measure
+from kd_jax.report.swept_numbers import Swept, find_sweeps, repeated
 
 RUN = {
     'epochs': 3,
@@ -68,3 +69,9 @@ def test_groups_that_are_drawn_elsewhere_can_be_left_out():
         ('', ('e2_t1', 'e2_t2', 'e2_t4'))
     ]
     assert list(sweep.without([{'e1_t1'}]).lines) == ['e1', 'e2']
+
+
+def test_runs_of_one_setting_are_noticed():
+    two, same, four = (Swept(run, x, Measure({0: 1.0}), None) for run, x in (('a', 2.0), ('b', 2.0), ('c', 4.0)))
+    assert repeated([two, four], 'config.terms.soft.t') == ''
+    assert repeated([two, same, four], 'config.terms.soft.t') == 'several runs have the same t.'
