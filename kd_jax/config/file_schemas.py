@@ -173,7 +173,7 @@ class FigureOptions(TypedDict, total=False):
     by: str
     by_label: str
     log_x: bool
-    per_epoch: float
+    per_epoch: Annotated[float, Meta(gt=0, le=1e18)]
     times: Times
     log_y: bool
     label: str

@@ -98,7 +98,8 @@ def scatter(entry: dict[str, Any], results: Results) -> Drawn:
     losses = {label: sign * found.mean for label, found in measures.items()}
     front = [label for label in sorted(costs, key=lambda label: costs[label]) if _unbeaten(label, costs, losses)]
     axes.plot([costs[n] for n in front], [measures[n].mean for n in front], color=MUTED, linewidth=0.8, zorder=1)
-    figure_style.value_axis(axes, 'x', 'number', list(costs.values()), bool(entry.get('log_x')))
+    log_x = bool(entry.get('log_x')) and min(costs.values()) > 0
+    figure_style.value_axis(axes, 'x', 'number', list(costs.values()), log_x)
     figure_style.value_axis(axes, 'y', unit, [found.mean for found in measures.values()])
     named = dict.fromkeys([*front, *entry.get('named', ())])
     figure_style.label_points(axes, [(costs[n], measures[n].mean, n) for n in named if n in measures])

@@ -87,7 +87,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     figure_style.value_axis(axes, 'y', unit, values.tolist(), log)
     axes.margins(x=0.01)
     figure_style.label_ends(axes, [(laws[label][-1] if label in laws else end, label, c) for end, label, c in ends])
-    if entry.get('log_x'):
+    if entry.get('log_x') and all((places > 0).any() for places, *_ in found.values()):
         reach = [x for places, *_ in found.values() for x in (places[places > 0][0], places[-1] * (times or 1))]
         figure_style.value_axis(axes, 'x', 'number', reach, log=True)
     elif len(places := sorted({float(x) for curve in found.values() for x in curve.epochs})) <= FEW_PLACES:

@@ -39,6 +39,7 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
             {'kind': 'scatter', 'values': {'kd': 'student:seconds'}, 'x': {'dk': 1.0}},
             "figure 'dots', 'x' has an unknown key 'dk'. Did you mean 'kd'?",
         ),
+        (('figures', 'c'), {'kind': 'curves', 'runs': '*', 'y': 'test.student.errors', 'per_epoch': 0}, 'per_epoch'),
         (('claims', 'kept', 'kind'), 'shares', "Did you mean 'share'?"),
         (('claims', 'kept', 'high'), 'techer:seconds', "Did you mean 'teacher'?"),
         (('claims', 'kept', 'rule'), {'atleast': 1.0}, "'rule' is {'atleast': 1.0}, but it must be a dictionary with"),

@@ -97,3 +97,10 @@ def test_dollar_signs_and_control_characters_in_a_name_are_drawn_as_text(loaded,
     study, results = loaded
     study['report']['tables']['main']['rows']['student']['label'] = '$\\nosuchsymbol$ \x1b[31m'
     assert _drawn(study, results, tmp_path)[0].path.exists()
+
+
+def test_a_cost_of_zero_has_no_place_on_a_logarithmic_axis(loaded):
+    entry = {'values': {'a': 'student:seconds', 'b': 'baseline:seconds'}, 'x': {'a': 0, 'b': 10}, 'log_x': True}
+    assert scatter(entry, loaded[1])[0].axes[0].get_xscale() == 'linear'
+    entry['x']['a'] = 1
+    assert scatter(entry, loaded[1])[0].axes[0].get_xscale() == 'log'

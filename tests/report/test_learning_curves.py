@@ -73,3 +73,11 @@ def test_runs_may_have_labels_and_a_reference_is_a_horizontal_line(loaded):
     assert {text.get_text() for text in axes.texts} == {'small', 'goal'}
     assert axes.lines[-1].get_ydata() == [measures_of(reference, loaded[1])[0]['goal'].mean] * 2
     assert note == ''
+
+
+def test_a_curve_of_the_start_alone_has_no_place_on_a_logarithmic_axis(loaded):
+    entry = {'runs': 'student', 'y': 'test.student.errors', 'log_x': True}
+    assert draw_curves(entry, loaded[1])[0].axes[0].get_xscale() == 'log'
+    for result in loaded[1]['student'].values():
+        result['history'] = [{**result['history'][0], 'epoch': 0.0}]
+    assert draw_curves(entry, loaded[1])[0].axes[0].get_xscale() == 'linear'
