@@ -8,7 +8,8 @@ The report section of a study may hold the following, and all of it is optional:
                   row replace the paths of the table, and its paper {heading: number} is shown beside our numbers;
                   baseline (the key of a row; `comparison.find_baseline` finds one otherwise), teachers (keys of rows
                   that are shown for reference; `comparison.teachers` finds them otherwise), and compare (the heading of
-                  the column in which rows are compared with the baseline; the first that has a better way otherwise)
+                  the column in which rows are compared with the baseline; it must have a better way; the first that
+                  has one otherwise)
   lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
   chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,

@@ -8,6 +8,7 @@ from kd_jax.config.name_globs import matching
 from kd_jax.report.claim_verdicts import CONDITION
 from kd_jax.report.result_files import run_globs, split_reference
 from kd_jax.report.stated_units import stated_at
+from kd_jax.report.tables import stated_of_column
 
 Stated = Mapping[str, Mapping[str, Any]]
 Places = list[tuple[str, str]]  # (run, value path)
@@ -20,7 +21,8 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
       study: content of study.json, checked by `check_report`.
       stated: run -> what its result will state: `metrics` and `analysis_units`. Numbers of other runs are not checked.
     Raises:
-      UserError: the first number that no run measures, with a suggestion; or a fraction above 1.
+      UserError: the first number that no run measures, with a suggestion; a fraction above 1; or a table that compares
+        its rows in a column without a better way.
     """
     report = study.get('report') or {}
     stated = {**stated, **_of_chosen(report, stated)}
@@ -32,6 +34,7 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
                 f"report: {where}: run '{run}' measures no {path!r}. {suggest(path, _paths(stated[run], path))}"
             )
     for name, table in (report.get('tables') or {}).items():
+        _check_compared(name, table, stated)
         for key, row in table['rows'].items():
             for heading, paper in (row.get('paper') or {}).items():
                 path = (row.get('columns') or {}).get(heading) or table['columns'][heading]
@@ -41,6 +44,24 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
                         f"report: table {name!r}, row {key!r}: the paper's {heading} must be a fraction: "
                         f'{paper / 100}, not {paper}.'
                     )
+
+
+def _check_compared(name: str, table: Mapping[str, Any], stated: Stated) -> None:
+    """Checks that rows are compared in a column in which one number is better than another."""
+    if 'compare' not in table or any(row.get('run', key) not in stated for key, row in table['rows'].items()):
+        return
+    known = {run: {0: own} for run, own in stated.items()}
+    judging = [heading for heading in table['columns'] if stated_of_column(table, heading, known).get('better')]
+    if table['compare'] not in judging:
+        mend = (
+            f'compare in one of the columns that have a better way: {", ".join(map(repr, judging))}.'
+            if judging
+            else "leave 'compare' out."
+        )
+        raise UserError(
+            f"report: table {name!r}, 'compare' is {table['compare']!r}, but no number of this column is better than "
+            f'another; {mend}'
+        )
 
 
 def _of_chosen(report: Mapping[str, Any], stated: Stated) -> dict[str, Mapping[str, Any]]:

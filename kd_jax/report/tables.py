@@ -157,8 +157,8 @@ def _table(name: str, table: dict[str, Any], study: dict[str, Any], results: Res
     columns = tuple(
         Column(
             heading,
-            _stated(table, heading, results)['unit'],
-            _stated(table, heading, results).get('better'),
+            stated_of_column(table, heading, results)['unit'],
+            stated_of_column(table, heading, results).get('better'),
             any((row.get('paper') or {}).get(heading) is not None for row in table['rows'].values()),
         )
         for heading in table['columns']
@@ -172,7 +172,9 @@ def _table(name: str, table: dict[str, Any], study: dict[str, Any], results: Res
     return Table(name, table.get('title', name), table.get('text', ''), columns, tuple(rows), notes)
 
 
-def _stated(table: dict[str, Any], heading: str, results: Results) -> Mapping[str, Any]:
+def stated_of_column(
+    table: Mapping[str, Any], heading: str, results: Mapping[str, Mapping[int, Mapping[str, Any]]]
+) -> Mapping[str, Any]:
     """What is stated about a column: by the default path where a run states it, else by a row's own path.
 
     No way is the better one on training examples.

@@ -83,5 +83,29 @@ def test_a_column_needs_only_one_run_that_measures_it():
         check_values(report, {'teacher': {**RUN, 'metrics': {}}, 'a': {**RUN, 'metrics': {}}})
 
 
+def test_rows_are_compared_in_a_column_that_has_a_better_way():
+    columns = {'images': 'last.test.student.count', 'trained': 'last.train.student.errors', 'errors': PATH}
+    table = {'columns': columns, 'rows': {'teacher': {}, 'student': {'columns': {'trained': None}}}}
+    study = {'name': 'small', 'report': {'tables': {'t': table}}}
+    check_values(study, RUNS)
+    table['compare'] = 'errors'
+    check_values(study, RUNS)
+    for heading in (
+        'images',
+        'trained',
+    ):  # neither a number of images nor one of training examples is better than another
+        table['compare'] = heading
+        with pytest.raises(UserError) as error:
+            check_values(study, RUNS)
+        assert str(error.value) == (
+            f"report: table 't', 'compare' is {heading!r}, but no number of this column is better than another; "
+            "compare in one of the columns that have a better way: 'errors'."
+        )
+        check_values(study, {'student': RUN})  # what 'teacher' measures is not known
+    del columns['errors']
+    with pytest.raises(UserError, match="is better than another; leave 'compare' out"):
+        check_values(study, RUNS)
+
+
 def test_a_run_whose_metrics_are_not_known_yet_is_not_checked():
     check_values(changed(('claims', 'kept', 'low'), 'baseline:last.test.other.mse'), {'student': RUN, 'teacher': RUN})
