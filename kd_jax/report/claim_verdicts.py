@@ -119,11 +119,16 @@ def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]
     return list(dict.fromkeys([*named, *entry.get('candidates', ()), *matched]))
 
 
-def seconds_of(runs: Sequence[str], results: Results) -> float:
+def seconds_of(runs: Sequence[str], results: Results, asked: Mapping[str, Any] | None = None) -> float:
     """The time of runs and of all runs that they need, over all seeds; each run counts once.
 
-    A result states the time of its run. It takes over what its run needs from the config.
+    Args:
+      runs: the names of the runs.
+      results: the results, which state the time of each run, and its complete config.
+      asked: the config of each run in the study, if it is known: a complete config holds the values that were read from
+        other results, and not from which.
     """
+    configs = asked or {}
     waiting, counted = list(runs), dict[str, float]()
     while waiting:
         run = waiting.pop()
@@ -131,7 +136,7 @@ def seconds_of(runs: Sequence[str], results: Results) -> float:
             continue
         every = results[run].values()
         counted[run] = sum(result.get('seconds') or 0.0 for result in every)
-        waiting += [needed for result in every for needed in runs_referred_to(result.get('config') or {})]
+        waiting += runs_referred_to([configs.get(run), *(result.get('config') for result in every)])
     return sum(counted.values())
 
 

@@ -99,7 +99,7 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, papers and f'The paper reports {papers}.', rule and f'The rule: {rule}.'))),
         rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(REFUTED) else '',
-        seconds_of(runs, results) if ours else 0.0, command_for(runs, study),
+        seconds_of(runs, results, study.get('runs')) if ours else 0.0, command_for(runs, study),
     )  # fmt: skip
 
 

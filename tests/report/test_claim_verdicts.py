@@ -107,6 +107,18 @@ def test_the_cost_of_a_claim_has_every_run_that_it_needs_once():
     assert seconds_of(['gone'], results) == 0
 
 
+def test_the_cost_of_a_claim_has_the_runs_whose_results_it_reads():
+    # A result holds the value that was read, and the config of the study where it was read.
+    weights = {'student': 'result:teacher.last.test.net.accuracy', 'teacher': 'result:first.steps'}
+    results = {
+        run: {0: {'seconds': s, 'config': {'terms': {'hard': {'weight': 0.9}}}}}
+        for run, s in (('first', 1.0), ('teacher', 20.0), ('student', 300.0), ('other', 4000.0))
+    }
+    asked = {run: {'terms': {'hard': {'weight': weights.get(run, 1.0)}}} for run in results}
+    assert seconds_of(['student'], results, asked) == 321
+    assert seconds_of(['student'], results) == 300  # an earlier version did not write the configs of the study
+
+
 def test_a_claim_is_about_the_runs_that_it_names():
     entry = {'value': 'student:last.test.student.errors', 'low': 'baseline:last.test.student.errors'}
     assert runs_of_claim(entry, ['baseline', 'student']) == ['student', 'baseline']
