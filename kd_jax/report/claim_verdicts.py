@@ -1,5 +1,6 @@
 """Whether a claim of the paper is reproduced, what its runs cost, and the command that runs them again."""
 
+import itertools
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -141,11 +142,16 @@ def seconds_of(runs: Sequence[str], results: Results, asked: Mapping[str, Any] |
 
 
 def command_for(runs: Sequence[str], study: Mapping[str, Any]) -> str:
-    """The command that runs these runs and what they need; '' if the study does not say how it was started."""
+    """The command that runs these runs and what they need; '' if the study does not say how it was started.
+
+    It has the config file and the overrides of its leaves. Both `--config=FILE` and `--config FILE` name the file.
+    """
     try:
         words = shlex.split(study.get('command') or '')
     except ValueError:  # a quotation mark that is not closed
         return ''
-    config = next((word for word in words if word.startswith('--config=')), '')
+    files = [word for word in words if word.startswith('--config=')]
+    files += [f'--config={file}' for word, file in itertools.pairwise(words) if word == '--config']
+    config = shlex.join([*files, *(word for word in words if word.startswith('--config.'))])
     only = shlex.quote(','.join(runs)) if len(runs) == 1 else f"'{','.join(runs)}'"
-    return f'python -m experiments.run {shlex.quote(config)} --only={only}' if config and runs else ''
+    return f'python -m experiments.run {config} --only={only}' if files and runs else ''

@@ -134,6 +134,21 @@ def test_the_command_is_that_of_the_study_for_these_runs():
     assert command_for(['teacher'], {'command': 'python "'}) == ''
 
 
+def test_the_command_keeps_what_the_command_line_changed_in_the_config():
+    options = "--workers=2 --config.seeds=1 --config=configs/a.py --workdir=x '--config.runs.a.note=two words' --plan"
+    assert command_for(['a'], {'command': f'python -m experiments.run {options}'}) == (
+        "python -m experiments.run --config=configs/a.py --config.seeds=1 '--config.runs.a.note=two words' --only=a"
+    )
+
+
+def test_the_command_knows_both_forms_of_an_option():
+    study = {'command': 'python -m experiments.run --workdir x --config configs/a.py:paper --config.seeds=1'}
+    wanted = 'python -m experiments.run --config=configs/a.py:paper --config.seeds=1 --only=a'
+    assert command_for(['a'], study) == wanted
+    assert command_for(['a'], {'command': 'python -m experiments.run --config'}) == ''
+    assert command_for(['a'], {'command': 'python -m experiments.run --config.seeds=1'}) == ''
+
+
 def test_the_runs_from_which_one_was_chosen_belong_to_a_claim():
     entry = dict(kind='difference', value='t4:x.y', low='hard:x.y', candidates=['t2', 't4', 't8'])
     assert runs_of_claim(entry, []) == ['t4', 'hard', 't2', 't8']
