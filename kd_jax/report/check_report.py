@@ -7,6 +7,7 @@ from typing import Any
 from kd_jax.config.checked_json import misfit
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ReportSection
+from kd_jax.config.json_files import json_value
 from kd_jax.config.name_globs import matching
 from kd_jax.report.chosen_runs import check_choices
 from kd_jax.report.claim_verdicts import BOUNDS, CONDITION, REFERENCES
@@ -58,7 +59,7 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     for key, named in report.items():
         if key in SECTIONS and not isinstance(named or {}, dict):
             raise UserError(f'{key} of the report are {named!r}, but they must be a dictionary: name -> options.')
-    if wrong := misfit(report, ReportSection):
+    if wrong := misfit(json_value(report), ReportSection):
         raise UserError(f'report: {wrong}.')
     check_choices(report, known)
     known = None if known is None else [*known, *(report.get('chosen') or {})]

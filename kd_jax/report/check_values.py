@@ -7,11 +7,16 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
 from kd_jax.report.claim_verdicts import CONDITION
 from kd_jax.report.result_files import run_globs, split_reference
-from kd_jax.report.stated_units import stated_at
+from kd_jax.report.stated_units import SPLITS, stated_at
 from kd_jax.report.tables import stated_of_column
 
 Stated = Mapping[str, Mapping[str, Any]]
 Places = list[tuple[str, str]]  # (run, value path)
+EVALUATED = ('last', 'best')  # rows of a result that hold metrics of each split
+OF_RESULT = (
+    'analyses', 'best', 'config', 'epochs', 'examples', 'history', 'last', 'parameters', 'samples', 'seconds', 'steps',
+)  # fmt: skip
+OF_ROW = ('epoch', 'numbers', 'seconds', 'step', 'terms')  # of a row of the history, beside the splits
 
 
 def check_values(study: dict[str, Any], stated: Stated) -> None:
@@ -19,7 +24,8 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
 
     Args:
       study: content of study.json, checked by `check_report`.
-      stated: run -> what its result will state: `metrics` and `analysis_units`. Numbers of other runs are not checked.
+      stated: run -> what its result will state: `metrics`, `analysis_units` and `examples` of each split. Numbers of
+        other runs are not checked.
     Raises:
       UserError: the first number that no run measures, with a suggestion; a fraction above 1; or a table that compares
         its rows in a column without a better way.
@@ -28,11 +34,10 @@ def check_values(study: dict[str, Any], stated: Stated) -> None:
     stated = {**stated, **_of_chosen(report, stated)}
     for where, places in _shown(report, stated):
         known = places and all(run in stated for run, _ in places)
-        if known and not any(stated_at(stated[run], path) for run, path in places):
+        missing = [_missing(stated[run], path) for run, path in places] if known else ['']
+        if all(missing):
             run, path = places[0]
-            raise UserError(
-                f"report: {where}: run '{run}' measures no {path!r}. {suggest(path, _paths(stated[run], path))}"
-            )
+            raise UserError(f"report: {where}: run '{run}' measures no {path!r}. {missing[0]}")
     for name, table in (report.get('tables') or {}).items():
         _check_compared(name, table, stated)
         for key, row in table['rows'].items():
@@ -105,6 +110,24 @@ def _shown(report: Mapping[str, Any], stated: Stated) -> Iterator[tuple[str, Pla
 
 def _runs(entry: Mapping[str, Any], stated: Stated) -> list[str]:
     return [run for pattern in run_globs(entry['runs']) for run in matching(pattern, stated)]
+
+
+def _missing(result: Mapping[str, Any], path: str) -> str:
+    """Why a result will not have the number at a path, or what was meant; '' if it will have it."""
+    keys, splits = path.split('.'), result['examples']
+    if keys[0] not in (*OF_RESULT, *OF_ROW, *SPLITS):
+        return suggest(keys[0], OF_RESULT)
+    if keys[0] in EVALUATED:
+        if keys[0] == 'best' and 'valid' not in splits:
+            return 'The best epoch is that on validation examples, and the run has none: set data.valid.'
+        if len(keys) > 1 and keys[1] not in (*SPLITS, *OF_ROW):
+            return suggest(keys[1], list(splits))
+        keys = keys[1:]
+    elif keys[0] == 'history':
+        keys = keys[2:]
+    if keys and keys[0] in SPLITS and keys[0] not in splits:
+        return f'Its data has no such split. Known: {", ".join(splits)}.'
+    return '' if stated_at(result, path) else suggest(path, _paths(result, path))
 
 
 def _paths(result: Mapping[str, Any], like: str) -> list[str]:

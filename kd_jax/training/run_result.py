@@ -98,7 +98,6 @@ def make_result(
         'parameters': {name: int(sum(a.size for a in jax.tree.leaves(tree))) for name, tree in state.params.items()},
         'steps': steps,
         'epochs': run_option(prepared.config, 'epochs'),
-        'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
         'data_checksum': prepared.splits.checksum,
         'arrays': {
             name: [str(array.dtype), *array.shape[1:]]  # of one example
@@ -122,8 +121,9 @@ def make_result(
 
 
 def stated_units(prepared: PreparedRun) -> dict[str, Any]:
-    """What a result states about its numbers: the units and directions of metrics, and the units of analyses."""
+    """What a result states about its numbers: examples of each split, units of metrics and analyses, better ways."""
     return {
+        'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},
         'metrics': prepared.evaluator.stated,
         'analysis_units': {
             name: dict(units_of(find_by_name(options['analysis'], analyses, 'analysis', prepared.where)))

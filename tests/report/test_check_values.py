@@ -6,7 +6,8 @@ from kd_jax.config.errors import UserError
 from kd_jax.report.check_values import check_values
 from tests.report.conftest import PATH, REPORT, STATED
 
-RUN = {'metrics': {'student': STATED}, 'analysis_units': {'matrix': {}, 'dark': {}}}
+SPLITS = {'train': 100, 'valid': 20, 'test': 50}
+RUN = {'metrics': {'student': STATED}, 'analysis_units': {'matrix': {}, 'dark': {}}, 'examples': SPLITS}
 RUNS = dict.fromkeys(('student', 'baseline', 'teacher', 'absent'), RUN)
 
 
@@ -109,3 +110,37 @@ def test_rows_are_compared_in_a_column_that_has_a_better_way():
 
 def test_a_run_whose_metrics_are_not_known_yet_is_not_checked():
     check_values(changed(('claims', 'kept', 'low'), 'baseline:last.test.other.mse'), {'student': RUN, 'teacher': RUN})
+
+
+@pytest.mark.parametrize(
+    ('splits', 'path', 'message'),
+    [
+        (('train', 'test'), 'last.valid.student.errors', 'Its data has no such split. Known: train, test.'),
+        (('train', 'test'), 'history.0.valid.student.errors', 'Its data has no such split. Known: train, test.'),
+        (('train', 'valid'), 'last.test.student.errors', 'Its data has no such split. Known: train, valid.'),
+        (
+            ('train', 'test'),
+            'best.test.student.errors',
+            'The best epoch is that on validation examples, and the run has none: set data.valid.',
+        ),
+        (('train', 'test'), 'last.tst.student.errors', "Did you mean 'test'? Known: test, train."),
+        (('train', 'test'), 'lst.test.student.errors', "Did you mean 'last'? Known: analyses, best, "),
+    ],
+)
+def test_a_number_of_a_split_that_a_run_does_not_have_is_refused(splits, path, message):
+    without = {**RUN, 'examples': {split: SPLITS[split] for split in splits}}
+    claim = {'kind': 'number', 'title': '', 'value': f'student:{path}'}
+    study = {'name': 'small', 'report': {'claims': {'one': claim}}}
+    with pytest.raises(UserError) as caught:
+        check_values(study, {**RUNS, 'student': without})
+    assert f"claim 'one', 'value': run 'student' measures no '{path}'. {message}" in str(caught.value)
+    if 'tst' not in path and 'lst' not in path:
+        check_values(study, RUNS)  # with all three splits
+
+
+def test_runs_are_not_chosen_on_validation_examples_that_they_do_not_have():
+    without = {**RUN, 'examples': {'train': 100, 'test': 50}}
+    report = {'chosen': {'found': {'runs': '*', 'by': 'last.valid.student.errors'}}}
+    with pytest.raises(UserError, match=r"run 'found' measures no 'last\.valid"):
+        check_values({'name': 'small', 'report': report}, dict.fromkeys(RUNS, without))
+    check_values({'name': 'small', 'report': report}, RUNS)
