@@ -9,7 +9,8 @@ The same command continues a search that was killed. All workers share one --wor
 import argparse
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from experiments import command_line
 from experiments.run import execute
@@ -21,7 +22,9 @@ from kd_jax.config.config_file import load_config, load_search
 from kd_jax.config.disk_errors import disk_errors
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.devices.platform import check_platform
+from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.optuna_trials import (
+    ELSEWHERE,
     join_search,
     next_trial,
     objective_value,
@@ -35,7 +38,7 @@ from kd_jax.studies.optuna_trials import (
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
 from kd_jax.studies.search_space import Search, check_objective, first_values, parse_search, with_trial
-from kd_jax.studies.stale_runs import data_checksums
+from kd_jax.studies.stale_runs import changed_leaves, data_checksums
 from kd_jax.studies.study import parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -74,7 +77,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):
         joined = join_search(wanted, config, storage, workdir, options.config, data_checksums(prepared_runs))
-        while train_one(options, config, wanted, joined, workdir):
+        while train_one(options, config, wanted, joined, workdir, prepared_runs):
             pass
         about = {key: value for key, value in config.items() if key != 'runs'}
         about |= {'command': provenance.command(), 'report': search_report(wanted, joined)}
@@ -86,15 +89,33 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def train_one(options: argparse.Namespace, config, wanted: Search, joined, workdir: Workdir) -> bool:
-    """Trains a trial and reports its value to Optuna; returns false if no trial is left."""
+def train_one(
+    options: argparse.Namespace,
+    config: Mapping[str, Any],
+    wanted: Search,
+    joined: Any,
+    workdir: Workdir,
+    prepared_runs: Mapping[str, PreparedRun],
+) -> bool:
+    """Trains a trial and reports its value to Optuna; returns false if no trial is left.
+
+    Raises:
+      UserError: a run that the trial would use was made with another config or other data.
+    """
     with next_trial(joined, wanted, options.trials, workdir, options.config) as trial:
         if trial is None:
             return False
         with_it, judged = with_trial(config, wanted, trial.number, trial.params, options.config)
         planned = parse_study(with_it, options.config)
         planned = dataclasses.replace(planned, about={**planned.about, 'command': provenance.command()})
-        runs = [run for run in select_runs(planned, [judged], workdir) if workdir.result(run.id) is None]
+        runs = select_runs(planned, [judged], workdir)
+        if changed := changed_leaves(planned, workdir, runs, prepared_runs):
+            name, leaves = next(iter(changed.items()))
+            raise UserError(
+                f'{workdir.path} was made with another config or other data: {len(changed)} of the runs differ, {name} '
+                f'in {"; ".join(leaves)}. {ELSEWHERE.capitalize()}.'
+            )
+        runs = [run for run in runs if workdir.result(run.id) is None]
         shown = ', '.join(f'{path} = {short_value(value)}' for path, value in trial.params.items())
         try:
             groups = plan_groups(runs, planned.about.get('group_runs', 'auto'))

@@ -19,6 +19,8 @@ from kd_jax.studies.study import Progress, Run, Study, asked_configs, parse_stud
 from kd_jax.studies.workdir import Workdir
 
 OWN = 'kd_jax'  # the attribute of the Optuna study that describes the search
+# A trial is found by its number, so trials of two searches must not meet in one work directory.
+ELSEWHERE = 'use another --workdir, and another --storage if you give one'
 
 
 def join_search(
@@ -41,8 +43,8 @@ def join_search(
       where: the config file, for messages.
       data: run name -> checksum of its data.
     Raises:
-      UserError: the storage cannot be opened, or its study has another search space, objective, direction, config, data
-        or work directory.
+      UserError: the storage cannot be opened, its study has another search space, objective, direction, config, data
+        or work directory, or the work directory has trials of another storage.
     """
     here = {**_identity(search, config, workdir, where), 'data': dict(data)}
     with _lock(workdir, 'ask'):
@@ -61,6 +63,11 @@ def _joined(search: Search, config: Mapping[str, Any], storage: str, workdir: Wo
         attributes, trials = there.user_attrs, there.get_trials(deepcopy=False)
     except Exception as error:  # raised by SQLAlchemy or by any database driver
         raise UserError(f'--storage={storage} cannot be opened: {first_line(error)}.') from None
+    if OWN not in attributes and any((workdir.path / 'search').glob('.trial*.lock')):
+        raise UserError(
+            f'{workdir.path} holds the runs of a search that --storage={storage} does not know; give the storage of '
+            'that search, or another --workdir.'
+        )
     searched = {(p, optuna.distributions.distribution_to_json(d)) for t in trials for p, d in t.distributions.items()}
     known = attributes.get(OWN) or ({'space': dict(searched)} if trials else here)
     known = {**known, 'space': {**known['space'], **dict(searched - set(here['space'].items()))}}
@@ -71,24 +78,23 @@ def _joined(search: Search, config: Mapping[str, Any], storage: str, workdir: Wo
             differ = [p for p in known['space'] | here['space'] if known['space'].get(p) != here['space'].get(p)]
             raise UserError(
                 f'{place} with another search space: {", ".join(sorted(differ))} differ; {path} is {_shown(ranges[0])} '
-                f'there and {_shown(ranges[1])} here; use another --storage, or another config.name.'
+                f'there and {_shown(ranges[1])} here; {ELSEWHERE}.'
             )
     for key in ('objective', 'direction'):
         if known.get(key, here[key]) != here[key] or (key == 'direction' and there.direction != direction):
-            raise UserError(f'{place} with another {key}; use another --storage, or another config.name.')
+            raise UserError(f'{place} with another {key}; {ELSEWHERE}.')
     for path in sorted(known.get('config', here['config']).keys() | here['config'].keys()):
         values = [d.get('config', here['config']).get(path, 'absent') for d in (known, here)]
         if values[0] != values[1]:
             leaf = path.replace('/', '.')
             raise UserError(
-                f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here; use another '
-                '--storage, or another config.name.'
+                f'{place} of another config: {leaf} is {values[0]!r} there and {values[1]!r} here; {ELSEWHERE}.'
             )
     replaced = [run for run, data in known.get('data', {}).items() if data != here['data'].get(run, data)]
     if replaced:
         raise UserError(
             f'{place} on other data: the source of {", ".join(sorted(replaced))} gives other arrays than when the '
-            'search began; use another --workdir and another --storage, or another config.name.'
+            f'search began; {ELSEWHERE}.'
         )
     if known.get('workdir', here['workdir']) != here['workdir']:
         raise UserError(

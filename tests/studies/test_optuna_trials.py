@@ -1,7 +1,9 @@
 """Searches that are killed, shared between workers, or kept in a storage of another search."""
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -9,6 +11,7 @@ import types
 import pytest
 
 from experiments import search as command
+from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.studies import execute
 from kd_jax.studies.optuna_trials import join_search, next_trial, objective_value, open_storage, sqlite_url, tell_optuna
@@ -137,6 +140,18 @@ def test_workers_of_one_storage_share_a_work_directory(workdir, tmp_path_factory
         join(*parsed(), Workdir(tmp_path_factory.mktemp('another')), storage)
 
 
+def test_a_work_directory_with_trials_serves_no_second_storage(workdir):
+    wanted, own = parsed()
+    first = join(wanted, own, workdir)
+    with next_trial(first, wanted, 1, workdir, 'here') as trial:
+        tell_optuna(first, trial.number, 0.5)
+    second = f'sqlite:///{workdir.path / "second.db"}'
+    said = f'{workdir.path} holds the runs of a search that --storage={second} does not know; give the storage of that '
+    with pytest.raises(UserError, match=re.escape(said)):
+        join(wanted, own, workdir, second)
+    assert [trial.value for trial in join(wanted, own, workdir).trials] == [0.5]
+
+
 def searched(workdir, killed):
     """The values of four trials with the objective -(t - 5)^2; the worker is killed during the trials in `killed`."""
     wanted, own = parsed()
@@ -241,3 +256,22 @@ def test_a_teacher_is_trained_once_a_trial_that_diverges_fails_and_the_others_go
     assert 'no longer finite.' in out
     assert 'trial 1: failed' in out
     assert 'failed: 1.' in (tmp_path / 'study.json').read_text()
+
+
+@pytest.mark.parametrize('name', ['student_trial000', 'teacher'])
+def test_a_finished_run_with_other_values_is_not_taken_for_a_run_of_a_trial(name, pretended, tmp_path):
+    run = {**load_config(CONFIG.removeprefix('--config='))[0]['runs'][name.partition('_')[0]], 'epochs': 7}
+    workdir = Workdir(tmp_path)
+    workdir.directory(f'{name}-s0').mkdir(parents=True)
+    (workdir.directory(f'{name}-s0') / 'config.json').write_text(json.dumps(run))
+    (tmp_path / 'results').mkdir()
+    last = {'step': 0, 'test': {}, 'valid': {}}
+    finish(workdir, f'{name}-s0', study='tiny', last=last)
+    with pytest.raises(UserError) as error:
+        command.main([CONFIG, '--trials=1', f'--workdir={tmp_path}'])
+    assert f'{tmp_path} was made with another config or other data: 1 of the runs differ, {name}-s0 in ' in str(
+        error.value
+    )
+    assert 'epochs: 7 -> 2.0' in str(error.value)
+    assert str(error.value).endswith('Use another --workdir, and another --storage if you give one.')
+    assert pretended == []
