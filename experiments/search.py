@@ -24,20 +24,18 @@ from kd_jax.config.errors import Diverged, UserError
 from kd_jax.devices.platform import check_platform
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.optuna_trials import (
-    ELSEWHERE,
-    join_search,
     next_trial,
     objective_value,
     one_after_another,
     runs_of_trials,
     search_report,
     short_value,
-    sqlite_url,
     tell_optuna,
 )
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.search_space import Search, check_objective, first_values, parse_search, with_trial
+from kd_jax.studies.search_space import Search, check_objective, parse_search, trial_name, values_to_prepare, with_trial
+from kd_jax.studies.search_storage import ELSEWHERE, join_search, sqlite_url
 from kd_jax.studies.stale_runs import changed_leaves, data_checksums
 from kd_jax.studies.study import parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
@@ -64,15 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     config, _ = load_config(options.config, overrides)
     wanted = parse_search(load_search(options.config), config, options.config)
-    with_it, judged = with_trial(config, wanted, 0, first_values(wanted), options.config)
     check_platform()
-    prepared_runs = prepare_study(parse_study(with_it, options.config))
-    if judged in prepared_runs:
-        check_objective(wanted, prepared_runs[judged])
+    first, *others = values_to_prepare(wanted)
+    prepared_runs = prepare(options, config, wanted, first)
+    for values in others:
+        prepare(options, config, wanted, values)
     if options.trials < 1:
         raise UserError(f'--trials={options.trials}: give the total number of trials, 1 or more.')
     workdir = Workdir(options.workdir or pathlib.Path('runs') / f'{config["name"]}_search')
-    workdir.check_paths(f'{name}_trial000-s0' for name in config['runs'])
+    workdir.check_paths(f'{trial_name(name, 0)}-s0' for name in config['runs'])
     storage = options.storage or sqlite_url(workdir.path.absolute() / 'search.db')
     workdir.check_same_study(config['name'], search=True)
     with workdir.locked(shared=True), disk_errors(workdir.path):
@@ -87,6 +85,17 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     report.print_tables(*report.load_results(workdir.path))
     console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
     return 0
+
+
+def prepare(
+    options: argparse.Namespace, config: Mapping[str, Any], wanted: Search, values: Mapping[str, Any]
+) -> dict[str, PreparedRun]:
+    """Prepares the study with a trial of these values, and checks that the trial measures the objective."""
+    with_it, judged = with_trial(config, wanted, 0, values, options.config)
+    prepared_runs = prepare_study(parse_study(with_it, options.config))
+    if judged in prepared_runs:
+        check_objective(wanted, prepared_runs[judged])
+    return prepared_runs
 
 
 def train_one(

@@ -1,6 +1,7 @@
 """A search over a study of four runs, two of which start from others; nothing is trained."""
 
 from kd_jax.studies.search_space import parse_search
+from kd_jax.studies.search_storage import join_search
 
 T = 'runs.student.t'
 RATE = 'runs.teacher.rate'
@@ -27,3 +28,7 @@ def described(space=None, **options):
 def parsed(own=None, **options):
     own = own or config()
     return parse_search(described(**options), own, 'here'), own
+
+
+def join(wanted, own, workdir, storage=None):
+    return join_search(wanted, own, storage or f'sqlite:///{workdir.path / "search.db"}', workdir, 'here')

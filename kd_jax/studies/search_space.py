@@ -96,7 +96,7 @@ def parse_search(described: Mapping[str, Any], config: Mapping[str, Any], where:
         if path.split('.')[0] != 'runs' or len(path.split('.')) < 3:
             raise UserError(f"{where}: {path!r} cannot be searched; a searched path has the form 'runs.RUN.LEAF'.")
         distribution(path, values, where)
-    with_trial(config, search, 0, first_values(search), where)
+    with_trial(config, search, 0, values_to_prepare(search)[0], where)
     return search
 
 
@@ -124,11 +124,17 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
     raise UserError(f'{where}: {path} is searched in {values!r}; write dict(low=, high=, log=) or dict(choices=[...]).')
 
 
-def first_values(search: Search) -> dict[str, Any]:
-    """One value of each range, to check the search before its first trial."""
-    return {
-        path: values['choices'][0] if 'choices' in values else values['low'] for path, values in search.space.items()
+def values_to_prepare(search: Search) -> list[dict[str, Any]]:
+    """The values of a few trials that together have each choice, and both ends of each range.
+
+    To prepare their runs is to find a value that cannot be trained before the first trial begins.
+    """
+    tried = {
+        path: list(values['choices']) if 'choices' in values else [values['low'], values['high']]
+        for path, values in search.space.items()
     }
+    trials = max(map(len, tried.values()))
+    return [{path: values[min(i, len(values) - 1)] for path, values in tried.items()} for i in range(trials)]
 
 
 def check_objective(search: Search, prepared: PreparedRun) -> None:
@@ -165,6 +171,11 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
         )
 
 
+def trial_name(name: str, number: int) -> str:
+    """The name of the copy of a run that a trial trains."""
+    return f'{name}_trial{number:03d}'
+
+
 def with_trial(
     config: Mapping[str, Any], search: Search, number: int, values: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], str]:
@@ -192,7 +203,7 @@ def with_trial(
     judged = {search.run}
     for name in reversed(needs):
         judged |= set(needs[name]) if name in judged else set()
-    names = {name: f'{name}_trial{number:03d}' for name in needs if name in changed and name in judged}
+    names = {name: trial_name(name, number) for name in needs if name in changed and name in judged}
     unread = [path for path in values if path.split('.')[1] not in names]
     if unread or search.run not in names:
         raise UserError(

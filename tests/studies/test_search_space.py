@@ -7,7 +7,14 @@ import pytest
 from kd_jax.config.config_file import config_variants, load_config, load_search
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
-from kd_jax.studies.search_space import Search, check_objective, distribution, parse_search, with_trial
+from kd_jax.studies.search_space import (
+    Search,
+    check_objective,
+    distribution,
+    parse_search,
+    values_to_prepare,
+    with_trial,
+)
 from kd_jax.studies.study import parse_study
 from tests.small_searches import RATE, T, config, described, parsed
 
@@ -46,6 +53,15 @@ def test_floats_ints_and_choices_have_the_distribution_that_they_say():
     assert distribution(T, {'low': 1, 'high': 3.0}, '') == d.FloatDistribution(1, 3)
     assert distribution(T, {'low': 1.0, 'high': 3.0, 'log': True}, '') == d.FloatDistribution(1, 3, log=True)
     assert distribution(T, {'choices': ['a', 'b']}, '') == d.CategoricalDistribution(['a', 'b'])
+
+
+def test_each_choice_and_both_ends_of_each_range_are_prepared_before_the_first_trial():
+    ranges = {'a': {'choices': ['x', 'y', 'z']}, 'b': {'low': 1, 'high': 9}, 'c': {'choices': [5]}}
+    assert values_to_prepare(Search(ranges, '', 'maximize')) == [
+        {'a': 'x', 'b': 1, 'c': 5},
+        {'a': 'y', 'b': 9, 'c': 5},
+        {'a': 'z', 'b': 9, 'c': 5},
+    ]
 
 
 @pytest.mark.parametrize(
