@@ -55,9 +55,16 @@ def one_after_another(
 
 
 def objective_value(search: Search, judged: str, seeds: int, workdir: Workdir) -> float | None:
-    """The mean of the objective over the seeds; None if a value is not finite."""
-    path = search.objective.partition('.')[2]
-    found = [workdir.resolve(f'result:{judged}.{path}', seed) for seed in range(seeds)]
+    """The mean of the objective over the seeds; None if a value is not finite.
+
+    Raises:
+      UserError: the result has no such value, or it is no number.
+    """
+    objective = f'result:{judged}.{search.objective.partition(".")[2]}'
+    found = [workdir.resolve(objective, seed) for seed in range(seeds)]
+    for value in found:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UserError(f"the objective '{objective}' is a {type(value).__name__}, but it must be a number.")
     return None if None in found else sum(found) / len(found)
 
 

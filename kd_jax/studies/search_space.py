@@ -24,6 +24,7 @@ from typing import Any
 from kd_jax.config import config_file
 from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.file_schemas import ResultFile
 from kd_jax.config.references import parse_result, with_runs_renamed
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.study import parse_study
@@ -86,12 +87,22 @@ def parse_search(described: Mapping[str, Any], config: Mapping[str, Any], where:
     )
     if search.direction not in DIRECTIONS:
         raise UserError(f'{where}: there is no direction {search.direction!r}. {suggest(search.direction, DIRECTIONS)}')
-    if search.run not in config.get('runs', {}):
+    judged = parse_result(search.objective)
+    if judged is None or judged.run not in config.get('runs', {}) or not judged.path:
         raise UserError(
             f"{where}: the objective {search.objective!r} must be 'result:RUN.PATH' of a run of this study."
         )
-    if 'test' in search.objective.split('.')[1:]:
+    if judged.path[0] not in ResultFile.__annotations__:
+        raise UserError(
+            f'{where}: the objective {search.objective!r} does not exist, because a result has no {judged.path[0]!r}. '
+            f'{suggest(judged.path[0], ResultFile.__annotations__)}'
+        )
+    if 'test' in judged.path:
         raise UserError(f'{where}: the objective {search.objective!r} is on the test split; use validation.')
+    if not isinstance(search.space, Mapping):
+        raise UserError(
+            f'{where}: space is {search.space!r}, but it must be a dictionary of searched paths and their ranges.'
+        )
     for path, values in search.space.items():
         if path.split('.')[0] != 'runs' or len(path.split('.')) < 3:
             raise UserError(f"{where}: {path!r} cannot be searched; a searched path has the form 'runs.RUN.LEAF'.")
@@ -112,10 +123,11 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
     """
     from optuna import distributions
 
+    keys = set(values) if isinstance(values, Mapping) else set()
     try:
-        if set(values) == {'choices'}:
+        if keys == {'choices'} and isinstance(values['choices'], list | tuple):
             return distributions.CategoricalDistribution(list(values['choices']))
-        if set(values) in ({'low', 'high'}, {'low', 'high', 'log'}):
+        if keys in ({'low', 'high'}, {'low', 'high', 'log'}):
             whole = isinstance(values['low'], int) and isinstance(values['high'], int)
             kind = distributions.IntDistribution if whole else distributions.FloatDistribution
             return kind(**values)
@@ -144,11 +156,17 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
       search: the search.
       prepared: the judged run.
     Raises:
-      UserError: the run has no such split, evaluation or metric, or the direction is not that of the metric.
+      UserError: the objective names no metric, the run has no such split, evaluation or metric, or the direction is
+        not that of the metric.
     """
     kind, *place = search.objective.split('.')[1:]
-    if kind not in ('last', 'best') or len(place) < 2:
+    if kind not in ('last', 'best') or place in (['step'], ['epoch']):
         return
+    if len(place) != 3:
+        raise UserError(
+            f'{prepared.where}: the objective {search.objective!r} must name a split, an evaluation and a metric, '
+            f"'result:{search.run}.{kind}.SPLIT.EVALUATION.METRIC'."
+        )
     if place[0] not in prepared.splits.arrays:
         mend = 'set data.valid to the number of held-out examples' if place[0] == 'valid' else 'choose another split'
         raise UserError(
@@ -158,12 +176,12 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
         hint = suggest(place[1], prepared.evaluator.measured)
         raise UserError(f"{prepared.where} does not evaluate '{place[1]}', which the objective needs. {hint}")
     stated = prepared.evaluator.stated[place[1]]
-    if place[2:3] and place[2] not in stated:
+    if place[2] not in stated:
         raise UserError(
             f"{prepared.where}, evaluate '{place[1]}' does not measure '{place[2]}', which the objective needs. "
             f'{suggest(place[2], stated)}'
         )
-    better = {'higher': 'maximize', 'lower': 'minimize'}.get(stated[place[2]]['better'] or '') if place[2:3] else None
+    better = {'higher': 'maximize', 'lower': 'minimize'}.get(stated[place[2]]['better'] or '')
     if better and search.direction != better:
         raise UserError(
             f"{prepared.where}: {stated[place[2]]['better']} '{place[2]}' is better, so the search must set "

@@ -78,6 +78,13 @@ def test_the_value_is_the_mean_over_the_seeds_and_none_if_one_is_not_finite(work
     assert objective_value(wanted, 'student_trial002', 3, workdir) is None
 
 
+def test_a_value_that_is_no_number_is_refused(workdir):
+    wanted, _ = parsed(objective='result:student.parameters')
+    finish(workdir, 'student_trial002-s0', parameters={'student': 7})
+    with pytest.raises(UserError, match=r"'result:student_trial002\.parameters' is a dict, but it must be a number\."):
+        objective_value(wanted, 'student_trial002', 1, workdir)
+
+
 class Pretended(dict):
     """The config of a run in place of its prepared run."""
 

@@ -70,6 +70,13 @@ def test_each_choice_and_both_ends_of_each_range_are_prepared_before_the_first_t
         ({'objective': 'result:student.last.test.student.accuracy'}, 'is on the test split; use validation'),
         ({'objective': 'result:studnt.last.valid.student.accuracy'}, "must be 'result:RUN.PATH' of a run"),
         ({'objective': 'last.valid.student.accuracy'}, "must be 'result:RUN.PATH' of a run"),
+        ({'objective': 'result:student'}, "must be 'result:RUN.PATH' of a run"),
+        ({'objective': 3}, "must be 'result:RUN.PATH' of a run"),
+        ({'objective': 'result:student.lst.valid.student.accuracy'}, "result has no 'lst'. Did you mean 'last'?"),
+        ({'space': [1]}, 'here: space is [1], but it must be a dictionary of searched paths and their ranges.'),
+        ({'space': 'runs.student'}, "here: space is 'runs.student', but it must be a dictionary"),
+        ({'space': {T: 0.1}}, f'{T} is searched in 0.1; write dict(low=, high=, log=) or dict(choices=[...])'),
+        ({'space': {T: {'choices': 'adam'}}}, f"{T} is searched in {{'choices': 'adam'}}; write dict(low="),
         ({'objective': 'result:other.last.valid.n.accuracy'}, f'does not depend on {T}.'),
         ({'direction': 'up'}, "no direction 'up'. "),
         ({'prune': True}, "get_search has no option 'prune'"),
@@ -110,8 +117,12 @@ def test_an_objective_that_will_not_be_measured_is_refused_before_training():
         ('last.valid.student.nll', "here has no split 'valid', which .* set data.valid"),
         ('last.train.studnt.nll', "here does not evaluate 'studnt', .* Did you mean 'student'"),
         ('last.train.student.mse', "evaluate 'student' does not measure 'mse', which the objective needs. Known: acc"),
+        ('last.valid', "must name a split, an evaluation and a metric, 'result:student.last.SPLIT.EVALUATION.METRIC'"),
+        ('best.valid.student', "must name .* 'result:student.best.SPLIT.EVALUATION.METRIC'"),
+        ('last.train.student.nll.mean', 'must name a split, an evaluation and a metric'),
         ('last.train.student.accuracy', "higher 'accuracy' is better, so the search must set direction='maximize'"),
     ):
         with pytest.raises(UserError, match=said):
             check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)
-    check_objective(Search({}, 'result:student.last.train.student.nll', 'minimize'), prepared)
+    for path in ('last.train.student.nll', 'last.epoch', 'seconds'):
+        check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)
