@@ -34,7 +34,15 @@ from kd_jax.studies.optuna_trials import (
 )
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.search_space import Search, check_objective, parse_search, trial_name, values_to_prepare, with_trial
+from kd_jax.studies.search_space import (
+    Search,
+    check_objective,
+    parse_search,
+    trial_name,
+    values_of_trial,
+    values_to_prepare,
+    with_trial,
+)
 from kd_jax.studies.search_storage import ELSEWHERE, join_search, sqlite_url
 from kd_jax.studies.stale_runs import changed_leaves, data_checksums
 from kd_jax.studies.study import parse_study, select_runs
@@ -114,7 +122,8 @@ def train_one(
     with next_trial(joined, wanted, options.trials, workdir, options.config) as trial:
         if trial is None:
             return False
-        with_it, judged = with_trial(config, wanted, trial.number, trial.params, options.config)
+        values = values_of_trial(wanted, trial.params)
+        with_it, judged = with_trial(config, wanted, trial.number, values, options.config)
         planned = parse_study(with_it, options.config)
         planned = dataclasses.replace(planned, about={**planned.about, 'command': provenance.command()})
         runs = select_runs(planned, [judged], workdir)
@@ -125,7 +134,7 @@ def train_one(
                 f'in {"; ".join(leaves)}. {ELSEWHERE.capitalize()}.'
             )
         runs = [run for run in runs if workdir.result(run.id) is None]
-        shown = ', '.join(f'{path} = {short_value(value)}' for path, value in trial.params.items())
+        shown = ', '.join(f'{path} = {short_value(value)}' for path, value in values.items())
         try:
             groups = plan_groups(runs, planned.about.get('group_runs', 'auto'))
             execute(planned, runs, groups, workdir, one_after_another)

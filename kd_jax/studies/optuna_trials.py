@@ -7,7 +7,7 @@ from typing import Any
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.execute import execute_group
-from kd_jax.studies.search_space import Search, distribution, with_trial
+from kd_jax.studies.search_space import Search, distribution, values_of_trial, with_trial
 from kd_jax.studies.search_storage import locked_search, take_trial
 from kd_jax.studies.study import Progress, Run, Study, asked_configs, parse_study
 from kd_jax.studies.workdir import Workdir
@@ -101,7 +101,7 @@ def runs_of_trials(search: Search, optuna_study: Any, config: Mapping[str, Any],
 
     asked: dict[str, Any] = {}
     for trial in optuna_study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
-        with_it, judged = with_trial(config, search, trial.number, trial.params, where)
+        with_it, judged = with_trial(config, search, trial.number, values_of_trial(search, trial.params), where)
         configs = asked_configs(parse_study(with_it, where))
         names = [judged]
         for name in names:

@@ -18,6 +18,7 @@ stay the same, such as a teacher, are trained once. Optuna is optional: the extr
 import copy
 import dataclasses
 import importlib.util
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from kd_jax.config import config_file
 from kd_jax.config.described import REQUIRED, Described
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.file_schemas import ResultFile
+from kd_jax.config.json_files import json_value
 from kd_jax.config.references import parse_result, with_runs_renamed
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.studies.study import parse_study
@@ -126,7 +128,7 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
     keys = set(values) if isinstance(values, Mapping) else set()
     try:
         if keys == {'choices'} and isinstance(values['choices'], list | tuple):
-            return distributions.CategoricalDistribution(list(values['choices']))
+            return distributions.CategoricalDistribution(list(map(_stored, values['choices'])))
         if keys in ({'low', 'high'}, {'low', 'high', 'log'}):
             whole = isinstance(values['low'], int) and isinstance(values['high'], int)
             kind = distributions.IntDistribution if whole else distributions.FloatDistribution
@@ -134,6 +136,26 @@ def distribution(path: str, values: Mapping[str, Any], where: str) -> Any:
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: {path} cannot be searched in {dict(values)}: {str(error).rstrip(".")}.') from None
     raise UserError(f'{where}: {path} is searched in {values!r}; write dict(low=, high=, log=) or dict(choices=[...]).')
+
+
+def _stored(choice: Any) -> Any:
+    """A choice as Optuna stores it, which gives tuples back as lists and compares them: as itself, or as JSON text."""
+    plain = choice is None or isinstance(choice, bool | int | float | str)
+    return choice if plain else json.dumps(json_value(choice))
+
+
+def values_of_trial(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a trial as the config has them: searched path -> value.
+
+    Args:
+      search: the search.
+      params: the values as Optuna stores them.
+    """
+    texts = {
+        path: {_stored(choice): choice for choice in values.get('choices', ()) if _stored(choice) is not choice}
+        for path, values in search.space.items()
+    }
+    return {path: texts[path].get(value, value) for path, value in params.items()}
 
 
 def values_to_prepare(search: Search) -> list[dict[str, Any]]:

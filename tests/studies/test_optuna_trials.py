@@ -10,7 +10,8 @@ from experiments import search as command
 from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import Diverged, UserError
 from kd_jax.studies import execute
-from kd_jax.studies.optuna_trials import next_trial, objective_value, tell_optuna
+from kd_jax.studies.optuna_trials import next_trial, objective_value, runs_of_trials, tell_optuna
+from kd_jax.studies.search_space import values_of_trial
 from kd_jax.studies.search_storage import open_storage
 from kd_jax.studies.workdir import Workdir
 from tests.small_searches import T, join, parsed
@@ -55,6 +56,22 @@ def test_values_in_the_storage_that_this_search_does_not_have_are_not_tried(work
         tell_optuna(joined, 1, 0.5)
     with pytest.raises(UserError, match=f'another search space: {T} differ; .*high=1000000000.0, log=True there'):
         join(wanted, own, workdir)
+
+
+def test_choices_of_any_kind_are_stored_and_come_back_as_they_were(workdir):
+    choices = [(8,), [16, 4], {'name': 'adam'}, 'adam', 1, True, None]
+    wanted, own = parsed(space={T: {'choices': choices}})
+    tried = []
+    for number in range(20):
+        joined = join(wanted, own, workdir)  # reads from the storage what the trials before have searched
+        with next_trial(joined, wanted, 20, workdir, 'here') as trial:
+            tried.append(values_of_trial(wanted, trial.params)[T])
+            tell_optuna(joined, number, float(number % 3))
+    known = {(type(choice), str(choice)) for choice in choices}
+    assert {(type(choice), str(choice)) for choice in tried} <= known
+    assert {tuple, list, dict} <= {type(choice) for choice in tried}
+    asked = runs_of_trials(wanted, joined, own, 'here')
+    assert [asked[f'student_trial{number:03d}']['t'] for number in range(20)] == tried
 
 
 def test_a_trial_that_another_worker_is_at_is_left_to_it(workdir):
