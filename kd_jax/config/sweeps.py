@@ -6,14 +6,16 @@ makes six runs: 't1_lr0_001' and so on. A key may be a tuple of paths, whose val
 that differ only in numbers are trained as one program (see `studies/run_groups.py`).
 """
 
-import copy
 import itertools
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.json_files import flat
+from kd_jax.config.plain_config import plain_config
 
 Runs = dict[str, dict[str, Any]]
 Choices = Mapping[Any, Sequence[Any]]
@@ -30,18 +32,17 @@ def grid(run: Mapping[str, Any], choices: Choices, name: str) -> Runs:
         the position of the path among all paths, as in '{0}', which is needed where two paths end in the same key.
         Indexing works as usual, as in '{hidden[0]}'. Dots in a name become underscores.
     Raises:
-      UserError: the run has no such leaf, a path has no values, a tuple of values has another length than its paths, a
-        field of the name is unknown, or two runs get the same name.
+      UserError: the run has no such leaf, a path has no list of values, a tuple of values has another length than its
+        paths, a field of the name is unknown, or two runs get the same name.
     """
     where = f'grid {name!r}'
+    run = plain_config(run, where)
     axes = []
     for key, values in choices.items():
         paths = key if isinstance(key, tuple) else (key,)
         for path in paths:
             _check_leaf(run, path, where)
-        if not values:
-            raise UserError(f'{where}: {", ".join(paths)} has no values.')
-        rows = [tuple(value) if isinstance(key, tuple) else (value,) for value in values]
+        rows = _rows(values, isinstance(key, tuple), f'{where}: {", ".join(paths)}')
         for row in rows:
             if len(row) != len(paths):
                 raise UserError(
@@ -75,6 +76,16 @@ def _check_leaf(run: Mapping[str, Any], path: str, where: str) -> None:
         node = node[key]
 
 
+def _rows(values: Any, several: bool, where: str) -> list[tuple[Any, ...]]:
+    """The values of an axis, each as a tuple; they may be an array. With `several`, each is that of several paths."""
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+        raise UserError(f'{where} takes the values {values!r}, but they must be a list or a tuple.')
+    plain = plain_config(values.tolist() if isinstance(values, np.ndarray) else list(values), where)
+    if not plain:
+        raise UserError(f'{where} has no values.')
+    return [tuple(value) if several and isinstance(value, list | tuple) else (value,) for value in plain]
+
+
 def _named(run: Mapping[str, Any], points: Sequence[Sequence[tuple[str, Any]]], name: str, where: str) -> Runs:
     runs: Runs = {}
     for point in points:
@@ -100,11 +111,11 @@ class _Name(string.Formatter):
 
 
 def _with(run: Mapping[str, Any], point: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    changed = copy.deepcopy(dict(run))
+    changed = plain_config(run, '')  # shares nothing with the other runs
     for path, value in point:
         *way, leaf = path.split('.')
         node = changed
         for key in way:
             node = node[key]
-        node[leaf] = value
+        node[leaf] = plain_config(value, '')
     return changed

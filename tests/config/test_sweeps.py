@@ -2,7 +2,9 @@
 
 import copy
 
+import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.sweeps import chain, grid
@@ -30,6 +32,24 @@ def test_the_runs_of_a_grid_share_nothing():
     first, second = grid(RUN, {'epochs': (1, 2)}, 'e{epochs}').values()
     first['terms']['soft']['t'] = 7.0
     assert second['terms']['soft']['t'] == RUN['terms']['soft']['t'] == 4.0
+
+
+def test_a_grid_changes_only_the_place_that_it_names_where_the_run_uses_a_dictionary_twice():
+    net = {'model': 'mlp', 'hidden': (8,)}
+    (run,) = grid({'networks': {'a': net, 'b': net}}, {'networks.a.hidden': [(3,)]}, 'h{hidden[0]}').values()
+    assert run == {'networks': {'a': {'model': 'mlp', 'hidden': (3,)}, 'b': {'model': 'mlp', 'hidden': (8,)}}}
+    first, second = grid({'terms': {}, 'epochs': 1}, {'terms': [{'t': 1.0}], 'epochs': (1, 2)}, 'e{epochs}').values()
+    first['terms']['t'] = 7.0
+    assert second['terms'] == {'t': 1.0}
+
+
+def test_a_grid_takes_config_dicts_and_the_arrays_of_numpy_as_dictionaries_and_lists():
+    expected = grid(RUN, {'terms.soft.t': [1.0, 1.5, 2.0]}, 't{t}')
+    assert list(expected) == ['t1', 't1_5', 't2']
+    for values in (np.linspace(1.0, 2.0, 3), np.linspace(1.0, 2.0, 3, dtype=np.float32), map(float, (1, 1.5, 2))):
+        runs = grid(ConfigDict(RUN), {'terms.soft.t': values}, 't{t}')
+        assert runs == expected
+        assert {type(run['terms']['soft']['t']) for run in runs.values()} == {float}
 
 
 def test_a_tuple_of_paths_takes_their_values_together():
@@ -67,6 +87,13 @@ def test_a_chain_has_the_runs_of_all_and_no_name_twice():
         ({'terms.soft.t': ()}, 't{t}', 'terms.soft.t has no values'),
         ({'terms.soft.t': (1.0, 2.0)}, 't', "gives two runs the name 't'; tell them apart with {t}"),
         ({'terms.soft.t': (1.0,)}, 't{tt}', "cannot be filled in (tt). Did you mean 't'?"),
+        ({'terms.soft.t': 2.0}, 't{t}', 'terms.soft.t takes the values 2.0, but they must be a list or a tuple.'),
+        (
+            {'networks.student.model': 'mlp'},
+            '{model}',
+            "model takes the values 'mlp', but they must be a list or a tup",
+        ),
+        ({('epochs', 'terms.soft.t'): [1, 2]}, '{t}', '(1,) has length 1, but there are 2 paths'),
         ({('epochs', 'terms.soft.t'): [(1, 2.0), (3,)]}, '{t}', '(3,) has length 1, but there are 2 paths'),
     ],
 )
