@@ -11,6 +11,7 @@ import ast
 import importlib.util
 import inspect
 import pathlib
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -102,12 +103,17 @@ def _module(file: str | pathlib.Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up by name. The entry does not stay: a library imported later may have this name.
+    known = sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too
         raise UserError(f'--config={file} cannot be loaded: {_told(error, file)}') from error
+    finally:
+        if known is module:
+            sys.modules.pop(path.stem, None)
     if not hasattr(module, 'get_config'):
         raise UserError(f'--config={file} defines no get_config(variant).')
     return module

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from kd_jax.config.config_file import load_config
@@ -34,6 +36,17 @@ def test_a_variant_chooses_among_the_configs_of_a_file(path):
     )
     config, report = load_config(f'{path}:paper')
     assert (config['epochs'], report) == (100, {'title': 'paper'})
+
+
+def test_a_file_may_define_dataclasses_whose_annotations_are_texts(tmp_path):
+    for name in ('tiny', 'json'):  # the second is the name of a module that the file imports
+        (tmp_path / f'{name}.py').write_text(
+            'from __future__ import annotations\nimport dataclasses\nimport json\n\n\n@dataclasses.dataclass\n'
+            'class Size:\n    width: int = 8\n\n\ndef get_config():\n    return dict(a=json.loads(str(Size().width)))\n'
+        )
+        before = sys.modules.get(name)
+        assert load_config(str(tmp_path / f'{name}.py'))[0] == {'a': 8}
+        assert sys.modules.get(name) is before
 
 
 def test_an_override_changes_or_adds_any_leaf_of_any_type(path):
