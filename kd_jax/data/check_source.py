@@ -219,7 +219,7 @@ def set_num_classes(loaded: Source) -> str:
     label = loaded.train.get('label')
     number = ''
     if isinstance(label, np.ndarray) and label.dtype.kind in 'iu' and label.ndim == 1 and label.size:
-        number = f'={label.max() + 1}'
+        number = f'={int(label.max()) + 1}'
     return f'set data.num_classes{number} (a source of your own gives it in its Source)'
 
 

@@ -49,6 +49,6 @@ def noisy(arrays: Arrays, share: float, num_classes: int, rng: np.random.Generat
 
 def relabel(arrays: Arrays, subset: tuple[int, ...]) -> Arrays:
     """Replaces each label by its position in `subset`, and by len(subset) if it is not in it."""
-    positions = np.full(max(arrays['label'].max(), *subset) + 1, len(subset), np.int32)
+    positions = np.full(max(int(arrays['label'].max()), *subset) + 1, len(subset), np.int32)
     positions[list(subset)] = np.arange(len(subset))
     return {**arrays, 'label': positions[arrays['label']]}

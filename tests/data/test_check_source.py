@@ -72,6 +72,12 @@ def test_float_images_far_outside_0_and_1_get_a_warning(caplog):
         ({'classes': (1,)}, {}, source(), 'c.classes needs the number of classes; set data.num_classes=3'),
         ({'label_noise': 0.1}, {}, Source({'x': LABEL}, {}), "c.label_noise needs classes, but the data of 's' has no"),
         ({}, {'mixup': 1.0}, source(), 'c.augment.mixup needs the number of classes; set data.num_classes=3'),
+        (
+            {'label_noise': 0.1},
+            {},
+            source({'label': np.array([0, 255, 1], np.uint8)}),
+            'c.label_noise needs the number of classes; set data.num_classes=256 ',
+        ),
         ({}, {'flip': True}, Source({'x': LABEL}, {}), "c.augment.flip changes images, but the data of 's' has no"),
         ({}, {'flip': True}, source({'image': IMAGE[:, 0]}), 'c.augment.flip needs images [height, width, ...], but'),
         ({}, {'crop': 3}, source(), 'c shifts images by up to 3 pixels, but they are [3, 3]; reduce the shift.'),
