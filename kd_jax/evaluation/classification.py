@@ -116,16 +116,18 @@ def classification_values(statistics: Statistics) -> dict[str, float]:
 
     The expected calibration error (ece) is that of Guo et al. (2017), equation 3, with 15 equal bins (open below).
     `errors` and `count` are per copy: for ten stacked copies, `errors` is the mean number of errors of one copy.
+    Copies have their own bins: an overconfident copy and an underconfident one do not make a calibrated one.
     """
     copies = statistics['count'].shape[1]
     sums = {name: total(array) for name, array in statistics.items()}
     count = max(float(sums['count']), 1.0)
+    confidence, right = (np.sum(statistics[name], 0, np.float64) for name in ('bin_confidence', 'bin_right'))
     out = {
         'count': round(count / copies),
         'errors': float(sums['errors']) / copies,
         'accuracy': 1.0 - float(sums['errors']) / count,
         'nll': float(sums['nll']) / count,
-        'ece': float(np.abs(sums['bin_confidence'] - sums['bin_right']).sum()) / count,
+        'ece': float(np.abs(confidence - right).sum()) / count,
     }
     return out | {key: float(sums[key]) / count for key in ('agreement', 'kl') if key in sums}
 

@@ -27,6 +27,21 @@ def test_over_and_underconfidence_in_different_bins_do_not_cancel():
     assert found['ece'] == pytest.approx(0.7, rel=1e-5)
 
 
+@pytest.mark.parametrize('family', [classification, positions])
+def test_over_and_underconfidence_of_different_copies_do_not_cancel(family):
+    # Both copies say 0.8 of each of ten examples. One is right on ten, the other on six: each is off by 0.2.
+    logits = np.tile(log([0.8, 0.2]), (10, 1))
+    copies = [
+        family.statistics(logits, (np.arange(10) >= right).astype(np.int32), where=np.ones(10, bool))
+        for right in (10, 6)
+    ]
+    stacked = {name: np.stack([np.asarray(copy[name]) for copy in copies])[None] for name in copies[0]}
+    assert family.values(stacked)['ece'] == pytest.approx(0.2, rel=1e-5)
+    # Two batches of one copy are one split: 16 of 20 right at 0.8 is calibrated.
+    batches = {name: np.swapaxes(array, 0, 1) for name, array in stacked.items()}
+    assert family.values(batches)['ece'] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_full_confidence_falls_in_the_last_bin():
     logits = jnp.array([[200.0, 0.0], [0.0, 200.0]])
     sums = classification.statistics(logits, jnp.array([0, 0]), where=jnp.ones(2, bool))
