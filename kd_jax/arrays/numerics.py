@@ -147,7 +147,7 @@ def max_pooled(array: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def log_tail(log_probs: jax.Array, classes: jax.Array) -> jax.Array:
-    """Logarithm of the total probability of all classes but some; -inf if there are no other classes.
+    """Logarithm of the total probability of all classes but some; -inf if the others have none, and then no gradient.
 
     Args:
       log_probs: logarithms of probabilities, [..., num_classes].
@@ -156,4 +156,7 @@ def log_tail(log_probs: jax.Array, classes: jax.Array) -> jax.Array:
       [..., 1].
     """
     inside = jnp.put_along_axis(jnp.zeros(log_probs.shape, bool), classes, True, axis=-1, inplace=False)
-    return jax.nn.logsumexp(jnp.where(inside, -jnp.inf, log_probs), axis=-1, keepdims=True)
+    others = jnp.where(inside, -jnp.inf, log_probs)
+    # The gradient of logsumexp where all is -inf would be NaN, even if what is computed from it counts nothing.
+    none = jnp.all(jnp.isneginf(others), axis=-1, keepdims=True)
+    return jnp.where(none, -jnp.inf, jax.nn.logsumexp(jnp.where(none, 0.0, others), axis=-1, keepdims=True))

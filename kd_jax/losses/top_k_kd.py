@@ -50,7 +50,8 @@ def rank_top_k(student: jax.Array, classes: jax.Array) -> jax.Array:
 
     Xia et al. (2008), section 4: under the student's Plackett-Luce model the ranking has the probability of drawing the
     k classes in this order without replacement, each time from those that are left of the k. Only the order of the
-    teacher's k classes enters, not their probabilities, and no other class does.
+    teacher's k classes enters, not their probabilities, and no other class does. Classes that the student rules out
+    (-inf) may come last, in any order; before any other class they make the loss infinite.
 
     Args:
       student: logits, [..., num_classes].
@@ -66,5 +67,10 @@ def rank_top_k(student: jax.Array, classes: jax.Array) -> jax.Array:
         raise UserError(f'a ranking of {k} classes needs at least 2 and at most the {student.shape[-1]} of the student')
     classes = jnp.broadcast_to(classes, (*student.shape[:-1], k)).astype(jnp.int32)
     logits = jnp.take_along_axis(wide(student), classes, axis=-1)
-    left = jax.lax.cumlogsumexp(logits, axis=logits.ndim - 1, reverse=True)
-    return keep_nan(jnp.sum(left - logits, axis=-1), student)
+    last = logits.ndim - 1
+    # From here on only classes that the student rules out are left. They enter as the smallest number: the gradient of
+    # the logarithm of a sum of nothing but -inf is NaN.
+    ended = jax.lax.cummax((~jnp.isneginf(logits)).astype(jnp.int32), axis=last, reverse=True) == 0
+    logits = jnp.where(ended, jnp.finfo(logits.dtype).min, logits)
+    left = jax.lax.cumlogsumexp(logits, axis=last, reverse=True)
+    return keep_nan(jnp.sum(jnp.where(ended, 0.0, left - logits), axis=-1), student)

@@ -48,6 +48,18 @@ def test_the_tail_is_the_probability_of_all_other_classes():
     assert log_tail(log_probs, jnp.arange(4))[0] == -jnp.inf
 
 
+def test_a_tail_without_probability_moves_nothing():
+    log_probs = jnp.array([jnp.log(0.25), -jnp.inf, jnp.log(0.75), -jnp.inf])
+    for classes in (jnp.array([0, 2]), jnp.arange(4)):
+        tail, grad = jax.value_and_grad(lambda x, c=classes: log_tail(x, c)[0])(log_probs)
+        assert tail == -jnp.inf
+        np.testing.assert_array_equal(grad, 0.0)
+    # Of the other classes one has all of the tail, so it alone moves it.
+    grad = jax.grad(lambda x: log_tail(x, jnp.array([0]))[0])(log_probs)
+    np.testing.assert_allclose(grad, [0.0, 0.0, 1.0, 0.0], rtol=1e-6)
+    assert jnp.isnan(log_tail(log_probs.at[1].set(jnp.nan), jnp.array([0, 2]))[0])
+
+
 def test_standardised_logits_have_mean_0_and_deviation_1_and_constants_become_0():
     z = np.asarray(standardised(random(4, 7)))
     np.testing.assert_allclose(z.mean(-1), 0.0, atol=1e-6)

@@ -10,6 +10,7 @@ import pytest
 
 from kd_jax import losses
 from kd_jax.config.errors import UserError
+from kd_jax.models import top_k
 from tests.losses.small_arrays import random_logits
 
 BATCH, CLASSES = 6, 5
@@ -88,6 +89,38 @@ def test_a_teacher_alone_may_rule_out_classes(name):
     loss = functools.partial(getattr(losses, name.split()[0]), **options(name, slice(None)))
     assert np.all(np.isfinite(loss(student, *full[1:])))
     assert np.all(np.isfinite(jax.grad(lambda s: jnp.sum(loss(s, *full[1:])))(student)))
+
+
+def finite_value_and_gradient(loss, logits):
+    out, grad = jax.value_and_grad(lambda z: jnp.sum(loss(z)))(logits)
+    assert np.isfinite(out)
+    assert np.all(np.isfinite(grad))
+    return loss(logits), grad
+
+
+# 3 classes are kept, so targets of 4 or 5 classes name some that are ruled out.
+@pytest.mark.parametrize('k', [1, 2, 3, 4, 5])
+def test_the_largest_probabilities_are_those_of_the_classes_that_are_kept(k):
+    full, sliced = (side[:2] for side in arguments('kd'))
+    found = []
+    for student, teacher in (full, sliced):
+        targets = top_k(k=min(k, teacher.shape[-1]), t=2.0).apply({}, teacher)
+        taken = [targets[name] for name in ('log_probs', 'classes', 't')]
+        found.append(finite_value_and_gradient(lambda z, taken=taken: losses.kd_top_k(z, *taken), student))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[0][1][:, KEPT], found[1][1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(np.delete(found[0][1], KEPT, axis=-1), 0.0)
+
+
+def test_a_ranking_is_that_of_the_classes_that_are_kept():
+    student = arguments('kd')[0][0]
+    # Classes 1 and 4 are ruled out. Drawn last, after all others, they have nothing left to compete with.
+    ranked, kept = np.array([3, 0, 2, 4, 1]), np.array([3, 0, 2])
+    found = [finite_value_and_gradient(lambda z, r=r: losses.rank_top_k(z, r), student) for r in (ranked, kept)]
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-6)
+    # A student that rules out a class which the teacher draws before others never gives this ranking.
+    assert np.all(np.isposinf(losses.rank_top_k(student, np.array([3, 1, 0]))))
 
 
 def test_independent_labels_may_be_ruled_out():
