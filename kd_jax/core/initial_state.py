@@ -64,5 +64,6 @@ def frozen_variables(network: Network, variables: Tree) -> Tree:
 def init_optimizer(network: Network, params: Tree, hparams: Mapping[str, Any]) -> Any:
     """The state of a trained network's optimizer before the first step."""
     assert network.optimizer is not None
-    transformation = make_transformation(network.optimizer, hparams['optimizers'][network.name], jnp.zeros(()))
+    numbers = hparams['optimizers'][network.name]
+    transformation = make_transformation(network.optimizer, numbers, jnp.zeros(()), network.layer_stacks)
     return (jax.vmap(transformation.init) if network.copies else transformation.init)(params)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -36,6 +36,8 @@ NEEDS = {  # the option without which an option of optax does nothing
     'min_dim_size_to_factor': 'factored',
 }  # fmt: skip
 DTYPES = ('mu_dtype', 'accumulator_dtype', 'dtype_momentum')
+# These scale the update of a parameter by means or norms over all of it. All others treat each number on its own.
+OF_WHOLE_PARAMETERS = ('adafactor', 'lamb', 'lars')
 
 
 RANGES = {
@@ -141,9 +143,18 @@ def _dtype(option: Any, where: str) -> Any:
 
 
 def make_transformation(
-    optimizer: Optimizer, numbers: Mapping[str, Any], progress: jax.Array
+    optimizer: Optimizer, numbers: Mapping[str, Any], progress: jax.Array, layer_stacks: Collection[str] = ()
 ) -> optax.GradientTransformation:
-    """Makes the optax transformation with its numbers at `progress`; `numbers` and `progress` may be traced."""
+    """Makes the optax transformation of a network.
+
+    Args:
+      optimizer: the optimizer.
+      numbers: its numbers, which may be traced.
+      progress: the share of the run that is done, at which schedules are read; it may be traced.
+      layer_stacks: the top-level modules of the network whose arrays lead with an axis of layers
+        (`Network.layer_stacks`). Each of their layers is treated as it would be on its own, but for `clip`, whose norm
+        is that of the whole network.
+    """
     now = {key: value_at(schedule, numbers[key], progress) for key, schedule in optimizer.schedules.items()}
     factory = getattr(optax, optimizer.name)
     own = set(inspect.signature(factory).parameters)
@@ -154,10 +165,27 @@ def make_transformation(
     if 'weight_decay' in now and 'weight_decay' not in own:
         chain.append(optax.add_decayed_weights(now['weight_decay'], mask))
     masks = {key: mask for key in ('mask', 'weight_decay_mask') if mask and key in own}
-    chain.append(factory(**{key: v for key, v in now.items() if key in own}, **optimizer.static, **masks))
+    main = factory(**{key: v for key, v in now.items() if key in own}, **optimizer.static, **masks)
+    chain.append(for_each_layer(main, layer_stacks) if optimizer.name in OF_WHOLE_PARAMETERS else main)
     if 'max_norm' in now:
-        chain.append(max_norm(now['max_norm']))
+        chain.append(for_each_layer(max_norm(now['max_norm']), layer_stacks))
     return optax.chain(*chain)
+
+
+def for_each_layer(tx: optax.GradientTransformation, layer_stacks: Collection[str]) -> optax.GradientTransformation:
+    """Applies a transformation to each layer of a stack on its own, and to the modules that are no stack as it is.
+
+    Args:
+      tx: a transformation that treats each parameter on its own.
+      layer_stacks: the top-level modules whose arrays lead with an axis of layers.
+    """
+    if not layer_stacks:
+        return tx
+    each = optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
+    return optax.partition(
+        {'': tx, **dict.fromkeys(layer_stacks, each)},
+        lambda params: {name: name if name in layer_stacks else '' for name in params},
+    )
 
 
 def kernels(params: Any) -> Any:
@@ -178,7 +206,8 @@ def max_norm(limit: float | jax.Array) -> optax.GradientTransformation:
 
     Hinton et al. (2012), "Improving neural networks by preventing co-adaptation of feature detectors", section 2. The
     constraint lets training with dropout start from large learning rates. It acts on parameters named `kernel`, and the
-    norm is over all axes but the last. Optimizers of stacked copies are vmapped, so each copy has norms of its own.
+    norm is over all axes but the last. Optimizers of stacked copies are vmapped, so each copy has norms of its own, and
+    so has each layer of a stack (`for_each_layer`).
     """
 
     def update(updates, state, params):

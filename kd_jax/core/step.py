@@ -79,7 +79,7 @@ def make_train_step(recipe: Recipe, total_steps: int, accumulate: int = 1) -> Ca
 
 def _update(network: Network, numbers: Mapping[str, Any], progress: jax.Array) -> Callable[..., tuple[Tree, Tree]]:
     assert network.optimizer is not None
-    tx = make_transformation(network.optimizer, numbers, progress)
+    tx = make_transformation(network.optimizer, numbers, progress, network.layer_stacks)
 
     def update(grads, opt_state, params):
         updates, opt_state = tx.update(grads, opt_state, params)

@@ -18,13 +18,13 @@ PARAMS = {
 }
 
 
-def updated(config, params, grads, progress=0.0):
+def updated(config, params, grads, progress=0.0, layer_stacks=()):
     """Returns the parameters after one step from a new state."""
     optimizer, numbers = parse_optimizer(config, 'c')
 
     @jax.jit
     def step(numbers, params, grads, progress):
-        tx = make_transformation(optimizer, numbers, progress)
+        tx = make_transformation(optimizer, numbers, progress, layer_stacks)
         return optax.apply_updates(params, tx.update(grads, tx.init(params), params)[0])
 
     return step(numbers, params, grads, progress)
@@ -120,6 +120,43 @@ def test_max_norm_of_a_convolution_is_over_all_that_a_unit_reads():
     after = updated({'learning_rate': 1.0, 'max_norm': 3.0}, params, like(params, 0.0))
     # 36 ones have norm 6.
     np.testing.assert_allclose(after['conv']['kernel'], 0.5, rtol=1e-6)
+
+
+def test_max_norm_is_that_of_each_layer_of_a_stack():
+    params = {'blocks': {'up': {'kernel': np.stack([np.eye(2), 2 * np.eye(2)]).astype(np.float32)}}}
+    after = updated({'learning_rate': 1.0, 'max_norm': 1.0}, params, like(params, 0.0), layer_stacks=('blocks',))
+    # The units of the first layer have norm 1, those of the second one 2.
+    np.testing.assert_allclose(after['blocks']['up']['kernel'], np.stack([np.eye(2)] * 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', optimizers.NAMES)
+def test_a_layer_of_a_stack_moves_as_it_would_alone(name):
+    rng = np.random.default_rng(0)
+
+    def drawn(size):  # three layers of unlike norms
+        stack = {key: rng.normal(size=(4, 4, 3)) * size ** np.arange(3) for key in ('kernel', 'bias')}
+        return jax.tree.map(np.float32, {'blocks': jax.tree.map(lambda a: a.T, stack), 'head': rng.normal(size=(4, 2))})
+
+    params, grads = drawn(10.0), [drawn(0.1) for _ in range(3)]
+    config = {'name': name, 'learning_rate': 0.1, 'weight_decay': 0.1, 'weight_decay_on': 'kernels', 'max_norm': 2.0}
+    factors = {'min_dim_size_to_factor': 2} if name == 'adafactor' else {}
+    optimizer, numbers = parse_optimizer(config | factors, 'c')
+
+    def trained(params, grads, layer_stacks):
+        tx = make_transformation(optimizer, numbers, 0.0, layer_stacks)
+        state = tx.init(params)
+        for grad in grads:
+            changes, state = jax.jit(tx.update)(grad, state, params)
+            params = optax.apply_updates(params, changes)
+        return params
+
+    def of_layer(i, tree):
+        return {**tree, 'blocks': jax.tree.map(lambda a: a[i], tree['blocks'])}
+
+    together = trained(params, grads, ('blocks',))
+    for i in range(3):
+        alone = trained(of_layer(i, params), [of_layer(i, grad) for grad in grads], ())
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), of_layer(i, together), alone)
 
 
 def test_numbers_and_progress_change_without_tracing_anew():

@@ -105,6 +105,19 @@ def test_each_stacked_copy_learns_exactly_as_it_would_alone():
     assert_close({name: metrics[name] for name in sums}, {'hard': (sums['hard'], 9.0), 'soft': (sums['soft'], 24.0)})
 
 
+def test_each_layer_of_a_decoder_has_norms_of_its_own():
+    decoder = {'model': 'decoder', 'vocabulary': 8, 'width': 4, 'layers': 2, 'heads': 1, 'mlp_width': 6}
+    networks = {'a': {**decoder, 'input': 'batch.tokens'}}
+    recipe = recipe_of(networks, {'hard': hard('a')}, name='lamb', learning_rate=0.0, max_norm=1.5)
+    tokens = np.arange(10, dtype=np.int32).reshape(2, 5) % 8
+    states, _ = train(recipe, batch={'tokens': tokens, 'label': tokens})
+    before, after = (np.asarray(state.params['a']['blocks']['up']['kernel']) for state in states)
+    for layer in range(2):
+        norms = np.linalg.norm(before[layer], axis=0)
+        assert norms.max() > 1.5 > norms.min()
+        np.testing.assert_allclose(after[layer], before[layer] * np.minimum(1.0, 1.5 / norms), rtol=1e-5)
+
+
 def test_an_ensemble_of_teachers_weighs_as_much_as_one():
     terms = {'soft': soft('student', 'teacher.logits', t=2.0)}
     one, many = (
