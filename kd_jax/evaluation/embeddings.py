@@ -36,7 +36,7 @@ def embedding_values(statistics: Statistics) -> dict[str, float]:
 
     cosine is that of an embedding and its teacher's, if both have the same dimension. neighbours is the share of an
     example's ten nearest others, by the cosine, that are also among the teacher's ten nearest; it is computed among the
-    first 2,000 examples.
+    first 2,000 examples, and NaN if one of their embeddings is.
 
     Args:
       statistics: those of `embedding_statistics`, [batches, copies, batch, ...] each.
@@ -50,12 +50,18 @@ def embedding_values(statistics: Statistics) -> dict[str, float]:
 def _of_copy(statistics: Statistics) -> dict[str, float]:
     counts = statistics['counts'].reshape(-1)
     own, teacher = (statistics[name].reshape(len(counts), -1)[counts] for name in ('own', 'teacher'))
-    near, wanted = (_nearest(units[:AMONG]) for units in (own, teacher))
-    common = [len(set(a) & set(b)) for a, b in zip(near.tolist(), wanted.tolist(), strict=True)]
-    out = {'neighbours': ratio(sum(common), near.size)}
+    out = {'neighbours': _common_neighbours(own[:AMONG], teacher[:AMONG])}
     if own.shape == teacher.shape:
         out['cosine'] = ratio(np.sum(np.asarray(own, np.float64) * teacher), len(own))
     return out
+
+
+def _common_neighbours(own: np.ndarray, teacher: np.ndarray) -> float:
+    if np.isnan(own).any() or np.isnan(teacher).any():
+        return float('nan')  # sorting would give NaN a place among the others
+    near, wanted = _nearest(own), _nearest(teacher)
+    common = [len(set(a) & set(b)) for a, b in zip(near.tolist(), wanted.tolist(), strict=True)]
+    return ratio(sum(common), near.size)
 
 
 def _nearest(units: np.ndarray) -> np.ndarray:

@@ -59,7 +59,8 @@ def multi_label_statistics(
 def multi_label_values(statistics: Statistics, *, average: Literal['labels', 'pairs'] = 'labels') -> dict[str, float]:
     """Metrics: count, average_precision, accuracy, bce (nats).
 
-    Accuracy and binary cross-entropy (bce) are means over all pairs of an example and a label.
+    Accuracy and binary cross-entropy (bce) are means over all pairs of an example and a label. A score that is NaN makes
+    the average precision NaN, so that no mean over the other labels looks good.
 
     Args:
       statistics: those of `multi_label_statistics`, [batches, copies, ...] each.
@@ -75,12 +76,12 @@ def multi_label_values(statistics: Statistics, *, average: Literal['labels', 'pa
         for i in range(copies)
         for k in range(parts['scores'].shape[-1])
         for counts in [parts['counts'][i, :, k]]
+        if parts['true'][i, :, k][counts].any()
     ]
-    known = [value for value in found if not np.isnan(value)]
     pairs = total(statistics['pairs'])
     return {
         'count': round(float(total(statistics['count'])) / copies),
-        'average_precision': ratio(sum(known), len(known)),
+        'average_precision': ratio(sum(found), len(found)),
         'accuracy': ratio(total(statistics['right']), pairs),
         'bce': ratio(total(statistics['bce']), pairs),
     }

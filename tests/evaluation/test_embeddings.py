@@ -59,6 +59,19 @@ def test_batches_and_padding_do_not_change_the_numbers():
     assert embedding_values(stacked) == pytest.approx(embeddings(own, TEACHER))
 
 
+@pytest.mark.parametrize('rows', [slice(None), slice(3, 4)])
+def test_embeddings_that_are_nan_have_no_neighbours(rows):
+    spoilt = TEACHER.copy()
+    spoilt[rows] = np.nan
+    for own, teacher in ((spoilt, TEACHER), (TEACHER, spoilt)):
+        found = embeddings(own, teacher)
+        assert np.isnan(found['neighbours'])
+        assert np.isnan(found['cosine'])
+    padded = embedding_statistics(spoilt, TEACHER, where=~np.isnan(spoilt).any(-1))
+    if rows != slice(None):
+        assert embedding_values({k: np.asarray(a)[None, None] for k, a in padded.items()})['neighbours'] == 1
+
+
 def test_one_example_has_no_neighbours_and_no_vectors_are_refused():
     assert np.isnan(embeddings(TEACHER[:1], TEACHER[:1])['neighbours'])
     with pytest.raises(UserError, match=r'the teacher must be \[batch, dim\], not \[40\]'):

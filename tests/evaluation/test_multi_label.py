@@ -42,6 +42,21 @@ def test_metrics_of_three_examples_by_hand():
     assert multi_label(LOGITS, TARGET, average='pairs')['average_precision'] == pytest.approx((1 / 3 + 2 / 5) / 2)
 
 
+@pytest.mark.parametrize('average', ['labels', 'pairs'])
+def test_predictions_that_are_nan_are_no_missing_label(average):
+    spoilt = LOGITS.copy()
+    spoilt[0, 1] = np.nan
+    assert np.isnan(multi_label(spoilt, TARGET, average=average)['average_precision'])
+    # Where nothing counts, NaN hides nothing.
+    kept = np.arange(3) > 0
+    without = multi_label(LOGITS[1:], TARGET[1:], average=average)['average_precision']
+    assert multi_label(spoilt, TARGET, kept, average=average)['average_precision'] == pytest.approx(without)
+    # Label 2 has no positive, so it has no average precision that NaN could spoil.
+    spoilt = LOGITS.copy()
+    spoilt[0, 2] = np.nan
+    assert np.isnan(multi_label(spoilt, TARGET, average=average)['average_precision']) == (average == 'pairs')
+
+
 def test_a_threshold_says_from_which_logit_a_label_is_predicted():
     assert multi_label(LOGITS, TARGET, threshold=1.5)['accuracy'] == pytest.approx(6 / 9)
 
