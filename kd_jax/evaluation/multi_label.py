@@ -59,8 +59,8 @@ def multi_label_statistics(
 def multi_label_values(statistics: Statistics, *, average: Literal['labels', 'pairs'] = 'labels') -> dict[str, float]:
     """Metrics: count, average_precision, accuracy, bce (nats).
 
-    Accuracy and binary cross-entropy (bce) are means over all pairs of an example and a label. A score that is NaN makes
-    the average precision NaN, so that no mean over the other labels looks good.
+    Accuracy and binary cross-entropy (bce) are means over all pairs of an example and a label. A score that is NaN
+    makes the average precision NaN, so that no mean over the other labels looks good.
 
     Args:
       statistics: those of `multi_label_statistics`, [batches, copies, ...] each.
@@ -102,7 +102,8 @@ def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
     if not true.any() or np.isnan(scores).any():
         return float('nan')
     order = np.argsort(-scores, kind='stable')
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    ranked = scores[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(scores) - 1)  # the difference of infinities is NaN
     hits = np.cumsum(true[order])[ends]
     return float(np.sum(np.diff(hits, prepend=0) * hits / (ends + 1)) / hits[-1])
 

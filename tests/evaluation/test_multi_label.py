@@ -18,6 +18,14 @@ def test_equal_scores_are_one_threshold_in_whatever_order(order):
     assert average_precision(scores[order], true[order]) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize('size', [-np.inf, np.inf])
+@pytest.mark.parametrize('order', [[0, 1, 2, 3], [3, 2, 1, 0]])
+def test_infinite_scores_are_one_threshold_too(size, order):
+    # Three share the infinite score, one of them a hit, and the miss has 1: all 4 are needed for it, or the first 3.
+    scores, true = np.array([size, size, size, 1.0]), np.array([True, False, False, False])
+    assert average_precision(scores[order], true[order]) == pytest.approx(1 / 4 if size < 0 else 1 / 3)
+
+
 def test_equal_scores_everywhere_give_the_share_of_positives():
     assert average_precision(np.zeros(8), np.arange(8) < 3) == pytest.approx(3 / 8)
 
