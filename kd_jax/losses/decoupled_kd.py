@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import divergence_terms, wide
 from kd_jax.config.hyperparameters import NonNegative, Temperature
-from kd_jax.losses.logits import Standardise, scaled_logits
+from kd_jax.losses.logits import Standardise, class_numbers, scaled_logits
 from kd_jax.losses.shape_checks import check_classes
 
 
@@ -24,18 +24,19 @@ def dkd(
     Args:
       student: logits, [..., num_classes].
       target: teacher's logits, [..., num_classes].
-      labels: integers, broadcast against the leading axes.
+      labels: integers, as in `cross_entropy`.
       t: temperature.
       alpha: weight of TCKD.
       beta: weight of NCKD.
       standardise: as in `kd`.
     Returns:
-      nats per example, [...].
+      nats per example, [...]; NaN where the label is no class.
     Raises:
       UserError: student and teacher have different numbers of classes.
     """
     check_classes(student, target)
     student, target = (scaled_logits(logits, standardise) for logits in (student, target))
+    labels, known = class_numbers(labels, student.shape[-1])
     is_label = jnp.arange(student.shape[-1]) == jnp.broadcast_to(labels, student.shape[:-1])[..., None]
 
     def split(logits):
@@ -51,4 +52,4 @@ def dkd(
     label_p, rest_p, others_p = split(target)
     tckd = divergence_terms(label_p, label_q) + divergence_terms(rest_p, rest_q)
     nckd = jnp.sum(jnp.where(is_label, 0.0, divergence_terms(others_p, others_q)), axis=-1)
-    return t**2 * (alpha * tckd + beta * nckd)
+    return jnp.where(known, t**2 * (alpha * tckd + beta * nckd), jnp.nan)

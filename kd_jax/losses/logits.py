@@ -25,38 +25,61 @@ def cross_entropy(
 
     Args:
       logits: [..., num_classes].
-      labels: integers in [0, num_classes), broadcast against the leading axes of `logits`; or distributions over the
-        classes, floats [..., num_classes].
+      labels: integers in [0, num_classes), [...], without any number of the first axes: labels [batch] serve stacked
+        copies [copies, batch, num_classes], but positions [batch, length, num_classes] need labels [batch, length]. Or
+        distributions over the classes, floats [..., num_classes], without the axis of copies.
       label_smoothing: share of the uniform distribution in the target.
       class_weights: one weight for each class, which multiplies the part of the target that lies on the class. The
         term's mean still divides by the number of examples, so the weight of an example does not depend on its batch.
         PyTorch divides by the sum of the examples' weights instead; for that, give these weights as the mask of the
         term. () weights all classes with 1.
     Returns:
-      nats per example, [...].
+      nats per example, [...]; NaN where the label is no class.
     Raises:
-      UserError: there is one class only, the labels are distributions over another number of classes, or the number of
-        class weights is not that of the classes.
+      UserError: there is one class only, the labels are floats but no distributions over these classes, or the number
+        of class weights is not that of the classes.
     """
     check_several_classes(logits)
     check_class_weights(logits, class_weights)
+    labels, known = class_numbers(labels, logits.shape[-1])
     log_q = _softened(logits, 1.0)
     exists = ~jnp.isneginf(log_q)
     if class_weights:
         log_q = weighted(jnp.array(class_weights, log_q.dtype), log_q)
     if jnp.issubdtype(labels.dtype, jnp.floating):
-        if labels.shape[-1:] != logits.shape[-1:]:
+        if labels.shape[-1:] != logits.shape[-1:] or labels.ndim < min(logits.ndim, 2):
             raise UserError(
-                f'the labels are distributions of shape {labels.shape}, but the logits have shape {logits.shape}'
+                f'the labels are distributions of shape {labels.shape}, but the logits have shape {logits.shape} and '
+                'need one distribution for each example; numbers of classes must be whole numbers, not floats'
             )
         picked = jnp.sum(weighted(labels, log_q), axis=-1)
     else:
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         picked = jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
     if isinstance(label_smoothing, float | int) and label_smoothing == 0:
-        return -picked  # several passes over the logits less, which count with the vocabulary of a language model
+        # Several passes over the logits less, which count with the vocabulary of a language model.
+        return jnp.where(known, -picked, jnp.nan)
     uniform = jnp.sum(jnp.where(exists, log_q, 0.0), axis=-1) / jnp.sum(exists, axis=-1)
-    return -(1.0 - label_smoothing) * picked - label_smoothing * uniform
+    return jnp.where(known, -(1.0 - label_smoothing) * picked - label_smoothing * uniform, jnp.nan)
+
+
+def class_numbers(labels: jax.Array, num_classes: int) -> tuple[jax.Array, jax.Array]:
+    """Labels with class 0 in place of what is no class, and which of them are classes.
+
+    A loss computes with the former and ends with NaN where a label is no class: JAX would take -1 for the last class.
+    As the NaN comes last, it is in no gradient where a mask leaves such a label out.
+
+    Args:
+      labels: integers, [...]; or distributions over the classes, floats, which are returned as they are.
+      num_classes: the number of classes.
+    Returns:
+      the labels, and booleans of their shape; one True for distributions.
+    """
+    labels = jnp.asarray(labels)
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        return labels, jnp.array(True)
+    known = (labels >= 0) & (labels < num_classes)
+    return jnp.where(known, labels, 0), known
 
 
 def kd(
@@ -184,20 +207,21 @@ def teacher_free(logits: jax.Array, labels: jax.Array, *, correct: Fraction = 0.
 
     Args:
       logits: [..., num_classes].
-      labels: integers, broadcast against the leading axes of `logits`.
+      labels: integers, as in `cross_entropy`.
       correct: the virtual teacher's probability of the label.
       t: temperature.
     Returns:
-      nats per example, [...].
+      nats per example, [...]; NaN where the label is no class.
     Raises:
       UserError: there is one class only.
     """
     check_several_classes(logits)
+    labels, known = class_numbers(labels, logits.shape[-1])
     is_label = jnp.arange(logits.shape[-1]) == jnp.broadcast_to(labels, logits.shape[:-1])[..., None]
     exists = ~jnp.isneginf(logits)
     others = jnp.maximum(jnp.sum(exists, axis=-1, keepdims=True) - 1, 1)
     virtual = jnp.where(is_label, jnp.log(correct), jnp.log((1.0 - correct) / others))
-    return kd(logits, jnp.where(exists, virtual, -jnp.inf), t=t)
+    return jnp.where(known, kd(logits, jnp.where(exists, virtual, -jnp.inf), t=t), jnp.nan)
 
 
 def mse(student: jax.Array, target: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.numerics import keep_nan, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Temperature
-from kd_jax.losses.logits import cross_entropy, kd
+from kd_jax.losses.logits import class_numbers, cross_entropy, kd
 from kd_jax.losses.shape_checks import check_classes
 
 
@@ -54,7 +54,7 @@ def kdcl(
       t: temperature.
       form: 'min_logit' or 'naive'.
     Returns:
-      nats per example, with the leading axes of `student`.
+      nats per example, with the leading axes of `student`; NaN where the label is no class.
     Raises:
       UserError: different numbers of classes, or fewer than two networks.
     """
@@ -62,6 +62,7 @@ def kdcl(
     if target.ndim < 3 or target.shape[0] < 2:
         raise UserError(f'target must be the logits of 2 or more networks, not {list(target.shape)}')
     target = wide(target)
+    labels, known = class_numbers(labels, target.shape[-1])
     if form == 'naive':
         error = cross_entropy(target, labels)
         best = jnp.take_along_axis(target, jnp.argmin(error, axis=0)[None, ..., None], axis=0)[0]
@@ -69,4 +70,4 @@ def kdcl(
         of_label = jnp.take_along_axis(target, jnp.broadcast_to(labels, target.shape[:-1])[..., None], axis=-1)
         best = jnp.min(target - of_label, axis=0)
     best = keep_nan(best, jnp.moveaxis(target, 0, -1))
-    return kd(student, jnp.broadcast_to(best, student.shape), t=t)
+    return jnp.where(known, kd(student, jnp.broadcast_to(best, student.shape), t=t), jnp.nan)

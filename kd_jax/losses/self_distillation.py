@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import keep_nan, product, weighted, wide
 from kd_jax.config.hyperparameters import Fraction, Temperature
-from kd_jax.losses.logits import cross_entropy, kd
+from kd_jax.losses.logits import class_numbers, cross_entropy, kd
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_batch, check_classes, check_logits
 
@@ -59,14 +59,16 @@ def progressive(
       logits: [..., num_classes].
       target: earlier logits, [..., num_classes].
       known: > 0 if there are earlier logits, [...].
-      labels: integers, broadcast against the leading axes of `logits`.
+      labels: integers, as in `cross_entropy`.
       alpha: share of the earlier prediction in the target; usually a schedule that starts at 0.
     Returns:
-      nats per example, [...].
+      nats per example, [...]; NaN where the label is no class.
     Raises:
       UserError: different numbers of classes.
     """
     check_classes(logits, target)
+    labels, are_classes = class_numbers(labels, logits.shape[-1])
     own = cross_entropy(logits, jax.nn.softmax(wide(target)))
     share = jnp.where(known > 0, alpha, 0.0)
-    return (1.0 - share) * cross_entropy(logits, labels) + weighted(share, own)
+    mixed = (1.0 - share) * cross_entropy(logits, labels) + weighted(share, own)
+    return jnp.where(are_classes, mixed, jnp.nan)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from kd_jax.arrays.numerics import divergence_terms, wide
 from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Temperature
-from kd_jax.losses.logits import Average, averaged_kd, cross_entropy
+from kd_jax.losses.logits import Average, averaged_kd, class_numbers, cross_entropy
 from kd_jax.losses.shape_checks import check_classes
 
 
@@ -52,24 +52,26 @@ def confident_kd(
     Args:
       student: logits, [..., num_classes].
       target: teachers' logits, [teachers, ..., num_classes].
-      labels: integers, broadcast against the leading axes of `student`.
+      labels: integers, as in `cross_entropy`.
       t: temperature of `kd`; confidence is measured at temperature 1.
       by: 'label' or 'entropy'.
       average: as in `kd`.
     Returns:
-      nats per example, [...].
+      nats per example, [...]; NaN where `by` is 'label' and the label is no class.
     Raises:
       UserError: different numbers of classes, or a single teacher.
     """
     _check(student, target)
+    known = jnp.array(True)
     if by == 'label':
+        labels, known = class_numbers(labels, target.shape[-1])
         error = cross_entropy(target, jnp.broadcast_to(labels, target.shape[1:-1]))
         error = jnp.minimum(error, jnp.finfo(error.dtype).max)  # infinite for a teacher that rules the label out
         weights = (1.0 - jax.nn.softmax(error, axis=0)) / (target.shape[0] - 1)
     else:
         log_p = jax.nn.log_softmax(wide(target))
         weights = jax.nn.softmax(jnp.sum(divergence_terms(log_p, jnp.zeros_like(log_p)), axis=-1), axis=0)
-    return averaged_kd(student, target, weights, t, average)
+    return jnp.where(known, averaged_kd(student, target, weights, t, average), jnp.nan)
 
 
 def _check(student: jax.Array, target: jax.Array) -> None:

@@ -209,6 +209,9 @@ def test_one_hot_targets_are_labels_for_every_stacked_copy():
 def test_targets_over_other_classes_are_refused():
     with pytest.raises(UserError, match='the labels are distributions of shape'):
         losses.cross_entropy(random_logits(4, 3), np.ones((4, 1), np.float32))
+    # Numbers of classes as floats, of as many examples as there are classes, are no distribution for all examples.
+    with pytest.raises(UserError, match='need one distribution for each example'):
+        losses.cross_entropy(random_logits(3, 3), np.array([0.0, 2.0, 1.0], np.float32))
 
 
 def test_standardised_kd_ignores_scale_and_shift_of_the_logits():
