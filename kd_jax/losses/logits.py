@@ -25,9 +25,9 @@ def cross_entropy(
 
     Args:
       logits: [..., num_classes].
-      labels: integers in [0, num_classes), [...], without any number of the first axes: labels [batch] serve stacked
-        copies [copies, batch, num_classes], but positions [batch, length, num_classes] need labels [batch, length]. Or
-        distributions over the classes, floats [..., num_classes], without the axis of copies.
+      labels: integers in [0, num_classes), [...]; or distributions over the classes, floats [..., num_classes]. An axis
+        of stacked copies may be missing: labels [batch] serve all of [copies, batch, num_classes]. Logits of positions,
+        [batch, length, num_classes], need labels [batch, length].
       label_smoothing: share of the uniform distribution in the target.
       class_weights: one weight for each class, which multiplies the part of the target that lies on the class. The
         term's mean still divides by the number of examples, so the weight of an example does not depend on its batch.
