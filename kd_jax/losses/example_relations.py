@@ -1,6 +1,6 @@
 """Losses on relations between the examples of a batch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_batch
 
 Form = Literal['code', 'paper']
+Order = Annotated[int, 'must not be negative', lambda order: order >= 0]
 
 
 def rkd_distance(student: jax.Array, target: jax.Array, *, form: Form = 'paper', where: Mask = None) -> jax.Array:
@@ -98,7 +99,7 @@ def similarity_preserving(student: jax.Array, target: jax.Array, *, where: Mask 
 
 
 def correlation_congruence(
-    student: jax.Array, target: jax.Array, *, gamma: NonNegative = 0.4, order: int = 2, where: Mask = None
+    student: jax.Array, target: jax.Array, *, gamma: NonNegative = 0.4, order: Order = 2, where: Mask = None
 ) -> jax.Array:
     """Squared distance between the kernel matrices of student and teacher, divided by batch^2 (CC).
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from kd_jax.arrays.numerics import centred, mean, product, unit_length, wide
-from kd_jax.config.hyperparameters import NonNegative, Positive, Temperature
+from kd_jax.config.errors import UserError
+from kd_jax.config.hyperparameters import NonNegative, Positive, Temperature, check_option
 from kd_jax.losses.logits import kd
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_classes, check_logits
@@ -61,7 +62,7 @@ def mlld(
     Args:
       student: logits, [batch, num_classes].
       target: teacher's logits, [batch, num_classes].
-      temperatures: temperatures to sum over, all > 0.
+      temperatures: temperatures to sum over, at least one, each between 1e-6 and 1e6.
       instance: weight of `kd`.
       batch: weight of the relations between examples.
       classes: weight of the relations between classes.
@@ -69,9 +70,14 @@ def mlld(
     Returns:
       one value for the batch.
     Raises:
-      UserError: fewer than 2 examples, different numbers of classes, or shapes other than [batch, num_classes].
+      UserError: fewer than 2 examples, different numbers of classes, shapes other than [batch, num_classes], or
+        `temperatures` is empty or holds one that is out of range.
     """
     check_logits(student, target)
+    if not temperatures:
+        raise UserError('temperatures is empty, but mlld sums over at least one: name some, such as (2.0, 4.0)')
+    for t in temperatures:
+        check_option(float(t), Temperature, 'temperatures')
     counts = valid(student, where)
     total = jnp.maximum(jnp.sum(counts), 1.0)
     z, v = rows(student, where), rows(target, where)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from kd_jax import losses
+from kd_jax.config.errors import UserError
+from kd_jax.prepare.parse_recipe import parse_recipe
 from tests.losses.small_arrays import random
 
 # Three points on a line, at 0, 1 and 3: distances 1, 3 and 2, whose mean is 2.
@@ -94,6 +96,13 @@ def test_the_series_of_correlation_congruence_tends_to_the_gaussian_kernel():
     expected = np.mean((kernels[0] - kernels[1]) ** 2)
     np.testing.assert_allclose(losses.correlation_congruence(x, y, order=0), expected, rtol=1e-4)
     np.testing.assert_allclose(losses.correlation_congruence(x, y, order=8), expected, rtol=1e-4)
+
+
+def test_a_series_of_negative_order_is_refused():
+    term = {'loss': 'correlation_congruence', 'student': 'a.logits', 'target': 'batch.image', 'order': -1}
+    config = {'networks': {'a': {'model': 'mlp', 'num_classes': 3}}, 'terms': {'cc': term}}
+    with pytest.raises(UserError, match='order is -1, but it must not be negative'):
+        parse_recipe({**config, 'optimizer': {'learning_rate': 0.1}})
 
 
 def test_pkt_by_hand():

@@ -1,11 +1,15 @@
 """DIST, MLLD and Kendall: hand-computed numbers and the statistics that they are made of."""
 
+import re
+
 import jax
 import numpy as np
+import pytest
 from scipy.special import softmax
 from scipy.stats import kendalltau, pearsonr
 
 from kd_jax import losses
+from kd_jax.config.errors import UserError
 from tests.losses.small_arrays import random_logits
 
 
@@ -41,6 +45,20 @@ def test_mlld_sums_over_temperatures():
     student, teacher = random_logits(4, 3), random_logits(4, 3, seed=1)
     each = [losses.mlld(student, teacher, temperatures=(t,)) for t in (2.0, 5.0)]
     np.testing.assert_allclose(losses.mlld(student, teacher, temperatures=(2.0, 5.0)), sum(each), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('temperatures', 'message'),
+    [
+        ((0.0, 2.0), 'temperatures is 0, but it must be greater than 0'),
+        ((2.0, -4.0), 'temperatures is -4, but it must be greater than 0'),
+        ((1e9,), 'temperatures is 1e+09, but it must lie between 1e-6 and 1e6'),
+        ((), 'temperatures is empty, but mlld sums over at least one: name some, such as (2.0, 4.0)'),
+    ],
+)
+def test_temperatures_that_are_none_are_refused(temperatures, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        losses.mlld(random_logits(4, 3), random_logits(4, 3, seed=1), temperatures=temperatures)
 
 
 def test_the_limit_of_kendall_is_kendalls_tau():
