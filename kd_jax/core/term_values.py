@@ -110,11 +110,11 @@ def axis_of_copies(read: Path | tuple[Path, ...] | None, recipe: Recipe, copies:
 def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum and the count of a term's values, both weighted by its mask.
 
-    A mask of floats holds weights; in one of integers or booleans, whatever is greater than 0 counts once. It has the
-    leading axes of the values, after the axis of copies, and applies to all positions of the other axes. The sum runs
-    over the stacked copies of a trained network, but the count is that of one copy; so each copy learns exactly as it
-    would alone. One value for the whole batch counts for as many examples as the mask keeps. If copies have batches of
-    their own, each is averaged over what the mask keeps of its part.
+    A mask of floats holds weights, and one below 0 counts nothing; in a mask of integers or booleans, whatever is
+    greater than 0 counts once. It has the leading axes of the values, after the axis of copies, and applies to all
+    positions of the other axes. The sum runs over the stacked copies of a trained network, but the count is that of one
+    copy; so each copy learns exactly as it would alone. One value for the whole batch counts for as many examples as
+    the mask keeps. If copies have batches of their own, each is averaged over what the mask keeps of its part.
 
     A value that does not count may be infinite or NaN; it changes neither the sum nor the gradient (`loss_values`).
 
@@ -153,4 +153,5 @@ def _masked(
         mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)
     except ValueError as error:
         raise UserError(f"the mask's shape {shape} does not fit the values' shape {list(array.shape)}") from error
+    mask = jnp.where(mask < 0, 0.0, mask)  # NaN stays, so that it shows
     return jnp.sum(jnp.where(mask > 0, array, 0.0) * mask), jnp.sum(mask) / max(1, copies)

@@ -35,6 +35,19 @@ def test_a_mask_of_floats_holds_weights_and_one_of_integers_says_what_counts():
     assert [count for _, count in found] == [6, 6, 12]
 
 
+def test_a_weight_below_zero_counts_nothing_in_the_sum_and_in_the_count():
+    recipe = recipe_of({'a': SMALL}, {'hard': hard('a', mask='batch.weight')})
+    values = np.array([1.0, 2.0, 3.0, np.nan], np.float32)
+
+    def found(*weights):
+        context = {'a': {}, 'batch': {'weight': np.array(weights, np.float32)}}
+        return sum_and_count(recipe.terms[0], recipe, context, values)
+
+    assert found(1.0, 1.0, -1.0, -2.0) == (3.0, 2.0)
+    assert found(0.5, 1.0, 2.0, -0.5) == (8.5, 3.5)
+    assert np.isnan(found(1.0, 1.0, np.nan, 0.0)).all()
+
+
 @pytest.mark.parametrize('copies', [0, 2])
 @pytest.mark.parametrize('loss', ['reverse_kl', 'kd'])
 def test_what_a_mask_leaves_out_may_be_infinite(loss, copies):
