@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.arrays.numerics import channels, keep_nan, norm, product, scaled, unit_length, wide
+from kd_jax.config.errors import UserError
 from kd_jax.config.hyperparameters import Count, NonNegative
 from kd_jax.losses.masks import Mask, valid
 from kd_jax.losses.shape_checks import check_alike, check_maps, check_space
@@ -158,9 +159,14 @@ def ofd(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
     Returns:
       [batch].
     Raises:
-      UserError: different shapes.
+      UserError: different shapes, or several teachers.
     """
     check_maps(student, target)
+    if student.ndim != 4 or target.ndim != 4:
+        raise UserError(
+            f'ofd compares two maps [batch, height, width, channels], not {list(student.shape)} and '
+            f'{list(target.shape)}: with several teachers, write a term for each'
+        )
     check_alike(student, target)
     x, y = wide(student), wide(target)
     negative = (y < 0) * valid(target, where)[:, None, None, None]

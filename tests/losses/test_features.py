@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kd_jax import losses
+from kd_jax.config.errors import UserError
 from tests.losses.small_arrays import maps, random
 
 
@@ -86,6 +87,14 @@ def test_ofd_of_a_teacher_after_its_relu_has_margin_zero():
     student, teacher = random(2, 3, 3, 4), np.maximum(random(2, 3, 3, 4, seed=1), 0.0)
     squared = np.where((teacher > 0) | (student > 0), (student - teacher) ** 2, 0.0)
     np.testing.assert_allclose(losses.ofd(student, teacher), squared.sum((1, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize('teachers', [2, 3])
+def test_ofd_of_several_teachers_is_refused(teachers):
+    # Of as many teachers as examples, the margins would be taken over the wrong axes.
+    message = rf'\[3, 2, 2, 5\] and \[{teachers}, 3, 2, 2, 5\]: .* a term for each'
+    with pytest.raises(UserError, match=message):
+        losses.ofd(random(3, 2, 2, 5), random(teachers, 3, 2, 2, 5))
 
 
 def test_the_margins_of_ofd_are_those_of_the_whole_batch():
