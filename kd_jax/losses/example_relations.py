@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kd_jax.arrays.numerics import keep_nan, mean, product, scaled, unit_length
+from kd_jax.arrays.numerics import centred, keep_nan, mean, product, scaled, unit_length
 from kd_jax.config.hyperparameters import NonNegative
 from kd_jax.losses.masks import Mask, pair_mask, rows, valid
 from kd_jax.losses.shape_checks import check_batch
@@ -175,7 +175,7 @@ def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
 
     Kornblith et al. (2019), section 3: <K, L> / (|K| |L|) for the centred Gram matrices K and L. It does not change if
     either side is rotated or scaled. If the batch is smaller than the dimension, the estimated alignment is biased
-    upwards.
+    upwards. If all examples are equal on one side, the loss is 1 and has no gradient.
 
     Args:
       student: [batch, ...].
@@ -190,7 +190,8 @@ def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
     counts = valid(student, where)
 
     def direction(array):
-        x = scaled(_centred(rows(array, where), counts))
+        x = scaled(rows(array, where))
+        x = scaled(centred(x, _average(x, counts), 0))
         return unit_length(product(x, x), axis=(0, 1))
 
     return 1.0 - jnp.sum(direction(student) * direction(target))
@@ -199,8 +200,13 @@ def cka(student: jax.Array, target: jax.Array, *, where: Mask = None) -> jax.Arr
 def _centred(x: jax.Array, counts: jax.Array) -> jax.Array:
     """Rows minus the mean of the rows that count, scaled so that squares do not overflow; other rows are 0."""
     x = scaled(x)
+    return x - _average(x, counts)
+
+
+def _average(x: jax.Array, counts: jax.Array) -> jax.Array:
+    """The mean of the rows that count, in each row that counts; 0 in the others."""
     total = jnp.sum(counts)
-    return (x - jnp.sum(x, axis=0) / jnp.where(total > 0, total, 1.0)) * counts[:, None]
+    return jnp.sum(x, axis=0) / jnp.where(total > 0, total, 1.0) * counts[:, None]
 
 
 def _over_tuples(each: jax.Array, different: jax.Array, counts: jax.Array, form: Form) -> jax.Array:

@@ -129,6 +129,19 @@ def test_cka_is_that_of_the_features():
     np.testing.assert_allclose(losses.cka(x, y), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize('examples', [3, 7, 10])
+def test_equal_embeddings_have_no_alignment_and_move_nothing(examples):
+    # Their rounding errors after centring must not be scaled to size 1.
+    same, other = np.tile(random(1, 6), (examples, 1)), random(examples, 4, seed=1)
+    for where in (None, np.arange(examples) > 0):
+        loss = jax.value_and_grad(lambda x, y, where=where: losses.cka(x, y, where=where), argnums=(0, 1))
+        for first, second in ((same, other), (other, same)):
+            value, grads = loss(first, second)
+            assert value == 1.0
+            for grad in grads:
+                np.testing.assert_array_equal(grad, 0.0)
+
+
 def test_batches_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match='student has 4 examples and the teacher 5'):
         losses.cka(random(4, 2), random(5, 2))
