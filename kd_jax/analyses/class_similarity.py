@@ -28,8 +28,8 @@ def class_similarity(
     Returns:
       'teacher' and 'student': matrices [num_classes][num_classes] with 0 on the diagonal and rows of sum 1 (zeros for a
       class without examples). 'correlation': Pearson's correlation of the two matrices, over the off-diagonal entries
-      in the rows of classes with examples (None if a matrix is constant there). 'runner_up_agreement': the share of
-      examples for which teacher and student have the same most probable wrong class.
+      in the rows of classes with examples (None if a matrix is constant there, up to rounding). 'runner_up_agreement':
+      the share of examples for which teacher and student have the same most probable wrong class.
     Raises:
       UserError: malformed arrays, or a temperature that is not positive.
     """
@@ -72,6 +72,8 @@ def _wrong_only(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    noise = [16 * np.finfo(float).eps * np.linalg.norm(matrix) for matrix in (a, b)]
     a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else None
+    if np.linalg.norm(a) <= noise[0] or np.linalg.norm(b) <= noise[1]:
+        return None
+    return float(a @ b) / float(np.sqrt((a @ a) * (b @ b)))

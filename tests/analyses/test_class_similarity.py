@@ -64,6 +64,21 @@ def test_a_class_without_examples_has_a_row_of_zeros_and_does_not_count():
     assert result['correlation'] is None
 
 
+@pytest.mark.parametrize('classes', range(3, 12))
+def test_a_teacher_that_knows_no_class_is_constant_up_to_rounding(classes):
+    labels = {'test': np.arange(4 * classes) % classes}
+    some = np.random.default_rng(0).normal(size=(4 * classes, classes))
+    for value in (0.0, 0.3):
+        even = {'test': np.full(some.shape, value)}
+        result = class_similarity(even, {'test': some}, labels)
+        np.testing.assert_allclose(result['teacher'], (1 - np.eye(classes)) / (classes - 1), rtol=1e-12)
+        assert result['correlation'] is None
+        assert class_similarity({'test': some}, even, labels)['correlation'] is None
+    # A small difference between the classes is no rounding error.
+    slight = {'test': 1e-9 * some}
+    assert class_similarity(slight, slight, labels)['correlation'] == pytest.approx(1.0)
+
+
 def test_two_classes_leave_the_correlation_undefined():
     logits = {'test': np.array([[1.0, 0.0], [0.0, 1.0]])}
     assert class_similarity(logits, logits, {'test': np.array([0, 1])})['correlation'] is None
