@@ -65,8 +65,8 @@ def labels_of(arrays: Splits, split: str, what: str, logits: np.ndarray) -> np.n
     return labels.astype(np.int64)
 
 
-def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.ndarray:
-    """`classes` as an array of distinct class numbers; at least one, and not all classes.
+def checked_classes(classes: Sequence[int], num_classes: int, what: str, *, all_allowed: bool = False) -> np.ndarray:
+    """`classes` as an array of distinct class numbers; at least one, and not all classes unless `all_allowed`.
 
     Raises:
       UserError: `classes` is anything else.
@@ -76,10 +76,9 @@ def checked_classes(classes: Sequence[int], num_classes: int, what: str) -> np.n
         raise UserError(f'{what} must be a list of class numbers, not {classes!r}.')
     if chosen.min() < 0 or chosen.max() >= num_classes:
         raise UserError(f'{what} are {chosen.tolist()}, but classes are numbered 0..{num_classes - 1}.')
-    if len(set(chosen.tolist())) < len(chosen) or len(chosen) == num_classes:
-        raise UserError(
-            f'{what} are {chosen.tolist()}: name some of the {num_classes} classes, not all, and each once.'
-        )
+    if len(set(chosen.tolist())) < len(chosen) or (len(chosen) == num_classes and not all_allowed):
+        some = 'classes' if all_allowed else f'some of the {num_classes} classes, not all, and'
+        raise UserError(f'{what} are {chosen.tolist()}: name {some} each once.')
     return chosen
 
 

@@ -49,7 +49,7 @@ def soft_targets(
     teacher = logits_of(logits, split, 'soft_targets: logits')
     true = labels_of(labels, split, 'soft_targets: labels', teacher)
     pictures = _grey_images(images, split, len(teacher))
-    checked_classes([label, *resembling], teacher.shape[-1], 'soft_targets: label and resembling')
+    checked_classes([label, *resembling], teacher.shape[-1], 'soft_targets: label and resembling', all_allowed=True)
     if min([t, *temperatures]) <= 0:
         raise UserError('soft_targets: every temperature must be greater than 0.')
     right = np.flatnonzero((true == label) & (teacher.argmax(axis=-1) == label))

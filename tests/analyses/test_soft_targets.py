@@ -31,6 +31,14 @@ def test_the_chosen_images_resemble_the_classes_asked_for():
     ]
 
 
+def test_all_other_classes_may_be_resembled():
+    # Of three classes, those other than 0 are all that a 0 can resemble.
+    logits = {'test': np.log([[0.6, 0.3, 0.1], [0.6, 0.1, 0.3], [0.8, 0.1, 0.1]])}
+    images = {'test': np.zeros((3, 2, 2), np.uint8)}
+    result = soft_targets(logits, {'test': np.zeros(3, int)}, images, label=0, resembling=(1, 2), examples_each=1)
+    assert [example['id'] for example in result['examples']] == [0, 1, 2]
+
+
 def test_an_image_is_taken_once_though_it_resembles_both_classes():
     result = soft_targets(LOGITS, LABELS, IMAGES, resembling=(3, 1), examples_each=2)['examples']
     # By probability of a 3: images 1, 4, 0, 2. By probability of a 1, of those left: 2, 0. No ordinary 2 is left.
