@@ -13,7 +13,9 @@ class FirstBatchZ(nn.Module):
 
     It is the collection 'z' of this network. Declare it as a trained network, because only trained networks can change,
     and give its output to the loss: dict(model='first_batch_z', input=['~bank_s.embedding', 'bank_t.entry',
-    'bank_t.negatives'], examples=60000), then form='constant', z='z.z' in the term `crd`.
+    'bank_t.negatives'], examples=60000), then form='constant', z='z.z' in the term `crd`. At temperatures below about
+    0.013, M e^(1 / t) exceeds float32: near partners make z and the loss infinite. The form 'per_example' computes with
+    logarithms and has no such limit.
 
     Attributes:
       examples: M, the number of examples in the bank.
