@@ -34,10 +34,10 @@ def loss_values(term: Term, recipe: Recipe, context: Context, now: Mapping[str, 
     arrays = [_guarded(read, term, recipe, context, parts) for read in term.reads]
     if parts:
         return _values_of_parts(loss, term, recipe, context, arrays, parts)
-    if not term.compares:
-        return loss(*arrays)
-    mask = None if term.mask is None else read_path(context, term.mask)
     copies = trained_copies(term, recipe)
+    if not term.compares:
+        return loss(*(_beside_copies(a, read, recipe, copies) for a, read in zip(arrays, term.reads, strict=True)))
+    mask = None if term.mask is None else read_path(context, term.mask)
     if not copies:
         return loss(*arrays, where=mask)
     axes = [axis_of_copies(path, recipe, copies) for path in (*term.reads, term.mask)]
@@ -49,6 +49,15 @@ def _read(read: Path | tuple[Path, ...], recipe: Recipe, context: Context, parts
     if isinstance(read, tuple):
         return jnp.stack([_read(path, recipe, context, parts) for path in read])
     return cut_for_term(read_path(context, read), read, recipe, parts)
+
+
+def _beside_copies(array: jax.Array, read: Path | tuple[Path, ...], recipe: Recipe, copies: int) -> jax.Array:
+    """Several networks' arrays, [networks, ...], as [networks, 1, ...] where the term trains copies and these have none.
+
+    Otherwise as many networks as copies would be taken for the copies' own, one for each.
+    """
+    alone = isinstance(read, tuple) and copies and axis_of_copies(read, recipe, copies) is None
+    return array[:, None] if alone else array
 
 
 def _guarded(read: Path | tuple[Path, ...], term: Term, recipe: Recipe, context: Context, parts: int) -> jax.Array:

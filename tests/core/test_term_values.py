@@ -11,7 +11,7 @@ from kd_jax.core.check_recipe import check_recipe
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.paths import Path
 from kd_jax.core.step import make_train_step
-from kd_jax.core.term_values import sum_and_count
+from kd_jax.core.term_values import loss_values, sum_and_count
 from tests.small_recipes import BATCH, SMALL, TOTAL, assert_close, hard, recipe_of, soft, start, train
 
 
@@ -240,3 +240,22 @@ def test_a_mask_that_does_not_fit_is_refused_before_training(loss, message):
         check_recipe(
             recipe_of({'a': SMALL}, {'m': {'loss': loss, 'logits': 'a.logits', 'mask': 'batch.labelled'}}), BATCH
         )
+
+
+@pytest.mark.parametrize('copies', [2, 3])
+@pytest.mark.parametrize('loss', ['kd', 'confident_kd'])
+def test_copies_learn_from_the_average_of_several_teachers_and_not_from_one_each(loss, copies):
+    """Each copy has the loss that it would have alone, also if there are as many teachers as copies."""
+    options = {'labels': 'batch.label'} if loss == 'confident_kd' else {}
+    term = {'loss': loss, 'student': 'a.logits', 'target': ['batch.one', 'batch.other'], 't': 2.0, **options}
+    one, other, *own = jax.random.normal(jax.random.key(0), (2 + copies, 8, SMALL['num_classes']))
+    batch = {'one': one, 'other': other, 'label': jnp.asarray(BATCH['label'])}
+
+    def values(logits, **net):
+        recipe = recipe_of({'a': {**SMALL, **net}}, {'soft': term})
+        return loss_values(recipe.terms[0], recipe, {'batch': batch, 'a': {'logits': logits}}, {'t': 2.0})
+
+    together = values(jnp.stack(own), copies=copies)
+    assert together.shape == (copies, 8)
+    for copy in range(copies):
+        np.testing.assert_allclose(together[copy], values(own[copy]), rtol=1e-5)
