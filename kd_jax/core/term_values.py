@@ -52,7 +52,7 @@ def _read(read: Path | tuple[Path, ...], recipe: Recipe, context: Context, parts
 
 
 def _beside_copies(array: jax.Array, read: Path | tuple[Path, ...], recipe: Recipe, copies: int) -> jax.Array:
-    """Several networks' arrays, [networks, ...], as [networks, 1, ...] where the term trains copies and these have none.
+    """Arrays of several networks, [networks, ...], as [networks, 1, ...] if the term trains copies and they have none.
 
     Otherwise as many networks as copies would be taken for the copies' own, one for each.
     """

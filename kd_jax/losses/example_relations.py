@@ -22,6 +22,9 @@ def rkd_distance(student: jax.Array, target: jax.Array, *, form: Form = 'paper',
     not change the scale. With 'paper' the loss is the mean over ordered pairs of different examples. With 'code' it is
     the mean over all pairs, as in the published code, which multiplies it by 1 - 1 / batch.
 
+    In float32, two examples count as duplicates if they are closer than 0.14% of the root of the sum of their squared
+    distances from the mean of the batch; distances a little above that are rough.
+
     Args:
       student: [batch, ...].
       target: [batch, ...], of any dimension.
@@ -47,9 +50,10 @@ def rkd_distance(student: jax.Array, target: jax.Array, *, form: Form = 'paper',
 def rkd_angle(student: jax.Array, target: jax.Array, *, form: Form = 'paper', where: Mask = None) -> jax.Array:
     """Huber loss between the cosines of the angles that triples of examples form.
 
-    Park et al. (2019), section 3.2.2: the angle at example j between i and k. If j is a duplicate of i or k, the cosine
-    is 0. With 'paper' the loss is the mean over ordered triples of different examples. With 'code' it is the mean over
-    all batch^3 triples, as in the published code, which multiplies it by (1 - 1 / batch) (1 - 2 / batch).
+    Park et al. (2019), section 3.2.2: the angle at example j between i and k. If j is a duplicate of i or k (see
+    `rkd_distance`), the cosine is 0. With 'paper' the loss is the mean over ordered triples of different examples. With
+    'code' it is the mean over all batch^3 triples, as in the published code, which multiplies it by (1 - 1 / batch)
+    (1 - 2 / batch).
 
     Args:
       student: [batch, ...].

@@ -89,7 +89,8 @@ def kd(
     """Softened cross-entropy to a teacher, KL(teacher || student) * t^2.
 
     Hinton et al. (2015), section 2. The factor t^2 keeps the gradient's size when t changes; as t grows the loss tends
-    to the squared distance of the centred logits, divided by 2 * num_classes.
+    to the squared distance of the centred logits, divided by 2 * num_classes. In float32 the value loses digits then:
+    with 10 classes it is wrong by up to 0.1% at t = 100 and 10% at t = 1000. Its gradient stays right.
 
     Several teachers (a network with copies, or a list of paths) are averaged according to `average`; the loss does not
     grow with their number. 'losses' and 'probabilities' have the same gradient, because KL is linear in the target up
