@@ -102,9 +102,23 @@ def _reason(study: Mapping[str, Any], run: str, seed: int, result: Mapping[str, 
     now, then = _mapping(study.get('data_checksums')).get(run), result.get('data_checksum')
     if now and then and now != then:
         return 'it was trained on other data: the arrays of its source have changed since'
-    differing = list(_differences(_trained(study['runs'][run]), _trained(result.get('config'))))
+    differing = differing_leaves(study['runs'][run], result.get('config'))
+    if not differing:
+        return ''
+    path, before, asked = differing[0]
     more = f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''
-    return f'it has another config: {differing[0]}{more}' if differing else ''
+    return f'it has another config: {path} is {before} in the result and {asked} in the study{more}'
+
+
+def differing_leaves(asked: Any, there: Any) -> list[tuple[str, str, str]]:
+    """The leaves in which the config of a result differs from the config of its run in the study, both as JSON values.
+
+    `resources` and `seeds` do not count, because the numbers of a run do not depend on them.
+
+    Returns:
+      for each leaf: its path, its value in the result, and its value in the study, as texts.
+    """
+    return list(_differences(_trained(asked), _trained(there)))
 
 
 def _needed(config: Any, seed: int) -> list[tuple[str, int]]:
@@ -124,8 +138,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
-    """The leaves in which the config of a result differs from the config that the study asks for.
+def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The leaves that differ.
 
     A result holds the complete config: values instead of 'result:RUN.PATH', the model instead of `like`, and the
     network that a transform made.
@@ -143,7 +157,7 @@ def _differences(asked: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     yield from _leaves({**asked, 'networks': networks}, {**there, 'networks': shown}, '')
 
 
-def _leaves(asked: Any, there: Any, path: str) -> Iterator[str]:
+def _leaves(asked: Any, there: Any, path: str) -> Iterator[tuple[str, str, str]]:
     if asked == there or parse_result(asked):
         return
     if isinstance(asked, Mapping) and isinstance(there, Mapping):
@@ -154,4 +168,4 @@ def _leaves(asked: Any, there: Any, path: str) -> Iterator[str]:
             yield from _leaves(*pair, f'{path}.{i}')
     else:
         here, before = ('absent' if value is ABSENT else repr(value) for value in (asked, there))
-        yield f'{path} is {before} in the result and {here} in the study'
+        yield path, before, here

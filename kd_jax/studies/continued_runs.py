@@ -36,8 +36,8 @@ def continued_runs(
     """Finds the runs, among `runs` and those they need, that continue although their config has changed.
 
     A run with larger `epochs` passes through the same states as a run that had these epochs from the beginning. What is
-    measured after the last step changes no state, so such a run is not trained again. Runs whose models are known only
-    after a transform are left out, and so is a run whose changed analysis another run reads.
+    measured after the last step changes no state, so such a run is not trained again. Runs without a checkpoint are left
+    out, runs whose models are known only after a transform, and a run whose changed analysis another run reads.
 
     Raises:
       UserError: a schedule depends on the length of the run, or the run ended where the longer one has no evaluation.
@@ -45,15 +45,17 @@ def continued_runs(
     found = ContinuedRuns([], [])
     by_id = {run.id: run for run in study.runs}
     for run_id, leaves in changed_leaves(study, workdir, runs, prepared_runs).items():
-        run, directory = by_id[run_id], workdir.directory(run_id)
+        run = by_id[run_id]
         paths = [leaf.split(':')[0] for leaf in leaves]
         trained = [path for path in paths if path.split('.')[0] not in AT_END]
         if run.name not in prepared_runs or _is_read(study, run.name, set(paths) - set(trained)):
             continue
-        if not trained and any((directory / 'checkpoints').glob('[0-9]*')):
+        if not workdir.has_checkpoints(run_id):
+            continue
+        if not trained:
             found.measured.append(run_id)
         if trained == ['epochs']:
-            before = recorded_config(directory / 'config.json').get('epochs', 0)
+            before = recorded_config(workdir.directory(run_id) / 'config.json').get('epochs', 0)
             after = run_option(run.config, 'epochs')
             if all(isinstance(epochs, int | float) for epochs in (before, after)) and before < after:
                 if reason := _reason_against(prepared_runs[run.name], before):

@@ -11,10 +11,11 @@ from kd_jax.config.file_schemas import Anything
 from kd_jax.config.json_files import flat, json_value
 from kd_jax.config.ordinary_files import refuse_links
 from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.report.asked_runs import differing_leaves
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
-DATA = 'data_checksum'  # the key of a run's config.json that is no option of the config
+DATA = 'data_checksum'  # a key of a run's config.json, where it is no option of the config, and of its result
 
 
 def changed_leaves(
@@ -28,8 +29,9 @@ def changed_leaves(
       runs: the runs that are asked for.
       prepared_runs: run name -> prepared run; the data of the runs that it lacks are not compared.
     Returns:
-      run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run that has checkpoints
-      and no record of its config counts as one that differs.
+      run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run of which only the
+      result is left is compared by the config in the result. A run that has checkpoints and no record of its config
+      counts as one that differs.
     """
     changed, data = {}, data_checksums(prepared_runs or {})
     wanted = {run.id for run in runs}
@@ -38,23 +40,34 @@ def changed_leaves(
             wanted |= set(run.needed_ids)
     for run in (run for run in study.runs if run.id in wanted):
         path = workdir.directory(run.id) / 'config.json'
-        if not path.exists():
-            if (path.parent / 'checkpoints').exists():
-                changed[run.id] = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)']
+        if path.exists():
+            recorded = recorded_config(path)
+            leaves, before = _leaves_of_config(recorded, run), recorded.get(DATA)
+        elif (path.parent / 'checkpoints').exists():
+            leaves, before = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)'], ''
+        elif (result := workdir.result(run.id)) is not None:
+            leaves, before = _leaves_of_result(result, run), result.get(DATA)
+        else:
             continue
-        recorded = recorded_config(path)
-        there, here = _experiment(recorded), _experiment(_plain(run.config))
-        leaves = [
-            f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
-            for key in sorted(there.keys() | here.keys())
-            if there.get(key) != here.get(key)
-        ]
-        before, now = recorded.get(DATA), data.get(run.name)
-        if before and now and before != now:
+        if before and (now := data.get(run.name)) and before != now:
             leaves.append('data: the source gives other arrays than when the run was started')
         if leaves:
             changed[run.id] = leaves
     return changed
+
+
+def _leaves_of_config(recorded: Mapping[str, Any], run: Run) -> list[str]:
+    there, here = _experiment(recorded), _experiment(_plain(run.config))
+    return [
+        f'{key.replace("/", ".")}: {there.get(key, "absent")!r} -> {here.get(key, "absent")!r}'
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _leaves_of_result(result: Mapping[str, Any], run: Run) -> list[str]:
+    differing = differing_leaves(_plain(run.config), result['config'])
+    return [f'{path}: {before} -> {now}' for path, before, now in differing]
 
 
 def record_config(path: pathlib.Path, config: Mapping[str, Any], data: str) -> None:

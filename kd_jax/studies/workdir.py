@@ -43,6 +43,10 @@ class Workdir:
     def result_path(self, run_id: str) -> pathlib.Path:
         return inside(self.path / 'results', f'{run_id}.json')
 
+    def has_checkpoints(self, run_id: str) -> bool:
+        """Whether a run has a checkpoint from which it can continue."""
+        return any(path.name.isdecimal() for path in (self.directory(run_id) / 'checkpoints').glob('*'))
+
     def result(self, run_id: str) -> dict[str, Any] | None:
         """The result of a run; None if the run is not finished.
 

@@ -39,6 +39,19 @@ def without_report(monkeypatch):
     monkeypatch.setattr(run.report, 'print_tables', lambda *_: None)
 
 
+@pytest.fixture
+def trained(monkeypatch, without_report):
+    """The directories of runs that a command would train; nothing is trained."""
+    directories = []
+
+    def noted(tasks, *_, **__):
+        directories.extend(task.directory for task in tasks)
+        return [{'last': {'test': {}}, 'seconds': 0.0} for _ in tasks]
+
+    monkeypatch.setattr(execute, 'train_group', noted)
+    return directories
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     """The work directory of a finished study; not to be written."""
@@ -132,6 +145,18 @@ def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
     }
 
 
+def test_a_changed_config_is_refused_and_restarted_if_only_the_results_are_left(work, capsys, trained):
+    shutil.rmtree(work / 'runs')
+    assert run.main([CONFIG, f'--workdir={work}']) == 0
+    assert '2 of 2 runs are already finished' in capsys.readouterr().out
+    raised = '--config.runs.student.epochs=9.0'
+    said = refusal(capsys, work, CONFIG, raised)
+    assert '1 of the runs differ, student-s0 in epochs: 2.0 -> 9.0. Use --fresh' in said
+    assert (work / 'results' / 'student-s0.json').exists()
+    assert run.main([CONFIG, f'--workdir={work}', '--fresh', raised]) == 0
+    assert [directory.name for directory in trained] == ['student-s0']
+
+
 def files_in(directory):
     """Content of every file but the lock."""
     return {path: path.read_bytes() for path in directory.rglob('*') if path.is_file() and path.name != '.lock'}
@@ -175,14 +200,7 @@ def test_a_plan_with_fresh_says_what_would_restart_and_removes_nothing(work, cap
 
 @pytest.mark.parametrize('only', ['*', 'student'])
 @pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
-def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, monkeypatch, without_report):
-    trained = []
-
-    def noted(tasks, *_, **__):
-        trained.extend(task.directory for task in tasks)
-        return [{'last': {'test': {}}, 'seconds': 0.0} for _ in tasks]
-
-    monkeypatch.setattr(execute, 'train_group', noted)
+def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, trained):
     arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--only={only}', f'--config.runs.{changed}.batch_size=30']
     assert run.main(arguments) == 0
     assert [directory.name for directory in trained] == again

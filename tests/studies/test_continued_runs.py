@@ -103,8 +103,11 @@ def test_a_run_is_not_measured_again_without_its_checkpoint_or_with_another_chan
         assert not continued_runs(after, workdir, after.runs, prepare_study(after))
     after = planned(1.0, analyses={'bias': BIAS})
     assert continued_runs(after, workdir, after.runs, prepare_study(after)).measured == ['teacher-s0']
-    (workdir.directory('teacher-s0') / 'checkpoints' / '7').rmdir()
+    (workdir.directory('teacher-s0') / 'checkpoints' / '7').rename(workdir.directory('teacher-s0') / 'checkpoints' / 'x')
     assert not continued_runs(after, workdir, after.runs, prepare_study(after))
+    longer = planned(2.0)
+    finish(workdir, 'teacher-s0', 'student-s0')
+    assert not continued_runs(longer, workdir, longer.runs, prepare_study(longer))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,28 @@ def test_a_run_with_checkpoints_whose_recorded_config_is_lost_counts_as_changed(
     assert changed_leaves(planned, workdir, planned.runs) == {}
 
 
+def test_a_run_of_which_only_the_result_is_left_is_compared_by_the_config_in_the_result(workdir):
+    run = {'epochs': 3, 'networks': {'n': {'like': 'run:teacher', 'hidden': (3, 4)}}, 'seeds': 1}
+    made = {'epochs': 3, 'networks': {'n': {'model': 'mlp', 'hidden': [3, 4]}}}  # a result has the model, not `like`
+    planned = parsed({'a': run, 'teacher': {}})
+    finish(workdir, 'teacher-s0')
+    finish(workdir, 'a-s0', config=made, data_checksum='crc32:1')
+
+    def changed(study, now=''):
+        prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum=now))
+        return changed_leaves(study, workdir, study.runs, {'a': prepared})
+
+    assert changed(planned) == changed(planned, 'crc32:1') == {}
+    assert changed(planned, 'crc32:2') == {
+        'a-s0': ['data: the source gives other arrays than when the run was started']
+    }
+    after = parsed({'a': run | {'epochs': 1}, 'teacher': {}})
+    assert changed(after) == {'a-s0': ['epochs: 3 -> 1']}
+    forget_runs(after, workdir, ['a-s0'])
+    assert workdir.result('a-s0') is None
+    assert changed(after) == {}
+
+
 def test_an_edited_digit_of_a_recorded_config_is_no_change_of_the_config(workdir):
     planned = parsed({'a': {'epochs': 12}})
     path = workdir.directory('a-s0') / 'config.json'

@@ -127,3 +127,10 @@ def test_another_directory_is_advised_only_where_it_would_help(number, said, tmp
     monkeypatch.setattr(workdir_module, 'open_to_change', fails)
     with pytest.raises(UserError, match=said), Workdir(tmp_path).locked():
         pass
+
+
+@pytest.mark.parametrize(('names', 'some'), [(['5'], True), (['5.damaged', 'newest.json'], False), ([], False)])
+def test_a_run_has_checkpoints_if_one_is_there_from_which_it_can_continue(names, some, workdir):
+    for name in names:
+        (workdir.directory('a-s0') / 'checkpoints' / name).mkdir(parents=True)
+    assert workdir.has_checkpoints('a-s0') == some
