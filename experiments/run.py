@@ -27,7 +27,7 @@ from kd_jax import report
 from kd_jax.config.checked_json import write_checked
 from kd_jax.config.config_file import load_config, split_variant
 from kd_jax.config.disk_errors import disk_errors
-from kd_jax.config.errors import UserError
+from kd_jax.config.errors import MachineError, UserError
 from kd_jax.config.visible_text import visible
 from kd_jax.devices.platform import check_platform
 from kd_jax.devices.processes import is_primary, join_processes, on_primary
@@ -144,12 +144,34 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         asked = {'runs': asked_configs(planned), 'data_checksums': data_checksums(prepared_runs)}
         on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, **asked}))
         groups = groups_of(planned, runs, workdir, prepared_runs, options)
-        execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
-    with disk_errors(workdir.path):
-        on_primary(lambda: report.build_report(workdir.path, workdir.path))
-    on_primary(lambda: report.print_tables(*report.load_results(workdir.path)))
-    console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
+        failed = None
+        try:
+            execute(dataclasses.replace(planned, about=about), runs, groups, workdir, executor)
+        except MachineError:
+            raise
+        except UserError as error:
+            failed = error
+    write_report(workdir, failed)
     return 0
+
+
+def write_report(workdir: Workdir, failed: UserError | None) -> None:
+    """Writes and shows the report, also if a run has failed, so that no page shows results that are gone.
+
+    Raises:
+      UserError: `failed`, or what is wrong with the report.
+    """
+    try:
+        with disk_errors(workdir.path):
+            on_primary(lambda: report.build_report(workdir.path, workdir.path))
+        on_primary(lambda: report.print_tables(*report.load_results(workdir.path)))
+    except UserError as error:
+        if failed:
+            raise UserError(f'{failed}\n{error}') from error
+        raise
+    console.print(f'\nReport: {workdir.path / "report.html"}', soft_wrap=True)
+    if failed:
+        raise failed
 
 
 def renew(

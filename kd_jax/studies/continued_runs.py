@@ -100,5 +100,5 @@ def continue_runs(study: Study, workdir: Workdir, continued: ContinuedRuns) -> l
     begun = [run_id for run_id in anew if (workdir.directory(run_id) / 'config.json').exists()]
     forget_runs(study, workdir, anew)
     for run_id in {*continued.longer, *continued.measured} - set(anew):
-        workdir.result_path(run_id).unlink(missing_ok=True)
+        workdir.remove_result(run_id)
     return begun

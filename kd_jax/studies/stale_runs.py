@@ -31,7 +31,7 @@ def changed_leaves(
     Returns:
       run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run of which only the
       result is left is compared by the config in the result. A run that has checkpoints and no record of its config
-      counts as one that differs.
+      counts as one that differs. A run without a checkpoint and without a result has not begun, and is left out.
     """
     changed, data = {}, data_checksums(prepared_runs or {})
     wanted = {run.id for run in runs}
@@ -40,15 +40,16 @@ def changed_leaves(
             wanted |= set(run.needed_ids)
     for run in (run for run in study.runs if run.id in wanted):
         path = workdir.directory(run.id) / 'config.json'
+        begun, result = workdir.has_checkpoints(run.id), workdir.result(run.id)
+        if not begun and result is None:
+            continue
         if path.exists():
             recorded = recorded_config(path)
             leaves, before = _leaves_of_config(recorded, run), recorded.get(DATA)
-        elif (path.parent / 'checkpoints').exists():
+        elif begun or result is None:
             leaves, before = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)'], ''
-        elif (result := workdir.result(run.id)) is not None:
-            leaves, before = _leaves_of_result(result, run), result.get(DATA)
         else:
-            continue
+            leaves, before = _leaves_of_result(result, run), result.get(DATA)
         if before and (now := data.get(run.name)) and before != now:
             leaves.append('data: the source gives other arrays than when the run was started')
         if leaves:
@@ -113,7 +114,7 @@ def forget_runs(study: Study, workdir: Workdir, ids: Sequence[str]) -> None:
     for run_id in reversed(with_dependents(study, ids)):
         directory = workdir.directory(run_id)
         refuse_links(workdir.path / 'runs', workdir.path / 'results', directory)
-        workdir.result_path(run_id).unlink(missing_ok=True)
+        workdir.remove_result(run_id)
         for path in sorted(directory.glob('*'), key=lambda path: path.name == 'config.json'):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -56,6 +56,11 @@ class Workdir:
         path = self.result_path(run_id)
         return read_result(path) if path.exists() else None
 
+    def remove_result(self, run_id: str) -> None:
+        """Removes the result of a run, and before it the pages of the report, which may show it."""
+        for path in (self.path / 'report.html', self.path / 'report.md', self.result_path(run_id)):
+            path.unlink(missing_ok=True)
+
     def check_same_study(self, name: str, search: bool = False) -> None:
         """Checks, before anything is written, that the directory is new or holds this study or search.
 

@@ -208,6 +208,31 @@ def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, o
     assert (work / 'runs' / 'teacher-s0' / 'checkpoints').exists() == ('teacher-s0' not in again)
 
 
+def test_if_a_run_fails_the_report_shows_the_others_and_a_smaller_rate_may_start_it(work, capsys):
+    rate = '--config.runs.student.optimizer.learning_rate={}'.format
+    assert (work / 'report.md').exists()
+    assert run.main([CONFIG, f'--workdir={work}', '--fresh', rate(1e30), '--config.seeds=1']) == 2
+    out = capsys.readouterr().out
+    assert "run 'student': term" in out.split('error: ')[1]
+    assert 'Not finished: 1 of the 2 results that the study asks for is missing: student.' in ' '.join(out.split())
+    page = (work / 'report.md').read_text()
+    assert 'the study asks for is missing: student.' in page
+    assert 'has another config' not in page
+    assert run.main([CONFIG, f'--workdir={work}', rate(0.01)]) == 0
+    assert (work / 'results' / 'student-s0.json').exists()
+
+
+def test_a_report_is_gone_once_a_result_that_it_shows_is_gone(work, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, 'execute_group', interrupted)
+    assert run.main([CONFIG, f'--workdir={work}', '--config.runs.student.batch_size=30', '--fresh']) == 130
+    assert not (work / 'results' / 'student-s0.json').exists()
+    assert not (work / 'report.md').exists()
+    assert not (work / 'report.html').exists()
+
+
 def test_a_damaged_result_is_named(work, capsys):
     path = work / 'results' / 'teacher-s0.json'
     path.write_bytes(path.read_bytes()[:100])

@@ -1,6 +1,5 @@
 """Runs whose config has changed since they were trained, and forgetting them."""
 
-import json
 import pathlib
 import shutil
 import types
@@ -65,7 +64,7 @@ def test_a_run_of_which_only_the_result_is_left_is_compared_by_the_config_in_the
 def test_an_edited_digit_of_a_recorded_config_is_no_change_of_the_config(workdir):
     planned = parsed({'a': {'epochs': 12}})
     path = workdir.directory('a-s0') / 'config.json'
-    path.parent.mkdir(parents=True)
+    (path.parent / 'checkpoints' / '7').mkdir(parents=True)
     write_checked(path, {'epochs': 12})
     assert changed_leaves(planned, workdir, planned.runs) == {}
     path.write_text(path.read_text().replace('12', '13', 1))
@@ -76,7 +75,7 @@ def test_an_edited_digit_of_a_recorded_config_is_no_change_of_the_config(workdir
 def test_other_data_count_as_a_change_if_both_checksums_are_known(workdir):
     planned = parsed({'a': {'epochs': 12}})
     path = workdir.directory('a-s0') / 'config.json'
-    path.parent.mkdir(parents=True)
+    (path.parent / 'checkpoints' / '7').mkdir(parents=True)
 
     def changed(recorded, now):
         record_config(path, {'epochs': 12}, recorded)
@@ -109,7 +108,7 @@ def test_a_run_that_is_forgotten_takes_with_it_what_depends_on_it_at_its_seed(wo
         assert (workdir.directory(run.id) / 'config.json').exists() == (run.id in left)
 
 
-@pytest.mark.parametrize('survived', range(9))
+@pytest.mark.parametrize('survived', range(14))
 def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, workdir, monkeypatch):
     before, after = parsed(), parsed(RUNS | {'teacher': {'epochs': 2}})
     begin(workdir, before)
@@ -134,10 +133,20 @@ def test_forgetting_that_was_killed_is_found_again_by_the_next_call(survived, wo
     assert list(changed_leaves(after, workdir, after.runs)) == ['teacher-s0']
 
 
+def test_a_run_that_ended_before_its_first_checkpoint_has_not_begun_so_any_config_may_start_it(workdir):
+    before, after = parsed({'a': {'epochs': 2}}), parsed({'a': {'epochs': 1}})
+    begin(workdir, before)
+    (leaf,) = changed_leaves(after, workdir, after.runs)['a-s0']
+    assert leaf == 'epochs: 2 -> 1'
+    (workdir.directory('a-s0') / 'checkpoints' / '7').rmdir()
+    assert changed_leaves(after, workdir, after.runs) == {}
+    finish(workdir, 'a-s0')
+    assert list(changed_leaves(after, workdir, after.runs)) == ['a-s0']
+
+
 def test_resources_are_no_part_of_the_experiment(tmp_path):
     before, after = parsed({'a': {'resources': {'cpu': 1}}}), parsed({'a': {'resources': {'cpu': 2}}})
-    (tmp_path / 'runs' / 'a-s0').mkdir(parents=True)
-    (tmp_path / 'runs' / 'a-s0' / 'config.json').write_text(json.dumps(before.runs[0].config))
+    begin(Workdir(tmp_path), before)
     assert changed_leaves(after, Workdir(tmp_path), after.runs) == {}
 
 

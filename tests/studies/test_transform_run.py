@@ -127,7 +127,7 @@ def test_a_run_that_trains_on_for_longer_makes_the_soup_and_what_follows_anew(wo
 
 
 def test_a_run_behind_a_transform_of_unknown_shapes_is_not_trained_on(work, capsys):
-    Workdir(work).directory('taught-s0').mkdir()
+    (Workdir(work).directory('taught-s0') / 'checkpoints' / '7').mkdir(parents=True)
     (work / 'runs' / 'taught-s0' / 'config.json').write_text(json.dumps(TAUGHT))
     assert run.main([*WITH_OWN, '--config.runs.taught.epochs=3', f'--workdir={work}']) == 2
     assert 'taught-s0 in epochs: 2 -> 3. Use --fresh' in capsys.readouterr().out

@@ -134,3 +134,16 @@ def test_a_run_has_checkpoints_if_one_is_there_from_which_it_can_continue(names,
     for name in names:
         (workdir.directory('a-s0') / 'checkpoints' / name).mkdir(parents=True)
     assert workdir.has_checkpoints('a-s0') == some
+
+
+def test_a_report_goes_before_a_result_that_it_may_show(workdir, monkeypatch):
+    finish(workdir, 'a-s0', 'b-s0')
+    for name in ('report.md', 'report.html'):
+        (workdir.path / name).write_text('a')
+    gone, unlink = [], pathlib.Path.unlink
+    monkeypatch.setattr(pathlib.Path, 'unlink', lambda path, **kw: (gone.append(path.name), unlink(path, **kw)))
+    workdir.remove_result('a-s0')
+    assert sorted(gone[:2]) == ['report.html', 'report.md']
+    assert gone[2:] == ['a-s0.json']
+    assert workdir.result('a-s0') is None
+    assert workdir.result('b-s0') is not None
