@@ -13,12 +13,13 @@ import dataclasses
 import itertools
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.progress import TaskID
 
 from experiments import command_line
+from experiments.changed_runs import sentences
 from experiments.plan_table import plan_table
 from experiments.progress import progress_display
 from experiments.terminal import console, keep_going, leave
@@ -35,11 +36,11 @@ from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
 from kd_jax.studies import executors
-from kd_jax.studies.continued_runs import ContinuedRuns, continue_runs, continued_runs
+from kd_jax.studies.continued_runs import ChangedRuns, changed_runs, remove_outdated
 from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
-from kd_jax.studies.stale_runs import changed_leaves, data_checksums, forget_runs, with_dependents
+from kd_jax.studies.stale_runs import data_checksums
 from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -129,17 +130,14 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     runs = select_runs(planned, options.only, workdir)
     workdir.check_same_study(about['name'])
     if options.plan:
-        console.print(
-            plan_table(runs, groups_of(planned, runs, workdir, prepared_runs, options), prepared_runs, workdir)
-        )
-        console.print(changes(planned, runs, prepared_runs, workdir, options.fresh), soft_wrap=True, end='')
+        show_plan(planned, runs, prepared_runs, workdir, options)
         return 0
     if options.executor != 'ray':
         for name in dict.fromkeys(run.name for run in runs if run.name in prepared_runs):
             check_memory(prepared_runs[name])
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
-        renew(planned, runs, prepared_runs, workdir, options.fresh)
+        on_primary(lambda: renew(planned, runs, prepared_runs, workdir, options))
         runs = select_runs(planned, options.only, workdir)
         asked = {'runs': asked_configs(planned), 'data_checksums': data_checksums(prepared_runs)}
         on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, **asked}))
@@ -174,61 +172,43 @@ def write_report(workdir: Workdir, failed: UserError | None) -> None:
         raise failed
 
 
-def renew(
-    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool
+def show_plan(
+    planned: Study,
+    runs: Sequence[Run],
+    prepared_runs: Mapping[str, PreparedRun],
+    workdir: Workdir,
+    options: argparse.Namespace,
 ) -> None:
-    """Lets runs continue whose change allows it; refuses other changes. With `fresh`, all changed runs start anew."""
-    if fresh:
-        on_primary(lambda: forget_runs(planned, workdir, list(changed_leaves(planned, workdir, runs, prepared_runs))))
-        return
-    continued = runs_that_continue(planned, runs, prepared_runs, workdir)
-    if not continued:
-        return
-    anew = on_primary(lambda: continue_runs(planned, workdir, continued)) or []
-    if continued.longer:
-        console.print(
-            f'epochs was raised. Continue from the last checkpoint: {", ".join(continued.longer)}'
-            + (f'. Start anew, because they need these: {", ".join(anew)}.' if anew else '.')
-        )
-    if measured := [run_id for run_id in continued.measured if run_id not in anew]:
-        console.print(
-            f'Only analyses or samples have changed. Continue from the last checkpoint: {", ".join(measured)}.'
-        )
-
-
-def changes(
-    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir, fresh: bool = False
-) -> str:
-    """What the study would do with runs whose config has changed, for `--plan`; '' if there are none."""
-    if fresh:
-        again = with_dependents(planned, changed_leaves(planned, workdir, runs, prepared_runs))
-        return (
-            f'--fresh would restart {", ".join(again)}.\n' if again else 'Nothing has changed: no run would restart.\n'
-        )
+    """Prints what the same command would do without `--plan`."""
+    changed, said = ChangedRuns([], [], []), []
     try:
-        longer, measured = runs_that_continue(planned, runs, prepared_runs, workdir)
+        changed = changed_runs(planned, workdir, runs, prepared_runs, options.fresh)
+        runs = select_runs(planned, options.only, workdir, changed.ids)
+        said = sentences(changed, runs, workdir, options.fresh)
     except UserError as error:
-        return f'{error}\n'
-    raised = f'epochs was raised: {", ".join(longer)} will continue, and the runs that need them will start anew.\n'
-    others = f'Only analyses or samples have changed: {", ".join(measured)} will continue from the last checkpoint.\n'
-    return (raised if longer else '') + (others if measured else '')
+        said = [str(error)]
+    if options.fresh and not said:
+        said = ['Nothing has changed: no run would restart.']
+    groups = groups_of(planned, runs, workdir, prepared_runs, options, changed.ids)
+    console.print(plan_table(runs, groups, prepared_runs, workdir, changed))
+    for sentence in said:
+        console.print(sentence, soft_wrap=True)
 
 
-def runs_that_continue(
-    planned: Study, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun], workdir: Workdir
-) -> ContinuedRuns:
-    """The runs that continue although their config has changed; raises a UserError if another run's has."""
-    continued = continued_runs(planned, workdir, runs, prepared_runs)
-    changed = changed_leaves(planned, workdir, runs, prepared_runs)
-    allowed = {*continued.longer, *continued.measured}
-    others = {run_id: leaves for run_id, leaves in changed.items() if run_id not in allowed}
-    if others:
-        name, leaves = next(iter(others.items()))
-        raise UserError(
-            f'{workdir.path} was made with another config or other data: {len(others)} of the runs differ, {name} in '
-            f'{"; ".join(leaves)}. Use --fresh to restart these and the runs that need them, or another --workdir.'
-        )
-    return continued
+def renew(
+    planned: Study,
+    runs: Sequence[Run],
+    prepared_runs: Mapping[str, PreparedRun],
+    workdir: Workdir,
+    options: argparse.Namespace,
+) -> None:
+    """Says which runs continue or start anew because a config has changed, and then removes what is out of date."""
+    changed = changed_runs(planned, workdir, runs, prepared_runs, options.fresh)
+    for sentence in sentences(
+        changed, select_runs(planned, options.only, workdir, changed.ids), workdir, options.fresh
+    ):
+        console.print(sentence, soft_wrap=True)
+    remove_outdated(planned, workdir, changed)
 
 
 def make_executor(options: argparse.Namespace) -> Executor:
@@ -244,9 +224,10 @@ def groups_of(
     workdir: Workdir,
     prepared_runs: Mapping[str, PreparedRun],
     options: argparse.Namespace,
+    again: Collection[str] = (),
 ) -> list[tuple[Run, ...]]:
-    """Returns the runs that are not finished, in the groups in which they are trained."""
-    waiting = [run for run in runs if workdir.result(run.id) is None]
+    """Returns the runs that are not finished or in `again`, in the groups in which they are trained."""
+    waiting = [run for run in runs if run.id in again or workdir.result(run.id) is None]
     workers = {'in_process': 1, 'processes': options.workers, 'ray': None}[options.executor]
     return plan_groups(waiting, planned.about.get('group_runs', 'auto'), prepared_runs, workers)
 

@@ -19,3 +19,8 @@ def raw(array):
 
 def without_seconds(history):
     return [{key: value for key, value in row.items() if key != 'seconds'} for row in history]
+
+
+def files_in(directory):
+    """Content of every file but the lock."""
+    return {path: path.read_bytes() for path in directory.rglob('*') if path.is_file() and path.name != '.lock'}

@@ -1,7 +1,7 @@
 """A study: runs, the dependencies between them, and seeds."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kd_jax.config.dependency_order import in_dependency_order
@@ -202,9 +202,14 @@ def check_grouping(grouping: Any, where: str) -> None:
         raise UserError(f'{where}: group_runs is {grouping!r}. {suggest(str(grouping), ("auto", "False", *BATCHINGS))}')
 
 
-def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run]:
+def select_runs(study: Study, only: Sequence[str], workdir: Workdir, again: Collection[str] = ()) -> list[Run]:
     """The runs whose name or id matches a glob of `only` (all if empty), and the unfinished runs that they need.
 
+    Args:
+      study: the study.
+      only: the globs.
+      workdir: its work directory.
+      again: the ids of runs that count as unfinished, because they are trained again.
     Raises:
       UserError: a glob matches no run.
     """
@@ -213,7 +218,7 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir) -> list[Run
 
     def add(run: Run) -> None:
         for needed in map(by_id.__getitem__, run.needed_ids):
-            if workdir.result(needed.id) is None:
+            if needed.id in again or workdir.result(needed.id) is None:
                 add(needed)
         chosen[run.id] = run
 

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +15,11 @@ import numpy as np
 import pytest
 
 from experiments import run
-from kd_jax.report.result_files import load_results
 from kd_jax.studies import execute
 from kd_jax.studies.executors import local
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.run_log import read_history
-from tests.finished_runs import final_state, raw, without_seconds
+from tests.finished_runs import files_in, final_state, raw, without_seconds
 from tests.refusals import CONFIG, refusal
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -30,40 +28,6 @@ pytestmark = [
     pytest.mark.usefixtures('settings_as_before'),
     pytest.mark.filterwarnings('ignore:Sharding info not provided:UserWarning'),
 ]
-
-
-@pytest.fixture
-def without_report(monkeypatch):
-    monkeypatch.setattr(run.report, 'build_report', lambda *_: None)
-    monkeypatch.setattr(run.report, 'load_results', lambda *_: ())
-    monkeypatch.setattr(run.report, 'print_tables', lambda *_: None)
-
-
-@pytest.fixture
-def trained(monkeypatch, without_report):
-    """The directories of runs that a command would train; nothing is trained."""
-    directories = []
-
-    def noted(tasks, *_, **__):
-        directories.extend(task.directory for task in tasks)
-        return [{'last': {'test': {}}, 'seconds': 0.0} for _ in tasks]
-
-    monkeypatch.setattr(execute, 'train_group', noted)
-    return directories
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory):
-    """The work directory of a finished study; not to be written."""
-    workdir = tmp_path_factory.mktemp('finished')
-    assert run.main([CONFIG, f'--workdir={workdir}']) == 0
-    return workdir
-
-
-@pytest.fixture
-def work(finished, tmp_path):
-    """A copy of the finished study."""
-    return shutil.copytree(finished, tmp_path / 'work')
 
 
 def test_long_names_in_a_plan_are_never_cut(tmp_path, capsys, monkeypatch):
@@ -136,32 +100,6 @@ def test_a_plan_shows_what_is_finished_begun_and_to_do_and_writes_nothing(work, 
     assert '6,370' in rows['student-s0']  # 784 * 8 + 8, then 8 * 10 + 10; the frozen teacher is not trained
 
 
-def test_a_changed_config_is_refused_with_the_leaves_that_differ(work, capsys):
-    before = {path: path.stat().st_mtime_ns for path in work.rglob('*')}
-    sentence = refusal(capsys, work, CONFIG, '--config.runs.student.terms.soft.t=2.0')
-    assert '1 of the runs differ, student-s0 in terms.soft.t: 4.0 -> 2.0. Use --fresh' in sentence
-    assert {path: path.stat().st_mtime_ns for path in work.rglob('*')} == before | {
-        work / '.lock': (work / '.lock').stat().st_mtime_ns
-    }
-
-
-def test_a_changed_config_is_refused_and_restarted_if_only_the_results_are_left(work, capsys, trained):
-    shutil.rmtree(work / 'runs')
-    assert run.main([CONFIG, f'--workdir={work}']) == 0
-    assert '2 of 2 runs are already finished' in capsys.readouterr().out
-    raised = '--config.runs.student.epochs=9.0'
-    said = refusal(capsys, work, CONFIG, raised)
-    assert '1 of the runs differ, student-s0 in epochs: 2.0 -> 9.0. Use --fresh' in said
-    assert (work / 'results' / 'student-s0.json').exists()
-    assert run.main([CONFIG, f'--workdir={work}', '--fresh', raised]) == 0
-    assert [directory.name for directory in trained] == ['student-s0']
-
-
-def files_in(directory):
-    """Content of every file but the lock."""
-    return {path: path.read_bytes() for path in directory.rglob('*') if path.is_file() and path.name != '.lock'}
-
-
 @pytest.mark.parametrize('plan', [(), ('--plan',), ('--fresh',)])
 def test_another_study_in_a_used_work_directory_is_refused_before_anything_is_written(plan, work, capsys):
     before = files_in(work)
@@ -172,65 +110,6 @@ def test_another_study_in_a_used_work_directory_is_refused_before_anything_is_wr
     (work / 'study.json').unlink()
     assert "belongs to study 'tiny', not to 'other'" in refusal(capsys, work, CONFIG, '--config.name=other', *plan)
     assert files_in(work).keys() == before.keys() - {work / 'study.json'}
-
-
-def test_results_that_a_changed_study_no_longer_asks_for_are_left_aside(work, capsys):
-    arguments = [CONFIG, f'--workdir={work}', '--only=teacher', '--config.runs.student.terms.soft.t=2.0']
-    assert run.main(arguments) == 0
-    out = ' '.join(capsys.readouterr().out.split())
-    assert 'Not finished: 1 of the 2 results that the study asks for is missing: student.' in out
-    assert 'Left aside: student, seed 0: it has another config: terms.soft.t is 4.0 in the result and 2.0 in ' in out
-    assert run.main([CONFIG, f'--workdir={work}', '--only=teacher']) == 0
-    assert load_results(work).left_aside == []
-
-
-def test_a_changed_teacher_is_noticed_when_only_its_student_is_run(work, capsys):
-    sentence = refusal(capsys, work, CONFIG, '--only=student', '--config.runs.teacher.batch_size=30')
-    assert 'teacher-s0 in batch_size: 25 -> 30' in sentence
-
-
-def test_a_plan_with_fresh_says_what_would_restart_and_removes_nothing(work, capsys):
-    before = files_in(work)
-    for changed, again in (('student', 'student-s0'), ('teacher', 'teacher-s0, student-s0')):
-        plan = [CONFIG, f'--workdir={work}', '--plan', '--fresh', f'--config.runs.{changed}.batch_size=30']
-        assert run.main(plan) == 0
-        assert f'--fresh would restart {again}.' in capsys.readouterr().out
-    assert files_in(work) == before
-
-
-@pytest.mark.parametrize('only', ['*', 'student'])
-@pytest.mark.parametrize(('changed', 'again'), [('student', ['student-s0']), ('teacher', ['teacher-s0', 'student-s0'])])
-def test_fresh_trains_anew_what_changed_and_what_depends_on_it(changed, again, only, work, trained):
-    arguments = [CONFIG, f'--workdir={work}', '--fresh', f'--only={only}', f'--config.runs.{changed}.batch_size=30']
-    assert run.main(arguments) == 0
-    assert [directory.name for directory in trained] == again
-    assert not any((directory / 'checkpoints').exists() for directory in trained)
-    assert (work / 'runs' / 'teacher-s0' / 'checkpoints').exists() == ('teacher-s0' not in again)
-
-
-def test_if_a_run_fails_the_report_shows_the_others_and_a_smaller_rate_may_start_it(work, capsys):
-    rate = '--config.runs.student.optimizer.learning_rate={}'.format
-    assert (work / 'report.md').exists()
-    assert run.main([CONFIG, f'--workdir={work}', '--fresh', rate(1e30), '--config.seeds=1']) == 2
-    out = capsys.readouterr().out
-    assert "run 'student': term" in out.split('error: ')[1]
-    assert 'Not finished: 1 of the 2 results that the study asks for is missing: student.' in ' '.join(out.split())
-    page = (work / 'report.md').read_text()
-    assert 'the study asks for is missing: student.' in page
-    assert 'has another config' not in page
-    assert run.main([CONFIG, f'--workdir={work}', rate(0.01)]) == 0
-    assert (work / 'results' / 'student-s0.json').exists()
-
-
-def test_a_report_is_gone_once_a_result_that_it_shows_is_gone(work, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(local, 'execute_group', interrupted)
-    assert run.main([CONFIG, f'--workdir={work}', '--config.runs.student.batch_size=30', '--fresh']) == 130
-    assert not (work / 'results' / 'student-s0.json').exists()
-    assert not (work / 'report.md').exists()
-    assert not (work / 'report.html').exists()
 
 
 def test_a_damaged_result_is_named(work, capsys):
