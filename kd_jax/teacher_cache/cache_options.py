@@ -19,7 +19,7 @@ from kd_jax.teacher_cache.recording import Recording, View, examples_axis, recor
 
 OPTIONS = {
     'dtype': Described('the type in which outputs of wider types are stored', 'float32'),
-    'path': Described('where it is stored: a directory or a URL; by default in the work directory', '', 'text'),
+    'path': Described('below which directory or URL it is stored; by default in the work directory', '', 'text'),
     'read': Described(
         "'memory' reads everything at the start, 'disk' each batch when it is needed; 'auto' chooses 'memory' for up "
         'to 1 GiB',
@@ -36,7 +36,7 @@ class TeacherCache:
 
     Attributes:
       what: the recording.
-      path: a directory or URL; '' for a directory named by the fingerprint.
+      path: the directory or URL below which it lies; '' for the work directory.
       read: 'memory' (everything at the start), 'disk' (each batch when it is needed), or 'auto' ('memory' if the
         recording has at most `MEMORY` bytes, else 'disk').
     """

@@ -145,7 +145,7 @@ def examples_axis(recipe: Recipe, path: Path) -> int:
 
 
 def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> dict[str, Any]:
-    """Returns everything that the recorded bits depend on, as a JSON value; error messages name its keys."""
+    """Returns everything that the recorded bits depend on, as a JSON value."""
     frozen = {network.name: frozen[network.name] for network in what.networks}
     batch = batch_shapes(what.read, what.batch_size)
     program = what.program.lower(frozen, batch, key, np.int32(0)).as_text()

@@ -16,8 +16,7 @@ import jax
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.errors import UserError
-from kd_jax.config.json_files import flat
-from kd_jax.teacher_cache.array_store import ArrayStore
+from kd_jax.teacher_cache.array_store import MEND, ArrayStore
 from kd_jax.teacher_cache.cache_options import TeacherCache
 from kd_jax.teacher_cache.recording import agreed_count, fingerprint, record_parts
 
@@ -31,17 +30,18 @@ def replay_outputs(
       cache: from `plan_cache`.
       frozen: variables of the frozen networks, by name.
       key: the key of the views.
-      shared: directory for caches without a path of their own; each gets a directory named by its fingerprint.
+      shared: where caches lie without the option `cache.path`. In both, each recording has a directory named by its
+        fingerprint, so that runs of other seeds or teachers may have the same path.
       between: called before each part that is recorded; may raise an exception to stop there.
     Returns:
       the arrays of the split, and recorded outputs [views, examples, ...] by network and name: NumPy arrays or
       `array_store.Rows`.
     Raises:
-      UserError: the existing cache was recorded from something else or is damaged, or the cache cannot be written.
+      UserError: the existing cache is damaged, or the cache cannot be written.
     """
     what, parts = cache.what, fingerprint(cache.what, frozen, key)
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    store, count = ArrayStore(cache.path or str(shared / digest)), cache.what.layout.count
+    store, count = ArrayStore(f'{(cache.path or str(shared)).rstrip("/")}/{digest}'), cache.what.layout.count
     manifest = _manifest(store, parts, count, what.where)
     if not agreed_count(manifest['done'] == count):
         with store.locked():
@@ -56,16 +56,6 @@ def replay_outputs(
 def _manifest(store: ArrayStore, parts: Mapping[str, Any], count: int, where: str) -> dict[str, Any]:
     """Returns the manifest of a store that is empty or holds this recording; refuses a store of another recording."""
     manifest = store.manifest() or {'done': 0, 'parts': count, 'fingerprint': parts}
-    there, here = flat(manifest['fingerprint']), flat(parts)
-    different = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    if not different:
-        return manifest
-    name = different[0]
-    values = [part.get(name, 'absent') for part in (there, here)]
-    shown = (
-        f' ({values[0]} in the cache, {values[1]} in this run)' if max(len(str(value)) for value in values) < 40 else ''
-    )
-    raise UserError(
-        f'{where}: the cache {store.path} does not fit this run: {name.replace("/", ".")} differs{shown}; '
-        'delete the cache or choose another cache.path.'
-    )
+    if manifest['fingerprint'] != parts:
+        raise UserError(f'{where}: the cache {store.path} was recorded from something else than its name says; {MEND}.')
+    return manifest

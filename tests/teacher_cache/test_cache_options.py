@@ -5,33 +5,7 @@ import pytest
 from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.prepared_run import prepare_run
-from tests.small_caches import CONFIG, cached, cut, replay, student
-
-
-@pytest.mark.parametrize(
-    ('overrides', 'seed', 'differs'),
-    [
-        ((), 1, r'parameters\.teacher differs;'),
-        (('data.examples=275',), 0, r'data\.\w+ differs;'),
-        (('data.augment.crop=1',), 0, r'augmentation\.crop differs \(2 in the cache, 1 in this run\);'),
-        (('data.views=1',), 0, r'views differs \(2 in the cache, 1 in this run\);'),
-        (('batch_size=30',), 0, r'batch_size differs \(25 in the cache, 30 in this run\);'),
-    ],
-)
-def test_a_stale_or_foreign_cache_is_refused_by_what_differs(overrides, seed, differs, tmp_path):
-    path = cached(path=str(tmp_path / 'shared'))
-    replay(student('data.views=2', path), tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
-    with pytest.raises(UserError, match=f"run 'student': the cache .*shared does not fit this run: {differs}"):
-        replay(student('data.views=2', path, *overrides), tmp_path, seed=seed)
-    assert {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()} == before
-
-
-def test_targets_of_another_temperature_are_refused(tmp_path):
-    path = cached(path=str(tmp_path / 'shared'))
-    replay(cut(3, 2.0, path), tmp_path)
-    with pytest.raises(UserError, match=r'networks\.top\.t differs \(2\.0 in the cache, 4\.0 in this run\)'):
-        replay(cut(3, 4.0, path), tmp_path)
+from tests.small_caches import CONFIG, student
 
 
 @pytest.mark.parametrize(

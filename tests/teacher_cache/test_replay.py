@@ -1,6 +1,7 @@
 """Training from recorded outputs is training with the live networks, bit for bit."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ from orbax.checkpoint import v1 as ocp
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.arrays.random_keys import fold_in_name
 from kd_jax.config.config_file import load_config
+from kd_jax.config.errors import UserError
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
 from kd_jax.data.batches import fetch_batch
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.teacher_cache import recording
-from tests.small_caches import BATCH, CONFIG, SIZE, cached, cut, replay, student
+from kd_jax.teacher_cache import replay as replay_module
+from tests.small_caches import BATCH, CONFIG, SIZE, cached, cut, logits, replay, student
 from tests.train_one import train_run
 
 
@@ -70,6 +73,50 @@ def test_students_of_one_teacher_pay_for_it_once(teacher, tmp_path, monkeypatch)
     hot = trained(teacher, tmp_path / 'hot', 'cache=True', 'terms.soft.t=20.0', caches=tmp_path)
     monkeypatch.undo()
     jax.tree.map(np.testing.assert_array_equal, hot, trained(teacher, tmp_path / 'live', 'terms.soft.t=20.0'))
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'seed'),
+    [
+        ((), 1),
+        (('data.examples=275',), 0),
+        (('data.augment.crop=1',), 0),
+        (('data.views=1',), 0),
+        (('batch_size=30',), 0),
+    ],
+)
+def test_below_one_path_runs_with_other_outputs_have_caches_of_their_own(overrides, seed, tmp_path, monkeypatch):
+    path, work = cached(path=str(tmp_path / 'shared')), tmp_path / 'work'
+    first = logits(replay(student('data.views=2', path), work))
+    before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    other = student('data.views=2', path, *overrides)
+    own = logits(replay(other, work, seed=seed))
+    np.testing.assert_array_equal(
+        own, logits(replay(student('data.views=2', 'cache=True', *overrides), work, seed=seed))
+    )
+    assert {p: p.read_bytes() for p in before} == before
+    assert len(list((tmp_path / 'shared').iterdir())) == 2
+    monkeypatch.setattr(replay_module, 'record_parts', None)  # both are there
+    np.testing.assert_array_equal(first, logits(replay(student('data.views=2', path), work)))
+    np.testing.assert_array_equal(own, logits(replay(other, work, seed=seed)))
+
+
+def test_targets_of_another_temperature_are_recorded_apart(tmp_path):
+    path = cached(path=str(tmp_path))
+    cold, hot = (replay(cut(3, t, path), tmp_path / 'work')[RECORDED]['top']['log_probs'] for t in (2.0, 4.0))
+    assert np.abs(cold - hot).max() > 1e-3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_cache_that_was_moved_to_the_name_of_another_is_refused(tmp_path):
+    prepared = student('data.views=1', 'cache=True')
+    for seed in (0, 1):
+        replay(prepared, tmp_path / str(seed), seed=seed)
+    (named,), (other,) = (list((tmp_path / str(seed)).iterdir()) for seed in (0, 1))
+    shutil.rmtree(named)
+    shutil.copytree(other, named)
+    with pytest.raises(UserError, match=f"run 'student': the cache {named} was recorded from something else"):
+        replay(prepared, tmp_path / '0', seed=0)
 
 
 def test_of_a_teacher_cut_to_its_top_classes_nothing_else_is_recorded(tmp_path):
