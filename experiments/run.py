@@ -80,7 +80,6 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         if not text.strip(','):
             raise UserError('--only= names no run: give globs separated by commas, or leave the option out.')
     _check_executor(options)
-    options.only = [glob for text in options.only for glob in text.split(',') if glob]
     return options, overrides
 
 

@@ -10,7 +10,7 @@ from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.hyperparameters import check_option
 from kd_jax.config.import_by_name import imported_names
 from kd_jax.config.json_files import json_value
-from kd_jax.config.name_globs import matching
+from kd_jax.config.name_globs import matching, split_globs
 from kd_jax.config.names import check_name
 from kd_jax.config.references import runs_referred_to
 from kd_jax.studies.workdir import Workdir
@@ -207,7 +207,7 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir, again: Coll
 
     Args:
       study: the study.
-      only: the globs.
+      only: texts of one glob or several, which commas separate.
       workdir: its work directory.
       again: the ids of runs that count as unfinished, because they are trained again.
     Raises:
@@ -222,8 +222,9 @@ def select_runs(study: Study, only: Sequence[str], workdir: Workdir, again: Coll
                 add(needed)
         chosen[run.id] = run
 
-    for glob in only or ['*']:
-        names = set(matching(glob, [name for run in study.runs for name in (run.name, run.id)]))
+    known = dict.fromkeys(name for run in study.runs for name in (run.name, run.id))
+    for glob in [glob for text in only for glob in split_globs(text, known)] or ['*']:
+        names = set(matching(glob, known))
         matched = [run for run in study.runs if names & {run.name, run.id}]
         if not matched:
             raise UserError(f'--only={glob} matches no run. {suggest(glob, {r.name for r in study.runs})}')

@@ -156,6 +156,13 @@ def test_a_name_that_looks_like_a_glob_selects_itself(workdir):
     assert ids(select_runs(planned, ['w[1]'], workdir)) == ['w1-s0']
 
 
+def test_a_run_of_a_grid_whose_name_has_a_comma_can_be_selected_alone_and_among_others(workdir):
+    planned = parsed({'x(8,)': {}, 'x(16, 4)': {}, 'x(8': {}, 'y': {}})
+    assert ids(select_runs(planned, ['x(8,)'], workdir)) == ['x(8,)-s0']
+    assert ids(select_runs(planned, ['x(16, 4),x(8,)-s0,y'], workdir)) == ['x(8,)-s0', 'x(16, 4)-s0', 'y-s0']
+    assert ids(select_runs(planned, ['x(8,y', 'x(16*'], workdir)) == ['x(16, 4)-s0', 'x(8-s0', 'y-s0']
+
+
 def test_a_glob_that_matches_nothing_is_refused(workdir):
     with pytest.raises(
         UserError, match=r"--only=studnt matches no run. Did you mean 'student'\? Known: assistant, peer"
