@@ -30,10 +30,16 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     copy has a checksum, also that of a file that has none.
 
     Raises:
-      UserError: `out` holds another study.
+      UserError: `out` holds another study, is the work directory of other runs, or lies in `workdir`.
     """
     if out.resolve() == workdir.resolve():
         return
+    if workdir.resolve() in out.resolve().parents:
+        raise UserError(f'{out} lies in the work directory {workdir}, whose files it would change; give another --out.')
+    if (out / 'runs').exists() or (out / '.lock').exists():
+        raise UserError(
+            f'{out} is a work directory, whose results would be replaced; give another directory with --out.'
+        )
     name = load_results(workdir).study['name']
     if (out / 'study.json').exists() and (found := load_results(out).study['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')

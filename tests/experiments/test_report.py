@@ -196,3 +196,23 @@ def test_a_network_out_of_a_file_never_names_a_file_elsewhere(study_dir, tmp_pat
     assert main([f'--workdir={study_dir}']) == 0  # the file has a name of its own
     assert list((study_dir / 'figures').glob('curves-test-x-errors-*.png'))
     assert not list(tmp_path.glob('x*'))
+
+
+@pytest.mark.parametrize('used', ['runs', '.lock'])
+def test_the_results_of_another_work_directory_are_not_replaced(used, study_dir, tmp_path, capsys):
+    other = tmp_path / 'other'
+    assert main([f'--workdir={study_dir}', f'--out={other}']) == 0
+    (other / used).mkdir()
+    (study_dir / 'results' / 'student-s2.json').unlink()
+    before = _tree(other)
+    assert main([f'--workdir={study_dir}', f'--out={other}']) == 2
+    assert f'{other} is a work directory, whose results would be replaced' in capsys.readouterr().err
+    assert _tree(other) == before
+
+
+@pytest.mark.parametrize('inside', ['results', 'results/copy', 'evidence'])
+def test_results_are_not_copied_into_the_work_directory(inside, study_dir, capsys):
+    before = _tree(study_dir)
+    assert main([f'--workdir={study_dir}', f'--out={study_dir / inside}']) == 2
+    assert f'{study_dir / inside} lies in the work directory {study_dir}' in capsys.readouterr().err
+    assert _tree(study_dir) == before
