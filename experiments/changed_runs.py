@@ -1,13 +1,32 @@
 """Says what a command does with the runs whose config has changed since they were trained."""
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 
-from kd_jax.studies.continued_runs import ChangedRuns
-from kd_jax.studies.study import Run
+from kd_jax.prepare.prepared_run import PreparedRun
+from kd_jax.studies.continued_runs import ChangedRuns, changed_runs
+from kd_jax.studies.study import Run, Study, select_runs
 from kd_jax.studies.workdir import Workdir
 
 
-def sentences(changed: ChangedRuns, runs: Sequence[Run], workdir: Workdir, fresh: bool) -> list[str]:
+def outdated_runs(
+    study: Study,
+    runs: Sequence[Run],
+    prepared_runs: Mapping[str, PreparedRun],
+    workdir: Workdir,
+    options: argparse.Namespace,
+) -> tuple[ChangedRuns, list[str]]:
+    """The runs of a command whose results are out of date, and the sentences that say what it does with them.
+
+    Raises:
+      UserError: without `--fresh`, a run has changed in a way with which it cannot continue.
+    """
+    changed = changed_runs(study, workdir, runs, prepared_runs, options.fresh)
+    trained = select_runs(study, options.only, workdir, changed.ids)
+    return changed, _sentences(changed, trained, workdir, options.fresh)
+
+
+def _sentences(changed: ChangedRuns, runs: Sequence[Run], workdir: Workdir, fresh: bool) -> list[str]:
     """One sentence for each kind of run that is trained again or removed, for the plan and for the command.
 
     Args:

@@ -19,7 +19,7 @@ from typing import Any
 from rich.progress import TaskID
 
 from experiments import command_line
-from experiments.changed_runs import sentences
+from experiments.changed_runs import outdated_runs
 from experiments.plan_table import plan_table
 from experiments.progress import progress_display
 from experiments.terminal import console, keep_going, leave
@@ -36,7 +36,7 @@ from kd_jax.prepare.check_memory import check_memory
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.report.number_format import named
 from kd_jax.studies import executors
-from kd_jax.studies.continued_runs import ChangedRuns, changed_runs, remove_outdated
+from kd_jax.studies.continued_runs import ChangedRuns, remove_outdated
 from kd_jax.studies.executors.scheduler import Executor
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.run_groups import plan_groups
@@ -136,7 +136,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             check_memory(prepared_runs[name])
     executor = make_executor(options)
     with workdir.locked(), disk_errors(workdir.path):
-        on_primary(lambda: renew(planned, runs, prepared_runs, workdir, options))
+        on_primary(lambda: renew(planned, workdir, *outdated_runs(planned, runs, prepared_runs, workdir, options)))
         runs = select_runs(planned, options.only, workdir)
         asked = {'runs': asked_configs(planned), 'data_checksums': data_checksums(prepared_runs)}
         on_primary(lambda: write_checked(workdir.path / 'study.json', {**about, **asked}))
@@ -179,11 +179,10 @@ def show_plan(
     options: argparse.Namespace,
 ) -> None:
     """Prints what the same command would do without `--plan`."""
-    changed, said = ChangedRuns([], [], []), []
+    changed, said = ChangedRuns([], [], []), list[str]()
     try:
-        changed = changed_runs(planned, workdir, runs, prepared_runs, options.fresh)
+        changed, said = outdated_runs(planned, runs, prepared_runs, workdir, options)
         runs = select_runs(planned, options.only, workdir, changed.ids)
-        said = sentences(changed, runs, workdir, options.fresh)
     except UserError as error:
         said = [str(error)]
     if options.fresh and not said:
@@ -194,18 +193,9 @@ def show_plan(
         console.print(sentence, soft_wrap=True)
 
 
-def renew(
-    planned: Study,
-    runs: Sequence[Run],
-    prepared_runs: Mapping[str, PreparedRun],
-    workdir: Workdir,
-    options: argparse.Namespace,
-) -> None:
+def renew(planned: Study, workdir: Workdir, changed: ChangedRuns, said: Sequence[str]) -> None:
     """Says which runs continue or start anew because a config has changed, and then removes what is out of date."""
-    changed = changed_runs(planned, workdir, runs, prepared_runs, options.fresh)
-    for sentence in sentences(
-        changed, select_runs(planned, options.only, workdir, changed.ids), workdir, options.fresh
-    ):
+    for sentence in said:
         console.print(sentence, soft_wrap=True)
     remove_outdated(planned, workdir, changed)
 

@@ -44,7 +44,7 @@ from kd_jax.studies.search_space import (
     with_trial,
 )
 from kd_jax.studies.search_storage import ELSEWHERE, join_search, sqlite_url
-from kd_jax.studies.stale_runs import changed_leaves, data_checksums
+from kd_jax.studies.stale_runs import changed_leaves, data_checksums, difference_in_words
 from kd_jax.studies.study import parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
@@ -128,11 +128,7 @@ def train_one(
         planned = dataclasses.replace(planned, about={**planned.about, 'command': provenance.command()})
         runs = select_runs(planned, [judged], workdir)
         if changed := changed_leaves(planned, workdir, runs, prepared_runs):
-            name, leaves = next(iter(changed.items()))
-            raise UserError(
-                f'{workdir.path} was made with another config or other data: {len(changed)} of the runs differ, {name} '
-                f'in {"; ".join(leaves)}. {ELSEWHERE.capitalize()}.'
-            )
+            raise UserError(f'{difference_in_words(changed, workdir)} {ELSEWHERE.capitalize()}.')
         runs = [run for run in runs if workdir.result(run.id) is None]
         shown = ', '.join(f'{path} = {short_value(value)}' for path, value in values.items())
         try:

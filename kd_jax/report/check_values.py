@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd_jax.config.errors import UserError, suggest
+from kd_jax.config.file_schemas import HistoryRow, ResultFile
 from kd_jax.config.name_globs import matching
 from kd_jax.report.claim_verdicts import CONDITION
 from kd_jax.report.result_files import run_globs, split_reference
@@ -13,10 +14,7 @@ from kd_jax.report.tables import stated_of_column
 Stated = Mapping[str, Mapping[str, Any]]
 Places = list[tuple[str, str]]  # (run, value path)
 EVALUATED = ('last', 'best')  # rows of a result that hold metrics of each split
-OF_RESULT = (
-    'analyses', 'best', 'config', 'epochs', 'examples', 'history', 'last', 'parameters', 'samples', 'seconds', 'steps',
-)  # fmt: skip
-OF_ROW = ('epoch', 'numbers', 'seconds', 'step', 'terms')  # of a row of the history, beside the splits
+OF_RESULT, OF_ROW = ({*file.__annotations__, *SPLITS} for file in (ResultFile, HistoryRow))
 
 
 def check_values(study: dict[str, Any], stated: Stated) -> None:
@@ -115,12 +113,12 @@ def _runs(entry: Mapping[str, Any], stated: Stated) -> list[str]:
 def _missing(result: Mapping[str, Any], path: str) -> str:
     """Why a result will not have the number at a path, or what was meant; '' if it will have it."""
     keys, splits = path.split('.'), result['examples']
-    if keys[0] not in (*OF_RESULT, *OF_ROW, *SPLITS):
+    if keys[0] not in OF_RESULT | OF_ROW:
         return suggest(keys[0], OF_RESULT)
     if keys[0] in EVALUATED:
         if keys[0] == 'best' and 'valid' not in splits:
             return 'The best epoch is that on validation examples, and the run has none: set data.valid.'
-        if len(keys) > 1 and keys[1] not in (*SPLITS, *OF_ROW):
+        if len(keys) > 1 and keys[1] not in OF_ROW:
             return suggest(keys[1], list(splits))
         keys = keys[1:]
     elif keys[0] == 'history':

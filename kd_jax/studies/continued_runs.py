@@ -8,7 +8,13 @@ from kd_jax.config.json_files import flat
 from kd_jax.config.references import parse_result
 from kd_jax.prepare.prepared_run import PreparedRun
 from kd_jax.prepare.run_options import run_option
-from kd_jax.studies.stale_runs import changed_leaves, forget_runs, recorded_config, with_dependents
+from kd_jax.studies.stale_runs import (
+    changed_leaves,
+    difference_in_words,
+    forget_runs,
+    recorded_config,
+    with_dependents,
+)
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
@@ -54,11 +60,10 @@ def changed_runs(
     for run_id, leaves in changed.items():
         paths = [leaf.split(':')[0] for leaf in leaves]
         kinds[_how_it_continues(study, workdir, by_id[run_id], paths, prepared_runs)].append(run_id)
-    if others := kinds['']:
+    if others := {run_id: changed[run_id] for run_id in kinds['']}:
         raise UserError(
-            f'{workdir.path} was made with another config or other data: {len(others)} of the runs differ, {others[0]} '
-            f'in {"; ".join(changed[others[0]])}. Use --fresh to restart these and the runs that need them, or another '
-            '--workdir.'
+            f'{difference_in_words(others, workdir)} Use --fresh to restart these and the runs that need them, or '
+            'another --workdir.'
         )
     trained = set(with_dependents(study, kinds[LONGER]))
     anew = [run.id for run in study.runs if trained & set(run.needed_ids)]

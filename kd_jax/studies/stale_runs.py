@@ -96,6 +96,15 @@ def data_checksums(prepared_runs: Mapping[str, PreparedRun]) -> dict[str, str]:
     return {name: prepared.splits.checksum for name, prepared in prepared_runs.items()}
 
 
+def difference_in_words(changed: Mapping[str, Sequence[str]], workdir: Workdir) -> str:
+    """The sentence that runs of a work directory differ; `changed` is from `changed_leaves`."""
+    name, leaves = next(iter(changed.items()))
+    return (
+        f'{workdir.path} was made with another config or other data: {len(changed)} of the runs differ, {name} in '
+        f'{"; ".join(leaves)}.'
+    )
+
+
 def with_dependents(study: Study, ids: Iterable[str]) -> list[str]:
     """These runs and all runs that start from them, in the order of the study."""
     found = set(ids)

@@ -124,7 +124,7 @@ def test_a_run_whose_metrics_are_not_known_yet_is_not_checked():
             'The best epoch is that on validation examples, and the run has none: set data.valid.',
         ),
         (('train', 'test'), 'last.tst.student.errors', "Did you mean 'test'? Known: test, train."),
-        (('train', 'test'), 'lst.test.student.errors', "Did you mean 'last'? Known: analyses, best, "),
+        (('train', 'test'), 'lst.test.student.errors', "Did you mean 'last'? Known: analyses, analysis_units, "),
     ],
 )
 def test_a_number_of_a_split_that_a_run_does_not_have_is_refused(splits, path, message):

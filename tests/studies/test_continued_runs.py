@@ -6,6 +6,7 @@ import copy
 import pytest
 
 from experiments import run
+from experiments.changed_runs import outdated_runs
 from kd_jax.config.config_file import load_config
 from kd_jax.config.errors import UserError
 from kd_jax.studies.continued_runs import changed_runs, remove_outdated
@@ -157,7 +158,7 @@ def command(capsys, workdir, after, *, only=(), fresh=False):
     arguments = (after, select_runs(after, only, workdir), prepare_study(after), Workdir(workdir.path), options)
     run.show_plan(*arguments)
     table, _, words = capsys.readouterr().out.partition(' runs to do')
-    run.renew(*arguments)
+    run.renew(after, Workdir(workdir.path), *outdated_runs(*arguments))
     will = ' '.join(words.split()).rpartition('.errors')[2].strip()  # behind the end of the caption
     return table, will, ' '.join(capsys.readouterr().out.split())
 
