@@ -44,7 +44,7 @@ from kd_jax.studies.stale_runs import data_checksums
 from kd_jax.studies.study import Run, Study, asked_configs, parse_study, select_runs
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training import provenance
-from kd_jax.training.run_result import stated_units
+from kd_jax.training.run_result import expected_result
 
 WORKERS = 2  # of --executor=processes
 
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     stand_ins = executors.stand_ins(planned) if options.executor == 'ray' else None
     check_platform()
     prepared_runs = prepare_study(planned, stand_ins)
-    report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
+    report.check_values(about, {name: expected_result(prepared) for name, prepared in prepared_runs.items()})
     runs = select_runs(planned, options.only, workdir)
     workdir.check_same_study(about['name'])
     if options.plan:

@@ -13,7 +13,7 @@ from kd_jax.studies import prepare_study as prepared_studies
 from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
 from kd_jax.training.initial_weights import load_from_files
-from kd_jax.training.run_result import stated_units
+from kd_jax.training.run_result import expected_result
 
 ROOT = pathlib.Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(path for path in ROOT.rglob('*.py') if 'def get_config' in path.read_text('utf-8'))
@@ -61,6 +61,6 @@ def test_every_run_of_a_config_can_start(path, variant):
         if 'is not installed: pip install' not in str(error):
             raise
         pytest.skip(str(error))
-    report.check_values(about, {name: stated_units(prepared) for name, prepared in prepared_runs.items()})
+    report.check_values(about, {name: expected_result(prepared) for name, prepared in prepared_runs.items()})
     assert set(prepared_runs) == set(config['runs'])
     assert all(prepared.total_steps > 0 or not prepared.config.get('epochs') for prepared in prepared_runs.values())

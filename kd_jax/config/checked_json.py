@@ -5,10 +5,14 @@ the order of keys do not matter. It guards against accidents (a flipped bit, a f
 not against forgery: whoever can write the file can write a new checksum.
 """
 
+import copy
+import functools
 import json
+import operator
 import pathlib
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,10 +80,41 @@ def parse_checked(text: str, schema: Any, name: str, mend: str) -> Checked:
 
 def misfit(value: Any, schema: Any) -> str:
     """Says where and how a value does not fit a schema, such as 'seed: expected int, got str'; '' if it fits."""
+    what, place = _what_and_place(value, schema)
+    what = f'{what[:1].lower()}{what[1:]}'
+    return f'{_with_keys(place, value, schema)}: {what}' if place else what
+
+
+def _what_and_place(value: Any, schema: Any) -> tuple[str, str]:
+    """What is wrong with a value, and where: steps such as '.history[3].step', with '[...]' for any key."""
     try:
         msgspec.convert(value, schema)
     except msgspec.ValidationError as error:
         what, _, place = first_line(error).replace('`', '').partition(' - at $')
-        place = place.lstrip('.')
-        return f'{place}: {what[:1].lower()}{what[1:]}' if place else f'{what[:1].lower()}{what[1:]}'
-    return ''
+        return what, place
+    return '', ''
+
+
+def _with_keys(place: str, value: Any, schema: Any) -> str:
+    """Names in a place the keys for which msgspec writes '[...]'."""
+    steps: list[Any] = []
+    for step in re.findall(r'\.[^.\[]+|\[[^]]*]', place):
+        inner = functools.reduce(operator.getitem, steps, value)
+        if step != '[...]':
+            steps.append(step[1:] if step[0] == '.' else int(step[1:-1]))
+        else:
+            steps.append(
+                next(
+                    key for key in inner if _what_and_place(_with(value, steps, {key: inner[key]}), schema)[1] == place
+                )
+            )
+    return ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in steps)[1:]
+
+
+def _with(value: Any, steps: Sequence[Any], new: Any) -> Any:
+    """A copy of nested dictionaries and lists with another value at the end of some steps."""
+    if not steps:
+        return new
+    copied = copy.copy(value)
+    copied[steps[0]] = _with(value[steps[0]], steps[1:], new)
+    return copied

@@ -90,6 +90,9 @@ class ResultFile(TypedDict, total=False):
     arrays: dict[str, list[str | int]]
     examples: dict[str, Count]
     data_checksum: str
+    oversampling: float
+    grouped: list[Anything]
+    stopped: Anything | None
     commit: str | None
     dirty: bool | None
     command: str | None

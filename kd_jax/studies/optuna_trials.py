@@ -61,7 +61,7 @@ def objective_value(search: Search, judged: str, seeds: int, workdir: Workdir) -
       UserError: the result has no such value, or it is no number.
     """
     objective = f'result:{judged}.{search.objective.partition(".")[2]}'
-    found = [workdir.resolve(objective, seed) for seed in range(seeds)]
+    found = [workdir.resolve(objective, seed, 'the objective') for seed in range(seeds)]
     for value in found:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise UserError(f"the objective '{objective}' is a {type(value).__name__}, but it must be a number.")

@@ -3,20 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kd_jax.config.references import RunReference, parse_init
+from kd_jax.config.errors import UserError
+from kd_jax.config.references import ResultReference, RunReference, leaves, parse_init, parse_result
 from kd_jax.core.inherited_weights import source_for
 from kd_jax.core.network import Network
 from kd_jax.interop.language_weights import check_options_of_run
 from kd_jax.prepare.check_tokens import check_tokens_of_run
 from kd_jax.prepare.prepared_run import PreparedRun, prepare_run, variable_shapes
+from kd_jax.report.expected_results import why_not_expected
 from kd_jax.studies.complete_configs import complete_configs
 from kd_jax.studies.study import Run, Study
 from kd_jax.training.best_evaluation import check_has_best
 from kd_jax.training.initial_weights import load_from_files
+from kd_jax.training.run_result import expected_result
 
 
 def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None = None) -> dict[str, PreparedRun]:
-    """Prepares every run of the first seed; checks names, paths, shapes, ranges and initial weights.
+    """Prepares every run of the first seed; checks names, paths, shapes, ranges, initial weights and values of results.
 
     Args:
       study: the study.
@@ -31,6 +34,9 @@ def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None =
         return prepare_run_of_study(study, run, config, devices(run) if devices else None)
 
     ready = complete_configs(study, prepare)
+    for name, config in {run.name: run.config for run in study.runs}.items():
+        for reference in filter(None, map(parse_result, leaves(config))):
+            _check_value(reference, f"{study.where}: run '{name}'", ready)
     for prepared in ready.values():
         for network in prepared.recipe.networks:
             if network.init:
@@ -38,9 +44,20 @@ def prepare_study(study: Study, devices: Callable[[Run], Sequence[Any]] | None =
     return ready
 
 
+def _check_value(reference: ResultReference, where: str, ready: Mapping[str, PreparedRun]) -> None:
+    """Checks that a result will have the value that a run takes from it."""
+    if reference.path and reference.run in ready:
+        path = '.'.join(reference.path)
+        if why := why_not_expected(expected_result(ready[reference.run]), path):
+            raise UserError(f"{where}: '{reference}': the result of run '{reference.run}' will have no {path!r}. {why}")
+
+
 def _check_init(network: Network, prepared: PreparedRun, ready: Mapping[str, PreparedRun]) -> None:
     where, own = f"{prepared.where}, network '{network.name}'", variable_shapes(prepared, network)
-    origin = parse_init(network.init)
+    try:
+        origin = parse_init(network.init)
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from None
     if not isinstance(origin, RunReference):
         load_from_files(network, origin, own, where)
     elif origin.run in ready:

@@ -32,10 +32,9 @@ def complete_config(study: Study, run: Run, workdir: Workdir) -> Mapping[str, An
     Raises:
       UserError: a result lacks a value or a network that the config names.
     """
-    config = workdir.resolve(run.config, run.seed)
-    return with_inherited_models(
-        config, lambda name: _finished(workdir, f'{name}-s{run.seed}')['config'], f"{study.where}: run '{run.name}'"
-    )
+    where = f"{study.where}: run '{run.name}'"
+    config = workdir.resolve(run.config, run.seed, where)
+    return with_inherited_models(config, lambda name: _finished(workdir, f'{name}-s{run.seed}')['config'], where)
 
 
 def names_of_study(study: Study, workdir: Workdir) -> contextlib.AbstractContextManager[None]:

@@ -73,15 +73,15 @@ class Workdir:
             raise UserError(f'{self.path} holds {there}, and this is {here}: choose another --workdir.')
         check_same_study(self.path, name)
 
-    def resolve(self, tree: Any, seed: int) -> Any:
+    def resolve(self, tree: Any, seed: int, where: str) -> Any:
         """Replaces each leaf 'result:RUN.PATH' by that value from the run's result at the same seed.
 
         Raises:
-          UserError: the result has no such value.
+          UserError: the result has no such value; `where` begins the message.
         """
-        return map_leaves(functools.partial(self._resolved, seed), tree)
+        return map_leaves(functools.partial(self._resolved, seed, where), tree)
 
-    def _resolved(self, seed: int, leaf: Any) -> Any:
+    def _resolved(self, seed: int, where: str, leaf: Any) -> Any:
         reference = parse_result(leaf)
         if reference is None:
             return leaf
@@ -93,7 +93,7 @@ class Workdir:
                 numbered = range(len(value)) if isinstance(value, list) else ()
                 known = value if isinstance(value, Mapping) else map(str, numbered)
                 raise UserError(
-                    f"'{reference}': the result of run '{reference.run}' has no {key!r}. {suggest(key, known)}"
+                    f"{where}: '{reference}': the result of run '{reference.run}' has no {key!r}. {suggest(key, known)}"
                 ) from None
         return value
 

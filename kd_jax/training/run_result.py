@@ -110,7 +110,7 @@ def make_result(
         'last': last,
         'best': best_row(prepared, history),
         'best_by': {name: one.best for name, one in prepared.evaluator.measured.items()},
-        **stated_units(prepared),
+        **_stated_units(prepared),
         'history': history,
         'samples': write_samples(prepared, variables_now(prepared, state, frozen)),
         'analyses': {
@@ -120,7 +120,12 @@ def make_result(
     }
 
 
-def stated_units(prepared: PreparedRun) -> dict[str, Any]:
+def expected_result(prepared: PreparedRun) -> dict[str, Any]:
+    """What is known of a run's result before the run is trained: its config, and what it states about its numbers."""
+    return {'config': prepared.config, **_stated_units(prepared)}
+
+
+def _stated_units(prepared: PreparedRun) -> dict[str, Any]:
     """What a result states about its numbers: examples of each split, units of metrics and analyses, better ways."""
     return {
         'examples': {split: len(arrays['id']) for split, arrays in prepared.splits.arrays.items()},

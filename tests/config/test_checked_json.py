@@ -7,7 +7,7 @@ from typing import Required, TypedDict
 import numpy as np
 import pytest
 
-from kd_jax.config.checked_json import checksum, read_checked, with_checksum, write_checked
+from kd_jax.config.checked_json import checksum, misfit, read_checked, with_checksum, write_checked
 from kd_jax.config.errors import UserError
 
 MEND = 'delete it'
@@ -85,3 +85,12 @@ def test_what_does_not_fit_the_schema_is_one_sentence_with_its_place(text, path)
     path.write_text(text)
     with pytest.raises(UserError, match=BROKEN[text]):
         read_checked(path, Schema, MEND)
+
+
+def test_a_misfit_names_the_keys_of_dictionaries():
+    schema = dict[str, list[dict[str, dict[str, int]]]]
+    value = {'a': [{'b': {'c': 1}}], 'd': [{}, {'e': {'f': 1}, 'g.h': {'i': 1, 'j': 'k'}}]}
+    assert misfit(value, schema) == 'd[1].g.h.j: expected int, got str'
+    assert value['d'][1]['g.h'] == {'i': 1, 'j': 'k'}
+    value['d'][1]['g.h']['j'] = 2
+    assert misfit(value, schema) == ''

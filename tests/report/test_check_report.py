@@ -45,8 +45,8 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (('claims', 'kept', 'rule'), {'atleast': 1.0}, "'rule' is {'atleast': 1.0}, but it must be a dictionary with"),
         (('claims', 'kept', 'rule'), {'at_least': 2.0, 'at_most': 1.0}, 'which no number meets; exchange the two'),
         (('claims', 'kept', 'rule'), {'above': 2.0, 'at_most': 1.0}, 'which no number meets; exchange the two'),
-        (('claims', 'kept', 'rule'), {'at_least': float('nan')}, 'rule[...]: expected float, got null'),
-        (('claims', 'kept', 'rule'), {'above': float('inf')}, 'rule[...]: expected float, got null'),
+        (('claims', 'kept', 'rule'), {'at_least': float('nan')}, 'rule.at_least: expected float, got null'),
+        (('claims', 'kept', 'rule'), {'above': float('inf')}, 'rule.above: expected float, got null'),
         (('claims', 'kept', 'why'), 'too short', "claim 'kept' has a 'why' but no 'rule'"),
         (('claims', 'kept', 'evidence'), {'it': 'techer:seconds'}, "'evidence', 'it' names the unknown run 'techer'"),
         (
@@ -63,6 +63,7 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
         (('tables', 'main', 'rows', 'studnet'), {}, "Did you mean 'student'?"),
         (('tables', 'main', 'rows', 'student', 'paper'), {'error': 5}, "Did you mean 'errors'?"),
         (('table',), {}, "Did you mean 'tables'?"),
+        (('tables', 'main', 'rows', 'student', 'label'), 7, 'tables.main.rows.student.label: expected str, got int'),
         (
             ('tables', 'main', 'baseline'),
             'studnet',

@@ -7,7 +7,10 @@ from kd_jax.report.check_values import check_values
 from tests.report.conftest import PATH, REPORT, STATED
 
 SPLITS = {'train': 100, 'valid': 20, 'test': 50}
-RUN = {'metrics': {'student': STATED}, 'analysis_units': {'matrix': {}, 'dark': {}}, 'examples': SPLITS}
+CONFIG = {'t': 4.0, 'widths': (10,), 'share': 'result:teacher.seconds', 'decay': None}
+RUN = {
+    'config': CONFIG, 'metrics': {'student': STATED}, 'analysis_units': {'matrix': {}, 'dark': {}}, 'examples': SPLITS,
+}  # fmt: skip
 RUNS = dict.fromkeys(('student', 'baseline', 'teacher', 'absent'), RUN)
 
 
@@ -57,6 +60,17 @@ def test_a_report_of_what_is_measured_passes_and_so_does_none():
             ('figures', 'sweep', 'beside'),
             'last.valid.student.mse',
             "figure 'sweep', 'beside': run 'student' measures no",
+        ),
+        (
+            ('figures', 'sweep', 'x'),
+            'config.tt',
+            "'sweep', 'x': run 'student' measures no 'config.tt'. Its config has no 'tt' there. Did you mean 't'?",
+        ),
+        (('figures', 'sweep', 'by'), 'config.widths.1', "Its config has no '1' there. Known: 0."),
+        (
+            ('claims', 'best'),
+            {'kind': 'optimum', 'runs': '*', 'x': 'config.t.a', 'y': 'seconds'},
+            "claim 'best', 'x': run 'student' measures no 'config.t.a'. Its config has no 'a' there.",
         ),
         (('tables', 'main', 'columns', 'errors'), 'last.test.student.mse', "table 'main', column 'errors': run"),
         (

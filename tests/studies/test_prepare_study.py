@@ -7,7 +7,7 @@ from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.study import parse_study
 
 
-def planned(valid, init):
+def planned(valid, init, weight=1.0):
     net = {'model': 'mlp', 'hidden': (4,)}
     teacher = {
         'data': {'source': 'mnist', 'examples': 60, 'valid': valid},
@@ -17,7 +17,8 @@ def planned(valid, init):
         'terms': {'hard': {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label'}},
         'optimizer': {'learning_rate': 0.1},
     }
-    student = {**teacher, 'networks': {'net': {**net, 'init': init}}}
+    hard = {**teacher['terms']['hard'], 'weight': weight}
+    student = {**teacher, 'networks': {'net': {**net, 'init': init}}, 'terms': {'hard': hard}}
     return parse_study({'name': 'two', 'runs': {'teacher': teacher, 'student': student}}, 'here')
 
 
@@ -30,6 +31,25 @@ def test_the_best_checkpoint_of_a_run_needs_a_validation_split():
     )
     prepare_study(planned(20, 'run:teacher@best'))
     prepare_study(planned(0, 'run:teacher'))
+
+
+def test_a_wrong_init_is_refused_with_its_place():
+    with pytest.raises(UserError) as error:
+        prepare_study(planned(0, 'rnu:teacher'))
+    assert str(error.value) == (
+        "here: run 'student', network 'net': init is 'rnu:teacher', and there is no such directory. Did you mean "
+        "'run:'?"
+    )
+
+
+def test_a_value_that_the_other_run_will_not_have_is_refused_before_training():
+    prepare_study(planned(0, 'run:teacher', 'result:teacher.last.test.net.accuracy'))
+    with pytest.raises(UserError) as error:
+        prepare_study(planned(0, 'run:teacher', 'result:teacher.last.test.nte.accuracy'))
+    assert str(error.value).startswith(
+        "here: run 'student': 'result:teacher.last.test.nte.accuracy': the result of run 'teacher' will have no "
+        "'last.test.nte.accuracy'. Did you mean 'last.test.net.accuracy'?"
+    )
 
 
 DECODER = dict(model='decoder', vocabulary=260, width=8, layers=1, heads=2, mlp_width=8, window=8)

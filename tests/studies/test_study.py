@@ -172,8 +172,8 @@ def test_a_glob_that_matches_nothing_is_refused(workdir):
 
 def test_numbers_of_a_term_may_be_results_of_runs_still_to_come():
     data = {'source': 'mnist', 'examples': 200}
-    runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.t'), 'data': data}}
-    runs['student']['terms']['soft']['weight'] = {'schedule': 'linear', 'start': 'result:first.start', 'end': 3.0}
+    runs = {'first': {**LEARNS, 'data': data}, 'student': {**taught('first', t='result:first.steps'), 'data': data}}
+    runs['student']['terms']['soft']['weight'] = {'schedule': 'linear', 'start': 'result:first.seconds', 'end': 3.0}
     planned = parsed(runs)
     assert [[run.name for run in group] for group in plan_groups(planned.runs, 'auto')] == [['first'], ['student']]
     numbers = prepare_study(planned)['student'].recipe.hparams['terms']['soft']

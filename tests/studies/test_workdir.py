@@ -17,24 +17,24 @@ def test_results_of_other_runs_at_the_same_seed_stand_in_for_their_names(workdir
     finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, oversampling=2.5)
     finish(workdir, 'a-s1', analyses={'clusters': [[4, 5], [6]]}, oversampling=3.5)
     tree = {'data': {'subset': 'result:a.analyses.clusters.1'}, 'x': ('result:a.oversampling', 'run:a', 7)}
-    assert workdir.resolve(tree, 0) == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
-    assert workdir.resolve(tree, 1) == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 0, 'here') == {'data': {'subset': [3]}, 'x': (2.5, 'run:a', 7)}
+    assert workdir.resolve(tree, 1, 'here') == {'data': {'subset': [6]}, 'x': (3.5, 'run:a', 7)}
 
 
 @pytest.mark.parametrize(
     ('reference', 'said'),
     [
         ('result:a.analysis.clusters', "has no 'analysis'. Did you mean 'analyses'?"),
-        ('result:a.analyses.clusters.5', "has no '5'. Known: 0, 1"),
-        ('result:a.analyses.clusters.first', "has no 'first'. Known: 0, 1"),
-        ('result:a.seconds.x', "has no 'x'. Known: none"),
+        ('result:a.analyses.clusters.5', "has no '5'. Known: 0, 1."),
+        ('result:a.analyses.clusters.first', "has no 'first'. Known: 0, 1."),
+        ('result:a.seconds.x', "has no 'x'. Known: none."),
     ],
 )
 def test_a_result_that_is_not_there_is_refused_with_what_there_is(reference, said, workdir):
     finish(workdir, 'a-s0', analyses={'clusters': [[1, 2], [3]]}, seconds=1.0)
     with pytest.raises(UserError) as error:
-        workdir.resolve(reference, 0)
-    assert said in str(error.value)
+        workdir.resolve(reference, 0, "here: run 'b'")
+    assert str(error.value).startswith(f"here: run 'b': '{reference}': the result of run 'a' {said}")
 
 
 def test_a_second_holder_of_the_lock_is_refused_until_the_first_is_done(tmp_path):
