@@ -108,7 +108,7 @@ def settings(run: str, found: Found) -> str:
 
 
 def over_kd_once(run: str, results: Results) -> str:
-    """The difference from KD for the single seed of `every`."""
+    """The difference from KD, for runs of one seed."""
     own, kd = (measure_over_seeds(results, name, stages.TEST) for name in (run, KD))
     gain = own.over(kd) if own and kd and run != KD else None
     return number_format.signed(gain.mean, 'fraction', 1) if gain else number_format.DASH
@@ -134,7 +134,10 @@ def compared_heads() -> list[str]:
 
 
 def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
-    """For each run of a stage its label, and its accuracy and its difference from KD for each number of images."""
+    """For each run of a stage its label, and its accuracy and its difference from KD for each number of images.
+
+    A difference has no interval where only one seed was trained.
+    """
     studies = [found.get(f'{stage}_{size}', {}) for size in stages.SIZES]
     over = [compared(results) for results in studies]
     return {
@@ -142,7 +145,7 @@ def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
         + [
             cell
             for results, own in zip(studies, over, strict=True)
-            for cell in (accuracy(run, results), own.get(run, number_format.DASH))
+            for cell in (accuracy(run, results), own.get(run) or over_kd_once(run, results))
         ]
         for run in by_accuracy(studies)
     }

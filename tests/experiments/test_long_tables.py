@@ -81,6 +81,11 @@ def test_the_tuned_methods_are_sorted_and_have_the_settings_that_were_best_on_va
     assert rows[2][3].startswith('+37.5 (')
 
 
+def test_tuned_methods_of_one_seed_have_a_difference_without_an_interval():
+    rows = cells(long_tables.tuned_table({'tuned_1000': {'kd': seeds([1, 1, 0, 0]), 'dkd': seeds([1, 1, 1, 0])}}))
+    assert rows[2:] == [['DKD', '', '75.0', '+25.0', '–', '–'], ['KD', '', '50.0', '–', '–', '–']]
+
+
 def test_the_methods_trained_once_have_their_difference_from_kd_and_both_ranks():
     once = {'kd': {0: result([1, 1, 0, 0])}, 'dkd': {0: result([1, 1, 1, 0])}, 'fsp': {0: result([1, 0, 0, 0])}}
     rows = cells(long_tables.once_table({'every_1000': once}, {1000: once}))
