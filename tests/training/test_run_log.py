@@ -69,7 +69,7 @@ def test_a_damaged_file_is_written_anew_from_the_history_of_the_checkpoint(damag
         ('3', 'line 1 is damaged: expected object, got int'),
         ('{"epoch": 1.0}', 'line 1 is damaged: object missing required field step'),
         ('{"step": 1', 'line 1 is damaged'),
-        ('{"step": 1, "valid": {"net": 2}}', r'line 1 is damaged: valid\[...\]: expected object, got int'),
+        ('{"step": 1, "valid": {"net": 2}}', r'line 1 is damaged: valid\.net: expected object, got int'),
     ],
 )
 def test_a_row_that_is_none_is_one_sentence(line, message, tmp_path):
