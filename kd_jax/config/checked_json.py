@@ -96,18 +96,15 @@ def _what_and_place(value: Any, schema: Any) -> tuple[str, str]:
 
 
 def _with_keys(place: str, value: Any, schema: Any) -> str:
-    """Names in a place the keys for which msgspec writes '[...]'."""
+    """Names in a place the keys for which msgspec writes '[...]': those that do not fit even without the others."""
     steps: list[Any] = []
     for step in re.findall(r'\.[^.\[]+|\[[^]]*]', place):
-        inner = functools.reduce(operator.getitem, steps, value)
         if step != '[...]':
             steps.append(step[1:] if step[0] == '.' else int(step[1:-1]))
-        else:
-            steps.append(
-                next(
-                    key for key in inner if _what_and_place(_with(value, steps, {key: inner[key]}), schema)[1] == place
-                )
-            )
+            continue
+        below = functools.reduce(operator.getitem, steps, value)
+        alone = ((key, _with(value, steps, {key: below[key]})) for key in below)
+        steps.append(next(key for key, changed in alone if _what_and_place(changed, schema)[1] == place))
     return ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in steps)[1:]
 
 

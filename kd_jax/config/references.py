@@ -124,6 +124,13 @@ def leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
+def children(tree: Any) -> Mapping[str, Any]:
+    """What lies directly below a value of a config or a result, by key or by number in a list; empty for a leaf."""
+    if isinstance(tree, list | tuple):
+        return {str(index): value for index, value in enumerate(tree)}
+    return tree if isinstance(tree, Mapping) else {}
+
+
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     """Applies `function` to every leaf of a config; lists stay lists and tuples stay tuples."""
     if isinstance(tree, Mapping):

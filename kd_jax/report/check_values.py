@@ -16,7 +16,7 @@ Places = list[tuple[str, str]]  # (run, value path)
 
 
 def check_values(study: dict[str, Any], expected: Expected) -> None:
-    """Checks the value paths of metrics and analyses, and that the paper's fractions are fractions.
+    """Checks the value paths of metrics, analyses and configs, and that the paper's fractions are fractions.
 
     Args:
       study: content of study.json, checked by `check_report`.

@@ -5,7 +5,7 @@ from typing import Any
 
 from kd_jax.config.errors import suggest
 from kd_jax.config.file_schemas import HistoryRow, ResultFile
-from kd_jax.config.references import parse_result
+from kd_jax.config.references import children, parse_result
 from kd_jax.report.stated_units import SPLITS, stated_at
 
 EVALUATED = ('last', 'best')  # rows of a result that hold metrics of each split
@@ -42,11 +42,9 @@ def _why_not_in(config: Any, keys: Sequence[str]) -> str:
     for key in keys:
         if config is None or parse_result(config):
             return ''
-        if isinstance(config, list | tuple):
-            config = {str(index): value for index, value in enumerate(config)}
-        known = config if isinstance(config, Mapping) else {}
+        known = children(config)
         if key not in known:
-            return f'Its config has no {key!r} there. {suggest(key, list(known))}'
+            return f'Its config has no {key!r} there. {suggest(key, known)}'
         config = known[key]
     return ''
 

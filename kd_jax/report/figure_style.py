@@ -34,6 +34,7 @@ PALETTE = (
 
 INK, MUTED, GRID = '#1f2328', '#6b7280', '#e5e7eb'
 LONGEST = 60  # characters of a text on one line
+BESIDE = 26  # characters of a name on one line beside the axes
 Drawn = tuple[Figure | None, str]  # the figure, and sentences that say what is missing from it
 WIDTH, HEIGHT, DPI = 5.4, 3.6, 200  # inches; at the width of a phone, the font size below is still 10 pixels
 MAPS = 'cividis'
@@ -155,14 +156,17 @@ def _place(tick: float) -> str:
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Writes the names of lines at the right edge of the axes and moves them apart where they would overlap.
 
+    Long names are written on several lines, because they take their room from the axes.
+
     Args:
       axes: the axes.
       labels: (y of the line's end in data units, name, colour).
     """
     axes.set_ylim(axes.get_ylim())  # fixes the limits, because the positions of the labels depend on them
     to_axes = axes.transData + axes.transAxes.inverted()
-    spots = sorted((float(to_axes.transform((1, y))[1]), name, colour) for y, name, colour in labels)
-    gap = 0.062
+    wrapped = [(y, textwrap.fill(name, BESIDE), colour) for y, name, colour in labels]
+    spots = sorted((float(to_axes.transform((1, y))[1]), name, colour) for y, name, colour in wrapped)
+    gap = 0.062 * max((name.count('\n') + 1 for _, name, _ in wrapped), default=1)
     heights = spread([y for y, _, _ in spots], gap)
     for i, (y, (_, name, colour)) in enumerate(zip(heights, spots, strict=True)):
         axes.annotate(

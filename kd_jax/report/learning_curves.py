@@ -1,12 +1,10 @@
 """Draws learning curves: a metric after each evaluation, as the mean over seeds and a band from lowest to highest."""
 
-import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from kd_jax.report import figure_style
 from kd_jax.report.figure_style import PALETTE, Drawn
@@ -14,7 +12,7 @@ from kd_jax.report.path_words import EXAMPLES, axis_label, metric_in_words
 from kd_jax.report.power_law import fit_power_law
 from kd_jax.report.result_files import Curve, Results, curve_over_seeds, judged_split, matching_runs, measures_of
 from kd_jax.report.stated_units import stated_in
-from kd_jax.report.tables import Table
+from kd_jax.report.tables import Table, names_of_runs
 
 FEW = 7  # the largest number of runs that a figure can name
 FEW_PLACES = 5  # on the x axis, which have a tick each
@@ -38,16 +36,10 @@ def default_curves(results: Results, tables: Sequence[Table]) -> dict[str, dict[
                     name = figure_style.file_stem(f'curves-{split}-{network}-{metric}')
                     entries.setdefault(name, _default(y, split, network, metric))['runs'].append(run)
                     break
-    return {name: {**entry, 'runs': _named(entry['runs'], tables)} for name, entry in entries.items()}
-
-
-def _named(runs: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
-    """The runs by their names in the tables; by their own where the tables give no name, several, or one to several."""
-    rows = {(row.run, row.label) for table in tables for row in table.rows if row.run in runs}
-    rows_of = collections.Counter(run for run, _ in rows)
-    rows_called = collections.Counter(label for _, label in rows)
-    names = {run: label for run, label in rows if rows_of[run] == rows_called[label] == 1}
-    return {names.get(run, run): run for run in runs}
+    return {
+        name: {**entry, 'runs': {label: run for run, label in names_of_runs(entry['runs'], tables).items()}}
+        for name, entry in entries.items()
+    }
 
 
 def _default(y: str, split: str, network: str, metric: str) -> dict[str, Any]:
@@ -93,7 +85,7 @@ def draw_curves(entry: dict[str, Any], results: Results) -> Drawn:
     elif len(places := sorted({float(x) for curve in found.values() for x in curve.epochs})) <= FEW_PLACES:
         figure_style.ticks_at(axes, places, log=False)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=scale == 1))
+        figure_style.value_axis(axes, 'x', 'count' if scale == 1 else 'number', places)
     axes.set_xlabel(entry.get('xlabel', 'epoch'))
     axes.set_ylabel(entry.get('ylabel', axis_label(entry['y']) + (', log scale' if log else '')))
     return figure, ' '.join(filter(None, [*gaps, unknown]))

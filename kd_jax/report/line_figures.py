@@ -14,7 +14,7 @@ from kd_jax.report.path_words import axis_label, differs, last_key, metric_in_wo
 from kd_jax.report.result_files import Results, judged_split, matching_runs, measure_over_seeds, measures_of
 from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import Sweep, find_sweeps, grouped, with_labels
-from kd_jax.report.tables import Table
+from kd_jax.report.tables import Table, names_of_runs
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
 
@@ -93,7 +93,8 @@ def default_sweeps(
     shown.sort(key=lambda sweep: about not in sweep.values)
     entries: dict[str, dict[str, Any]] = {}
     for sweep in shown[:MOST]:
-        entries |= _figures(sweep, results, _table_of(sweep, tables))
+        names = names_of_runs(list(sweep.values), tables)
+        entries |= _figures(sweep.called(names), results, _table_of(sweep, tables))
     if entries and len(shown) > MOST:
         entries[next(reversed(entries))]['note'] = f'{len(shown) - MOST} more swept numbers.'
     return entries

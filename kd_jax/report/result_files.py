@@ -15,6 +15,7 @@ from kd_jax.config.checked_json import Checked, read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.file_schemas import ResultFile, StudyFile
 from kd_jax.config.name_globs import matching
+from kd_jax.config.references import children
 from kd_jax.report.asked_runs import LeftAside, Results, asked_results
 from kd_jax.report.stated_units import with_stated_units
 
@@ -178,12 +179,10 @@ def value_at_path(tree: Any, path: str) -> Any:
     for key in path.split('.'):
         if tree is None:
             return None
-        if isinstance(tree, list) and key.isdecimal() and int(key) < len(tree):
-            tree = tree[int(key)]
-        elif isinstance(tree, dict) and key in tree:
-            tree = tree[key]
-        else:
+        below = children(tree)
+        if key not in below:
             raise KeyError(path)
+        tree = below[key]
     return tree
 
 

@@ -51,6 +51,15 @@ class Sweep:
         kept = dict(zip(kept if len(kept) > 1 else [''], kept.values(), strict=False))
         return Sweep(self.path, kept, {run: self.values[run] for line in kept.values() for run in line})
 
+    def called(self, names: Mapping[str, str]) -> 'Sweep':
+        """The sweep with its groups called by what the names of their runs begin with up to a comma, if that differs.
+
+        'KD, T = 1' and 'KD, T = 4' -> 'KD'.
+        """
+        begins = [_common_start([names[run] for run in line]).rpartition(', ')[0] for line in self.lines.values()]
+        apart = len(self.lines) > 1 and all(begins) and len(set(begins)) == len(begins)
+        return dataclasses.replace(self, lines=dict(zip(begins, self.lines.values(), strict=True))) if apart else self
+
 
 def find_sweeps(results: Results) -> list[Sweep]:
     """The swept numbers of a study, each with at least three values."""

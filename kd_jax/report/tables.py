@@ -1,5 +1,6 @@
 """Tables of a study as plain data: numbers, their gain over the baseline, and the paper's numbers beside them."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -195,6 +196,15 @@ def _roles(table: dict[str, Any], results: Results) -> dict[str, Role]:
     baseline, found = table.get('baseline') or find_baseline(runs, results), teachers(results)
     teaching = table.get('teachers', [key for key, run in runs.items() if run in found])
     return {key: 'baseline' if key == baseline else 'teacher' if key in teaching else '' for key in runs}
+
+
+def names_of_runs(runs: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
+    """Run -> its name in the tables, or its own where the tables give no name, several, or one to several runs."""
+    rows = {(row.run, row.label) for table in tables for row in table.rows if row.run in runs}
+    rows_of = collections.Counter(run for run, _ in rows)
+    rows_called = collections.Counter(label for _, label in rows)
+    names = {run: label for run, label in rows if rows_of[run] == rows_called[label] == 1}
+    return {run: names.get(run, run) for run in runs}
 
 
 def _row(

@@ -6,13 +6,13 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from kd_jax.config.disk_errors import FULL, OPEN_FILES, disk_errors
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.ordinary_files import check_directory, check_ordinary_below, inside, open_to_change
-from kd_jax.config.references import map_leaves, parse_result
+from kd_jax.config.references import children, map_leaves, parse_result
 from kd_jax.devices.processes import is_primary, on_primary
 from kd_jax.report.result_files import check_same_study, read_result
 
@@ -87,14 +87,12 @@ class Workdir:
             return leaf
         value: Any = self.result(f'{reference.run}-s{seed}')
         for key in reference.path:
-            try:
-                value = value[int(key)] if isinstance(value, list) else value[key]
-            except (KeyError, IndexError, ValueError, TypeError):
-                numbered = range(len(value)) if isinstance(value, list) else ()
-                known = value if isinstance(value, Mapping) else map(str, numbered)
+            known = children(value)
+            if key not in known:
                 raise UserError(
                     f"{where}: '{reference}': the result of run '{reference.run}' has no {key!r}. {suggest(key, known)}"
-                ) from None
+                )
+            value = known[key]
         return value
 
     def check_paths(self, run_ids: Iterable[str]) -> None:

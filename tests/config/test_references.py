@@ -10,6 +10,7 @@ from kd_jax.config.references import (
     RunDirectory,
     RunReference,
     WeightsFile,
+    children,
     leaves,
     map_leaves,
     parse_init,
@@ -104,3 +105,9 @@ def test_an_unknown_checkpoint_is_refused_with_the_nearest():
 def test_a_run_is_found_and_renamed_whatever_its_checkpoint():
     assert runs_referred_to({'init': 'run:x@best/net'}) == ('x',)
     assert with_runs_renamed({'init': 'run:x@best/net'}, {'x': 'z'}) == {'init': 'run:z@best/net'}
+
+
+def test_children_are_named_by_key_or_by_number():
+    assert children({'a': 1}) == {'a': 1}
+    assert children((5, [6])) == children([5, [6]]) == {'0': 5, '1': [6]}
+    assert children('ab') == children(None) == children(7) == {}

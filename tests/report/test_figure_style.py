@@ -24,6 +24,16 @@ def test_names_at_the_end_of_low_lines_stay_above_the_ticks():
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 0.062 - 1e-9
 
 
+def test_long_names_stand_on_several_lines_and_farther_apart():
+    _, axes = canvas()
+    axes.plot([0, 1], [0, 1])
+    label_ends(axes, [(0.5, 'labels alone, rate 0.002, strength 1', 'black'), (0.5, 'KD', 'black')])
+    names = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert set(names) == {'labels alone, rate 0.002,\nstrength 1', 'KD'}
+    low, high = sorted(names.values())
+    assert high - low == pytest.approx(2 * 0.062)
+
+
 def test_a_figure_that_no_report_named_has_a_name_for_a_file():
     assert file_stem('sweep-terms.soft.t-student') == 'sweep-terms-soft-t-student'
     hostile = ['../x y', '../x-y', 'a\x1b[31m', 'a-31m', 'x' * 300, 'x' * 301, '']

@@ -22,6 +22,15 @@ def test_the_x_axis_may_be_tokens_instead_of_epochs(loaded):
     assert axes.get_xlabel() == 'tokens'
 
 
+def test_epochs_are_written_as_other_numbers_are(loaded):
+    history = [{'epoch': 200.0 * i, 'test': {'student': {'errors': 9 - i}}} for i in range(1, 8)]
+    figure, _ = draw_curves(
+        {'runs': '*', 'y': 'test.student.errors'}, {'a': {0: loaded[1]['student'][0] | {'history': history}}}
+    )
+    figure.draw_without_rendering()
+    assert '1,000' in [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+
 def test_of_many_curves_the_lowest_and_the_highest_are_named(loaded):
     result = loaded[1]['student'][0]
     many = {}

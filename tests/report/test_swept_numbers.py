@@ -44,6 +44,18 @@ def test_a_line_is_not_called_by_digits_in_which_its_numbers_end():
     assert found(runs) == {'epochs': {'t1': [10_000, 20_000, 40_000], 't2': [10_000, 20_000, 40_000]}}
 
 
+def test_lines_are_called_by_what_the_names_of_their_runs_begin_with_up_to_a_comma():
+    runs = grid(RUN, {'terms.soft.t': (1.0, 2.0), 'epochs': (1, 2, 4)}, 't{t}_{epochs}')
+    [sweep] = find_sweeps({name: {0: {'config': config}} for name, config in runs.items()})
+    names = {run: f'{"KD" if run[1] == "1" else "DIST, long"}, T = {run}' for run in runs}
+    assert list(sweep.called(names).lines.items()) == [
+        ('KD', ('t1_1', 't1_2', 't1_4')),
+        ('DIST, long', ('t2_1', 't2_2', 't2_4')),
+    ]
+    assert sweep.called({run: run for run in runs}) == sweep
+    assert sweep.called({run: f'KD, {run}' for run in runs}) == sweep  # both lines would be called alike
+
+
 def test_weights_that_change_together_are_one_sweep():
     pairs = {('terms.soft.weight', 'terms.hard.weight'): [(0.1, 0.9), (0.5, 0.5), (0.9, 0.1)]}
     assert found(grid(RUN, pairs, 'w{0}')) == {'terms.soft.weight': {'': [0.1, 0.5, 0.9]}}
