@@ -14,8 +14,8 @@ two learning rates times three strengths; methods without a strength get six lea
 trial of each with three seeds. `wide` has another teacher, WRN-16-2, whose outputs are recorded for four views of each
 image, and takes labels alone, KD and the ten best methods of `tuned` that have this teacher, with the settings of
 `tuned`. Both train for 20,000 steps, because KD still gains after 10,000 (`flat`); `every` and `trials` for 10,000.
-Everything is chosen on validation pairs, by mean rank over 1,000 and 10,000 images, and by the program: a stage reads
-the results of the stages before it from experiments/results. The last epoch is reported.
+Everything is chosen on validation pairs, by the program, which reads earlier results from experiments/results: sixteen
+methods by mean rank over 1,000 and 10,000 images, all else for each number of images. The last epoch is reported.
 """
 
 import functools
@@ -143,7 +143,7 @@ def wide(size: int) -> dict[str, Any]:
         networks={'teacher': WIDE},
         optimizer=dict(name='sgd', learning_rate=rate, momentum=0.9, nesterov=True, weight_decay=5e-4),
     )
-    return {'teacher': teacher} | {run: with_wide_teacher(run, tuned_run(run, size)) for run in best_with_teacher()}
+    return {'teacher': teacher} | {run: with_wide_teacher(run, tuned_run(run, size)) for run in best_with_teacher(size)}
 
 
 def trials_of(run: str) -> tuple[tuple[float, float], ...]:
@@ -212,11 +212,11 @@ def best_of_trials(run: str, once: Results, others: Results, size: int) -> tuple
     return {run: first, **names}[max(valid, key=lambda name: valid[name])]
 
 
-def best_with_teacher() -> list[str]:
+def best_with_teacher(size: int) -> list[str]:
     """Labels alone, KD and the best methods of `tuned` that have one frozen teacher, by validation accuracy."""
-    asked = chosen_methods()
-    valid = [validation(results_of('tuned', size), asked, f'tuned_{size}') for size in SIZES]
-    ordered = [run for run in by_mean_rank(valid) if has_the_teacher(run)]
+    asked = [run for run in chosen_methods() if has_the_teacher(run)]
+    valid = validation(results_of('tuned', size), asked, f'tuned_{size}')
+    ordered = sorted(asked, key=lambda run: -valid[run])
     return list(dict.fromkeys(['baseline', 'kd', *ordered[:BEST]]))
 
 
@@ -255,7 +255,7 @@ def validation(results: Results, runs: list[str], variant: str) -> dict[str, flo
 
 def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
     """A table of the runs of a stage; for `trials`, of their validation accuracy alone. `flat` has claims."""
-    stage, _ = stage_of(variant)
+    stage, size = stage_of(variant)
     columns = {} if stage == 'trials' else {'accuracy': TEST}
     if stage not in ('trials', 'wide'):
         columns['agreement with the teacher'] = TEST.replace('accuracy', 'agreement')
@@ -264,7 +264,7 @@ def get_report(variant: str = VARIANTS[0]) -> dict[str, Any]:
         name: None if 'agreement' in path else path.replace('student', 'teacher') for name, path in columns.items()
     }
     rows: dict[str, Any] = {'teacher': dict(columns=of_teacher)}
-    rows |= {run: dict(label=own) for run, own in labels_of(stage).items()}
+    rows |= {run: dict(label=own) for run, own in labels_of(stage, size).items()}
     table = dict(title='Last epoch', columns=columns, rows=rows)
     if stage == 'flat':
         return {'tables': {'methods': table | dict(baseline=f'baseline_{STEPS}')}, 'claims': flat_claims()}
@@ -284,7 +284,7 @@ def flat_claims() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def labels_of(stage: str) -> dict[str, str]:
+def labels_of(stage: str, size: int) -> dict[str, str]:
     """The label of each run of a stage in its table."""
     named = pairs.labels()
     if stage == 'every':
@@ -297,4 +297,4 @@ def labels_of(stage: str) -> dict[str, str]:
             for run in chosen_methods()
             for rate, factor in trials_of(run)[1:]
         }
-    return {run: named[run] for run in (chosen_methods() if stage == 'tuned' else best_with_teacher())}
+    return {run: named[run] for run in (chosen_methods() if stage == 'tuned' else best_with_teacher(size))}
