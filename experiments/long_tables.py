@@ -16,18 +16,19 @@ from kd_jax.report.result_files import Measure, Results, measure_over_seeds
 
 KD = 'kd'
 LEVEL = 0.05  # a corrected p-value below it counts as found
+SEEDS = 3  # with fewer, p-values below 0.05 / 15 come three times too often
 NOT_RUN = 'Not run yet: variant `{}` of configs/benchmark_pairs_long.py.'
 Found = Mapping[str, Results]  # by variant, such as 'every_1000'
 
 
 def long_tables(found: Found, short: Mapping[int, Results]) -> list[str]:
-    """Four tables: whether 10,000 steps are enough, the tuned methods, those with a wide teacher, all methods once.
+    """Four tables: the tuned methods, those with a wide teacher, all methods once, whether 10,000 steps are enough.
 
     Args:
       found: the results of each variant that was run, or some of it.
       short: the results of configs/benchmark_pairs.py, by the number of training images, for the ranks at 900 steps.
     """
-    return [flat_table(found), tuned_table(found), wide_table(found), once_table(found, short)]
+    return [tuned_table(found), wide_table(found), once_table(found, short), flat_table(found)]
 
 
 def flat_table(found: Found) -> str:
@@ -108,7 +109,7 @@ def settings(run: str, found: Found) -> str:
 
 
 def over_kd_once(run: str, results: Results) -> str:
-    """The difference from KD, for runs of one seed."""
+    """The difference from KD, without an interval."""
     own, kd = (measure_over_seeds(results, name, stages.TEST) for name in (run, KD))
     gain = own.over(kd) if own and kd and run != KD else None
     return number_format.signed(gain.mean, 'fraction', 1) if gain else number_format.DASH
@@ -136,7 +137,7 @@ def compared_heads() -> list[str]:
 def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
     """For each run of a stage its label, and its accuracy and its difference from KD for each number of images.
 
-    A difference has no interval where only one seed was trained.
+    A difference has no interval where fewer than three seeds were trained.
     """
     studies = [found.get(f'{stage}_{size}', {}) for size in stages.SIZES]
     over = [compared(results) for results in studies]
@@ -154,23 +155,29 @@ def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
 def compared(results: Results) -> dict[str, str]:
     """The difference of each run from KD, with its interval, and an arrow if Holm's correction leaves it certain."""
     found = differences_from(KD, results)
-    corrected = holm([each.p_value for each in found.values()])
+    certain = certain_runs(found)
     return {
-        run: with_interval(each.mean, each.interval) + arrow(each, p)
-        for (run, each), p in zip(found.items(), corrected, strict=True)
+        run: with_interval(each.mean, each.interval) + (arrow(each) if run in certain else '')
+        for run, each in found.items()
     }
 
 
-def arrow(found: PairedDifference, p_value: float) -> str:
-    return '' if p_value >= LEVEL else ' ▲' if found.mean > 0 else ' ▼'
+def arrow(found: PairedDifference) -> str:
+    return ' ▲' if found.mean > 0 else ' ▼'
+
+
+def certain_runs(found: Mapping[str, PairedDifference]) -> set[str]:
+    """The runs whose difference stays certain after Holm's correction for the number of runs."""
+    corrected = holm([each.p_value for each in found.values()])
+    return {run for run, p_value in zip(found, corrected, strict=True) if p_value < LEVEL}
 
 
 def differences_from(reference: str, results: Results) -> dict[str, PairedDifference]:
-    """The differences of all runs from another one that share at least two seeds with it."""
+    """The differences of all runs from another one that share at least three seeds with it."""
     found = {}
     for run in benchmark_pairs.labels():
         seeds = sorted(results.get(run, {}).keys() & results.get(reference, {}).keys())
-        if run != reference and len(seeds) > 1:
+        if run != reference and len(seeds) >= SEEDS:
             own, other = (
                 np.stack([shares_correct(results[name][seed]) for seed in seeds]) for name in (run, reference)
             )

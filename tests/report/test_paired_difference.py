@@ -1,19 +1,39 @@
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from kd_jax.config.errors import UserError
-from kd_jax.report.paired_difference import holm, paired_difference
+from kd_jax.report.paired_difference import PairedDifference, holm, paired_difference
 
 
 def test_mean_variances_and_interval_of_two_seeds_and_two_examples_by_hand():
     found = paired_difference(np.array([[1, 1], [1, 0]]), np.array([[0, 0], [0, 0]]))
     # Means of the seeds 1 and 1/2, of the examples 1 and 1/2: each has the variance 1/8, over two of them 1/16.
     assert (found.mean, found.over_seeds, found.over_examples) == (0.75, 0.0625, 0.0625)
-    # Satterthwaite: (1/8)^2 / (1/256 + 1/256) = 2. Student's t with 2 degrees: 4.3027 * sqrt(1/8) = 1.5212.
-    assert found.degrees == pytest.approx(2.0)
-    assert found.interval == pytest.approx((0.75 - 1.5212, 0.75 + 1.5212), abs=1e-4)
-    # With 2 degrees of freedom, P(|T| > t) = 1 - t / sqrt(2 + t^2), here for t = 0.75 * sqrt(8).
-    assert found.p_value == pytest.approx(1 - np.sqrt(4.5 / 6.5))
+    # Student's t with 1 degree of freedom, for seeds and for examples alike: 12.7062 * sqrt(1/8) = 4.4923.
+    assert found.interval == pytest.approx((0.75 - 4.4923, 0.75 + 4.4923), abs=1e-4)
+    # With 1 degree of freedom, P(|T| > t) = 1 - 2 atan(t) / pi, here for t = 0.75 * sqrt(8).
+    assert found.p_value == pytest.approx(1 - 2 * np.arctan(np.sqrt(4.5)) / np.pi)
+
+
+def test_the_critical_value_is_the_mean_of_those_of_seeds_and_examples_weighted_by_their_variances():
+    found = PairedDifference(mean=1.0, over_seeds=0.09, over_examples=0.03, seeds=3, examples=10_001)
+    # Student's t: 4.3027 with 2 degrees of freedom, 1.9602 with 10,000. Standard error: sqrt(0.12).
+    half = (3 * 4.3027 + 1.9602) / 4 * np.sqrt(0.12)
+    assert found.interval == pytest.approx((1 - half, 1 + half), abs=1e-4)
+    edge = dataclasses.replace(found, mean=half)  # its interval ends at zero, so it is exceeded in 5% of cases
+    assert edge.p_value == pytest.approx(0.05, abs=1e-5)
+    assert found.p_value > 0.05  # 1 / sqrt(0.12) = 2.887 is less than 3.717
+
+
+def test_very_large_and_small_differences_have_p_values():
+    large = PairedDifference(mean=1.0, over_seeds=1e-9, over_examples=1e-7, seeds=3, examples=5000)
+    # Student's t with 2 degrees of freedom falls as 1 / t^2, so the seeds decide: 2 t^2 p = 1 where t is large.
+    assert 0 < large.p_value < 1e-5
+    assert PairedDifference(0.0, 0.1, 0.1, 3, 5000).p_value == pytest.approx(1)
+    assert PairedDifference(0.0, 0.0, 0.0, 3, 5000).interval == (0, 0)
 
 
 def test_with_seeds_that_agree_it_is_the_test_of_pairs_and_with_examples_that_agree_that_of_seeds():
@@ -22,11 +42,11 @@ def test_with_seeds_that_agree_it_is_the_test_of_pairs_and_with_examples_that_ag
     same_seeds = paired_difference(np.repeat(one, 3, axis=0), np.zeros((3, 50)))
     assert same_seeds.over_seeds == pytest.approx(0, abs=1e-30)
     assert same_seeds.standard_error == pytest.approx(one.std(ddof=1) / np.sqrt(50))
-    assert same_seeds.degrees == pytest.approx(49)
+    assert same_seeds.p_value == pytest.approx(ttest_1samp(one[0], 0).pvalue)
     three = np.array([[0.1], [0.2], [0.6]])
     same_examples = paired_difference(np.repeat(three, 50, axis=1), np.zeros((3, 50)))
     assert same_examples.standard_error == pytest.approx(three.std(ddof=1) / np.sqrt(3))
-    assert same_examples.degrees == pytest.approx(2)
+    assert same_examples.p_value == pytest.approx(ttest_1samp(three[:, 0], 0).pvalue)
 
 
 def test_it_is_the_limit_of_a_bootstrap_that_draws_seeds_and_examples_at_once():
@@ -50,8 +70,22 @@ def test_intervals_cover_the_truth_as_often_as_they_say(shares):
         gain = 0.3 + sum(size * each for size, each in zip(sizes, drawn, strict=True))
         low, high = paired_difference(gain, np.zeros_like(gain)).interval
         covered.append(low < 0.3 < high)
-    # 95%, with a standard error of 0.6%; the rest, which counts twice, makes it more.
-    assert 0.93 < np.mean(covered) < (0.97 if shares[2] == 0 else 0.99)
+    # 95%, with a standard error of 0.6%. More where both vary: three seeds that lie apart by chance weigh more. And the
+    # rest counts twice.
+    assert 0.93 < np.mean(covered) < (0.97 if shares in ((1, 0, 0), (0, 1, 0)) else 0.99)
+
+
+@pytest.mark.parametrize('ratio', [0.3, 1.0, 2.4, 4.4, 7.4, 30.0])
+def test_small_p_values_come_as_seldom_as_they_say(ratio):
+    """`ratio`: the variance of the mean that three seeds bring, over that of 5,000 examples; no true difference."""
+    rng, level = np.random.default_rng(0), 0.05 / 15
+    means = rng.normal(size=20_000) * np.sqrt(ratio + 1)
+    found = [
+        PairedDifference(mean, ratio * estimate, 1.0, 3, 5000).p_value < level
+        for mean, estimate in zip(means, rng.chisquare(2, size=means.size) / 2, strict=True)
+    ]
+    # The standard error is 0.0004. With degrees of freedom after Satterthwaite it is up to 0.022.
+    assert np.mean(found) < 2 * level
 
 
 def test_percentiles_of_a_bootstrap_over_three_seeds_would_cover_it_too_rarely():
