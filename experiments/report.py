@@ -30,7 +30,8 @@ def copy_evidence(workdir: Path, out: Path) -> None:
     copy has a checksum, also that of a file that has none.
 
     Raises:
-      UserError: `out` holds another study, is the work directory of other runs, or lies in `workdir`.
+      UserError: `out` holds another study or files of something else, is the work directory of other runs, or lies
+        in `workdir`.
     """
     if out.resolve() == workdir.resolve():
         return
@@ -41,6 +42,12 @@ def copy_evidence(workdir: Path, out: Path) -> None:
             f'{out} is a work directory, whose results would be replaced; give another directory with --out.'
         )
     name = load_results(workdir).study['name']
+    foreign = [*sorted(out.glob('results/*.json')), *sorted(out.glob('figures/*.png'))]
+    if foreign and not (out / 'study.json').exists():
+        raise UserError(
+            f'{out} has no study.json, so {foreign[0]} may belong to something else, and a report would remove it; '
+            'give another directory with --out.'
+        )
     if (out / 'study.json').exists() and (found := load_results(out).study['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
     refuse_links(out / 'results')

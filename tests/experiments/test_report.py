@@ -119,6 +119,16 @@ def test_directories_of_this_machine_do_not_come_along(study_dir, tmp_path):
     )
 
 
+@pytest.mark.parametrize('path', ['results/methods.json', 'figures/mine.png'])
+def test_files_of_something_else_are_not_removed(path, study_dir, tmp_path, capsys):
+    own = tmp_path / 'out' / path
+    own.parent.mkdir(parents=True)
+    own.write_text('mine')
+    assert main([f'--workdir={study_dir}', f'--out={tmp_path / "out"}']) == 2
+    assert f'has no study.json, so {own} may belong to something else' in capsys.readouterr().err
+    assert _tree(tmp_path / 'out') == {own.relative_to(tmp_path / 'out'): b'mine'}
+
+
 def test_results_that_are_gone_leave_the_evidence_too(study_dir, tmp_path):
     out = tmp_path / 'evidence'
     main([f'--workdir={study_dir}', f'--out={out}'])
