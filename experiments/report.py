@@ -42,6 +42,7 @@ def copy_evidence(workdir: Path, out: Path) -> None:
             f'{out} is a work directory, whose results would be replaced; give another directory with --out.'
         )
     name = load_results(workdir).study['name']
+    refuse_links(out / 'results', out / 'figures')
     foreign = [*sorted(out.glob('results/*.json')), *sorted(out.glob('figures/*.png'))]
     if foreign and not (out / 'study.json').exists():
         raise UserError(
@@ -50,7 +51,6 @@ def copy_evidence(workdir: Path, out: Path) -> None:
         )
     if (out / 'study.json').exists() and (found := load_results(out).study['name']) != name:
         raise UserError(f'{out} holds study {found!r}, not {name!r}; give another directory with --out.')
-    refuse_links(out / 'results')
     (out / 'results').mkdir(parents=True, exist_ok=True)
     _copy(workdir / 'study.json', out / 'study.json')
     kept = {path.name for path in (workdir / 'results').glob('*.json')}
