@@ -178,10 +178,18 @@ def check_objective(search: Search, prepared: PreparedRun) -> None:
       search: the search.
       prepared: the judged run.
     Raises:
-      UserError: the objective names no metric, the run has no such split, evaluation or metric, or the direction is
-        not that of the metric.
+      UserError: the objective names no metric, the run has no such split, evaluation or metric, the direction is not
+        that of the metric, or the objective is a number of an analysis that may read the test split.
     """
     kind, *place = search.objective.split('.')[1:]
+    if kind == 'analyses':
+        analysis = place[0] if place else ''
+        read = prepared.config.get('analyses', {}).get(analysis, {}).get('split')
+        if not {'valid', 'train'} & {*place, read}:
+            raise UserError(
+                f'{prepared.where}: the objective {search.objective!r} may be on the test split; name a number of the '
+                f"split 'valid', or set split='valid' in the analysis '{analysis}', if it has this option."
+            )
     if kind not in ('last', 'best') or place in (['step'], ['epoch']):
         return
     if len(place) != 3:

@@ -126,3 +126,20 @@ def test_an_objective_that_will_not_be_measured_is_refused_before_training():
             check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)
     for path in ('last.train.student.nll', 'last.epoch', 'seconds'):
         check_objective(Search({}, f'result:student.{path}', 'minimize'), prepared)
+
+
+def test_an_analysis_is_an_objective_only_on_another_split_than_test():
+    analyses = {
+        'bias': {'analysis': 'class_bias', 'logits': 'student.logits', 'labels': 'batch.label', 'classes': (3,)},
+        'similar': {'analysis': 'cka', 'first': 'student.logits', 'second': 'student.logits'},
+    }
+    analyses['valid_similar'] = {**analyses['similar'], 'split': 'valid'}
+    run = load_config(CONFIG)[0]['runs']['student']
+    data = {'source': 'mnist', 'examples': 300, 'valid': 100}
+    prepared = prepare_run({**run, 'data': data, 'analyses': analyses}, 0, 'here')
+    # The numbers of class_bias are errors on test examples, however the offset was tuned.
+    for path in ('bias.before.errors', 'bias.tuned_on_valid.errors', 'similar.cka', ''):
+        with pytest.raises(UserError, match='may be on the test split'):
+            check_objective(Search({}, f'result:student.analyses.{path}', 'minimize'), prepared)
+    for path in ('valid_similar.cka', 'ensemble.valid.members.nll'):
+        check_objective(Search({}, f'result:student.analyses.{path}', 'minimize'), prepared)
