@@ -6,6 +6,7 @@ python -m experiments.preflight --config=configs/hinton_mnist.py --topology=cpu:
 """
 
 import argparse
+import collections
 import dataclasses
 import logging
 import math
@@ -125,9 +126,10 @@ def distinct(planned: Study, glob: str) -> list[Part]:
     Raises:
       UserError: no run matches, or the config of a run is wrong.
     """
-    seeds, least = len({run.seed for run in planned.runs}), min(run.seed for run in planned.runs)
+    seeds = collections.Counter(run.name for run in planned.runs)
     matched = matching(glob, dict.fromkeys(run.name for run in planned.runs))
-    chosen = [r for r in planned.runs if r.seed == least and r.name in matched]
+    first = {run.name: run for run in reversed(planned.runs)}
+    chosen = [first[name] for name in seeds if name in matched]
     if not chosen:
         raise UserError(f'--run={glob} matches no run. {suggest(glob, {run.name for run in planned.runs})}')
     wanted = {run.name for run in chosen}
@@ -152,7 +154,7 @@ def distinct(planned: Study, glob: str) -> list[Part]:
             config = {**prepared.config, 'mesh': run.config.get('mesh', {})}
             key = f'{config["mesh"]} {step_identity(prepared)}'
             before = parts.get(key, Part((), config, prepared.where))
-            steps = before.steps + prepared.total_steps * seeds
+            steps = before.steps + prepared.total_steps * seeds[run.name]
             parts[key] = dataclasses.replace(before, runs=(*before.runs, run.name), steps=steps)
     return list(parts.values())
 

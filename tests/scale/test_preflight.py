@@ -216,6 +216,15 @@ def test_the_command_says_what_a_study_needs_and_writes_it(tmp_path, capsys):
     assert row['parts'][0]['memory']['teacher'] == 4 * teacher
 
 
+def test_steps_are_those_of_all_seeds_of_a_run():
+    study = load_config(str(TINY))[0]
+    study['seeds'] = 3
+    study['runs']['student']['seeds'] = 2
+    parts = command.distinct(parse_study(study, TINY.name), '*')
+    one = 2 * 300 // 25  # steps of a run
+    assert {part.runs: part.steps for part in parts} == {('teacher',): 3 * one, ('student',): 2 * one}
+
+
 def test_hours_are_steps_times_the_bound_and_money_is_chip_hours_times_the_price(tmp_path):
     out = tmp_path / 'cost.json'
     given = ['--topology=v5e:1x1', '--run=student', '--dollars_per_chip_hour=2', f'--out={out}']
