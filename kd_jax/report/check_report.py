@@ -124,12 +124,28 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, cl
         _known_run(split_reference(value)[0], known, f'{where}, {label!r}')
     for key in ('x', 'groups', 'named') if figure['kind'] == 'scatter' else ():
         _known_keys(figure.get(key) or (), figure['values'], f'{where}, {key!r}')
+    for label in figure['values'] if figure['kind'] == 'scatter' else ():
+        if label not in figure['x']:
+            raise UserError(f"report: {where}: {label!r} has no number in 'x', so it has no place; add one.")
     for claim in (figure.get('claims') or {}).values():
         shares = {key: entry for key, entry in claims.items() if entry['kind'] in ('share', 'ratio')}
         _one_of(claim, shares, f'{where}, the claim', 'claims of kind share or ratio')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
     _known_globs(figure.get('runs', ()), known, where)
+    if figure['kind'] == 'curves' and isinstance(figure['runs'], Mapping) and known is not None:
+        _one_label(figure['runs'], known, where)
+
+
+def _one_label(labels: Mapping[str, Any], known: list[str], where: str) -> None:
+    """Checks that no run is given two labels, of which a figure would show one."""
+    of: dict[str, str] = {}
+    for label, globs in labels.items():
+        found = [run for pattern in run_globs(globs) for run in matching(pattern, known)]
+        if len(found) == 1 and of.setdefault(found[0], label) != label:
+            raise UserError(
+                f"report: {where}: run '{found[0]}' has the labels {of[found[0]]!r} and {label!r}; leave one out."
+            )
 
 
 def _known_globs(patterns: str | Iterable[str], known: list[str] | None, where: str) -> None:

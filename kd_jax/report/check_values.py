@@ -23,8 +23,8 @@ def check_values(study: dict[str, Any], expected: Expected) -> None:
       expected: run -> what is known of its result, as `why_not_expected` takes it. Numbers of other runs are not
         checked.
     Raises:
-      UserError: the first number that no run measures, with a suggestion; a fraction above 1; or a table that compares
-        its rows in a column without a better way.
+      UserError: the first number that no run measures, with a suggestion; a fraction above 1; a table that compares
+        its rows in a column without a better way; or a best run asked for by a number of which none is better.
     """
     report = study.get('report') or {}
     expected = {**expected, **_of_chosen(report, expected)}
@@ -34,6 +34,13 @@ def check_values(study: dict[str, Any], expected: Expected) -> None:
         if all(missing):
             run, path = places[0]
             raise UserError(f"report: {where}: run '{run}' measures no {path!r}. {missing[0]}")
+    for where, places in _judging(report, expected):
+        stated = [found for run, path in places if (found := stated_at(expected.get(run, {}), path))]
+        if stated and not any(own.get('better') for own in stated):
+            raise UserError(
+                f'report: {where}: no value of {places[0][1]!r} is better than another, so there is no best one; '
+                "name a metric, such as 'last.valid.student.errors'."
+            )
     for name, table in (report.get('tables') or {}).items():
         _check_compared(name, table, expected)
         for key, row in table['rows'].items():
@@ -103,6 +110,20 @@ def _shown(report: Mapping[str, Any], expected: Expected) -> Iterator[tuple[str,
                 elif path:
                     yield f'table {name!r}, row {key!r}, {heading!r}', [(row.get('run', key), path)]
         yield from ((f'table {name!r}, column {heading!r}', places) for heading, places in shared.items())
+
+
+def _judging(report: Mapping[str, Any], expected: Expected) -> Iterator[tuple[str, Places]]:
+    """Each number by which the report calls a run the best."""
+    for name, choice in (report.get('chosen') or {}).items():
+        yield f"chosen {name!r}, 'by'", [(name, choice['by'])]
+    for name, claim in (report.get('claims') or {}).items():
+        if claim['kind'] == 'optimum':
+            yield f"claim {name!r}, 'y'", [(run, claim['y']) for run in _runs(claim, expected)]
+    for name, figure in (report.get('figures') or {}).items():
+        if figure['kind'] == 'optima':
+            yield f"figure {name!r}, 'y'", [(run, figure['y']) for run in _runs(figure, expected)]
+        elif figure['kind'] == 'scatter':
+            yield f"figure {name!r}, 'values'", [split_reference(value) for value in figure['values'].values()]
 
 
 def _runs(entry: Mapping[str, Any], expected: Expected) -> list[str]:

@@ -13,7 +13,7 @@ from kd_jax.report.finding import Finding
 from kd_jax.report.path_words import axis_label, differs, last_key, metric_in_words
 from kd_jax.report.result_files import Results, judged_split, matching_runs, measure_over_seeds, measures_of
 from kd_jax.report.stated_units import stated_in
-from kd_jax.report.swept_numbers import Sweep, find_sweeps, grouped, with_labels
+from kd_jax.report.swept_numbers import Sweep, Swept, find_sweeps, grouped, repeated, with_labels
 from kd_jax.report.tables import Table, names_of_runs
 
 Point = tuple[float, float, float]  # x, mean, standard deviation
@@ -26,12 +26,14 @@ OF_SCHEDULES = {'peak': 'peak', 'start': 'initial', 'end': 'final'}
 def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
     """Draws one line per group of runs: the mean, and a band of one standard deviation over seeds.
 
-    If the entry has a second path `beside`, its numbers are drawn as dashed lines.
+    If the entry has a second path `beside`, its numbers are drawn as dashed lines. Nothing is drawn if several runs of
+    a line have the same setting: they differ in something else, which the line would hide.
     """
-    entry = with_labels(entry, results)
-    groups, gaps = _groups(entry, results)
-    if not groups:
-        return None, gaps
+    found, gaps = grouped(with_labels(entry, results), results)
+    same = next(filter(None, (repeated(group, entry['x']) for group in found.values())), '')
+    if same or not found:
+        return None, f'{same} {gaps}'.strip()
+    groups = {name: _points(group) for name, group in found.items()}
     figure, axes = figure_style.canvas()
     unit = stated_in(results, *((run, entry['y']) for run in matching_runs(results, entry['runs'])))['unit']
     ends, reach = [], []
@@ -42,10 +44,10 @@ def draw_lines(entry: dict[str, Any], results: Results) -> Drawn:
             ends.append((_line(axes, beside, colour, dashed=True), '' if name else 'validation', colour))
             reach += [mean for _, mean, _ in beside]
     references, unknown = measures_of(entry.get('reference') or {}, results)
-    for (label, found), dashes in zip(references.items(), itertools.cycle(('--', ':', '-.')), strict=False):
-        axes.axhline(found.mean, color=MUTED, linestyle=dashes, linewidth=1.2)
-        ends.append((found.mean, label, MUTED))
-        reach.append(found.mean)
+    for (label, measure), dashes in zip(references.items(), itertools.cycle(('--', ':', '-.')), strict=False):
+        axes.axhline(measure.mean, color=MUTED, linestyle=dashes, linewidth=1.2)
+        ends.append((measure.mean, label, MUTED))
+        reach.append(measure.mean)
     places = [x for points, _ in groups.values() for x, _, _ in points]
     figure_style.ticks_at(axes, places, bool(entry.get('log_x')) and min(places) > 0)
     log_y = bool(entry.get('log_y')) and min(reach) > 0
@@ -66,16 +68,12 @@ def _line(axes: Axes, points: Sequence[Point], colour: str, dashed: bool = False
     return float(y[-1])
 
 
-def _groups(entry: dict[str, Any], results: Results) -> tuple[dict[str, tuple[list[Point], list[Point]]], str]:
-    """Returns the points of each group, and those beside them, and says which runs have no point."""
-    found, gaps = grouped(entry, results)
-    return {
-        name: (
-            [(own.x, own.y.mean, own.y.sd or 0.0) for own in group],
-            [(own.x, own.beside.mean, own.beside.sd or 0.0) for own in group if own.beside],
-        )
-        for name, group in found.items()
-    }, gaps
+def _points(group: Sequence[Swept]) -> tuple[list[Point], list[Point]]:
+    """The points of a line, and those beside it."""
+    return (
+        [(own.x, own.y.mean, own.y.sd or 0.0) for own in group],
+        [(own.x, own.beside.mean, own.beside.sd or 0.0) for own in group if own.beside],
+    )
 
 
 def default_sweeps(

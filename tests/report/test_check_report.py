@@ -39,6 +39,16 @@ def test_a_sound_report_section_passes_and_so_does_none(study_dir):
             {'kind': 'scatter', 'values': {'kd': 'student:seconds'}, 'x': {'dk': 1.0}},
             "figure 'dots', 'x' has an unknown key 'dk'. Did you mean 'kd'?",
         ),
+        (
+            ('figures', 'dots'),
+            {'kind': 'scatter', 'values': {'kd': 'student:seconds', 'hard': 'baseline:seconds'}, 'x': {'kd': 1.0}},
+            "figure 'dots': 'hard' has no number in 'x', so it has no place; add one.",
+        ),
+        (
+            ('figures', 'c'),
+            {'kind': 'curves', 'runs': {'soft': 'student', 'again': 'stud*', 'all': '*'}, 'y': 'test.student.errors'},
+            "figure 'c': run 'student' has the labels 'soft' and 'again'; leave one out.",
+        ),
         (('figures', 'c'), {'kind': 'curves', 'runs': '*', 'y': 'test.student.errors', 'per_epoch': 0}, 'per_epoch'),
         (('claims', 'kept', 'kind'), 'shares', "Did you mean 'share'?"),
         (('claims', 'kept', 'high'), 'techer:seconds', "Did you mean 'teacher'?"),

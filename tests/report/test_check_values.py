@@ -1,4 +1,5 @@
 import copy
+import json
 
 import pytest
 
@@ -158,3 +159,20 @@ def test_runs_are_not_chosen_on_validation_examples_that_they_do_not_have():
     with pytest.raises(UserError, match=r"run 'found' measures no 'last\.valid"):
         check_values({'name': 'small', 'report': report}, dict.fromkeys(RUNS, without))
     check_values({'name': 'small', 'report': report}, RUNS)
+
+
+@pytest.mark.parametrize(
+    ('section', 'entry', 'where'),
+    [
+        ('chosen', {'runs': '*', 'by': 'last.valid.student.count'}, "chosen 'it', 'by'"),
+        ('claims', {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'analyses.dark.t'}, "claim 'it', 'y'"),
+        ('figures', {'kind': 'optima', 'runs': '*', 'x': 'config.t', 'y': 'seconds'}, "figure 'it', 'y'"),
+        ('figures', {'kind': 'scatter', 'values': {'a': 'student:steps'}, 'x': {'a': 1.0}}, "figure 'it', 'values'"),
+    ],
+)
+def test_no_run_is_called_the_best_by_a_number_of_which_none_is_better(section, entry, where):
+    with pytest.raises(UserError, match=f'report: {where}: no value of .* is better than another, so there is no best'):
+        check_values({'name': 'small', 'report': {section: {'it': entry}}}, RUNS)
+    better = json.loads(json.dumps(entry).replace('.count', '.errors').replace('analyses.dark.t', PATH))
+    better = json.loads(json.dumps(better).replace('seconds', PATH).replace('student:steps', f'student:{PATH}'))
+    check_values({'name': 'small', 'report': {section: {'it': better}}}, RUNS)

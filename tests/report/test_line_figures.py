@@ -27,6 +27,15 @@ def test_lines_pass_through_the_means_in_a_band_of_one_deviation(loaded):
     assert note == ''
 
 
+def test_several_runs_with_one_setting_are_not_joined_to_a_zigzag(loaded):
+    study, results = loaded
+    for result in results['student'].values():
+        result['config']['t'] = 20.0
+    figure, note = draw_lines(study['report']['figures']['sweep'], results)
+    assert figure is None
+    assert note == 'several runs have the same t.'
+
+
 def test_lines_are_grouped_in_the_order_of_the_groups_value(loaded):
     study, results = loaded
     for result in results['student'].values():
