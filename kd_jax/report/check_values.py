@@ -5,8 +5,9 @@ from typing import Any
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.name_globs import matching
-from kd_jax.report.claim_verdicts import CONDITION
+from kd_jax.report.claim_verdicts import CONDITION, REFERENCES
 from kd_jax.report.expected_results import why_not_expected
+from kd_jax.report.path_words import differs
 from kd_jax.report.result_files import run_globs, split_reference
 from kd_jax.report.stated_units import stated_at
 from kd_jax.report.tables import stated_of_column
@@ -23,8 +24,9 @@ def check_values(study: dict[str, Any], expected: Expected) -> None:
       expected: run -> what is known of its result, as `why_not_expected` takes it. Numbers of other runs are not
         checked.
     Raises:
-      UserError: the first number that no run measures, with a suggestion; a fraction above 1; a table that compares
-        its rows in a column without a better way; or a best run asked for by a number of which none is better.
+      UserError: the first number that no run measures, with a suggestion; a fraction above 1; a claim that compares
+        different metrics or examples; a table that compares its rows in a column without a better way; or a best run
+        asked for by a number of which none is better.
     """
     report = study.get('report') or {}
     expected = {**expected, **_of_chosen(report, expected)}
@@ -41,17 +43,48 @@ def check_values(study: dict[str, Any], expected: Expected) -> None:
                 f'report: {where}: no value of {places[0][1]!r} is better than another, so there is no best one; '
                 "name a metric, such as 'last.valid.student.errors'."
             )
+    for name, claim in (report.get('claims') or {}).items():
+        _check_claim(f'claim {name!r}', claim, expected)
     for name, table in (report.get('tables') or {}).items():
         _check_compared(name, table, expected)
         for key, row in table['rows'].items():
             for heading, paper in (row.get('paper') or {}).items():
                 path = (row.get('columns') or {}).get(heading) or table['columns'][heading]
                 is_fraction = (stated_at(expected.get(row.get('run', key), {}), path) or {}).get('unit') == 'fraction'
-                if is_fraction and paper is not None and abs(paper) > 1:
-                    raise UserError(
-                        f"report: table {name!r}, row {key!r}: the paper's {heading} must be a fraction: "
-                        f'{paper / 100}, not {paper}.'
-                    )
+                if is_fraction:
+                    _check_fraction(f"table {name!r}, row {key!r}: the paper's {heading}", paper)
+
+
+def _check_claim(where: str, claim: Mapping[str, Any], expected: Expected) -> None:
+    """Checks that the numbers of a claim can be compared, and that fractions are fractions."""
+    parts = [split_reference(claim[key]) for key in REFERENCES if key in claim]
+    if any(run not in expected for run, _ in parts):
+        return
+    for run, path in parts[1:]:
+        found = differs(parts[0][1], path)
+        counts = [_examples(expected, one) for one in (parts[0], (run, path))]
+        if found or (None not in counts and counts[0] != counts[1]):
+            mend = 'one metric' if found == 'metric' else 'as many examples of one split'
+            raise UserError(f'report: {where} compares {":".join(parts[0])!r} with {run + ":" + path!r}; give {mend}.')
+    unit = (stated_at(expected[parts[0][0]], parts[0][1]) or {}).get('unit') if parts else None
+    largest = 2.0 if claim['kind'] == 'share' else 1.0  # a share may be somewhat above 1
+    if claim['kind'] == 'share' or (unit == 'fraction' and claim['kind'] in ('number', 'difference')):
+        for key, value in {'paper': claim.get('paper'), **(claim.get('rule') or {})}.items():
+            _check_fraction(f'{where}, {key!r}', value, largest)
+
+
+def _examples(expected: Expected, part: tuple[str, str]) -> int | None:
+    """On how many examples a count is counted; None for another number, and if it is not known."""
+    run, path = part
+    own = expected[run]
+    if (stated_at(own, path) or {}).get('unit') != 'count':
+        return None
+    return next((own['examples'][key] for key in path.split('.') if key in own['examples']), None)
+
+
+def _check_fraction(what: str, value: float | None, largest: float = 1.0) -> None:
+    if value is not None and abs(value) > largest:
+        raise UserError(f'report: {what} must be a fraction: {value / 100}, not {value}.')
 
 
 def _check_compared(name: str, table: Mapping[str, Any], expected: Expected) -> None:

@@ -176,3 +176,50 @@ def test_no_run_is_called_the_best_by_a_number_of_which_none_is_better(section, 
     better = json.loads(json.dumps(entry).replace('.count', '.errors').replace('analyses.dark.t', PATH))
     better = json.loads(json.dumps(better).replace('seconds', PATH).replace('student:steps', f'student:{PATH}'))
     check_values({'name': 'small', 'report': {section: {'it': better}}}, RUNS)
+
+
+VALID = PATH.replace('test', 'valid')
+
+
+@pytest.mark.parametrize(
+    ('claim', 'message'),
+    [
+        (
+            dict(kind='difference', value=f'student:{PATH}', low='baseline:last.test.student.accuracy'),
+            f"claim 'it' compares 'student:{PATH}' with 'baseline:last.test.student.accuracy'; give one metric.",
+        ),
+        (
+            dict(kind='share', value=f'student:{PATH}', low=f'baseline:{VALID}', high=f'teacher:{PATH}'),
+            'give as many examples of one split.',
+        ),
+        (dict(kind='ratio', value=f'student:{PATH}', high=f'small:{PATH}'), f"with 'small:{PATH}'; give as many"),
+        (
+            dict(kind='number', value='student:last.test.student.accuracy', paper=88.5),
+            "claim 'it', 'paper' must be a fraction: 0.885, not 88.5.",
+        ),
+        (
+            dict(kind='number', value='student:last.test.student.accuracy', rule=dict(at_least=85)),
+            "claim 'it', 'at_least' must be a fraction: 0.85, not 85",
+        ),
+        (
+            dict(kind='share', value=f'student:{PATH}', low=f'baseline:{PATH}', high=f'teacher:{PATH}', paper=80),
+            "claim 'it', 'paper' must be a fraction: 0.8, not 80.",
+        ),
+    ],
+)
+def test_a_claim_compares_one_metric_on_the_same_examples_and_fractions_with_fractions(claim, message):
+    runs = RUNS | {'small': {**RUN, 'examples': {**SPLITS, 'test': 10}}}
+    with pytest.raises(UserError) as caught:
+        check_values({'name': 'small', 'report': {'claims': {'it': claim}}}, runs)
+    assert message in str(caught.value)
+
+
+def test_counts_and_ratios_may_be_larger_than_one():
+    claims = {
+        'fewer': dict(
+            kind='difference', value=f'student:{PATH}', low=f'baseline:{PATH}', paper=-72, rule=dict(below=-5)
+        ),
+        'faster': dict(kind='ratio', value='student:seconds', high='baseline:seconds', paper=16.0),
+        'kept': dict(kind='share', value=f'student:{PATH}', low=f'baseline:{PATH}', high=f'teacher:{PATH}', paper=1.05),
+    }
+    check_values({'name': 'small', 'report': {'claims': claims}}, RUNS)
