@@ -31,6 +31,9 @@ Fraction = Annotated[float, 'must lie between 0 and 1', lambda x: 0 <= x <= 1]
 InnerFraction = Annotated[float, 'must be greater than 0 and less than 1', lambda x: 0 < x < 1]
 
 
+TWO_ROUNDINGS = 4 * 2.0**-23  # more than the relative error of a float32 after two operations
+
+
 def linear(progress: jax.Array, *, start: float, end: float, begin: float = 0.0, until: float = 1.0) -> jax.Array:
     """A straight line from `start` at progress `begin` to `end` at progress `until`; constant before and after."""
     share = jnp.clip((progress - begin) / (until - begin), 0.0, 1.0)
@@ -46,7 +49,8 @@ def cosine(progress: jax.Array, *, peak: float, end: float = 0.0, warmup: float 
 
 def steps(progress: jax.Array, *, start: float, at: tuple[float, ...], factor: float = 0.1) -> jax.Array:
     """Starts at `start` and is multiplied by `factor` at each progress in `at`."""
-    return start * factor ** jnp.sum(progress >= jnp.array(at))
+    # In a compiled program, progress may be the step times the rounded reciprocal of all steps, a little too small.
+    return start * factor ** jnp.sum(progress >= jnp.array(at) * (1 - TWO_ROUNDINGS))
 
 
 SHARES = ('at', 'begin', 'until', 'warmup')  # moments of a schedule, as shares of the run

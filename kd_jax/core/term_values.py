@@ -123,7 +123,7 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     greater than 0 counts once. It has the leading axes of the values, after the axis of copies, and applies to all
     positions of the other axes. The sum runs over the stacked copies of a trained network, but the count is that of one
     copy; so each copy learns exactly as it would alone. One value for the whole batch counts for as many examples as
-    the mask keeps. If copies have batches of their own, each is averaged over what the mask keeps of its part.
+    the mask keeps. If copies have batches or masks of their own, each is averaged over what is kept of its part.
 
     A value that does not count may be infinite or NaN; it changes neither the sum nor the gradient (`loss_values`).
 
@@ -134,30 +134,28 @@ def sum_and_count(term: Term, recipe: Recipe, context: Context, array: jax.Array
     copies = trained_copies(term, recipe)
     if term.mask is None:
         return jnp.sum(array), jnp.asarray(array.size, jnp.float32) / max(1, copies)
-    if parts := parts_of_term(term, recipe):
-        mask = _read(term.mask, recipe, context, parts)
-        summed, count = jax.vmap(lambda a, m: _masked(a, m, term.compares, 0, 0, 0))(array, mask)
-        if not copies:
-            return jnp.sum(summed), jnp.sum(count)
-        each = jnp.mean(count)
-        return jnp.sum(summed / jnp.where(count > 0, count, 1.0)) * each, each
+    parts = parts_of_term(term, recipe)
+    mask = _read(term.mask, recipe, context, parts) if parts else read_path(context, term.mask)
+    if not parts and (not copies or axis_of_copies(term.mask, recipe, copies) is None):
+        return _masked(array, mask, term.compares, copies)
+    summed, count = jax.vmap(lambda a, m: _masked(a, m, term.compares, 0))(array, mask)
+    if not copies:
+        return jnp.sum(summed), jnp.sum(count)
+    each = jnp.mean(count)
+    return jnp.sum(summed / jnp.where(count > 0, count, 1.0)) * each, each
+
+
+def _masked(array: jax.Array, mask: jax.Array, compares: bool, copies: int) -> tuple[jax.Array, jax.Array]:
+    """Sum and count of values under a mask; the values lead with the `copies`, if there are any."""
     lead = int(copies > 0)
-    own = 0 if axis_of_copies(term.mask, recipe, copies) is None else lead
-    return _masked(array, read_path(context, term.mask), term.compares, copies, lead, own)
-
-
-def _masked(
-    array: jax.Array, mask: jax.Array, compares: bool, copies: int, lead: int, own: int
-) -> tuple[jax.Array, jax.Array]:
-    """Sum and count of values under a mask; `lead` and `own` say whether values and mask lead with the `copies`."""
     if array.ndim == lead:
         if not compares:
             raise UserError('the loss gives one value for the whole batch; with a mask it must take `where`')
-        count = jnp.sum(mask > 0, dtype=array.dtype) / (copies if own else 1)
+        count = jnp.sum(mask > 0, dtype=array.dtype)
         return jnp.sum(array) * count, count
     shape = list(mask.shape)
     mask = mask if jnp.issubdtype(mask.dtype, jnp.floating) else mask > 0
-    mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead + own - mask.ndim))
+    mask = mask.reshape(mask.shape + (1,) * max(0, array.ndim - lead - mask.ndim))
     try:
         mask = jnp.broadcast_to(mask, array.shape).astype(array.dtype)
     except ValueError as error:

@@ -90,12 +90,14 @@ def _check_frozen(recipe: Recipe, context: Context, where: str) -> None:
 def _check_learns(recipe: Recipe, context: Context, where: str) -> None:
     """Refuses trained networks with parameters to which no term sends a gradient."""
     reads: dict[str, set[Path]] = {network.name: set(network.inputs) for network in recipe.networks}
-    reached, waiting = set[str](), [path for term in recipe.terms for path in term.paths()]
+    reached, followed = set[str](), set[str]()
+    waiting = [path for term in recipe.terms for path in term.paths()]
     while waiting:
         path = waiting.pop()
-        if path.stop or path.source == 'batch' or path.source in reached:
+        if path.stop or path.source == 'batch' or path.source in followed:
             continue
         reached.add(path.source)
+        followed.add(path.source)
         waiting += reads[path.source]
         network = recipe.network(path.source)
         pairs = zip(network.of, network.constant, strict=False) if network.update == 'shared' else ()

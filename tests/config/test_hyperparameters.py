@@ -63,6 +63,19 @@ def test_steps_multiply_at_each_of_their_shares(progress, expected):
     assert at(progress, schedule='steps', start=8.0, at=(0.5, 0.75), factor=0.25) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ('epochs', 'marks'), [(200, (60, 120, 160)), (240, (150, 180, 210)), (90, (30, 60)), (3, (1, 2))]
+)
+@pytest.mark.parametrize('epoch', [1, 7, 78, 391, 469])
+def test_steps_fall_at_the_first_step_of_their_epoch_in_a_compiled_program_too(epochs, marks, epoch):
+    total = epochs * epoch  # steps
+    name, numbers = parse_number({'schedule': 'steps', 'start': 1.0, 'at': [m / epochs for m in marks]}, float, 'x')
+    numbers = jax.tree.map(np.float32, numbers)
+    now = jax.jit(lambda step: value_at(name, numbers, step / total))
+    found = [float(now(np.int32(mark * epoch + off))) for mark in marks for off in (-1, 0)]
+    assert found == pytest.approx([0.1**power for count in range(len(marks)) for power in (count, count + 1)], rel=1e-3)
+
+
 def test_a_constant_is_itself():
     assert parse_number(3, Positive, 'x') == ('', 3.0)
     assert value_at('', 3.0, 0.7) == 3.0

@@ -1,5 +1,6 @@
 """Values of terms: what they read, how masks act, and which shapes are refused."""
 
+import flax.linen as nn
 import jax
 import jax.extend
 import jax.numpy as jnp
@@ -217,6 +218,34 @@ def test_copies_learn_from_a_loss_between_examples_each_for_itself():
         begin = (fresh._replace(params=own.params), frozen)
         (_, alone), _ = train(recipe_of({'a': SMALL}, {'all': relation}), begin=begin)
         assert_close(jax.tree.map(lambda a, copy=copy: a[copy], together.params), alone.params, atol=1e-5)
+
+
+class Chooses(nn.Module):
+    """A linear network that says of which examples it is sure."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, image, *, train=False):
+        logits = nn.Dense(self.num_classes, name='head')(image)
+        return {'logits': logits, 'sure': (jax.nn.softmax(logits).max(-1) > 0.85).astype(jnp.float32)}
+
+
+def test_copies_with_masks_of_their_own_learn_each_for_itself():
+    term, network = {'kept': hard('a', mask='~a.sure')}, {'model': Chooses, 'num_classes': 3}
+    stacked = recipe_of({'a': {**network, 'copies': 2}}, term)
+    (state, together), both = train(stacked)
+    counts, sums = [], []
+    for copy in range(2):
+        one = recipe_of({'a': network}, term)
+        fresh, frozen = start(one)
+        fresh = fresh._replace(params=jax.tree.map(lambda a, copy=copy: a[copy], state.params))
+        (_, alone), metrics = train(one, begin=(fresh, frozen))
+        assert_close(jax.tree.map(lambda a, copy=copy: a[copy], together.params), alone.params, atol=1e-6)
+        sums.append(metrics['kept'][0] / metrics['kept'][1])
+        counts.append(metrics['kept'][1])
+    assert counts[0] != counts[1]
+    assert both['kept'][0] / both['kept'][1] == pytest.approx(np.mean(sums), rel=1e-5)
 
 
 def test_a_mask_of_examples_holds_for_every_position_of_their_maps():

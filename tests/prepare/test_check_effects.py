@@ -12,6 +12,9 @@ from tests.small_recipes import BATCH, SMALL, hard, mixture, soft
 OWN = {'optimizer': {'learning_rate': 0.1}}
 FROZEN = {**SMALL, 'update': 'frozen', 'init': 'run:other'}
 
+AS_IMAGE = {**SMALL, 'num_classes': 5}  # as many as numbers in an image
+THROUGH_B, TWIN = {**SMALL, 'input': 'b.logits'}, {'update': 'shared', 'of': 'a', 'input': 'batch.image'}
+
 
 def check(networks, terms, **options):
     config = {'networks': networks, 'terms': terms, 'optimizer': {'learning_rate': 0.5}, 'epochs': 1, **options}
@@ -31,6 +34,9 @@ HARD = {'hard': hard('a')}
         # Through another network, and through a function of both.
         ({'a': {**SMALL, 'input': 'b.logits'}, 'b': SMALL}, HARD, {}),
         ({'a': SMALL, 'b': SMALL, 'c': mixture('a', 'b')}, {'both': hard('c')}, {}),
+        # A network that is reached through another one with the same parameters, and by a term of its own.
+        ({'b': AS_IMAGE, 'a': THROUGH_B, 'twin': TWIN}, {'first': hard('a'), 'then': hard('twin')}, {}),
+        ({'b': AS_IMAGE, 'a': THROUGH_B, 'twin': TWIN}, {'then': hard('twin'), 'first': hard('a')}, {}),
         ({'a': {**SMALL, 'sharding': 'fsdp'}}, HARD, {'mesh': {'fsdp': -1}}),
         ({'a': SMALL, 'b': SMALL}, HARD, {'epochs': 0}),
         # Without parameters there is nothing to learn.
