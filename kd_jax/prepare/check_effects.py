@@ -1,6 +1,7 @@
 """Refuses what a run's config says about networks that would have no effect."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.inherited_weights import without_fresh
 from kd_jax.core.paths import Context, Path
 from kd_jax.core.recipe import Recipe
+from kd_jax.core.term import Term
 from kd_jax.devices.tensor_axis import TENSOR
 from kd_jax.models.pretrained import Pretrained
 
@@ -24,8 +26,9 @@ def check_effects(recipe: Recipe, config: Mapping[str, Any], context: Context, w
       context: shapes of everything that a path can read.
       where: the place in the config, for messages.
     Raises:
-      UserError: a frozen network, or a part of it, would stay random; no term reaches a trained network; every trained
-        network has an optimizer of its own beside that of the run; or parameters are to be split over no device.
+      UserError: a frozen network, or a part of it, would stay random; no term reaches a trained network; a network with
+        initial weights is trained as a target alone; every trained network has an optimizer of its own beside that of
+        the run; or parameters are to be split over no device.
     """
     _check_frozen(recipe, context, where)
     networks = config.get('networks', {})
@@ -88,10 +91,35 @@ def _check_frozen(recipe: Recipe, context: Context, where: str) -> None:
 
 
 def _check_learns(recipe: Recipe, context: Context, where: str) -> None:
-    """Refuses trained networks with parameters to which no term sends a gradient."""
+    """Refuses trained networks to whose parameters no term sends a gradient, and teachers that learn as targets."""
+    reached = _reached(recipe, [path for term in recipe.terms for path in term.paths()])
+    targets = [path for term in recipe.terms for path in _targets(term)]
+    not_as_target = _reached(recipe, [p for term in recipe.terms for p in term.paths() if p not in _targets(term)])
+    for network in recipe.trained:
+        own, place = network.name, f"{where}, network '{network.name}'"
+        if own not in reached and jax.tree.leaves(network_shapes(network, context)[0]['params']):
+            raise UserError(
+                f'{place} is trained, but no term sends it a gradient: none reads it, unless '
+                "as a constant ('~'), directly or through another network; let a term read it, or leave it out."
+            )
+        if network.init and own not in not_as_target and own in {path.source for path in targets if not path.stop}:
+            raise UserError(
+                f'{place} starts from the weights of {network.init!r} and is trained, but only as a target, so it '
+                "would learn to agree with its student; set update='frozen', or give it a term of its own."
+            )
+
+
+def _targets(term: Term) -> list[Path]:
+    """The paths that a term reads as `target`."""
+    names = inspect.signature(term.loss).parameters
+    reads = [read for name, read in zip(names, term.reads, strict=False) if name == 'target']
+    return [path for read in reads for path in (read if isinstance(read, tuple) else (read,))]
+
+
+def _reached(recipe: Recipe, paths: Sequence[Path]) -> set[str]:
+    """The networks to which a gradient flows from these paths."""
     reads: dict[str, set[Path]] = {network.name: set(network.inputs) for network in recipe.networks}
-    reached, followed = set[str](), set[str]()
-    waiting = [path for term in recipe.terms for path in term.paths()]
+    reached, followed, waiting = set[str](), set[str](), list(paths)
     while waiting:
         path = waiting.pop()
         if path.stop or path.source == 'batch' or path.source in followed:
@@ -102,9 +130,4 @@ def _check_learns(recipe: Recipe, context: Context, where: str) -> None:
         network = recipe.network(path.source)
         pairs = zip(network.of, network.constant, strict=False) if network.update == 'shared' else ()
         reached |= {name for name, constant in pairs if not constant}
-    for network in recipe.trained:
-        if network.name not in reached and jax.tree.leaves(network_shapes(network, context)[0]['params']):
-            raise UserError(
-                f"{where}, network '{network.name}' is trained, but no term sends it a gradient: none reads it, unless "
-                "as a constant ('~'), directly or through another network; let a term read it, or leave it out."
-            )
+    return reached

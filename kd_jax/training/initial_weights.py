@@ -1,6 +1,7 @@
 """Loads initial weights of networks: from checkpoints of other runs, files or pretrained models."""
 
 import inspect
+import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import GGUF, HUGGINGFACE, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
 from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
-from kd_jax.core.network import Network
+from kd_jax.core.network import Network, Normalize
 from kd_jax.core.placement import placed_shapes
 from kd_jax.interop.gguf_weights import load_gguf_weights
 from kd_jax.interop.huggingface_weights import load_huggingface_weights
@@ -24,6 +25,7 @@ from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.training.checkpoints import abstract_array
 from kd_jax.training.saved_checkpoints import DIRECTORIES, newest_checkpoint
 
+log = logging.getLogger(__name__)
 LOADERS = {TORCH: load_pytorch_weights, GGUF: load_gguf_weights, HUGGINGFACE: load_huggingface_weights}
 
 
@@ -112,7 +114,9 @@ def load_from_checkpoint(
         tree = newest.shapes()
         there = {name: {'params': own, **tree['collections'].get(name, {})} for name, own in tree['params'].items()}
         source = source_for(network, source, there, shapes, where, str(directory))
-        check_options_of_run(network, _trained_model(directory, source), where, str(directory))
+        options = _trained_options(directory, source)
+        check_options_of_run(network, _trained_model(options), where, str(directory))
+        _warn_of_other_images(network, options, where)
         abstract: Any = jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
         for part, modules in without_fresh(shapes, network).items():
             place = abstract['params'] if part == 'params' else abstract['collections'][source]
@@ -125,16 +129,43 @@ def load_from_checkpoint(
     return take_layers(variables, network)
 
 
-def _trained_model(directory: pathlib.Path, name: str) -> Any:
-    """The model of a network of a run, by the run's config; None if the config does not say it, or is damaged."""
+def _trained_options(directory: pathlib.Path, name: str) -> Mapping[str, Any]:
+    """The options of a network of a run, by the run's config; none if the config does not say them, or is damaged."""
     try:
         options = read_checked(directory / 'config.json', dict[str, Any], '').content['networks'][name]
+    except (UserError, LookupError, TypeError):
+        return {}
+    return options if isinstance(options, Mapping) else {}
+
+
+def _warn_of_other_images(network: Network, options: Mapping[str, Any], where: str) -> None:
+    """Warns if a frozen network normalises images otherwise than it did when it was trained."""
+    if not options or network.update != 'frozen' or network.normalize == _normalize(options):
+        return
+    there = options.get('normalize')
+    said = f'with normalize={dict(there)}' if isinstance(there, Mapping) else "without 'normalize'"
+    log.warning(
+        '%s was trained %s and normalises images otherwise here; give it the same, unless its images differ.',
+        where, said,
+    )  # fmt: skip
+
+
+def _normalize(options: Mapping[str, Any]) -> Normalize | None:
+    try:
+        return Normalize.parse(options['normalize'], '') if 'normalize' in options else None
+    except UserError:
+        return None
+
+
+def _trained_model(options: Mapping[str, Any]) -> Any:
+    """The model of a network of a run; None if its options do not say it."""
+    try:
         if options['model'] not in models.__all__:
             return None
         function = getattr(models, options['model'])
         known = inspect.signature(function).parameters
         return function(**{key: option for key, option in options.items() if key in known})
-    except (UserError, LookupError, TypeError):
+    except (LookupError, TypeError):
         return None
 
 

@@ -10,7 +10,8 @@ from tests.abstract_mesh import mesh
 from tests.small_recipes import BATCH, SMALL, hard, mixture, soft
 
 OWN = {'optimizer': {'learning_rate': 0.1}}
-FROZEN = {**SMALL, 'update': 'frozen', 'init': 'run:other'}
+BEGUN = {**SMALL, 'init': 'run:other'}
+FROZEN = {**BEGUN, 'update': 'frozen'}
 
 AS_IMAGE = {**SMALL, 'num_classes': 5}  # as many as numbers in an image
 THROUGH_B, TWIN = {**SMALL, 'input': 'b.logits'}, {'update': 'shared', 'of': 'a', 'input': 'batch.image'}
@@ -39,6 +40,9 @@ HARD = {'hard': hard('a')}
         ({'b': AS_IMAGE, 'a': THROUGH_B, 'twin': TWIN}, {'then': hard('twin'), 'first': hard('a')}, {}),
         ({'a': {**SMALL, 'sharding': 'fsdp'}}, HARD, {'mesh': {'fsdp': -1}}),
         ({'a': SMALL, 'b': SMALL}, HARD, {'epochs': 0}),
+        # A teacher that goes on learning from labels, and one that has no weights to keep.
+        ({'a': SMALL, 'b': BEGUN}, {**HARD, 'soft': soft('a', 'b.logits'), 'own': hard('b')}, {}),
+        ({'a': SMALL, 'b': SMALL}, {**HARD, 'soft': soft('a', 'b.logits')}, {}),
         # Without parameters there is nothing to learn.
         ({'a': SMALL, 'n': {'model': 'noise', 'input': 'a.logits'}}, {'soft': soft('a', '~n.logits')}, {}),
     ],
@@ -56,6 +60,11 @@ def test_what_has_an_effect_passes(networks, terms, options):
         ({'a': {**SMALL, 'input': '~b.logits'}, 'b': SMALL}, HARD, "c, network 'b' is trained, but no term sends"),
         ({'a': {**SMALL, **OWN}}, HARD, 'c: optimizer has no effect, because every trained network has its own'),
         ({'a': SMALL, 'b': {**SMALL, 'update': 'frozen'}}, HARD, "c, network 'b' is frozen but has no weights to load"),
+        (
+            {'a': SMALL, 'b': BEGUN},
+            {**HARD, 'soft': soft('a', 'b.logits')},
+            "c, network 'b' starts from the weights of 'run:other' and is trained, but only as a target",
+        ),
         (
             {'a': SMALL, 'b': {**FROZEN, 'fresh': 'head'}},
             HARD,

@@ -1,5 +1,6 @@
 """Networks that start from the checkpoint of another run: which of its variables they take, and what is refused."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from kd_jax import models
 from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
-from kd_jax.core.network import Network
+from kd_jax.core.network import Network, Normalize
 from kd_jax.data.sources import Source
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.training.checkpoints import Checkpoints
@@ -122,6 +123,21 @@ def test_a_run_in_another_directory_has_the_options_that_no_shape_shows(tmp_path
         load(rotary_base=5000.0)
     (tmp_path / 'config.json').write_text('damaged')
     assert_bitwise(load_from_checkpoint(Network('student', module, ()), tmp_path, '', theirs, 'here'), load())
+
+
+def test_a_frozen_network_that_normalises_images_otherwise_than_its_run_is_told(teachers, caplog):
+    one, same = {'mean': 0.5, 'std': 0.1}, Normalize((0.5,), (0.1,))
+
+    def said(trained, here, update='frozen'):
+        caplog.clear()
+        write_checked(teachers / 'config.json', {'networks': {'net': {'model': 'mlp', **trained}}})
+        network = dataclasses.replace(NETWORK, normalize=here, update=update)
+        load_from_checkpoint(network, teachers, 'net', variables(0) | {'batch_stats': {'mean': jnp.zeros(3)}}, 'here')
+        return caplog.text
+
+    assert "here was trained with normalize={'mean': 0.5, 'std': 0.1} and" in said({'normalize': one}, None)
+    assert "here was trained without 'normalize' and normalises images otherwise" in said({}, same)
+    assert said({'normalize': one}, same) == said({}, None) == said({'normalize': one}, None, update='sgd') == ''
 
 
 def source():
