@@ -38,7 +38,8 @@ INTRODUCTION = """# Hinton, Vinyals & Dean (2015), claim by claim
 
 This page is written by `python -m experiments.replication` from the committed result files. Numbers are means ±
 standard deviations over seeds, or a 95% interval in brackets. Each claim is judged by its mean and by a rule, which
-stands in its config. A verdict is "not certain" if the 95% interval of the number lies on both sides of the rule.
+stands in its config. A verdict is "not certain" if the 95% interval of the number lies on both sides of the rule, or
+if there is none to trust: from one seed, from equal seeds, or without width.
 Cost is the time of all runs that a claim needs, over all seeds, on the hardware that the study's report names. Each
 command runs a claim again, from nothing. Sections 4 to 6 of the paper use speech and JFT, which are not public; ours
 use MNIST, so the claim is compared and not the number.

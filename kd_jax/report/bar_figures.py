@@ -59,9 +59,9 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     bars = [
         _Bar(label, _around(claim.of_means, claim.seedwise), PALETTE[0], claim.paper)
         for label, claim in claims.items()
-        if claim.seedwise
+        if claim.seedwise and claim.of_means is not None
     ]
-    gaps = ' '.join(claim.sentence for claim in claims.values() if not claim.seedwise)
+    gaps = ' '.join(claim.sentence for claim in claims.values() if not claim.seedwise or claim.of_means is None)
     if not bars:
         return None, gaps
     figure, axes = figure_style.canvas(height=0.9 + 0.42 * len(bars))
@@ -72,10 +72,9 @@ def draw_shares(entry: dict[str, Any], results: Results) -> Drawn:
     return figure, gaps
 
 
-def _around(number: float | None, seedwise: Measure) -> Measure:
+def _around(number: float, seedwise: Measure) -> Measure:
     """The same spread around the number of the claim: the share of the means, which is not the mean of the shares."""
-    shift = 0.0 if number is None else number - seedwise.mean
-    return Measure({seed: value + shift for seed, value in seedwise.by_seed.items()})
+    return Measure({seed: value + number - seedwise.mean for seed, value in seedwise.by_seed.items()})
 
 
 def default_comparison(finding: Finding) -> dict[str, dict[str, Any]]:

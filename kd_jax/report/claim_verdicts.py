@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from kd_jax.config.name_globs import matching
 from kd_jax.config.references import runs_referred_to
 from kd_jax.report import number_format
-from kd_jax.report.result_files import Results, measure_over_seeds, run_globs, split_reference
+from kd_jax.report.result_files import Measure, Results, measure_over_seeds, run_globs, split_reference
+from kd_jax.report.stated_units import is_set
 
 OPEN = 'open'
-NOT_CERTAIN = ', not certain'  # the mean lies on one side of the rule, its 95% interval on both
+NOT_CERTAIN = ', not certain'  # the 95% interval lies on both sides of the rule, or there is none to trust
 VERDICTS = {False: ('reproduced', 'not reproduced'), True: ('holds', 'does not hold')}  # by the option `own`
 REFUTED = tuple(refuted for _, refuted in VERDICTS.values())
 BOUNDS = ('above', 'at_least', 'at_most', 'below')
@@ -52,12 +53,12 @@ def judged(
     interval: Interval,
     unit: number_format.Unit,
     otherwise: str = '',
-    is_constant: bool = False,
+    doubt: str = '',
 ) -> Verdict:
     """Holds the number of a claim against its rule.
 
     The number decides. If a 95% interval is known and the number's side of the rule is not that of the whole interval,
-    or if several seeds give the same number, so that there is none, the verdict is not certain, and says so.
+    or if there is no interval to trust, the verdict is not certain, and says so.
 
     Args:
       entry: the claim's options: `rule` is a dictionary of `BOUNDS`; `regime` says in which other regime than the
@@ -66,7 +67,7 @@ def judged(
       interval: its 95% interval, if known.
       unit: the unit of the number.
       otherwise: why the claim cannot be judged, from `unmet`; '' if it can.
-      is_constant: whether several seeds give the same number, which they might not have given.
+      doubt: why there is no interval to trust, such as from `doubt_about`; '' if there is one, or if none is needed.
     """
     rule = entry.get('rule')
     if not rule:
@@ -77,21 +78,40 @@ def judged(
     if otherwise:
         return Verdict(f'{OPEN}: {otherwise}', words)
     met = _meets(rule, value)
-    certain = not is_constant and (
+    certain = not doubt and (
         not interval
         or (
             all(_meets(rule, end) == met for end in interval)
             and not any(interval[0] < bound < interval[1] for bound in rule.values())
         )
     )
-    if is_constant:
-        words += '; every seed gives the same number, so there is no 95% interval'
-    if interval and not certain:
+    if doubt:
+        words += f'; {doubt}'
+    elif interval and not certain:
         low, high = (number_format.plain(end, unit) for end in interval)
         words += f'; the 95% interval, {low} to {number_format.with_unit(high, unit)}, leaves it open'
     confirmed, refuted = VERDICTS[bool(entry.get('own'))]
     regime = f' in another regime ({entry["regime"]})' if entry.get('regime') else ''
     return Verdict((confirmed + regime if met else refuted) + ('' if certain else NOT_CERTAIN), words)
+
+
+def doubt_about(entry: Mapping[str, Any], seedwise: Measure | None, interval: Interval) -> str:
+    """Why it is unknown how much a claim's number differs between seeds.
+
+    Args:
+      entry: the claim's options.
+      seedwise: the number of each seed, if known.
+      interval: its 95% interval, if known.
+    Returns:
+      '' if the number has an interval, or if the config sets it, so that no seed changes it.
+    """
+    if interval or all(is_set(split_reference(entry[key])[1]) for key in REFERENCES if key in entry):
+        return ''
+    if seedwise is None:
+        return 'there is no 95% interval'
+    return (
+        f'{"every seed gives the same number" if seedwise.n > 1 else "one seed gives it"}, so there is no 95% interval'
+    )
 
 
 def _meets(rule: Mapping[str, float], value: float) -> bool:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from kd_jax.report import number_format
 from kd_jax.report.result_files import Measure
 
 RESAMPLES = 10_000
+ENOUGH = 3  # seeds: the resamples of fewer are too much alike
 OUTSIDE = 0.025  # the share of the resamples that the interval leaves out at each end
 
 
@@ -34,6 +36,19 @@ class Optimum:
         settings, below = list(self.shares), np.cumsum(list(self.shares.values()))
         low, high = (int(np.argmax(below > edge)) for edge in (OUTSIDE, 1 - OUTSIDE - 1e-9))
         return settings[low], settings[high]
+
+    @property
+    def doubt(self) -> str:
+        """Why the interval does not show how sure the best setting is; '' if it does.
+
+        Resamples of few seeds are alike: with the spread of real runs, 95% intervals of two seeds hold the best setting
+        far less often, and one without width shows only that these seeds agree.
+        """
+        if self.seeds < ENOUGH:
+            fewer = 'is' if self.seeds == 1 else 'are'
+            return f'{number_format.seeds(self.seeds)} {fewer} too few for a 95% interval'
+        low, high = self.interval or (self.best, self.best)
+        return 'the same setting is the best in every resample, so the 95% interval has no width' if low == high else ''
 
 
 def optimum(measures: Mapping[float, Measure], lower: bool) -> Optimum | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from kd_jax.report import number_format
 from kd_jax.report.check_report import CLAIMS
-from kd_jax.report.claim_verdicts import REFUTED, command_for, judged, runs_of_claim, seconds_of, unmet
+from kd_jax.report.claim_verdicts import REFUTED, command_for, doubt_about, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.path_words import last_key, metric_in_words, path_in_words
 from kd_jax.report.power_law import extrapolated
@@ -19,7 +19,7 @@ from kd_jax.report.result_files import (
     split_reference,
     why_missing,
 )
-from kd_jax.report.stated_units import is_set, stated_in
+from kd_jax.report.stated_units import stated_in
 from kd_jax.report.swept_numbers import grouped, repeated
 from kd_jax.report.table_texts import row_labels
 from kd_jax.report.tables import study_tables
@@ -66,7 +66,10 @@ class Claim:
 
 
 class Weighed(NamedTuple):
-    """A claim's number: see `Claim`; `interval` is its 95% interval; `unjudged` says why no rule can judge it."""
+    """A claim's number: see `Claim`.
+
+    `interval` is its 95% interval, `unjudged` says why no rule can judge it, and `doubt` why that proves nothing.
+    """
 
     of_means: float | None
     seedwise: Measure | None
@@ -74,6 +77,7 @@ class Weighed(NamedTuple):
     unit: number_format.Unit
     interval: tuple[float, float] | None = None
     unjudged: str = ''
+    doubt: str = ''
 
 
 def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
@@ -86,10 +90,9 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
     weigh = {'number': _number, 'optimum': _optimum, 'extrapolation': _extrapolation}.get(entry['kind'], _paired)
     found = weigh(entry, results, labels)
-    equal = found.seedwise is not None and found.seedwise.is_constant
-    constant = equal and not is_set(split_reference(entry['value'])[1])
+    doubt = found.doubt or doubt_about(entry, found.seedwise, found.interval)
     otherwise = found.unjudged or unmet(entry, results)
-    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, otherwise, constant)
+    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, otherwise, doubt)
     runs = runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     stated = entry.get('paper')
@@ -150,7 +153,7 @@ def _optimum(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed
     words = f'The best {name} is {optimum_in_words(found)}, by {path_in_words(entry["y"])}'
     if found.interval:
         words += f'; 95% interval over {number_format.seeds(found.seeds)}'
-    return Weighed(found.best, None, f'{words}.', 'number', found.interval)
+    return Weighed(found.best, None, f'{words}.', 'number', found.interval, doubt=found.doubt)
 
 
 def _extrapolation(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:

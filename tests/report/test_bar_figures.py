@@ -1,5 +1,7 @@
 """Bars, and the figure that compares the rows of a table."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -107,3 +109,17 @@ def test_a_share_that_cannot_be_computed_is_said(loaded):
     study, results = loaded
     claim = study_claims(study, {})[0]
     assert draw_shares({'claims': {'kept': claim}}, results) == (None, claim.sentence)
+
+
+def test_an_undefined_share_is_said_though_seeds_have_one(loaded):
+    study, results = loaded
+    for seed, errors in enumerate((8, 12, 16)):  # beside 10, 12, 14: the teacher gains nothing on average
+        results['teacher'][seed]['last']['test']['student']['errors'] = errors
+    undefined = study_claims(study, results)[0]
+    assert undefined.of_means is None
+    assert undefined.seedwise.n == 2
+    assert draw_shares({'claims': {'kept': undefined}}, results) == (None, undefined.sentence)
+    drawn = dataclasses.replace(undefined, of_means=0.5)
+    figure, note = draw_shares({'claims': {'kept': undefined, 'other': drawn}}, results)
+    assert len(figure.axes[0].patches) == 1
+    assert note == undefined.sentence

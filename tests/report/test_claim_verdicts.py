@@ -2,7 +2,8 @@
 
 import pytest
 
-from kd_jax.report.claim_verdicts import command_for, judged, runs_of_claim, seconds_of, unmet
+from kd_jax.report.claim_verdicts import command_for, doubt_about, judged, runs_of_claim, seconds_of, unmet
+from kd_jax.report.result_files import Measure
 
 
 @pytest.mark.parametrize(
@@ -57,12 +58,25 @@ def test_an_interval_on_both_sides_of_the_rule_leaves_it_open():
     assert judged({'rule': {'above': -1, 'below': 1}}, 1.5, (1.0, 2.0), 'count').verdict == 'not reproduced'
 
 
-def test_equal_numbers_of_several_seeds_are_not_certain():
+def test_a_doubt_makes_a_verdict_not_certain_and_is_said_instead_of_the_interval():
     rule = {'rule': {'at_most': 80}}
-    assert judged(rule, 75.0, None, 'count', is_constant=True) == (
-        'reproduced, not certain',
-        'at most 80; every seed gives the same number, so there is no 95% interval',
-    )
+    for interval in (None, (70.0, 79.0), (68.5, 81.5)):
+        assert judged(rule, 75.0, interval, 'count', doubt='who knows') == (
+            'reproduced, not certain',
+            'at most 80; who knows',
+        )
+
+
+def test_a_number_without_an_interval_is_doubted_unless_the_config_sets_it():
+    entry = {'value': 'student:last.test.student.errors'}
+    assert doubt_about(entry, Measure({0: 1.0}), None) == 'one seed gives it, so there is no 95% interval'
+    equal = 'every seed gives the same number, so there is no 95% interval'
+    assert doubt_about(entry, Measure({0: 1.0, 1: 1.0}), None) == equal
+    assert doubt_about(entry, None, None) == 'there is no 95% interval'
+    assert doubt_about(entry, Measure({0: 1.0, 1: 2.0}), (-4.9, 7.9)) == ''
+    of_config = {'value': 'student:parameters.student', 'high': 'teacher:parameters.teacher'}
+    assert doubt_about(of_config, Measure({0: 0.5}), None) == ''
+    assert doubt_about(of_config | {'high': 'teacher:seconds'}, Measure({0: 0.5}), None) != ''  # a seed changes a part
 
 
 def test_a_claim_is_open_where_its_condition_is_not_known_to_be_met():

@@ -19,10 +19,21 @@ def test_a_setting_wins_as_many_resamples_as_probability_says():
     assert optimum_in_words(found) == '2 (1 to 2)'
 
 
-def test_a_setting_that_is_better_at_every_seed_is_sure_however_much_the_seeds_differ():
+def test_a_setting_that_is_better_at_every_seed_wins_every_resample_which_does_not_make_it_sure():
     found = optimum(measures(t1=(10, 50, 90), t2=(11, 51, 91)), lower=True)
     assert found.interval == (1.0, 1.0)
     assert optimum_in_words(found) == '1 (1 to 1)'
+    assert found.doubt.endswith('the 95% interval has no width')  # it might be the other one at a fourth seed
+
+
+def test_an_interval_is_trusted_from_three_seeds_on_if_it_has_width():
+    three = measures(t1=(0, 4, 2), t2=(1, 1, 3))
+    assert optimum(three, lower=True).interval == (1.0, 2.0)
+    assert optimum(three, lower=True).doubt == ''
+    fewer = {x: Measure({seed: own.by_seed[seed] for seed in (0, 1)}) for x, own in three.items()}
+    assert optimum(fewer, lower=True).interval == (1.0, 2.0)
+    assert optimum(fewer, lower=True).doubt == '2 seeds are too few for a 95% interval'
+    assert optimum(measures(t1=(3,), t2=(2,)), lower=True).doubt == '1 seed is too few for a 95% interval'
 
 
 def test_settings_that_tie_share_the_resample_and_higher_may_be_better():

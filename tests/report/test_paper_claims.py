@@ -86,11 +86,11 @@ def test_number_verdict_and_sentence_are_of_the_common_seeds(loaded):
     study['report']['claims'] = {'kept': kept, 'gain': gain, 'ratio': ratio}
     kept, gain, ratio = study_claims(study, results)
     # on seed 0: 11 errors instead of 10, so one more; (11 - 10) / (4 - 10) of the way to the teacher; 11 / 10
-    assert (gain.of_means, gain.ours, gain.verdict) == (1, '+1', 'not reproduced')
+    assert (gain.of_means, gain.ours, gain.verdict) == (1, '+1', 'not reproduced, not certain')
     assert gain.sentence.startswith('+1 errors from “baseline” (10) to “distilled” (11), on one seed.')
-    assert (kept.of_means, kept.verdict) == (pytest.approx(-1 / 6), 'reproduced')
+    assert (kept.of_means, kept.verdict) == (pytest.approx(-1 / 6), 'reproduced, not certain')
     assert '“distilled” (11) is −16.7% of the way from “baseline” (10) to “teacher” (4), on one seed.' in kept.sentence
-    assert (ratio.of_means, ratio.verdict) == (pytest.approx(1.1), 'reproduced')
+    assert (ratio.of_means, ratio.verdict) == (pytest.approx(1.1), 'reproduced, not certain')
     assert '“distilled” (11) is 110.0% of “baseline” (10), on one seed.' in ratio.sentence
 
 
@@ -116,6 +116,21 @@ def test_claims_on_one_seed_say_so(loaded):
     kept, gain = study_claims(study, {run: {1: seeds[1]} for run, seeds in results.items()})
     assert '“distilled” (7) is 62.5% of the way from “baseline” (12) to “teacher” (4), on one seed.' in kept.sentence
     assert '−5 errors from “baseline” (12) to “distilled” (7), on one seed.' in gain.sentence
+
+
+def test_a_verdict_from_one_seed_is_not_certain(loaded):
+    study, results = loaded
+    kept, gain = (study['report']['claims'][name] for name in ('kept', 'gain'))
+    kept['rule'], gain['rule'] = {'at_least': 0.6}, {'below': 0}
+    path = 'student:last.test.student.errors'
+    study['report']['claims']['few'] = {'kind': 'number', 'value': path, 'rule': {'at_most': 80}}
+    for claim in study_claims(study, {run: {1: seeds[1]} for run, seeds in results.items()}):
+        assert claim.verdict == 'reproduced, not certain'
+        assert claim.rule.endswith('; one seed gives it, so there is no 95% interval')
+    for seed in (0, 1):  # the teacher gains nothing there, so that the share is that of one seed
+        results['teacher'][seed] = results['baseline'][seed]
+    assert study_claims(study, results)[0].seedwise.n == 1
+    assert study_claims(study, results)[0].verdict.endswith(', not certain')
 
 
 def test_a_claim_whose_seeds_are_equal_is_not_certain(loaded):
@@ -206,7 +221,8 @@ def test_a_best_setting_is_held_against_a_rule(loaded):
     entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 8}}
     study['report']['claims'] = {'t': entry}
     [claim] = study_claims(study, results)
-    assert (claim.of_means, claim.ours, claim.verdict) == (20.0, '20 (20 to 20)', 'reproduced')
+    assert (claim.of_means, claim.ours, claim.verdict) == (20.0, '20 (20 to 20)', 'reproduced, not certain')
+    assert claim.rule.endswith('the same setting is the best in every resample, so the 95% interval has no width')
     assert claim.sentence.startswith(
         'The best t is 20 (20 to 20), by errors of student on test examples; 95% interval over 3 seeds.'
     )
@@ -216,6 +232,23 @@ def test_a_best_setting_is_held_against_a_rule(loaded):
     [claim] = study_claims(study, results)
     assert claim.verdict == 'open'
     assert 'several runs have the same t' in claim.sentence
+
+
+def test_a_best_setting_is_certain_by_an_interval_of_three_seeds_on_one_side_of_the_rule(loaded):
+    study, results = loaded
+    entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 4}}
+    study['report']['claims'] = {'t': entry}
+    for seed, errors in enumerate((6, 7, 1)):  # the teacher has 4 errors on each seed, and the baseline 10 to 14
+        results['student'][seed]['last']['test']['student']['errors'] = errors
+    [claim] = study_claims(study, results)
+    assert (claim.ours, claim.verdict) == ('20 (4 to 20)', 'reproduced')
+    entry['rule'] = {'at_least': 8}
+    assert study_claims(study, results)[0].verdict == 'reproduced, not certain'
+    entry['rule'] = {'at_least': 4}
+    two = {run: {seed: seeds[seed] for seed in (1, 2)} for run, seeds in results.items()}
+    [claim] = study_claims(study, two)
+    assert claim.verdict == 'reproduced, not certain'
+    assert claim.rule == 'at least 4; 2 seeds are too few for a 95% interval'
 
 
 def test_a_claim_about_a_missing_run_has_an_open_verdict(loaded):
