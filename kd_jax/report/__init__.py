@@ -13,7 +13,7 @@ The report section of a study may hold the following, and all of it is optional:
   lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
   chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,
-                  by the mean over seeds, in tables, claims and figures
+                  by the mean over seeds, in tables, claims and figures; no glob but the whole NAME matches it
   claims.NAME     title, paper (a number, or a text such as '2.5 to 4'), and a kind:
     number        value, a run:path
     share         (value - low) / (high - low), each a run:path

@@ -62,13 +62,16 @@ def check_report(study: dict[str, Any], runs: Iterable[str] | None = None) -> No
     if wrong := misfit(json_value(report), ReportSection):
         raise UserError(f'report: {wrong}.')
     check_choices(report, known)
-    known = None if known is None else [*known, *(report.get('chosen') or {})]
+    chosen = list(report.get('chosen') or {})
+    known = None if known is None else [*known, *chosen]
     for name, table in (report.get('tables') or {}).items():
         _check_table(table, known, f'table {name!r}')
     for name, claim in (report.get('claims') or {}).items():
         _check_claim(claim, known, f'claim {name!r}')
+        _known_globs(claim.get('runs', ()), known, chosen, f'claim {name!r}')
     for name, figure in (report.get('figures') or {}).items():
         _check_figure(name, figure, known, report.get('claims') or {})
+        _known_globs(figure.get('runs', ()), known, chosen, f'figure {name!r}')
     if 'lead' in report:
         _one_of(report['lead'], report.get('figures') or {}, "'lead' of the report", 'figures')
 
@@ -97,7 +100,6 @@ def _check_claim(claim: dict[str, Any], known: list[str] | None, where: str) -> 
         _known_run(split_reference(value)[0], known, f"{where}, 'evidence', {label!r}")
     for key in CONDITION if 'provided' in claim else ():
         _known_run(split_reference(claim['provided'][key])[0], known, f"{where}, 'provided', {key!r}")
-    _known_globs(claim.get('runs', ()), known, where)
     rule = claim.get('rule')
     if rule is not None and not (rule and set(rule) <= set(BOUNDS)):
         raise UserError(
@@ -132,7 +134,6 @@ def _check_figure(name: str, figure: dict[str, Any], known: list[str] | None, cl
         _one_of(claim, shares, f'{where}, the claim', 'claims of kind share or ratio')
     if 'run' in figure:
         _known_run(figure['run'], known, where)
-    _known_globs(figure.get('runs', ()), known, where)
     if figure['kind'] == 'curves' and isinstance(figure['runs'], Mapping) and known is not None:
         _one_label(figure['runs'], known, where)
 
@@ -148,9 +149,10 @@ def _one_label(labels: Mapping[str, Any], known: list[str], where: str) -> None:
             )
 
 
-def _known_globs(patterns: str | Iterable[str], known: list[str] | None, where: str) -> None:
+def _known_globs(patterns: str | Iterable[str], known: list[str] | None, chosen: Iterable[str], where: str) -> None:
+    """Checks that each glob matches a run, or is the whole name of a chosen one, which no other glob matches."""
     for pattern in run_globs(patterns):
-        if known is not None and not matching(pattern, known):
+        if known is not None and pattern not in chosen and not set(matching(pattern, known)) - set(chosen):
             raise UserError(f'report: {where}: no run matches {pattern!r}. {suggest(pattern, known)}')
 
 

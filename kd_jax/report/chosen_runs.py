@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from kd_jax.config.errors import UserError, suggest
 from kd_jax.config.name_globs import matching
 from kd_jax.report.asked_runs import Results
-from kd_jax.report.claim_verdicts import REFERENCES
+from kd_jax.report.claim_verdicts import CONDITION, REFERENCES
 from kd_jax.report.path_words import path_in_words
 from kd_jax.report.result_files import matching_runs, measure_over_seeds, run_globs, split_reference
 from kd_jax.report.stated_units import stated_in
 
 ON_VALIDATION = ('last.valid.', 'best.valid.')
+LABELLED = ('values', 'reference', 'evidence')  # keys of a claim or a figure that hold {label: run:path}
 
 
 class Choice(NamedTuple):
@@ -63,7 +64,7 @@ def with_chosen_runs(study: dict[str, Any], results: Results) -> dict[str, Any]:
     report['tables'] = {name: _in_table(table, run_of) for name, table in (report.get('tables') or {}).items()}
     for section in ('claims', 'figures'):
         named = (report.get(section) or {}).items()
-        report[section] = {name: _in_values(entry, run_of) for name, entry in named}
+        report[section] = {name: _in_entry(entry, run_of) for name, entry in named}
     for name, entry in (study['report'].get('claims') or {}).items():
         read = {split_reference(entry[key])[0] for key in REFERENCES if key in entry}
         candidates = [run for choice in choices if choice.name in read for run in choice.candidates]
@@ -81,16 +82,31 @@ def _in_table(table: Mapping[str, Any], run_of: Mapping[str, str]) -> dict[str, 
     return {**table, 'rows': rows}
 
 
-def _in_values(value: Any, run_of: Mapping[str, str]) -> Any:
-    """The entry of a claim or a figure, with 'run' and every 'run:path' replaced."""
-    if isinstance(value, Mapping):
-        return {
-            key: run_of.get(part, part) if key == 'run' else _in_values(part, run_of) for key, part in value.items()
-        }
-    if isinstance(value, str) and ':' in value:
-        run, colon, path = value.partition(':')
+def _in_entry(entry: Mapping[str, Any], run_of: Mapping[str, str]) -> dict[str, Any]:
+    """The entry of a claim or a figure, with the chosen runs wherever it names a run, and in no text."""
+
+    def of(reference: str) -> str:
+        run, colon, path = reference.partition(':')
         return run_of.get(run, run) + colon + path
-    return value
+
+    replaced = dict(entry)
+    for key in entry:
+        if key in ('run', 'runs'):
+            replaced[key] = _in_globs(entry[key], run_of)
+        elif key in REFERENCES:
+            replaced[key] = of(entry[key])
+        elif key in LABELLED:
+            replaced[key] = {label: of(reference) for label, reference in (entry[key] or {}).items()}
+        elif key == 'provided':
+            replaced[key] = {**entry[key], **{part: of(entry[key][part]) for part in CONDITION}}
+    return replaced
+
+
+def _in_globs(globs: Any, run_of: Mapping[str, str]) -> Any:
+    """The name of a run, or the globs of `runs`: one, several, or those of each label."""
+    if isinstance(globs, Mapping):
+        return {label: _in_globs(own, run_of) for label, own in globs.items()}
+    return run_of.get(globs, globs) if isinstance(globs, str) else [run_of.get(glob, glob) for glob in globs]
 
 
 def said_chosen(study: Mapping[str, Any], results: Results) -> str:
