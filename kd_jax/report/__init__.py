@@ -13,7 +13,9 @@ The report section of a study may hold the following, and all of it is optional:
   lead            name of the figure that stands first, under the sentence that says what was found (see `finding`);
                   otherwise the curve of the swept number that the finding is about, or the rows of its table
   chosen.NAME     runs (globs) and by (a value path on validation examples): NAME stands for the best of these runs,
-                  by the mean over seeds, in tables, claims and figures; no glob but the whole NAME matches it
+                  by the mean over the seeds that all have, in tables, claims and figures; no glob but the whole NAME
+                  matches it. None is chosen before all of them have run. A run without a finite number on a seed is
+                  left out. Counts must be of equally many examples
   claims.NAME     title, paper (a number, or a text such as '2.5 to 4'), and a kind:
     number        value, a run:path
     share         (value - low) / (high - low), each a run:path
@@ -21,7 +23,8 @@ The report section of a study may hold the following, and all of it is optional:
     ratio         value / high
     extrapolation where value, a number that the history has, would end with `times` as many examples, by a fitted power
                   law
-    optimum       the x at which y is best among the runs (globs), with its 95% interval; x and y as for figures
+    optimum       the x at which y is best among the runs (globs), with its 95% interval; x and y as for figures;
+                  open before all of them have run
                   A rule {above, at_least, at_most, below} decides whether the claim is reproduced, or whether it holds
                   if it is our own (own=True); provided {value, above, otherwise} leaves it open, with the text of
                   `otherwise`, where one run:path is not known to be above the other; regime says in which other regime

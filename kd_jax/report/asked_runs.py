@@ -4,7 +4,7 @@
 seeds. Studies that were written by earlier versions do not name their runs; all results in their directories count.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kd_jax.config.references import parse_result, runs_referred_to
@@ -68,10 +68,22 @@ def said_missing(study: Mapping[str, Any], results: Results) -> str:
         return ''
     if missing == asked:
         return f'Not finished: none of the {asked} results that the study asks for is there yet.'
-    names = missing_runs(study, results)
-    named = ', '.join(names if len(names) <= FEW else [*names[:FEW], f'and {len(names) - FEW} more runs'])
-    are = 'is' if missing == 1 else 'are'
+    are, named = 'is' if missing == 1 else 'are', _few(missing_runs(study, results))
     return f'Not finished: {missing} of the {asked} results that the study asks for {are} missing: {named}.'
+
+
+def said_unfinished(study: Mapping[str, Any], results: Results, runs: Iterable[str]) -> str:
+    """Says which of these runs miss results that the study asks for, as 't2, t4 (seeds 1, 2) have not been run yet'.
+
+    It is '' if none does, or if the study does not name its runs.
+    """
+    asked = study.get('runs', {})
+    names = missing_runs({**study, 'runs': {run: asked[run] for run in runs if run in asked}}, results)
+    return f'{_few(names)} {"has" if len(names) == 1 else "have"} not been run yet' if names else ''
+
+
+def _few(names: Sequence[str]) -> str:
+    return ', '.join(names if len(names) <= FEW else [*names[:FEW], f'and {len(names) - FEW} more runs'])
 
 
 def missing_runs(study: Mapping[str, Any], results: Results) -> list[str]:

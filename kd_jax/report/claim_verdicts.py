@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from kd_jax.config.name_globs import matching
 from kd_jax.config.references import runs_referred_to
 from kd_jax.report import number_format
-from kd_jax.report.result_files import Measure, Results, measure_over_seeds, run_globs, split_reference
+from kd_jax.report.asked_runs import said_unfinished
+from kd_jax.report.result_files import Measure, Results, matching_runs, measure_over_seeds, run_globs, split_reference
 from kd_jax.report.stated_units import is_set
 
 OPEN = 'open'
@@ -28,6 +29,20 @@ class Verdict(NamedTuple):
 
     verdict: str
     rule: str
+
+
+def unfinished(entry: Mapping[str, Any], study: Mapping[str, Any], results: Results) -> str:
+    """Why a claim about all runs of a grid has no number yet, though some of them have run; '' if all have run.
+
+    Args:
+      entry: the claim's options, with `not_chosen` from `with_chosen_runs`.
+      study: content of study.json.
+      results: the results of the study.
+    """
+    if reasons := entry.get('not_chosen'):
+        return ' '.join(f'“{name}” is not chosen: {reason}.' for name, reason in reasons.items())
+    missing = said_unfinished(study, results, matching_runs(study.get('runs') or {}, entry.get('runs', ())))
+    return f'{missing}.' if missing else ''
 
 
 def unmet(entry: Mapping[str, Any], results: Results) -> str:
@@ -130,14 +145,15 @@ def runs_of_claim(entry: Mapping[str, Any], results: Iterable[str]) -> list[str]
     """The runs that a claim needs: those of its references, those that its globs match, and those it was chosen from.
 
     Args:
-      entry: the claim's options; `with_chosen_runs` adds `candidates`.
+      entry: the claim's options; `with_chosen_runs` adds `candidates` and `not_chosen`.
       results: the names of the runs.
     """
     named = [split_reference(entry[key])[0] for key in REFERENCES if key in entry]
     named += [split_reference(entry['provided'][key])[0] for key in CONDITION if 'provided' in entry]
     known = list(results)
     matched = [run for pattern in run_globs(entry.get('runs', ())) for run in matching(pattern, known)]
-    return list(dict.fromkeys([*named, *entry.get('candidates', ()), *matched]))
+    found = dict.fromkeys([*named, *entry.get('candidates', ()), *matched])
+    return [run for run in found if run not in entry.get('not_chosen', {})]
 
 
 def seconds_of(runs: Sequence[str], results: Results, asked: Mapping[str, Any] | None = None) -> float:

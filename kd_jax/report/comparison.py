@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import RunReference, parse_init
 from kd_jax.report.path_words import Difference, differs
-from kd_jax.report.result_files import Measure, Results
+from kd_jax.report.result_files import Measure, Results, on_common_seeds
 
 Mark = Literal['best', 'level', '']
 
@@ -69,26 +69,31 @@ def apart(measured: Sequence[Measured | None], baseline: int | None) -> list[Dif
     return [own.apart(against) if own and against else '' for own in measured]
 
 
+def best_of(measures: Sequence[Measure], better: str | None) -> list[int]:
+    """The places of the best mean and its equals, over the seeds that all have: other seeds may be easier or harder.
+
+    None if there is no such seed. Higher is better unless `better` is 'lower'.
+    """
+    means = [measure.mean for measure in on_common_seeds(measures)] if measures else []
+    best = (min if better == 'lower' else max)(means, default=None)
+    return [place for place, mean in enumerate(means) if mean == best]
+
+
 def marks(measures: Sequence[Measure | None], better: str | None) -> list[Mark]:
     """Marks the best of several numbers of one column.
 
     Returns:
-      'best' for the best mean and its equals; 'level' for a number whose difference from the best, seed by seed, has a
-      95% interval that includes zero; '' for the others, and for all if fewer than two have a number or if no way is
-      the better one.
+      'best' for the best mean and its equals, see `best_of`; 'level' for a number whose difference from the best, seed
+      by seed, has a 95% interval that does not lie below zero; '' for the others, and for all if fewer than two have a
+      number, if these have no seed in common, or if no way is the better one.
     """
-    found = [measure for measure in measures if measure]
-    if len(found) < 2 or better is None:
+    found = {place: measure for place, measure in enumerate(measures) if measure}
+    best = [list(found)[place] for place in best_of(list(found.values()), better)]
+    if len(found) < 2 or better is None or not best:
         return [''] * len(measures)
-    best = (min if better == 'lower' else max)(found, key=lambda measure: measure.mean)
-    return [_mark(measure, best, better) if measure else '' for measure in measures]
-
-
-def _mark(measure: Measure, best: Measure, better: str) -> Mark:
-    if measure.mean == best.mean:
-        return 'best'
-    behind = gain_over(measure, best, better)
-    return 'level' if behind.interval and not behind.is_certain else ''
+    behind = {place: gain_over(measure, found[best[0]], better).interval for place, measure in found.items()}
+    level = [place for place, interval in behind.items() if interval and interval[1] >= 0]
+    return ['best' if place in best else 'level' if place in level else '' for place in range(len(measures))]
 
 
 def teachers(results: Results) -> set[str]:

@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kd_jax.report import number_format
+from kd_jax.report import claim_verdicts, number_format
 from kd_jax.report.check_report import CLAIMS
-from kd_jax.report.claim_verdicts import REFUTED, command_for, doubt_about, judged, runs_of_claim, seconds_of, unmet
 from kd_jax.report.optimum import optimum, optimum_in_words
 from kd_jax.report.path_words import last_key, metric_in_words, path_in_words
 from kd_jax.report.power_law import extrapolated
@@ -89,11 +88,12 @@ def study_claims(study: dict[str, Any], results: Results) -> list[Claim]:
 
 def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Results, labels: Labels) -> Claim:
     weigh = {'number': _number, 'optimum': _optimum, 'extrapolation': _extrapolation}.get(entry['kind'], _paired)
-    found = weigh(entry, results, labels)
-    doubt = found.doubt or doubt_about(entry, found.seedwise, found.interval)
-    otherwise = found.unjudged or unmet(entry, results)
-    verdict, rule = judged(entry, found.of_means, found.interval, found.unit, otherwise, doubt)
-    runs = runs_of_claim(entry, study.get('runs') or results)
+    gap = claim_verdicts.unfinished(entry, study, results)
+    found = _open(entry, [gap], results) if gap else weigh(entry, results, labels)
+    doubt = found.doubt or claim_verdicts.doubt_about(entry, found.seedwise, found.interval)
+    otherwise = found.unjudged or claim_verdicts.unmet(entry, results)
+    verdict, rule = claim_verdicts.judged(entry, found.of_means, found.interval, found.unit, otherwise, doubt)
+    runs = claim_verdicts.runs_of_claim(entry, study.get('runs') or results)
     ours = '' if found.of_means is None else _shown(found, signed=entry['kind'] == 'difference')
     stated = entry.get('paper')
     paper = None if isinstance(stated, str) else stated
@@ -101,8 +101,9 @@ def _claim(name: str, entry: dict[str, Any], study: dict[str, Any], results: Res
     return Claim(
         name, entry.get('title', name), entry['kind'], found.of_means, found.seedwise, paper,
         ' '.join(filter(None, (found.words, papers and f'The paper reports {papers}.', rule and f'The rule: {rule}.'))),
-        rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(REFUTED) else '',
-        seconds_of(runs, results, study.get('runs')) if ours else 0.0, command_for(runs, study),
+        rule, ours, papers, verdict, _why(entry, results) if verdict.startswith(claim_verdicts.REFUTED) else '',
+        claim_verdicts.seconds_of(runs, results, study.get('runs')) if ours else 0.0,
+        claim_verdicts.command_for(runs, study),
     )  # fmt: skip
 
 
@@ -250,11 +251,9 @@ def _what(entry: dict[str, Any], unit: number_format.Unit) -> str:
 
 
 def _open(entry: dict[str, Any], gaps: list[str], results: Results) -> Weighed:
-    unit = (
-        'fraction'
-        if entry['kind'] in ('share', 'ratio')
-        else stated_in(results, split_reference(entry['value']))['unit']
-    )
+    run, path = split_reference(entry['value']) if 'value' in entry else ('', '')
+    stated = stated_in(results, *((one, path) for one in (run, *entry.get('candidates', ()))))
+    unit = 'fraction' if entry['kind'] in ('share', 'ratio') else stated['unit']
     return Weighed(None, None, f'Open: {" ".join(gaps)}', unit)
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from kd_jax.config.errors import UserError
-from kd_jax.report.asked_runs import asked_results, missing_seeds, ranges, said_missing
+from kd_jax.report.asked_runs import asked_results, missing_seeds, ranges, said_missing, said_unfinished
 from kd_jax.report.build import build_report
 from kd_jax.report.contents import facts
 from kd_jax.report.result_files import load_results
@@ -99,6 +99,16 @@ def test_runs_stand_in_the_order_of_the_study(study_dir, asking, edit_study):
     edit_study(lambda study: study.pop('report'))
     assert list(load_results(study_dir).results) == ['teacher', 'student', 'baseline']
     assert list(errors_of(study_dir)) == ['teacher', 'student', 'baseline']
+
+
+def test_the_runs_that_miss_results_are_named_among_those_that_are_asked_about():
+    study, results = {'seeds': 2, 'runs': {'a': {}, 'b': {}, 'c': {'seeds': 1}}}, {'a': {0: {}, 1: {}}, 'b': {0: {}}}
+    assert said_unfinished(study, results, ['a']) == ''
+    assert said_unfinished(study, results, ['c', 'a']) == 'c has not been run yet'
+    assert said_unfinished(study, results, ['a', 'b', 'c', 'gone']) == 'b (seed 1), c have not been run yet'
+    assert said_unfinished({}, results, ['a', 'c']) == ''  # an older study, which did not name its runs
+    many = {'runs': {f'r{i}': {} for i in range(10)}}
+    assert said_unfinished(many, {}, many['runs']).endswith('r7, and 2 more runs have not been run yet')
 
 
 def test_a_partial_study_says_what_is_missing(study_dir, asking, edit_study, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_jax.report.comparison import Measured, apart, find_baseline, gain_over, marks, teachers
+from kd_jax.report.comparison import Measured, apart, best_of, find_baseline, gain_over, marks, teachers
 from kd_jax.report.result_files import Measure
 
 
@@ -89,3 +89,19 @@ def test_the_baseline_is_the_row_of_that_name_or_the_only_net_trained_alone():
     assert find_baseline({'a': 'baseline', 'b': 'baseline'}, results) is None
     assert find_baseline({'kd': 'kd'}, results) is None
     assert find_baseline({'absent': 'absent'}, results) is None
+
+
+def test_the_best_is_that_on_the_seeds_that_all_have():
+    hard, easy = measure(9, 19, 29), measure(11)  # seed 0 is easier than the others
+    assert best_of([hard, easy], 'lower') == [0]
+    assert best_of([hard, easy], 'higher') == [1]
+    assert best_of([easy, hard, measure(9, 0)], 'lower') == [1, 2]
+    assert best_of([hard, measure(1, first=5)], 'lower') == []
+    assert best_of([], 'lower') == []
+
+
+def test_marks_compare_the_seeds_that_all_have():
+    assert marks([measure(9, 19, 29), None, measure(11)], 'lower') == ['best', '', '']
+    assert marks([measure(9, 19, 29), measure(1, first=5)], 'lower') == ['', '']
+    # On both seeds of the last one the first is better, 3 and 3.1 on average; by all three it is level: 0, 0.2, -4.
+    assert marks([measure(3, 3, 9), measure(3, 3.2, 5), measure(4, 4)], 'lower') == ['best', 'level', '']

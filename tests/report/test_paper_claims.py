@@ -234,6 +234,20 @@ def test_a_best_setting_is_held_against_a_rule(loaded):
     assert 'several runs have the same t' in claim.sentence
 
 
+def test_a_best_setting_is_open_before_the_whole_grid_has_run(loaded):
+    study, results = loaded
+    entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 8}}
+    study |= {'seeds': 3, 'runs': {'baseline': {}, 'student': {}, 'teacher': {}}}
+    study['report']['claims'] = {'t': entry}
+    assert study_claims(study, results)[0].of_means == 20
+    del results['baseline'], results['student'][2]
+    [claim] = study_claims(study, results)
+    assert (claim.of_means, claim.verdict) == (None, 'open')
+    assert claim.sentence == 'Open: baseline, student (seed 2) have not been run yet. The rule: at least 8.'
+    entry['runs'] = 'teacher'  # a grid of runs that are all there
+    assert study_claims(study, results)[0].of_means == 20
+
+
 def test_a_best_setting_is_certain_by_an_interval_of_three_seeds_on_one_side_of_the_rule(loaded):
     study, results = loaded
     entry = {'kind': 'optimum', 'runs': '*', 'x': 'config.t', 'y': 'last.test.student.errors', 'rule': {'at_least': 4}}
