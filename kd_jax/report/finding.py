@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from kd_jax.report import number_format
-from kd_jax.report.comparison import Gain
+from kd_jax.report.comparison import Gain, best_of
 from kd_jax.report.result_files import Measure, Results, counted_on, measure_over_seeds, on_common_seeds
 from kd_jax.report.tables import Cell, Column, Row, Table
 
@@ -35,9 +35,10 @@ def find(tables: Sequence[Table], results: Results) -> Finding:
     """States what the first table with a measured baseline shows, seed by seed.
 
     The row is the best of the rows that are neither the baseline nor a teacher. It is chosen on validation examples if
-    all of these rows have the number there, and counts are of equally many examples. Otherwise it is chosen by the
-    number that is shown, and the note says so. A gain counts as found if its 95% interval over seeds leaves zero out;
-    equal gains of all seeds have none.
+    all of these rows have the number there, on a seed that all have, and counts are of equally many examples. Otherwise
+    it is chosen by the number that is shown, and the note says so. Either way the rows are compared on the seeds that
+    all of them have. A gain counts as found if its 95% interval over seeds leaves zero out; equal gains of all seeds
+    have none.
     """
     for table in tables:
         rows = [row for row in table.rows if row.role == '' and (cell := _compared(table, row)) and cell.gain]
@@ -57,11 +58,11 @@ def _compare(table: Table, rows: list[Row], results: Results) -> Finding:
     places = [(row.run, _on_validation(row.cells[place].path)) for row in rows]
     measured = [measure for where in places if (measure := measure_over_seeds(results, *where))]
     sizes = {counted_on(results, *where) for where in places} if column.unit == 'count' else set()
-    chosen_on_validation = len(measured) == len(rows) and len(sizes) < 2
-    judged = measured if chosen_on_validation else [m for row in rows if (m := row.cells[place].measure)]
-    means = [measure.mean for measure in judged]
-    row = rows[means.index((min if column.better == 'lower' else max)(means))]
-    note = '' if len(rows) == 1 else _chosen(len(rows), row.cells[place].path, chosen_on_validation)
+    best = best_of(measured, column.better) if len(measured) == len(rows) and len(sizes) < 2 else []
+    chosen_on_validation = bool(best)
+    judged = measured if chosen_on_validation else _measures(rows, place)
+    row = rows[best[0]] if best else _best_row(rows, place, column.better)
+    note = '' if len(rows) == 1 else _chosen(judged, row.cells[place].path, chosen_on_validation)
     own, base, gain = row.cells[place].measure, baseline.cells[place].measure, row.cells[place].gain
     assert own
     assert base
@@ -74,10 +75,15 @@ def _on_validation(path: str) -> str:
     return path.replace('.test.', '.valid.', 1)
 
 
-def _chosen(count: int, path: str, on_validation: bool) -> str:
+def _chosen(judged: list[Measure], path: str, on_validation: bool) -> str:
+    """How the row was chosen, and on which seeds if some rows have more of them."""
+    common, count = on_common_seeds(judged), len(judged)
+    uneven = any(not common or measure.n > common[0].n for measure in judged)
+    on = f', on the {number_format.seeds(common[0].n)} that all of them have' if common and uneven else ''
     if on_validation and '.test.' in path:
-        return f'Of {count} rows, it is the one that is best on validation examples.'
-    return f'It is the best of {count} rows by this very number, which therefore flatters it.'
+        return f'Of {count} rows, it is the one that is best on validation examples{on}.'
+    apart = '' if common else ' They have no seed in common, so other seeds may have made it the best.'
+    return f'It is the best of {count} rows by this very number{on}, which therefore flatters it.{apart}'
 
 
 def _sentence(row: str, baseline: str, column: Column, own: Measure, base: Measure, gain: Gain) -> str:
@@ -148,8 +154,16 @@ def _best_alone(column: Column, rows: Sequence[Row], place: int) -> str:
 
 
 def _best_row(rows: Sequence[Row], place: int, better: str | None) -> Row:
-    measured = [(measure.mean, row) for row in rows if (measure := row.cells[place].measure)]
-    return (min if better == 'lower' else max)(measured, key=lambda pair: pair[0])[1]
+    """The best row on the seeds that all have; without such a seed, the one with the best mean over its own."""
+    measures = _measures(rows, place)
+    means = [measure.mean for measure in measures]
+    best = best_of(measures, better) or [means.index((min if better == 'lower' else max)(means))]
+    return rows[best[0]]
+
+
+def _measures(rows: Sequence[Row], place: int) -> list[Measure]:
+    """The number of each row; all have one."""
+    return [measure for row in rows if (measure := row.cells[place].measure)]
 
 
 def _text(row: Row, place: int, column: Column) -> str:

@@ -113,6 +113,30 @@ def test_of_several_rows_the_best_on_validation_is_taken_or_the_choice_is_owned_
     assert flattered.note == 'It is the best of 2 rows by this very number, which therefore flatters it.'
 
 
+def test_rows_are_compared_on_the_seeds_that_all_of_them_have(loaded):
+    study, results = loaded
+    rows = study['report']['tables']['main']['rows']
+    rows['other'] = {}
+    with_errors(results, 'student', (6, 16, 26), valid=(5, 15, 25))  # better on seed 0, which is easier than the others
+    with_errors(results, 'other', (7,), valid=(6,))
+    finding = found(study, results)
+    assert finding.row.run == 'student'
+    assert finding.note == (
+        'Of 2 rows, it is the one that is best on validation examples, on the 1 seed that all of them have.'
+    )
+    with_errors(results, 'student', (6, 16, 26))
+    finding = found(study, results)
+    assert (finding.row.run, finding.on_validation) == ('student', False)
+    assert finding.note.startswith('It is the best of 2 rows by this very number, on the 1 seed that all of them have,')
+    results['other'] = {5: results['other'][0]}
+    finding = found(study, results)
+    assert finding.row.run == 'other'  # by the means, for want of anything better
+    assert finding.note.endswith('They have no seed in common, so other seeds may have made it the best.')
+    with_errors(results, 'other', (7,))
+    del rows['baseline'], rows['absent']
+    assert found(study, results).sentence.startswith('“distilled” is the best of 2 rows')
+
+
 def test_without_a_baseline_the_best_number_is_all_there_is(loaded):
     study, results = loaded
     rows = study['report']['tables']['main']['rows']
