@@ -15,6 +15,7 @@ from kd_jax.report.result_files import (
     measure_over_seeds,
     measures_of,
     on_common_seeds,
+    some_seeds,
     split_reference,
     why_missing,
 )
@@ -135,7 +136,7 @@ def _number(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     if value is None:
         return _open(entry, _gaps(entry, ('value',), [value], results), results)
     unit = stated_in(results, split_reference(entry['value']))['unit']
-    [name] = _named(entry, {'value': value}, unit, labels)
+    [name] = _named(entry, {'value': value}, unit, labels, results)
     what = _what(entry, unit).removeprefix('points of ')
     words = f'{what[:1].upper()}{what[1:]} of {name}.'
     return Weighed(value.mean, value, words, unit, value.interval)
@@ -179,7 +180,7 @@ def _paired(entry: dict[str, Any], results: Results, labels: Labels) -> Weighed:
     seeds = sorted(common[0].by_seed) if common else []
     unit = stated_in(results, split_reference(entry['value']))['unit']
     weigh = {'share': _share, 'ratio': _ratio, 'difference': _difference}[entry['kind']]
-    found = weigh(entry, list(parts.values()), seeds, _named(entry, parts, unit, labels), unit)
+    found = weigh(entry, list(parts.values()), seeds, _named(entry, parts, unit, labels, results), unit)
     interval = found.seedwise.interval if found.seedwise else None
     return found._replace(interval=interval, unjudged='' if common else 'the runs have no seed in common')
 
@@ -262,8 +263,10 @@ def _gaps(entry: dict[str, Any], keys: tuple[str, ...], parts: list[Measure | No
     return list(dict.fromkeys(why_missing(results, *split_reference(gap)) for gap in gaps))
 
 
-def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit, labels: Labels) -> list[str]:
-    """Returns the name of each part with its number.
+def _named(
+    entry: dict[str, Any], parts: dict[str, Measure], unit: number_format.Unit, labels: Labels, results: Results
+) -> list[str]:
+    """Returns the name of each part with its number, and on how many seeds it has one if some that ran have none.
 
     A part is named by the label of the table row that shows its number. Without one it is named by its run, and by the
     number too if two parts are of one run.
@@ -275,7 +278,8 @@ def _named(entry: dict[str, Any], parts: dict[str, Measure], unit: number_format
         for run, path in places
     ]
     numbers = [number_format.with_unit(number_format.measured(part, unit), unit) for part in parts.values()]
-    return [f'“{name}” ({text})' for name, text in zip(names, numbers, strict=True)]
+    few = [some_seeds(results, *place) for place in places]
+    return [f'“{name}” ({text}{said and f", {said}"})' for name, text, said in zip(names, numbers, few, strict=True)]
 
 
 def _percent(share: float) -> str:

@@ -203,6 +203,12 @@ def measure_over_seeds(results: Results, run: str, path: str) -> Measure | None:
     return Measure(numbers) if numbers else None
 
 
+def some_seeds(results: Results, run: str, path: str) -> str:
+    """'2 of 3 seeds' if only some of the seeds that ran have a finite number at `path`, else ''."""
+    found, ran = measure_over_seeds(results, run, path), len(results.get(run, {}))
+    return f'{found.n} of {ran} seeds' if found and found.n < ran else ''
+
+
 def counted_on(results: Results, run: str, path: str) -> float | None:
     """The number of examples on which the count at `path` is counted; None if the result does not say."""
     found = measure_over_seeds(results, run, f'{path.rpartition(".")[0]}.count')
@@ -243,9 +249,12 @@ def split_reference(text: str) -> tuple[str, str]:
 
 
 def measures_of(values: Mapping[str, str], results: Results) -> tuple[dict[str, Measure], str]:
-    """Returns the number at each 'run:path', by label, and says which of them are missing."""
-    found = {label: measure_over_seeds(results, *split_reference(text)) for label, text in values.items()}
-    gaps = [why_missing(results, *split_reference(values[label])) for label, value in found.items() if value is None]
+    """Returns the number at each 'run:path', by label, and says which of them are missing, or missing on some seeds."""
+    places = {label: split_reference(text) for label, text in values.items()}
+    found = {label: measure_over_seeds(results, *place) for label, place in places.items()}
+    gaps = [why_missing(results, *places[label]) for label, value in found.items() if value is None]
+    few = {place[0]: said for place in places.values() if (said := some_seeds(results, *place))}
+    gaps += [f'{run} has a finite number on {said}.' for run, said in few.items()]
     return {label: value for label, value in found.items() if value}, ' '.join(dict.fromkeys(gaps))
 
 

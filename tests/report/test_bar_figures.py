@@ -37,6 +37,14 @@ def test_the_note_names_a_bar_that_cannot_be_drawn(loaded):
     assert note == 'absent has not been run yet.'
 
 
+def test_the_note_names_a_bar_of_fewer_seeds_than_ran(loaded):
+    entry, results = loaded[0]['report']['figures']['bars'], loaded[1]
+    results['student'][1]['last']['test']['student']['errors'] = None
+    figure, note = draw_bars(entry, results)
+    assert [patch.get_width() for patch in figure.axes[0].patches] == [7.0]  # of 6 and 8
+    assert note == 'student has a finite number on 2 of 3 seeds.'
+
+
 def test_the_rows_of_the_findings_table_stand_beside_the_baseline_and_the_papers_numbers(loaded):
     figure, _ = draw_comparison(_comparison(*loaded), loaded[1])
     [axes] = figure.axes

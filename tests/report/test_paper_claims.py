@@ -5,6 +5,18 @@ import pytest
 from kd_jax.report.paper_claims import study_claims
 
 
+def test_a_part_without_a_finite_number_on_a_seed_that_ran_says_so(loaded):
+    study, results = loaded
+    results['student'][2]['last']['test']['student']['errors'] = None  # what a result file has for infinity
+    few = {'kind': 'number', 'value': 'student:last.test.student.errors'}
+    study['report']['claims']['few'] = few
+    for claim in study_claims(study, results):
+        assert '“distilled” (6.5 ± 0.7, 2 of 3 seeds)' in claim.sentence
+        assert '“baseline” (11.0 ± 1.4)' in claim.sentence or claim.name == 'few'  # of the two seeds
+    del results['student'][2]
+    assert all('of 3 seeds' not in claim.sentence for claim in study_claims(study, results))
+
+
 def test_a_share_is_weighed_on_the_means_and_seed_by_seed(loaded):
     kept = study_claims(*loaded)[0]
     # means: (7 - 12) / (4 - 12) = 0.625; seeds: (6-10)/(4-10), (7-12)/(4-12), (8-14)/(4-14) = 2/3, 5/8, 3/5
