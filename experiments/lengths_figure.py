@@ -19,14 +19,14 @@ OF_TEACHER = stages.TEST.replace('student', 'teacher')
 
 
 def draw_lengths(short: Mapping[int, Results], long: Mapping[int, Results], path: pathlib.Path) -> None:
-    """Draws one panel for each number of training images that both have, a point for each method.
+    """Draws one panel for each number of training images for which both have methods, a point for each method.
 
     Args:
       short: the results after 900 steps, by the number of training images.
       long: those after 10,000 steps.
       path: the PNG file.
     """
-    sizes = [size for size in sorted(short) if size in long]
+    sizes = [size for size in sorted(short) if _accuracies(short[size]).keys() & _accuracies(long.get(size, {}))]
     if not sizes:
         return
     with matplotlib.rc_context(figure_style.RC):

@@ -1,13 +1,12 @@
 """Writes the tables of docs/methods.md and docs/which_method.md from configs/methods/ and from measured results.
 
-  python -m experiments.methods    # with the results that are committed
-  python -m experiments.methods experiments/results/{benchmark_pairs_low,benchmark_pairs,other_aims}
+  python -m experiments.methods    # reads the results in experiments/results
 
 A row of docs/methods.md is a method of configs/methods/, with the results of its runs. Accuracies are means and
 standard deviations over the seeds, on test images after the last epoch. They come from the studies of
-configs/benchmark_pairs.py, in the order in which they are given, and from configs/other_aims.py. docs/which_method.md
-also has the stages of configs/benchmark_pairs_long.py (see `experiments.long_tables`). Times and memory come
-from benchmarks/results/methods.json.
+configs/benchmark_pairs.py and of configs/other_aims.py. docs/which_method.md also has the stages of
+configs/benchmark_pairs_long.py (see `experiments.long_tables`). Times and memory come from
+benchmarks/results/methods.json.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 
 from configs import benchmark_pairs, benchmark_pairs_long
 from configs.methods import LANGUAGE, SCHEMES, WITH_FROZEN_TEACHER, Method
-from experiments import command_line
+from experiments.differences_figure import draw_differences
 from experiments.lengths_figure import draw_lengths
 from experiments.long_tables import long_tables
 from experiments.terminal import keep_going
@@ -29,13 +28,9 @@ UNDER_ATTACK = 'last.test.under_pgd20.accuracy'
 NOT_MEASURED = 'not yet measured'
 KD = 'kd'
 DOCS, RESULTS = benchmark_pairs.ROOT / 'docs', benchmark_pairs.ROOT / 'experiments' / 'results'
-PAGE, COMPARISON, LENGTHS = DOCS / 'methods.md', DOCS / 'which_method.md', DOCS / 'which_method.png'
-LONG = tuple(f'benchmark_pairs_{variant}' for variant in benchmark_pairs_long.VARIANTS)
-COMMITTED = [
-    RESULTS / study
-    for study in ('benchmark_pairs_low', 'benchmark_pairs', 'other_aims', *LONG)
-    if (RESULTS / study).is_dir()
-]
+PAGE, COMPARISON = DOCS / 'methods.md', DOCS / 'which_method.md'
+DIFFERENCES, LENGTHS = DOCS / 'tuned_methods.png', DOCS / 'methods_by_length.png'
+SHORT = ('benchmark_pairs_low', 'benchmark_pairs')
 START, END = '<!-- the table, written by experiments/methods.py -->', '<!-- end of the table -->'
 
 
@@ -121,6 +116,21 @@ def by_size(studies: Sequence[result_files.Results]) -> dict[int, result_files.R
     return {training_images(study): study for study in studies}
 
 
+def committed_results() -> tuple[list[result_files.Results], result_files.Results, dict[str, result_files.Results]]:
+    """The results of configs/benchmark_pairs.py, of configs/other_aims.py, and of the long stages that have run.
+
+    Raises:
+      UserError: results are missing, or KD is not among them, with which all methods are compared.
+    """
+    studies = [load_results(RESULTS / name).results for name in SHORT]
+    without = [name for name, study in zip(SHORT, studies, strict=True) if KD not in study]
+    if without:
+        raise UserError(f"{RESULTS / without[0]} has no result of run '{KD}': finish it and copy the results again.")
+    places = {stage: RESULTS / f'benchmark_pairs_{stage}' for stage in benchmark_pairs_long.VARIANTS}
+    long = {stage: load_results(place).results for stage, place in places.items() if place.is_dir()}
+    return studies, load_results(RESULTS / 'other_aims').results, long
+
+
 def with_tables(page: str, tables: Sequence[str]) -> str:
     """Returns the page with new tables, each between two markers."""
     before, *rest = page.split(START)
@@ -134,25 +144,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def rewrite_tables(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser('python -m experiments.methods', description=__doc__.splitlines()[0])
-    parser.add_argument(
-        'results', nargs='*', type=command_line.path, help='result directories of the studies; default: those committed'
-    )
-    args = parser.parse_args(argv)
+    parser.parse_args(argv)
     try:
-        found = {study['name']: own for study, own, _ in map(load_results, args.results or COMMITTED)}
-        aims = found.pop('other_aims', {})
-        long = {study.removeprefix('benchmark_pairs_'): found.pop(study) for study in LONG if study in found}
-        studies = list(found.values())
-        if not studies or any(KD not in study for study in studies):
-            raise UserError(f"in each study of configs/benchmark_pairs.py that you give, run '{KD}' must be finished.")
+        studies, aims, long = committed_results()
         page = with_tables(PAGE.read_text(), methods_tables(studies, aims))
         short = by_size(studies)
-        compared = with_tables(COMPARISON.read_text(), [comparison(studies), *long_tables(long, short)])
+        compared = with_tables(COMPARISON.read_text(), [*long_tables(long, short), comparison(studies)])
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     PAGE.write_text(page)
     COMPARISON.write_text(compared)
+    draw_differences(long, DIFFERENCES)
     once = {size: long[f'every_{size}'] for size in benchmark_pairs_long.SIZES if f'every_{size}' in long}
     draw_lengths(short, once, LENGTHS)
     return 0

@@ -38,4 +38,5 @@ def test_the_teacher_is_a_dashed_line_and_without_results_nothing_is_drawn(drawn
     dashed = [line for line in drawn[0].axes[0].lines if line.get_linestyle() == '--']
     assert [list(line.get_ydata()) for line in dashed] == [[0.95, 0.95]]
     draw_lengths({1000: results(kd=(0.5,))}, {}, tmp_path / 'a.png')
+    draw_lengths({1000: results(kd=(0.5,))}, {1000: results(dkd=(0.5,))}, tmp_path / 'a.png')
     assert len(drawn) == 1

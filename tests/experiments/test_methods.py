@@ -111,25 +111,16 @@ def test_the_table_has_every_student_the_best_first_and_its_costs():
     assert methods.with_tables(page, [methods.comparison([study])]) == page
 
 
-def committed(name):
-    return (methods.RESULTS / name).is_dir()
-
-
-def evidence(name):
-    return load_results(methods.RESULTS / name)[1]
-
-
 def test_the_committed_pages_are_those_that_the_methods_and_the_committed_results_give():
-    studies, aims = [evidence('benchmark_pairs_low'), evidence('benchmark_pairs')], evidence('other_aims')
+    studies, aims, long = methods.committed_results()
     page, compared = methods.PAGE.read_text(), methods.COMPARISON.read_text()
     assert methods.with_tables(page, methods.methods_tables(studies, aims)) == page
-    long = {name.removeprefix('benchmark_pairs_'): evidence(name) for name in methods.LONG if committed(name)}
-    tables = [methods.comparison(studies), *long_tables(long, methods.by_size(studies))]
+    tables = [*long_tables(long, methods.by_size(studies)), methods.comparison(studies)]
     assert methods.with_tables(compared, tables) == compared
 
 
 def test_strengths_are_those_that_were_best_on_validation_pairs():
-    found = evidence('benchmark_pairs_grid')
+    found = load_results(methods.RESULTS / 'benchmark_pairs_grid').results
     for method in benchmark_pairs.measured_here():
         run = benchmark_pairs.key(method)
         valid = {
@@ -145,18 +136,19 @@ def test_strengths_are_those_that_were_best_on_validation_pairs():
         assert (10.0 in valid) == (best == 3.0)
 
 
-@pytest.mark.parametrize('names', [['other_aims'], ['benchmark_pairs_grid', 'benchmark_pairs']])
-def test_studies_without_kd_are_one_sentence_and_both_pages_stay(names, capsys):
+def test_a_study_without_kd_is_one_sentence_and_both_pages_stay(study_dir, monkeypatch, capsys):
     before = methods.PAGE.read_text(), methods.COMPARISON.read_text()
-    assert methods.main([str(methods.RESULTS / name) for name in names]) == 2
-    said = capsys.readouterr().err
-    assert said == "error: in each study of configs/benchmark_pairs.py that you give, run 'kd' must be finished.\n"
+    monkeypatch.setattr(methods, 'RESULTS', study_dir.parent)
+    monkeypatch.setattr(methods, 'SHORT', (study_dir.name,))
+    assert methods.main([]) == 2
+    assert f"error: {study_dir} has no result of run 'kd': finish it" in capsys.readouterr().err
     assert (methods.PAGE.read_text(), methods.COMPARISON.read_text()) == before
 
 
-def test_a_directory_without_results_is_one_sentence(tmp_path, capsys):
-    assert methods.main([str(tmp_path)]) == 2
-    assert 'there is no study.json here' in capsys.readouterr().err
+def test_results_that_are_missing_are_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(methods, 'RESULTS', tmp_path)
+    assert methods.main([]) == 2
+    assert 'there is no such directory' in capsys.readouterr().err
 
 
 def test_all_methods_for_language_models_train_together():
