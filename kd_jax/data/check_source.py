@@ -144,7 +144,7 @@ def warn_of_untrained_classes(
     """Warns of classes that a split has but no training example, unless the config left them out."""
     if num_classes is None or config.get('classes') is not None:
         return
-    left_out = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude')
+    left_out = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude', may_be_empty=True)
     train = splits['train']
     for split, arrays in splits.items():
         if split == 'train' or not all(isinstance(one.get('label'), np.ndarray) for one in (train, arrays)):

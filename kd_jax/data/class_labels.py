@@ -23,15 +23,17 @@ def check_labels(arrays: Arrays, num_classes: int, where: str) -> None:
         )
 
 
-def parse_classes(chosen: Any, num_classes: int | None, where: str) -> tuple[int, ...]:
+def parse_classes(chosen: Any, num_classes: int | None, where: str, may_be_empty: bool = False) -> tuple[int, ...]:
     """Returns classes that a config names, one or several; () for None.
 
     Raises:
-      UserError: one of them is no class, or is named twice.
+      UserError: one of them is no class, or is named twice, or the list is empty and may not be.
     """
     if chosen is None:
         return ()
     classes = tuple(chosen) if isinstance(chosen, list | tuple | np.ndarray) else (chosen,)
+    if not classes and not may_be_empty:  # () would mean all classes, and a list from a result can come out empty
+        raise UserError(f'{where} is empty, but it must name at least one class; leave it out to take all classes.')
     for number in classes:
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if num_classes is None or not whole or number not in range(num_classes):

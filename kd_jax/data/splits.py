@@ -202,7 +202,8 @@ def _indices(chosen: np.ndarray) -> Any:
 def _chosen(train: Arrays, config: Mapping[str, Any], num_classes: int | None, seed: int, place: str) -> Arrays:
     """Returns the training examples that `classes`, `exclude` and `examples` leave."""
     keep = np.ones(example_count(train), bool)
-    classes, exclude = (parse_classes(config.get(key), num_classes, f'{place}.{key}') for key in ('classes', 'exclude'))
+    classes = parse_classes(config.get('classes'), num_classes, f'{place}.classes')
+    exclude = parse_classes(config.get('exclude'), num_classes, f'{place}.exclude', may_be_empty=True)
     if exclude:
         keep &= ~np.isin(train['label'], exclude)
     if classes:

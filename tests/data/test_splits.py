@@ -123,6 +123,7 @@ def test_everything_is_kept_by_default(config):
         ({'exclude': (3,)}, {0, 1, 2}),
         ({'classes': (1, 3)}, {1, 3}),
         ({'exclude': 0}, {1, 2, 3}),
+        ({'exclude': []}, {0, 1, 2, 3}),
         ({'classes': 0}, {0}),
     ],
 )
@@ -182,6 +183,8 @@ def test_an_option_of_a_source_has_the_type_that_its_parameter_declares():
         ({'classes': (1.0, 2)}, 'c, data.classes: 1.0 is not a class'),
         ({'classes': ((1,), (1, 2))}, r'c, data.classes: \(1,\) is not a class'),
         ({'subset': (1, 2, 1)}, 'c, data.subset names class 1 twice'),
+        ({'classes': []}, 'c, data.classes is empty, but it must name at least one class'),
+        ({'subset': ()}, 'c, data.subset is empty, but it must name at least one class'),
         ({'subset': (-1,)}, 'c, data.subset: -1 is not a class'),
         ({'subset': (1,), 'exclude': (1,)}, r'c, data.subset is \[1\], but no training example'),
         ({'num_classes': 3}, r'c, data, training labels: 3 \(example \d+, 20 in all\) is not in \[0, 3\)'),
