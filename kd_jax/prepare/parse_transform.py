@@ -133,9 +133,19 @@ def network_of_run(
             f'{suggest(name, saved)}'
         )
     options = model_options(prepared.config['networks'][name])
-    options |= {key: float(number) for key, number in prepared.numbers_after(step).get(name, {}).items()}
+    numbers = {key: float(number) for key, number in prepared.numbers_after(step).get(name, {}).items()}
     own = variables(name) if variables else variable_shapes(prepared, saved[name])
-    return NetworkWeights(name, f'{prepared.where}, network {name!r}', own, options)
+    settings = _settings(saved[name].module, numbers)
+    return NetworkWeights(name, f'{prepared.where}, network {name!r}', own, options | numbers, settings)
+
+
+def _settings(module: Any, numbers: dict[str, float]) -> dict[str, Any]:
+    """The `settings` of `NetworkWeights`; `numbers` are the values of the options that are schedules."""
+    fields = dataclasses.fields(module) if dataclasses.is_dataclass(module) else ()
+    values: dict[str, Any] = {field.name: getattr(module, field.name) for field in fields if field.init}
+    values |= numbers
+    named = getattr(module, 'not_in_shapes', ())
+    return {key: value for key, value in values.items() if key in named or type(value) is int}
 
 
 def with_network(config: Mapping[str, Any], name: str, options: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -29,8 +29,9 @@ def average_weights(*networks: NetworkWeights, weights: Sequence[float] = ()) ->
     Returns:
       the averaged variables, with the options of the first network.
     Raises:
-      UserError: the networks differ in model, in an option that is not a number, or in the name or shape of a variable;
-        or `weights` does not have one number, 0 or more, for each network.
+      UserError: the networks differ in model, in the name or shape of a variable, in an option that is a whole number
+        or no number, or in one that the model names in `not_in_shapes`; or `weights` does not have one number, 0 or
+        more, for each network.
     """
     first = networks[0]
     for other in networks[1:]:
@@ -57,14 +58,17 @@ def _shares(weights: Sequence[float], count: int) -> list[float]:
 
 
 def _check_alike(first: NetworkWeights, other: NetworkWeights) -> None:
-    """Raises a UserError if the networks differ in more than the values of arrays and of numbers."""
-    options = [
-        {key: value for key, value in json_value(network.options).items() if not is_number(value)}
-        for network in (first, other)
-    ]
-    shapes = [{key: tuple(a.shape) for key, a in flat(network.variables).items()} for network in (first, other)]
-    for there, here in (shapes, options):
+    """Raises a UserError if the networks differ in more than the values of arrays and of numbers such as dropout."""
+    both = (first, other)
+    shapes = [{key: tuple(a.shape) for key, a in flat(network.variables).items()} for network in both]
+    settings = [json_value(network.settings) for network in both]
+    options = [{k: v for k, v in json_value(network.options).items() if k not in settings[0]} for network in both]
+    for there, here in (shapes, settings, options):
         for key in [key for key in {**there, **here} if there.get(key) != here.get(key)]:
+            values = [own[key] for own in (there, here) if key in own]
+            whole = all(type(value) is int for value in values) and len(values) == 2
+            if there is options[0] and all(map(is_number, values)) and not whole:
+                continue
             raise UserError(
                 f'the networks to average must be alike, but {key} is {there.get(key, "missing")} in {first.origin} '
                 f'and {here.get(key, "missing")} in {other.origin}.'

@@ -5,8 +5,11 @@ import pytest
 
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import RunReference
-from kd_jax.prepare.parse_transform import parse_transform, with_network
+from kd_jax.prepare.parse_transform import network_of_run, parse_transform, with_network
+from kd_jax.prepare.prepared_run import prepare_run
+from kd_jax.transforms import average_weights
 from kd_jax.transforms.network_weights import NetworkWeights
+from tests.text_study import DECODER
 
 RNG = np.random.default_rng(0)
 
@@ -81,3 +84,44 @@ def test_only_frozen_networks_stand_beside_the_one_that_is_made():
         with_network({'networks': {'peer': {'model': 'mlp'}}}, 'net', {}, 'here')
     with pytest.raises(UserError, match="network 'net' has the name of the network that the transform makes"):
         with_network({'networks': {'net': {'update': 'frozen'}}}, 'net', {}, 'here')
+
+
+def decoder(documents, name, **options):
+    """A decoder of a run as a transform reads it, with shapes for weights."""
+    config = {
+        'data': {'source': 'text', 'documents': str(documents), 'length': 16},
+        'networks': {'student': {**DECODER, 'input': 'batch.tokens', **options}},
+        'terms': {'words': {'loss': 'cross_entropy', 'logits': 'student.logits', 'labels': 'batch.label'}},
+        'batch_size': 8, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
+    }  # fmt: skip
+    prepared = prepare_run(config, 0, f"run '{name}'")
+    return network_of_run(prepared, RunReference(name), 1, 'here')
+
+
+@pytest.fixture(scope='module')
+def documents(tmp_path_factory):
+    path = tmp_path_factory.mktemp('documents') / 'a.jsonl'
+    path.write_text('{"text": "abcdefgh"}\n' * 40)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ({'heads': 4}, 'heads is 2 in .* and 4 in'),
+        ({'rotary_base': 500.0}, 'rotary_base is 10000.0 in .* and 500.0 in'),
+        ({'norm_epsilon': 1e-6}, 'norm_epsilon is 1e-05 in .* and 1e-06 in'),
+        ({'window': 64}, 'window is 32 in .* and 64 in'),
+    ],
+)
+def test_networks_of_equal_shapes_that_compute_something_else_are_not_averaged(documents, options, said):
+    one, other = decoder(documents, 'a'), decoder(documents, 'b', **options)
+    with pytest.raises(UserError, match=f"the networks to average must be alike, but {said} run 'b'"):
+        average_weights(one, other)
+
+
+def test_an_option_that_has_its_default_is_like_one_that_is_left_out(documents):
+    alike = [decoder(documents, 'a'), decoder(documents, 'b', rotary_base=10000, kv_heads=0)]
+    made = parsed().shapes(alike)
+    assert made is not None
+    assert made.settings['rotary_base'] == 10000.0

@@ -70,6 +70,18 @@ def test_unlike_networks_are_refused(other, said):
         average_weights(network([1.0]), other)
 
 
+def test_networks_that_differ_in_a_whole_number_are_refused_although_their_shapes_are_alike():
+    with pytest.raises(UserError, match="must be alike, but heads is 2 in run 'a' and 4 in run 'b'"):
+        average_weights(network([1.0], heads=2), network([1.0], 'b', heads=4))
+
+
+def test_networks_that_differ_in_a_setting_that_no_shape_shows_are_refused():
+    one, other = (network([1.0], run)._replace(settings={'base': base}) for run, base in (('a', 1e4), ('b', 500.0)))
+    assert average_weights(one, one).settings == {'base': 1e4}
+    with pytest.raises(UserError, match=r"must be alike, but base is 10000\.0 in run 'a' and 500\.0 in run 'b'"):
+        average_weights(one, other)
+
+
 @pytest.mark.parametrize('weights', [(1.0,), (1.0, 1.0, 1.0), (0.0, 0.0)])
 def test_weights_of_another_number_of_networks_are_refused(weights):
     with pytest.raises(UserError, match='must have 2 numbers, not all 0: one per network'):
