@@ -1,7 +1,10 @@
 """A folder of image files, one folder for each class: its files, classes and splits."""
 
 import dataclasses
+import functools
+import os
 import pathlib
+import zlib
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -13,6 +16,7 @@ from kd_jax.config.ordinary_files import open_ordinary, size_of, user_path
 NOT_READ = ('EPS', 'PDF')  # to read EPS, Pillow runs a program (Ghostscript); PDF it only writes
 MAX_PIXELS = 2**26  # 192 MB in memory; a file of some kilobytes can claim that many
 MAX_BYTES = 8 * MAX_PIXELS
+READ_WHOLE = 2**30  # bytes of a split that are read for its checksum, in seconds; ImageNet would take minutes to hours
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,10 +26,12 @@ class ImageFiles(Sequence[Any]):
     Attributes:
       files: paths of the files.
       labels: their classes, [files].
+      root: the folder that holds them; the checksum depends on their paths below it alone.
     """
 
     files: Sequence[str]
     labels: np.ndarray
+    root: str
 
     def __len__(self) -> int:
         return len(self.files)
@@ -54,7 +60,30 @@ class ImageFiles(Sequence[Any]):
 
     def take(self, chosen: np.ndarray) -> 'ImageFiles':
         """Returns the files where `chosen`, booleans [files], is True."""
-        return ImageFiles([self.files[i] for i in np.flatnonzero(chosen).tolist()], self.labels[chosen])
+        return ImageFiles([self.files[i] for i in np.flatnonzero(chosen).tolist()], self.labels[chosen], self.root)
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """A CRC-32 of the path and size of each file, and of its bytes if the files have `READ_WHOLE` bytes or less.
+
+        In a larger folder, another image of the same size is not noticed. Times of modification would tell it, but
+        they change when a folder is copied to another machine, and a run could not be resumed there.
+
+        Raises:
+          UserError: a file is missing or cannot be read.
+        """
+        found, path = 0, self.root
+        try:
+            sizes = [os.stat(path := file).st_size for file in self.files]
+            whole = sum(sizes) <= READ_WHOLE
+            for path, size in zip(self.files, sizes, strict=True):
+                found = zlib.crc32(os.fsencode(f'{path.removeprefix(self.root)} {size}'), found)
+                if whole:
+                    with open_ordinary(path) as file:
+                        found = zlib.crc32(file.read(size), found)
+        except OSError as error:
+            raise UserError(f'{path} cannot be read ({first_line(error)}).') from error
+        return f'crc32:{found:08x}'
 
 
 SPLITS = {'train': 'train', 'test': 'test', 'val': 'valid', 'valid': 'valid'}  # by the name of the folder
@@ -105,7 +134,7 @@ def find_splits(path: str) -> tuple[dict[str, ImageFiles], list[str]]:
                 f'{roots["train"]}/cats/1.jpg.'
             )
         labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files.values()])
-        splits[split] = ImageFiles([file for own in files.values() for file in own], labels)
+        splits[split] = ImageFiles([file for own in files.values() for file in own], labels, str(root))
     return splits, classes
 
 

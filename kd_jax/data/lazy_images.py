@@ -18,7 +18,8 @@ class Images:
     """Images and labels of a split, read example by example; stored under 'image' among the arrays of the split.
 
     Attributes:
-      examples: maps the number of an example to its image [height, width, channels] uint8 and its label.
+      examples: maps the number of an example to its image [height, width, channels] uint8 and its label. Its
+        `checksum`, if it has one, tells these examples from others.
       name: name of the data set and the split, for messages.
       num_classes: labels are integers in [0, num_classes).
       size: height and width of the images that `read` returns, in pixels.
@@ -43,8 +44,13 @@ class Images:
         return len(self.examples)
 
     def identity(self) -> str:
-        """What tells these images from others, for checksums: only their number and size."""
-        return f'{len(self)} {self.size} {self.resize}'
+        """What tells these images from others, for checksums: their number and size, and the checksum of `examples`."""
+        return f'{len(self)} {self.size} {self.resize} {self.checksum}'.rstrip()
+
+    @property
+    def checksum(self) -> str:
+        """That of `examples`; '' if they have none."""
+        return getattr(self.examples, 'checksum', '')
 
     def read(self, ids: np.ndarray, views: Any = None) -> dict[str, np.ndarray]:
         """Reads image [..., batch, size, size, 3] uint8 and label [..., batch] int32 of the given examples.

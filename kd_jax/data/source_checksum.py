@@ -15,7 +15,8 @@ _KNOWN: weakref.WeakKeyDictionary[Source, str] = weakref.WeakKeyDictionary()  # 
 def source_checksum(source: Source) -> str:
     """A CRC-32 of all arrays of a source, for example 'crc32:0a1b2c3d'.
 
-    Of images that are read from files, only their number and size count.
+    Of what is read from files, its `identity` counts: for a folder of images that of its files, for images of TFDS only
+    their number and size.
     """
     if source not in _KNOWN:
         found = 0

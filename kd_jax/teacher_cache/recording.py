@@ -183,8 +183,9 @@ def _of_data(array: Any, what: Recording) -> Any:
     read = fetch_batch({'read': array, 'id': what.arrays['id']}, some)
     if not isinstance(array, Images):
         return {'rows': array.identity(), 'some rows': _digest(read, what.mesh)}
-    images = read['image']
-    return {'name': array.name, 'size': array.size, 'resize': array.resize, 'some images': _digest(images, what.mesh)}
+    files = {'files': array.checksum} if array.checksum else {}
+    sample = {'some images': _digest(read['image'], what.mesh), **files}
+    return {'name': array.name, 'size': array.size, 'resize': array.resize, **sample}
 
 
 def _digest(tree: Any, mesh: Mesh) -> str:

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import zlib
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from kd_jax.config.errors import UserError
+from kd_jax.data import image_folder, sources
 from kd_jax.data.batches import fetch_batch
 from kd_jax.data.splits import load_splits
 
@@ -148,3 +150,55 @@ def test_an_image_that_claims_more_than_memory_or_needs_a_program_is_refused(spl
     ):
         with pytest.raises(UserError, match=rf'cats/0{number}.png: .*{message}'):
             fetch_batch(arrays, np.array([4 + number]))
+
+
+def checksum_now(root, **options):
+    """The checksum of the data as a new process finds it."""
+    sources.image_folder.cache_clear()
+    return load_splits(folder(root, **options), 0).checksum
+
+
+@pytest.mark.parametrize('whole', [True, False], ids=['small', 'large'])
+def test_a_replaced_renamed_or_added_image_changes_the_checksum_of_the_data(tmp_path, monkeypatch, whole):
+    root, other = tmp_path / 'one', tmp_path / 'other'
+    write(root, of_class('a', 40, 0) | of_class('b', 40, 100))
+    if not whole:
+        monkeypatch.setattr(image_folder, 'READ_WHOLE', 0)
+    found = [checksum_now(root)]
+    shutil.copytree(root, other, copy_function=shutil.copyfile)  # at another time and place
+    os.utime(other / 'a/03.png', (0, 0))
+    assert checksum_now(other) == found[0]
+    image = Image.fromarray(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3))
+    image.save(root / 'a/03.png')
+    found.append(checksum_now(root))
+    (root / 'a/03.png').rename(root / 'a/03b.png')
+    found.append(checksum_now(root))
+    image.save(root / 'b/40.png')
+    found.append(checksum_now(root))
+    assert len(set(found)) == len(found)
+
+
+def test_another_image_of_the_same_size_changes_the_checksum_unless_the_folder_is_too_large(tmp_path, monkeypatch):
+    write(tmp_path, of_class('a', 4, 0, 'bmp') | of_class('b', 4, 100, 'bmp'))
+    before = checksum_now(tmp_path)
+    monkeypatch.setattr(image_folder, 'READ_WHOLE', 0)
+    large = checksum_now(tmp_path)
+    write(tmp_path, {'a/01.bmp': 7})
+    assert checksum_now(tmp_path) == large
+    monkeypatch.undo()
+    assert checksum_now(tmp_path) != before
+
+
+def test_every_split_has_a_checksum_of_its_own_files(splits_on_disk):
+    before = checksum_now(splits_on_disk)
+    for path in ('train/cats/02.png', 'test/cats/01.png', 'val/ants/1.tif'):
+        write(splits_on_disk, {path: 77})
+        before, last = checksum_now(splits_on_disk), before
+        assert before != last
+
+
+def test_a_file_that_vanishes_is_named(splits_on_disk):
+    found, _ = image_folder.find_splits(str(splits_on_disk))
+    (splits_on_disk / 'train/cats/02.png').unlink()
+    with pytest.raises(UserError, match=r'train/cats/02\.png cannot be read \(.*No such file'):
+        _ = found['train'].checksum

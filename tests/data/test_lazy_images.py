@@ -170,3 +170,13 @@ def test_imagenet_has_a_thousand_classes_and_is_tested_on_its_validation_split()
     assert batch['image'].shape == (2, 16, 16, 3)
     assert batch['image'].dtype == np.uint8
     assert np.all((batch['label'] >= 0) & (batch['label'] < 1000))
+
+
+def test_the_checksum_of_the_examples_tells_images_from_others_if_they_have_one():
+    class Known(list):
+        checksum = 'crc32:0000002a'
+
+    plain = images(ramp(9, 9))
+    assert (plain.checksum, plain.identity()) == ('', '1 8 10')  # as in results that were written before
+    known = Images(Known(plain.examples), 'made', 1, 8, 10)
+    assert (known.checksum, known.identity()) == ('crc32:0000002a', '1 8 10 crc32:0000002a')

@@ -7,16 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from kd_jax.arrays.batch_names import RECORDED
 from kd_jax.config.errors import UserError
 from kd_jax.core.initial_state import init_state
 from kd_jax.core.step import make_train_step
+from kd_jax.data import sources
 from kd_jax.data.batches import evaluation_view, fetch_batch
 from kd_jax.data.lazy_images import Images
 from kd_jax.data.sources import Source
 from kd_jax.prepare.prepared_run import prepare_run
 from kd_jax.teacher_cache.array_store import ArrayStore
+from kd_jax.teacher_cache.recording import fingerprint
 from kd_jax.teacher_cache.replay import replay_outputs
 from tests.small_caches import BATCH, SIZE, cached, logits, replay, started, student
 
@@ -66,6 +69,30 @@ def test_images_from_files_are_recorded_as_training_crops_them(tmp_path):
     wanted = prepared.recipe.network('teacher').module.apply(frozen['teacher'], seen['image'])['logits']
     np.testing.assert_allclose(batch[RECORDED]['teacher']['logits'], wanted, rtol=1e-4, atol=1e-6)
     assert not np.allclose(wanted, fetch_batch(arrays, rows, np.int32(0))[RECORDED]['teacher']['logits'])
+
+
+def test_an_image_that_was_replaced_in_a_folder_is_recorded_anew(tmp_path):
+    def found():
+        """What the record of a teacher that reads the folder depends on, as a new process finds it."""
+        sources.image_folder.cache_clear()
+        data = {'source': 'image_folder', 'path': str(tmp_path / 'images'), 'size': 8, 'resize': 8, 'views': 1}
+        model = {'model': 'mlp', 'hidden': (4,), 'num_classes': 2}
+        config = {
+            'data': data, 'batch_size': 16, 'epochs': 2, 'optimizer': {'learning_rate': 0.1}, 'cache': True,
+            'networks': {'teacher': {**model, 'update': 'frozen', 'init': 'run:teacher'}, 'student': model},
+            'terms': {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0}},
+        }  # fmt: skip
+        prepared = prepare_run(config, 0, "run 'student'")
+        return fingerprint(prepared.cache.what, *started(prepared))
+
+    for name in ('a', 'b'):
+        (tmp_path / 'images' / name).mkdir(parents=True)
+        for number in range(40):
+            Image.new('RGB', (8, 8), (number, 0, 0)).save(tmp_path / f'images/{name}/{number:02d}.bmp')
+    before = found()
+    assert found() == before
+    Image.new('RGB', (8, 8), (255, 255, 255)).save(tmp_path / 'images/a/02.bmp')  # none of the images that are sampled
+    assert found() != before
 
 
 def test_views_are_those_of_the_seed_but_the_plain_view_is_of_none(tmp_path):
