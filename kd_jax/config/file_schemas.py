@@ -90,6 +90,7 @@ class ResultFile(TypedDict, total=False):
     arrays: dict[str, list[str | int]]
     examples: dict[str, Count]
     data_checksum: str
+    weight_checksums: dict[str, str]  # network -> that of the file or directory that it starts from
     oversampling: float
     grouped: list[Anything]
     stopped: Anything | None

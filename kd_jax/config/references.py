@@ -19,6 +19,7 @@ FILES = (TORCH, GGUF, HUGGINGFACE)
 VOCABULARY, JSON = 'vocab:', 'json:'
 TOKENIZERS = (VOCABULARY, GGUF, JSON)  # files of `data.tokenizer`
 LAST, BEST = 'last', 'best'
+DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}  # where a run's directory has these checkpoints
 
 
 class RunReference(NamedTuple):

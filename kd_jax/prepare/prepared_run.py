@@ -43,6 +43,7 @@ from kd_jax.prepare.check_tokens import check_tokens
 from kd_jax.prepare.convolution_work import convolution_work
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.prepare.run_options import check_dictionary, check_options, run_option
+from kd_jax.prepare.weight_checksums import weight_checksums
 from kd_jax.teacher_cache.cache_options import TeacherCache, plan_cache
 from kd_jax.teacher_cache.recording import View
 
@@ -90,6 +91,11 @@ class PreparedRun:
     def initial_shapes(self) -> tuple[State, dict[str, Any]]:
         """The shapes of the state before the first step and of the variables of frozen networks."""
         return jax.eval_shape(lambda: init_state(self.recipe, self.context['batch'], self.seed))
+
+    @functools.cached_property
+    def weight_checksums(self) -> dict[str, str]:
+        """Those of the networks that start from files and directories, as they were when this was first read."""
+        return weight_checksums(self.recipe.owners)
 
     @property
     def convolves_on_cpu(self) -> bool:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from kd_jax.config.errors import UserError, suggest
-from kd_jax.config.references import BEST, RunReference, WeightsFile, parse_init
+from kd_jax.config.references import BEST, DIRECTORIES, RunReference, WeightsFile, parse_init
 from kd_jax.core.activation_shapes import network_shapes
 from kd_jax.core.forward import network_numbers
 from kd_jax.core.inherited_weights import take_layers, without_fresh
@@ -24,7 +24,7 @@ from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.parse_recipe import parse_recipe
 from kd_jax.studies.workdir import Workdir
 from kd_jax.training.initial_weights import load_from_files
-from kd_jax.training.saved_checkpoints import DIRECTORIES, read_variables
+from kd_jax.training.saved_checkpoints import read_variables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

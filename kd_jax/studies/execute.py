@@ -74,7 +74,7 @@ def _prepare_to_train(study: Study, run: Run, workdir: Workdir, others: Sequence
         prepared = share_equal_data(prepare_run_of_study(study, run, config), others)
     check_memory(prepared)
     sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
-    on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared.splits.checksum))
+    on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared))
     return RunToTrain(prepared, directory, sources)
 
 

@@ -15,25 +15,26 @@ from kd_jax.report.asked_runs import differing_leaves
 from kd_jax.studies.study import Run, Study
 from kd_jax.studies.workdir import Workdir
 
-DATA = 'data_checksum'  # a key of a run's config.json, where it is no option of the config, and of its result
+# Keys of a run's config.json, where they are no options of the config, and of its result.
+DATA, WEIGHTS = 'data_checksum', 'weight_checksums'
 
 
 def changed_leaves(
     study: Study, workdir: Workdir, runs: Sequence[Run], prepared_runs: Mapping[str, PreparedRun] | None = None
 ) -> dict[str, list[str]]:
-    """Finds the runs, among `runs` and those they need, whose config, or whose data, in the work directory differs.
+    """Finds the runs, among `runs` and those they need, that were made with another config, other data or weights.
 
     Args:
       study: the study.
       workdir: its work directory.
       runs: the runs that are asked for.
-      prepared_runs: run name -> prepared run; the data of the runs that it lacks are not compared.
+      prepared_runs: run name -> prepared run; the data and weights of the runs that it lacks are not compared.
     Returns:
       run id -> the leaves that differ, as 'path: value in the work directory -> value here'. A run of which only the
       result is left is compared by the config in the result. A run that has checkpoints and no record of its config
       counts as one that differs. A run without a checkpoint and without a result has not begun, and is left out.
     """
-    changed, data = {}, data_checksums(prepared_runs or {})
+    changed = {}
     wanted = {run.id for run in runs}
     for run in reversed(study.runs):
         if run.id in wanted:
@@ -45,16 +46,28 @@ def changed_leaves(
             continue
         if path.exists():
             recorded = recorded_config(path)
-            leaves, before = _leaves_of_config(recorded, run), recorded.get(DATA)
+            leaves = _leaves_of_config(recorded, run)
         elif begun or result is None:
-            leaves, before = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)'], ''
+            leaves, recorded = [f'{path}: it is missing, and it alone tells what was trained (put a copy back)'], {}
         else:
-            leaves, before = _leaves_of_result(result, run), result.get(DATA)
-        if before and (now := data.get(run.name)) and before != now:
-            leaves.append('data: the source gives other arrays than when the run was started')
+            leaves, recorded = _leaves_of_result(result, run), result
+        if prepared := (prepared_runs or {}).get(run.name):
+            leaves += _replaced(recorded, prepared)
         if leaves:
             changed[run.id] = leaves
     return changed
+
+
+def _replaced(recorded: Mapping[str, Any], prepared: PreparedRun) -> list[str]:
+    """What was replaced since a run was started: its data, weights that it starts from. Unknown is not replaced."""
+    before, now = recorded.get(DATA), prepared.splits.checksum
+    other = before and now and before != now
+    leaves = ['data: the source gives other arrays than when the run was started'] if other else []
+    known = recorded.get(WEIGHTS) or {}
+    for name, own in (prepared.weight_checksums if known else {}).items():  # without need they are not read
+        if own and known.get(name) and known[name] != own:
+            leaves.append(f'networks.{name}.init: it has other weights than when the run was started')
+    return leaves
 
 
 def _leaves_of_config(recorded: Mapping[str, Any], run: Run) -> list[str]:
@@ -71,9 +84,9 @@ def _leaves_of_result(result: Mapping[str, Any], run: Run) -> list[str]:
     return [f'{path}: {before} -> {now}' for path, before, now in differing]
 
 
-def record_config(path: pathlib.Path, config: Mapping[str, Any], data: str) -> None:
-    """Writes the config of a run, and the checksum of its data, when the run starts."""
-    write_checked(path, {**config, DATA: data})
+def record_config(path: pathlib.Path, config: Mapping[str, Any], prepared: PreparedRun) -> None:
+    """Writes the config of a run, and the checksums of its data and of weights from outside, when the run starts."""
+    write_checked(path, {**config, DATA: prepared.splits.checksum, WEIGHTS: prepared.weight_checksums})
 
 
 def recorded_config(path: pathlib.Path) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def recorded_config(path: pathlib.Path) -> dict[str, Any]:
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of a run's config that its numbers depend on: all except `resources` and `seeds`."""
-    return flat({key: value for key, value in config.items() if key not in ('resources', 'seeds', DATA)})
+    return flat({key: value for key, value in config.items() if key not in ('resources', 'seeds', DATA, WEIGHTS)})
 
 
 def data_checksums(prepared_runs: Mapping[str, PreparedRun]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def run_transform(study: Study, run: Run, workdir: Workdir) -> dict[str, Any] | 
         prepared = prepare_run_of_study(study, run, with_network(config, made.name, made.options, where))
         check_fits(prepared, made, transform.where)
         check_finite(made.variables, transform.where, 'the network that it makes')
-        on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared.splits.checksum))
+        on_primary(functools.partial(record_config, directory / 'config.json', run.config, prepared))
         sources = {name: workdir.directory(f'{name}-s{run.seed}') for name in run.needs}
         return finish_with_weights(prepared, directory, sources, {made.name: made.variables}, began)
     except UserError as error:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kd_jax.config.errors import Diverged, MachineError, UserError
-from kd_jax.config.references import BEST, LAST
+from kd_jax.config.references import BEST, DIRECTORIES, LAST
 from kd_jax.core.state import Metrics, State
 from kd_jax.devices.processes import is_primary
 from kd_jax.prepare.prepared_run import PreparedRun
@@ -23,7 +23,6 @@ from kd_jax.training.initial_weights import load_initial_weights
 from kd_jax.training.non_finite import TOTALS, cause_and_remedy, first_not_finite
 from kd_jax.training.run_log import RunLog, read_history
 from kd_jax.training.run_result import make_result, measure_run
-from kd_jax.training.saved_checkpoints import DIRECTORIES
 from kd_jax.training.scheduled_numbers import numbers_of_step
 from kd_jax.training.stacked_runs import float32_hparams, group_equal
 

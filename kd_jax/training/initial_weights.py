@@ -12,7 +12,17 @@ from orbax.checkpoint import v1 as ocp
 from kd_jax import models
 from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
-from kd_jax.config.references import GGUF, HUGGINGFACE, LAST, TORCH, RunDirectory, RunReference, WeightsFile, parse_init
+from kd_jax.config.references import (
+    DIRECTORIES,
+    GGUF,
+    HUGGINGFACE,
+    LAST,
+    TORCH,
+    RunDirectory,
+    RunReference,
+    WeightsFile,
+    parse_init,
+)
 from kd_jax.core.inherited_weights import check_finite, source_for, take_layers, without_fresh
 from kd_jax.core.network import Network, Normalize
 from kd_jax.core.placement import placed_shapes
@@ -23,7 +33,7 @@ from kd_jax.interop.pytorch_weights import load_pytorch_weights
 from kd_jax.models.pretrained import Pretrained
 from kd_jax.prepare.prepared_run import PreparedRun, variable_shapes
 from kd_jax.training.checkpoints import abstract_array
-from kd_jax.training.saved_checkpoints import DIRECTORIES, newest_checkpoint
+from kd_jax.training.saved_checkpoints import newest_checkpoint
 
 log = logging.getLogger(__name__)
 LOADERS = {TORCH: load_pytorch_weights, GGUF: load_gguf_weights, HUGGINGFACE: load_huggingface_weights}

@@ -99,6 +99,7 @@ def make_result(
         'steps': steps,
         'epochs': run_option(prepared.config, 'epochs'),
         'data_checksum': prepared.splits.checksum,
+        **({'weight_checksums': prepared.weight_checksums} if prepared.weight_checksums else {}),
         'arrays': {
             name: [str(array.dtype), *array.shape[1:]]  # of one example
             for name, array in batch_shapes(prepared.splits.arrays['train'], 1).items()

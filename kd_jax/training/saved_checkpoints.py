@@ -20,11 +20,10 @@ from kd_jax.config.errors import UserError, first_line
 from kd_jax.config.file_schemas import Newest, Position
 from kd_jax.config.json_files import JSON_BYTES
 from kd_jax.config.ordinary_files import check_ordinary_below, check_unpacked
-from kd_jax.config.references import BEST, LAST
+from kd_jax.config.references import BEST, DIRECTORIES
 from kd_jax.core.state import moving_variables
 from kd_jax.training.array_checksums import array_checksum, first_difference, path_text
 
-DIRECTORIES = {LAST: 'checkpoints', BEST: 'best'}
 NEWEST = 'newest.json'
 REASON = 120  # characters; Orbax explains at length
 

@@ -23,7 +23,7 @@ def test_a_group_is_trained_from_what_it_needs_and_its_result_is_written_when_wh
             outcomes.append(RESULT)
         return outcomes
 
-    prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum='crc32:1'))
+    prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum='crc32:1'), weight_checksums={})
     monkeypatch.setattr(execute, 'prepare_run_of_study', lambda study, run, config: prepared)
     monkeypatch.setattr(execute, 'check_memory', lambda prepared: None)
     monkeypatch.setattr(execute, 'train_group', trained)

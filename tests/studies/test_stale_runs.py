@@ -1,17 +1,26 @@
 """Runs whose config has changed since they were trained, and forgetting them."""
 
+import os
 import pathlib
 import shutil
 import types
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from kd_jax.config.checked_json import write_checked
 from kd_jax.config.errors import UserError
+from kd_jax.studies.execute import execute_group
+from kd_jax.studies.prepare_study import prepare_study
 from kd_jax.studies.stale_runs import changed_leaves, forget_runs, record_config
 from kd_jax.studies.study import select_runs
 from kd_jax.studies.workdir import Workdir
 from tests.small_studies import RUNS, begin, finish, ids, parsed
+
+
+def prepared(data='', weights=None):
+    return types.SimpleNamespace(splits=types.SimpleNamespace(checksum=data), weight_checksums=weights or {})
 
 
 def test_only_leaves_that_differ_are_differences(workdir):
@@ -47,8 +56,7 @@ def test_a_run_of_which_only_the_result_is_left_is_compared_by_the_config_in_the
     finish(workdir, 'a-s0', config=made, data_checksum='crc32:1')
 
     def changed(study, now=''):
-        prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum=now))
-        return changed_leaves(study, workdir, study.runs, {'a': prepared})
+        return changed_leaves(study, workdir, study.runs, {'a': prepared(now)})
 
     assert changed(planned) == changed(planned, 'crc32:1') == {}
     assert changed(planned, 'crc32:2') == {
@@ -78,14 +86,64 @@ def test_other_data_count_as_a_change_if_both_checksums_are_known(workdir):
     (path.parent / 'checkpoints' / '7').mkdir(parents=True)
 
     def changed(recorded, now):
-        record_config(path, {'epochs': 12}, recorded)
-        prepared = types.SimpleNamespace(splits=types.SimpleNamespace(checksum=now))
-        return changed_leaves(planned, workdir, planned.runs, {'a': prepared})
+        record_config(path, {'epochs': 12}, prepared(recorded))
+        return changed_leaves(planned, workdir, planned.runs, {'a': prepared(now)})
 
     assert changed('crc32:1', 'crc32:1') == changed('', 'crc32:1') == changed('crc32:1', '') == {}
     assert changed('crc32:1', 'crc32:2') == {
         'a-s0': ['data: the source gives other arrays than when the run was started']
     }
+
+
+@pytest.mark.parametrize('of_result', [False, True], ids=['config', 'result'])
+def test_other_weights_count_as_a_change_if_both_checksums_are_known(workdir, of_result):
+    planned = parsed({'a': {'epochs': 12}})
+    path = workdir.directory('a-s0') / 'config.json'
+    if not of_result:
+        (path.parent / 'checkpoints' / '7').mkdir(parents=True)
+
+    def changed(recorded, now):
+        if of_result:
+            finish(workdir, 'a-s0', config={'epochs': 12}, weight_checksums=recorded)
+        else:
+            record_config(path, {'epochs': 12}, prepared(weights=recorded))
+        return changed_leaves(planned, workdir, planned.runs, {'a': prepared(weights=now)})
+
+    one, other = {'teacher': 'crc32:1', 'student': 'crc32:3'}, {'teacher': 'crc32:2', 'student': 'crc32:3'}
+    assert changed(one, one) == changed({}, one) == changed({'teacher': ''}, one) == changed(one, {'teacher': ''}) == {}
+    assert changed(one, other) == {
+        'a-s0': ['networks.teacher.init: it has other weights than when the run was started']
+    }
+
+
+def test_a_run_whose_file_of_weights_was_replaced_is_noticed_with_its_checkpoints_or_its_result(tmp_path):
+    def write_teacher(head):
+        arrays = {'dense1.weight': np.ones((4, 2)), 'head.weight': np.full((2, 4), head)}
+        biases = {'dense1.bias': np.zeros(4), 'head.bias': np.zeros(2)}
+        save_file(
+            {name: a.astype(np.float32) for name, a in {**arrays, **biases}.items()}, tmp_path / 'teacher.safetensors'
+        )
+
+    write_teacher(1.0)
+    np.savez(tmp_path / 'data.npz', train_image=np.ones((8, 1, 2), np.float32), train_label=np.arange(8) % 2)
+    model = {'model': 'mlp', 'hidden': (4,), 'num_classes': 2}
+    teacher = {**model, 'update': 'frozen', 'init': f'torch:{tmp_path / "teacher.safetensors"}'}
+    run = {
+        'data': {'source': 'npz', 'path': str(tmp_path / 'data.npz'), 'num_classes': 2}, 'batch_size': 8, 'epochs': 1,
+        'networks': {'teacher': teacher, 'student': model}, 'optimizer': {'learning_rate': 0.1},
+        'terms': {'soft': {'loss': 'kd', 'student': 'student.logits', 'target': 'teacher.logits', 't': 4.0}},
+    }  # fmt: skip
+    study, workdir = parsed({'a': run}), Workdir(tmp_path / 'work')
+    (workdir.path / 'results').mkdir(parents=True)
+    (result,) = execute_group(study, study.runs, workdir, lambda *_: None)
+    assert isinstance(result, dict), result
+    assert changed_leaves(study, workdir, study.runs, prepare_study(study)) == {}
+    write_teacher(2.0)
+    os.utime(tmp_path / 'teacher.safetensors', (0, 0))  # a clock may not have moved on since it was written first
+    noticed = {'a-s0': ['networks.teacher.init: it has other weights than when the run was started']}
+    assert changed_leaves(study, workdir, study.runs, prepare_study(study)) == noticed
+    shutil.rmtree(workdir.directory('a-s0'))
+    assert changed_leaves(study, workdir, study.runs, prepare_study(study)) == noticed
 
 
 def test_a_difference_in_a_run_that_is_needed_counts_and_in_another_does_not(workdir):
