@@ -127,9 +127,8 @@ def distinct(planned: Study, glob: str) -> list[Part]:
       UserError: no run matches, or the config of a run is wrong.
     """
     seeds = collections.Counter(run.name for run in planned.runs)
-    matched = matching(glob, dict.fromkeys(run.name for run in planned.runs))
     first = {run.name: run for run in reversed(planned.runs)}
-    chosen = [first[name] for name in seeds if name in matched]
+    chosen = [first[name] for name in matching(glob, seeds)]
     if not chosen:
         raise UserError(f'--run={glob} matches no run. {suggest(glob, {run.name for run in planned.runs})}')
     wanted = {run.name for run in chosen}
