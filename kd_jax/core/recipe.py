@@ -71,7 +71,8 @@ def recordable(recipe: Recipe) -> tuple[Network, ...]:
     """The frozen networks that depend on the batch alone; if the batch carries their outputs, they do not run.
 
     A network with a schedule for one of its numbers also depends on the step. A network whose copies have batches of
-    their own also depends on the place of an example in the batch.
+    their own also depends on the place of an example in the batch. Whether a network draws noise only its outputs tell:
+    `teacher_cache.trial_batches` refuses to record them.
     """
     found: list[Network] = []
     changing: set[str] = set()

@@ -30,6 +30,7 @@ from kd_jax.devices.matmul_precision import at_precision
 from kd_jax.devices.mesh import batch_sharding, local_rows, place_batch, replicated
 from kd_jax.devices.processes import values_of_all_processes
 from kd_jax.teacher_cache.array_store import ArrayStore, Layout, make_layout
+from kd_jax.teacher_cache.trial_batches import try_batches
 
 View = Callable[[Mapping[str, jax.Array], jax.Array, jax.Array], dict[str, jax.Array]]
 SAID_EVERY = 30.0  # seconds
@@ -96,19 +97,22 @@ class Recording:
 
     @functools.cached_property
     def program(self) -> Any:
-        """The jitted (frozen, batch, key, view) -> outputs by path, [batch, ...]; an axis of copies comes second."""
+        """The jitted (frozen, batch, key, view, noise) -> outputs by path, [batch, ...]; copies come second.
 
-        def outputs(frozen, batch, key, view):
+        `key` makes the views. `noise` is the number of the networks' own random key, which must change nothing.
+        """
+
+        def outputs(frozen, batch, key, view, noise):
             context: Context = {'batch': self.view(batch, key, view)}
             with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
-                context, _ = run_networks(self.networks, frozen, context, key, train=False)
+                context, _ = run_networks(self.networks, frozen, context, jax.random.key(noise), train=False)
             axes = {path: examples_axis(self.recipe, path) for path in self.outputs}
             return {str(path): jnp.moveaxis(read_path(context, path), axis, 0) for path, axis in axes.items()}
 
         whole, split = replicated(self.mesh), batch_sharding(self.mesh)
         return jax.jit(
             at_precision(outputs, self.matmul_precision, self.mesh),
-            in_shardings=(None, split, whole, whole),
+            in_shardings=(None, split, whole, whole, whole),
             out_shardings=whole,
             compiler_options=dict(self.compiler_options),
         )
@@ -121,14 +125,17 @@ class Recording:
         return {name: array for name, array in self.arrays.items() if name in names}
 
     def run(
-        self, frozen: Mapping[str, Any], key: jax.Array, view: int, positions: Sequence[np.ndarray]
+        self, frozen: Mapping[str, Any], key: jax.Array, view: int, positions: Sequence[np.ndarray], noise: int = 0
     ) -> Iterator[Any]:
-        """Yields the outputs, on the devices, for each batch of examples at `positions`, [batch_size] each."""
+        """Yields the outputs, on the devices, for each batch of examples at `positions`, [batch_size] each.
+
+        `noise` is the number of the random key of the networks.
+        """
         rows, split = local_rows(self.mesh, self.batch_size), batch_sharding(self.mesh)
         seen = np.int32(view)
         batches = read_batches(self.read, lambda number: (positions[number][rows], seen), 0, len(positions))
         for batch in batches:
-            yield self.program(frozen, place_batch(split, batch, self.batch_size), key, seen)
+            yield self.program(frozen, place_batch(split, batch, self.batch_size), key, seen, np.int32(noise))
 
 
 def recorded_paths(recipe: Recipe) -> list[Path]:
@@ -148,7 +155,7 @@ def fingerprint(what: Recording, frozen: Mapping[str, Any], key: jax.Array) -> d
     """Returns everything that the recorded bits depend on, as a JSON value."""
     frozen = {network.name: frozen[network.name] for network in what.networks}
     batch = batch_shapes(what.read, what.batch_size)
-    program = what.program.lower(frozen, batch, key, np.int32(0)).as_text()
+    program = what.program.lower(frozen, batch, key, np.int32(0), np.int32(0)).as_text()
     return {
         'outputs': {str(path): f'{a.dtype}{list(a.shape)}' for path, a in what.outputs.items()},
         'networks': {network.name: _options(network.module) for network in what.networks},
@@ -217,11 +224,12 @@ def record_parts(
       key: the key of the views.
       between: called before each part; may raise an exception to stop there.
     Raises:
-      UserError: an output is NaN or too large for its type, or the disk is full.
+      UserError: an output changes with the random key, is NaN or too large for its type; or the disk is full.
     """
     run = functools.partial(what.run, {network.name: frozen[network.name] for network in what.networks}, key)
     done, cut, writes = agreed_count(manifest['done']), what.layout, jax.process_index() == 0
-    _announce(what, store.path, done, *_tried(what.batch_size, run))
+    seconds = try_batches(what.batch_size, lambda positions, noise: next(run(0, [positions], noise)), what.where)
+    _announce(what, store.path, done, seconds)
     if writes:
         store.commit(manifest)
         arrays = {p: store.create(str(p), a.shape, what.stored(a.dtype), cut) for p, a in what.outputs.items()}
@@ -240,7 +248,7 @@ def record_parts(
     agreed_count(cut.count)
 
 
-def _announce(what: Recording, place: str, done: int, seconds: float, apart: float) -> None:
+def _announce(what: Recording, place: str, done: int, seconds: float) -> None:
     cut, left = what.layout, 1.0 - done / what.layout.count
     batches = cut.views * math.ceil(cut.examples / what.batch_size)
     log.info(
@@ -249,29 +257,12 @@ def _announce(what: Recording, place: str, done: int, seconds: float, apart: flo
         what.size / 1e6, per_token(what), seconds * batches * left,
         f' for the remaining {left:.0%}' if done else '', place,
     )  # fmt: skip
-    if apart:
-        log.warning(
-            '%s: on this device, outputs of frozen networks change with the place of an example in its batch, by up to '
-            '%.2g; training from the cache equals training with the live networks up to that, not bit for bit.',
-            what.where, apart,
-        )  # fmt: skip
 
 
 def per_token(what: Recording) -> str:
     """The size of the recording for each token of a view, in words; '' if the data is not text."""
     batch = batch_shapes(what.arrays, 1)
     return f' ({what.row_bytes / batch["tokens"].size:,.4g} bytes a token)' if 'tokens' in batch else ''
-
-
-def _tried(batch_size: int, run) -> tuple[float, float]:
-    """Returns the seconds that a batch takes, and the largest change of outputs when its examples are reversed."""
-    positions = np.arange(batch_size, dtype=np.int32)
-    one = jax.device_get(next(run(0, [positions])))
-    started = time.monotonic()
-    other = jax.device_get(next(run(0, [positions[::-1]])))
-    seconds = time.monotonic() - started
-    pairs = [(one[name].astype(np.float64), other[name][::-1].astype(np.float64)) for name in one]
-    return seconds, max(float(np.max(np.abs(a - b), initial=0.0, where=np.isfinite(a - b))) for a, b in pairs)
 
 
 def _rows(what: Recording, run, view: int, start: int, stop: int) -> dict[Path, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import logging
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,27 +148,6 @@ def test_of_text_the_bytes_of_a_token_are_told(tmp_path, caplog):
     lazy = prepare_run(config | {'data': data | {'in_memory': False}}, 0, 'text')
     jax.tree.map(np.testing.assert_array_equal, replay(lazy, tmp_path / 'lazy')[RECORDED], whole[RECORDED])
     assert ' (76 bytes a token), about' in caplog.text
-
-
-class Seated(nn.Module):
-    """A model whose logits depend on the place of an example in the batch."""
-
-    @nn.compact
-    def __call__(self, x, *, train=False):
-        place = jnp.arange(x.shape[0], dtype=jnp.float32)[:, None]
-        return {'logits': nn.Dense(10)(x.reshape(x.shape[0], -1)) * 0.0 + place / 64.0}
-
-
-def test_outputs_that_depend_on_the_place_in_the_batch_are_told(tmp_path, caplog):
-    caplog.set_level(logging.WARNING, 'kd_jax')  # an earlier test of the command line may have set a lower level
-    prepared = student('cache=True', 'data.views=1')
-    config = {**prepared.config, 'networks': {**prepared.config['networks']}}
-    config['networks']['teacher'] = {'model': Seated, 'update': 'frozen', 'init': 'run:teacher'}
-    replay(prepare_run(config, 0, 'seated'), tmp_path)
-    assert f'by up to {24 / 64:.2g}; training from the cache equals' in caplog.text
-    caplog.clear()
-    replay(prepared, tmp_path)
-    assert not caplog.text
 
 
 def test_outputs_that_are_no_numbers_are_not_recorded(tmp_path):
