@@ -17,24 +17,38 @@ from kd_jax.evaluation.evaluations import Evaluation
 from kd_jax.models.example_memory import MemoryBank, Recall
 
 MIXED = ('image', 'target', 'id')  # the arrays of a batch that are still right after mixing
+TARGETS = "read the mixed labels 'batch.target' with a loss that takes distributions, such as cross_entropy, or "
 
 
 def check_mixing(recipe: Recipe, splits: Splits, where: str) -> None:
-    """Refuses terms that pair a mixed image with the label of only one of its images, and mixing across copies."""
-    for network in recipe.networks if augment.mixes(splits.augment) else ():
+    """Refuses networks and terms that pair a mixed image with an array of one of its images, and mixing across copies.
+
+    Raises:
+      UserError: a network or a term, or the mask of a term, reads an array that is not mixed with the images.
+    """
+    if not augment.mixes(splits.augment):
+        return
+    for network in recipe.networks:
+        place = f"{where}, network '{network.name}'"
         if network.own_batches:
             raise UserError(
-                f"{where}, network '{network.name}': copies with own_batches cannot learn from mixed images, which mix "
+                f'{place}: copies with own_batches cannot learn from mixed images, which mix '
                 'examples of different copies; leave out data.augment.mixup and cutmix.'
             )
-    for term in recipe.terms if augment.mixes(splits.augment) else ():
-        for path in (path for read in term.reads for path in (read if isinstance(read, tuple) else (read,))):
-            if path.source == 'batch' and path.name not in MIXED:
-                raise UserError(
-                    f"{where}, term '{term.name}' reads '{path}', but data.augment mixes the images and not "
-                    "this array: read the mixed labels 'batch.target' with a loss that takes distributions, such as "
-                    'cross_entropy, or leave out data.augment.mixup and cutmix.'
-                )
+        _refuse_unmixed(network.inputs, place)
+    for term in recipe.terms:
+        place = f"{where}, term '{term.name}'"
+        _refuse_unmixed([term.mask] if term.mask else [], f'{place}, mask')
+        _refuse_unmixed(term.paths(), place, TARGETS)
+
+
+def _refuse_unmixed(paths: Iterable[Path], place: str, instead: str = '') -> None:
+    for path in paths:
+        if path.source == 'batch' and path.name not in MIXED:
+            raise UserError(
+                f"{place} reads '{path}', but data.augment mixes the images and not this array: {instead}leave out "
+                'data.augment.mixup and cutmix.'
+            )
 
 
 def check_memories(recipe: Recipe, splits: Splits, where: str) -> None:

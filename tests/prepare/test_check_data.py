@@ -1,6 +1,7 @@
 import re
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -31,10 +32,10 @@ def source(num_classes=0):
     return Source(ARRAYS, ARRAYS, num_classes or None)
 
 
-def prepared(terms, evaluate=None, **data):
+def prepared(terms, evaluate=None, networks=None, **data):
     config = {
         'data': {'source': source, **data}, 'batch_size': 5, 'epochs': 1, 'optimizer': {'learning_rate': 0.1},
-        'networks': {'net': {'model': Net}}, 'terms': terms,
+        'networks': {'net': {'model': Net}, **(networks or {})}, 'terms': terms,
         'evaluate': {'net': evaluate or {'logits': 'net.mean', 'labels': 'batch.label'}},
     }  # fmt: skip
     return prepare_run(config, 0, 'c')
@@ -76,6 +77,35 @@ def test_labels_of_an_evaluation_must_be_classes_of_its_logits_where_they_count(
 def test_a_term_that_reads_what_mixing_does_not_mix_is_refused(terms, name):
     with pytest.raises(UserError, match=f"reads '{name}', but data.augment mixes the images"):
         prepared(terms, num_classes=3, augment={'cutmix': 1.0, 'moves': ()})
+
+
+class Known(nn.Module):
+    """Certain predictions of the labels that it reads."""
+
+    @nn.compact
+    def __call__(self, labels, *, train=False):
+        return {'logits': 9.0 * jax.nn.one_hot(labels, 3)}
+
+
+@pytest.mark.parametrize(
+    ('added', 'message'),
+    [
+        (
+            {'target': 'known.logits'},
+            "c, network 'known' reads 'batch.label', but data.augment mixes the images",
+        ),
+        (
+            {'mask': 'batch.counted_tags'},
+            "c, term 'soft', mask reads 'batch.counted_tags', but data.augment mixes the",
+        ),
+    ],
+)
+def test_a_network_or_a_mask_that_reads_what_mixing_does_not_mix_is_refused(added, message):
+    terms = {'soft': {'loss': 'kd', 'student': 'net.mean', 'target': '~net.mean', **added}}
+    known = {'known': {'model': Known, 'input': 'batch.label', 'update': 'frozen'}} if 'target' in added else {}
+    assert prepared(terms, networks=known, num_classes=3)
+    with pytest.raises(UserError, match=f'{message}.*: leave out data.augment.mixup and cutmix'):
+        prepared(terms, networks=known, num_classes=3, augment={'mixup': 1.0, 'moves': ()})
 
 
 def test_an_evaluation_with_labels_needs_the_number_of_classes():
