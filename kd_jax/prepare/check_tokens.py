@@ -1,29 +1,42 @@
-"""Checks that networks which read tokens have the vocabulary of the data's tokenizer."""
+"""Checks that networks which read tokens have the tokenizer of the data, and that padding counts nowhere as text."""
 
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import jax
+import numpy as np
 
 from kd_jax.config.checked_json import read_checked
 from kd_jax.config.errors import UserError
 from kd_jax.config.references import GGUF, HUGGINGFACE, JSON, VOCABULARY, RunDirectory, WeightsFile, parse_init
+from kd_jax.core.check_recipe import values_at_the_start
 from kd_jax.core.network import Network
+from kd_jax.core.own_batches import parts_of_term
 from kd_jax.core.paths import Context
-from kd_jax.core.recipe import Recipe
+from kd_jax.core.recipe import Recipe, trained_copies
+from kd_jax.core.term import Term
+from kd_jax.data.batches import fetch_batch
 from kd_jax.data.gguf_files import read_gguf
 from kd_jax.data.model_tokenizer import TEACHER_TOKENS, model_tokenizer
-from kd_jax.data.source import Vocabulary
+from kd_jax.data.source import ReadFromFiles, Vocabulary
 from kd_jax.data.splits import Splits
 from kd_jax.data.tokenizers import FIELDS, load_tokenizer
 from kd_jax.language.encoder import Encoder
 
 # A model may have some more tokens than its tokenizer, so that their number divides evenly: 128, or 2% of them.
 PADDING, PADDING_SHARE = 128, 0.02
+LOOKED_AT = 8  # rows of those that are read from files
+MASKS = {  # arrays of a batch that leave tokens out
+    'mask': 'for the labels that count', 'segment': 'for all tokens that are no padding',
+    'places_mask': 'for the places at which two tokenizers are compared',
+}  # fmt: skip
 UNLIKE = 0.01  # share of the tokens that may differ; fine-tuned models give spare tokens a meaning
 
 
 def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -> None:
-    """Refuses a tokenizer that is not that of a network; JAX would read other rows of the embedding, in silence.
+    """Refuses what would go wrong in silence: another tokenizer than that of a network, and padding taken for text.
 
     Args:
       recipe: the recipe.
@@ -32,7 +45,8 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
       where: the place in the config, for messages.
     Raises:
       UserError: a network that reads 'batch.tokens' has fewer tokens than the tokenizer, or many more; the file that it
-        starts from has other tokens; or an encoder, which sees all tokens, learns the next one.
+        starts from has other tokens; an encoder, which sees all tokens, learns the next one, or reads padding; or a
+        term without a mask counts tokens that should not count.
     """
     if (vocabulary := splits.vocabulary) is None:
         return
@@ -44,6 +58,10 @@ def check_tokens(recipe: Recipe, context: Context, splits: Splits, where: str) -
         if vocabulary.teacher is not None:
             size = _vocabulary_size(network, context, 'teacher_tokens')
             _check(network, size, vocabulary.teacher, 'data.teacher_tokenizer', place)
+        _check_padding(network, splits, place)
+    for term in recipe.terms:
+        if term.mask is None:
+            _check_all_count(term, recipe, context, splits, f"{where}, term '{term.name}'")
 
 
 def check_tokens_of_run(
@@ -83,6 +101,53 @@ def _check_answers_are_hidden(recipe: Recipe, where: str) -> None:
                 f"{where}, term '{term.name}': the label is the next token, which the encoder '{sees[0]}' sees in its "
                 "input; set data.predicts='masked', or take a decoder."
             )
+
+
+def _check_padding(network: Network, splits: Splits, place: str) -> None:
+    """Refuses an encoder that cannot tell padding from text: its features would change with the length of the rows."""
+    first, second = (*map(str, network.inputs), '', '')[:2]
+    if not isinstance(network.module, Encoder) or first != 'batch.tokens' or second == 'batch.segment':
+        return
+    computed = second and network.inputs[1].source != 'batch'  # by a network of the user's own
+    if not computed and any(_leaves_out(arrays, 'segment') for arrays in splits.arrays.values()):
+        raise UserError(
+            f"{place} reads 'batch.tokens' without 'batch.segment', so it would take the padding of rows for text; set "
+            "input=['batch.tokens', 'batch.segment']."
+        )
+
+
+def _check_all_count(term: Term, recipe: Recipe, context: Context, splits: Splits, place: str) -> None:
+    """Refuses a term without a mask if it has a value for each token, and some tokens of training should not count.
+
+    Words that are not masked count if the term does not read the label: a teacher may say something of each word.
+    """
+    assert splits.vocabulary is not None
+    parts, batch = parts_of_term(term, recipe), context['batch']
+    if 'tokens' not in batch:
+        return
+    values = jax.eval_shape(functools.partial(values_at_the_start, term, recipe), context)
+    rows, length = batch['tokens'].shape
+    first = int(bool(parts or trained_copies(term, recipe)))
+    if values.shape[first : first + 2] != (rows // max(1, parts), length):
+        return
+    paths = {str(path).removeprefix('~') for path in term.paths()}
+    labelled = 'batch.label' in paths or splits.vocabulary.predicts == 'next'
+    mask = 'mask' if labelled and 'mask' in batch else 'segment'
+    if _leaves_out(splits.arrays['train'], mask):
+        choices = [f"'batch.{name}' {words}" for name, words in MASKS.items() if name in batch]
+        raise UserError(
+            f"{place} has no mask, so it counts tokens that 'batch.{mask}' leaves out, such as padding; set its mask: "
+            f'{", or ".join(choices)}.'
+        )
+
+
+def _leaves_out(arrays: Mapping[str, Any], name: str) -> bool:
+    """Whether an array of tokens is 0 anywhere in a split; of rows that are read from files, some are looked at."""
+    read = {key: array for key, array in arrays.items() if isinstance(array, ReadFromFiles) and name in array.gives}
+    if read:
+        some = np.linspace(0, len(arrays['id']) - 1, LOOKED_AT).astype(int)
+        arrays = fetch_batch({**read, 'id': arrays['id']}, some)
+    return name in arrays and not np.all(arrays[name])
 
 
 def _check(network: Network, size: int, vocabulary: Vocabulary, option: str, place: str) -> None:

@@ -5,6 +5,7 @@ import shutil
 import flax.linen as nn
 import pytest
 
+from kd_jax import losses
 from kd_jax.config.errors import UserError
 from kd_jax.prepare.check_tokens import PADDING
 from kd_jax.prepare.prepared_run import prepare_run
@@ -85,8 +86,8 @@ def started(tmp_path):
             'tokenizer': f'vocab:{tmp_path / "vocab.txt"}',
         }  # fmt: skip
         network = dict(
-            model='encoder', vocabulary=40, width=16, layers=2, heads=4, mlp_width=24, window=16, input='batch.tokens',
-            **{'init': f'huggingface:{model}', **options},
+            model='encoder', vocabulary=40, width=16, layers=2, heads=4, mlp_width=24, window=16,
+            input=['batch.tokens', 'batch.segment'], **{'init': f'huggingface:{model}', **options},
         )  # fmt: skip
         term = {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label', 'mask': 'batch.mask'}
         config = {
@@ -137,3 +138,70 @@ def test_a_tokenizer_of_other_words_than_those_of_the_run_of_the_weights_is_one_
     assert started(other, init=str(run))
     (run / 'config.json').write_text('[]')
     assert started(other, init=str(run))
+
+
+ROW = '{"text": "abcdefgh"}\n'  # 8 positions, of which the last one predicts the end token
+ASKED = '{"prompt": "abc", "answer": "d"}\n'  # 4 positions, of which 2 count
+BOTH = {'student': 'net.logits', 'target': '~net.logits'}
+NEXT = {'loss': 'cross_entropy', 'logits': 'net.logits', 'labels': 'batch.label'}
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """A function that prepares a run with one term on lines of text."""
+
+    def prepare(lines, term, network=None, **data):
+        (tmp_path / 'a.jsonl').write_text(lines)
+        net = {'model': Words, 'size': 260, 'input': 'batch.tokens'} if network is None else network
+        config = {
+            'data': {'source': 'text', 'documents': str(tmp_path / 'a.jsonl'), 'length': 8, **data}, 'batch_size': 2,
+            'epochs': 1, 'optimizer': {'learning_rate': 0.1}, 'networks': {'net': net}, 'terms': {'one': term},
+            'evaluate': {},
+        }  # fmt: skip
+        return prepare_run(config, 0, 'c')
+
+    return prepare
+
+
+def of_rows(student, target):
+    """A number for each row."""
+    return losses.kd(student, target).mean(-1)
+
+
+@pytest.mark.parametrize('in_memory', [True, False])
+def test_a_term_that_would_count_padding_or_prompts_needs_a_mask(counted, in_memory):
+    data = {'in_memory': in_memory}
+    message = "c, term 'one' has no mask, so it counts tokens that 'batch.mask' leaves out, such as padding; set its ma"
+    for lines in (ROW * 8 + '{"text": "abc"}', ASKED * 8):
+        for term in (NEXT, {'loss': 'kd', **BOTH}):
+            with pytest.raises(UserError, match=message):
+                counted(lines, term, **data)
+            assert counted(lines, {**term, 'mask': 'batch.segment'}, **data)
+    assert counted(ROW * 8, NEXT, **data)  # every token of every row counts
+    assert counted(ASKED * 8, {'loss': of_rows, **BOTH}, **data)
+    copies = {'model': Words, 'size': 260, 'input': 'batch.tokens', 'copies': 2}
+    with pytest.raises(UserError, match=message):
+        counted(ASKED * 8, NEXT, copies, **data)
+
+
+FULL, SHORT = '{"text": "abcdefg"}\n' * 8, '{"text": "abcdef"}\n' * 8  # rows of 8 and 7 tokens with the end token
+
+
+def test_words_that_are_not_masked_count_without_a_mask_if_no_label_is_read(counted):
+    soft, data = {'loss': 'kd', **BOTH}, {'predicts': 'masked'}
+    assert counted(FULL, soft, **data)
+    message = r"counts tokens that 'batch\.segment' leaves out, such as padding; set its mask: 'batch\.mask' for"
+    with pytest.raises(UserError, match=message):
+        counted(SHORT, soft, **data)
+    with pytest.raises(UserError, match=r"counts tokens that 'batch\.mask' leaves out"):
+        counted(FULL, NEXT, **data)
+
+
+def test_an_encoder_must_know_what_is_padding(counted):
+    shape = dict(model='encoder', vocabulary=260, width=8, layers=1, heads=1, mlp_width=8, window=8, head='none')
+    term, data = {'loss': 'mse', 'student': 'net.sentence', 'target': '~net.sentence'}, {'predicts': 'nothing'}
+    assert counted(SHORT, term, {**shape, 'input': ['batch.tokens', 'batch.segment']}, **data)
+    assert counted(FULL, term, {**shape, 'input': 'batch.tokens'}, **data)  # no row has padding
+    for wrong in ('batch.tokens', ['batch.tokens', 'batch.position']):
+        with pytest.raises(UserError, match=r"c, network 'net' reads 'batch\.tokens' without 'batch\.segment', so it"):
+            counted(SHORT, term, {**shape, 'input': wrong}, **data)

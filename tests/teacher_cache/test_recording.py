@@ -131,9 +131,11 @@ def test_of_text_the_bytes_of_a_token_are_told(tmp_path, caplog):
     terms = {
         'soft': {
             'loss': 'kd_top_k', 'student': 'student.logits', 'log_probs': 'top.log_probs', 'classes': 'top.classes',
-            't': 'top.t',
+            't': 'top.t', 'mask': 'batch.mask',
         },
-        'hidden': {'loss': 'cosine', 'student': 'student.hidden1', 'target': 'teacher.hidden1'},
+        'hidden': {
+            'loss': 'cosine', 'student': 'student.hidden1', 'target': 'teacher.hidden1', 'mask': 'batch.segment',
+        },
     }  # fmt: skip
     data = {'source': 'text', 'documents': str(file), 'length': 16}
     evaluate = {'student': {'metrics': 'sequences', 'logits': 'student.logits'}}
