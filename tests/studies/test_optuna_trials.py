@@ -106,6 +106,7 @@ class Pretended(dict):
     """The config of a run in place of its prepared run."""
 
     splits = types.SimpleNamespace(checksum='crc32:1')
+    weight_checksums: dict[str, str] = {}
 
 
 @pytest.fixture
