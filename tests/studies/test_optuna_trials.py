@@ -3,6 +3,7 @@
 import json
 import pathlib
 import types
+from collections.abc import Mapping
 
 import pytest
 
@@ -106,7 +107,7 @@ class Pretended(dict):
     """The config of a run in place of its prepared run."""
 
     splits = types.SimpleNamespace(checksum='crc32:1')
-    weight_checksums: dict[str, str] = {}
+    weight_checksums: Mapping[str, str] = types.MappingProxyType({})
 
 
 @pytest.fixture
