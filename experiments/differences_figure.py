@@ -3,14 +3,13 @@
 import pathlib
 from collections.abc import Mapping
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from configs import benchmark_pairs
 from configs import benchmark_pairs_long as stages
 from experiments.long_tables import KD, Found, certain_runs, differences_from
+from experiments.size_panels import size_panels
 from kd_jax.report import figure_style, number_format
 from kd_jax.report.paired_difference import PairedDifference
 
@@ -37,15 +36,9 @@ def draw_differences(found: Found, path: pathlib.Path) -> None:
     if not panels:
         return
     rows = max(len(each['tuned']) for each in panels.values())
-    with matplotlib.rc_context(figure_style.RC):
-        figure = Figure(figsize=(1.3 * figure_style.WIDTH * len(panels), REST + ROW * rows), layout='constrained')
-        drawn = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (size, of_stages) in zip(drawn, panels.items(), strict=True):
+    with size_panels(list(panels), 1.3 * figure_style.WIDTH, REST + ROW * rows, path) as drawn:
+        for axes, of_stages in zip(drawn, panels.values(), strict=True):
             _panel(axes, of_stages)
-            axes.set_title(f'{size:,} images', fontsize=10.5, loc='left')
-        handles, labels = drawn[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside upper left', ncols=len(TEACHERS), frameon=False, fontsize=9)
-        figure_style.save(figure, path)
 
 
 def _panel(axes: Axes, of_stages: Mapping[str, Mapping[str, PairedDifference]]) -> None:

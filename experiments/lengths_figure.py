@@ -3,12 +3,11 @@
 import pathlib
 from collections.abc import Mapping
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from configs import benchmark_pairs
 from configs import benchmark_pairs_long as stages
+from experiments.size_panels import size_panels
 from kd_jax.report import figure_style
 from kd_jax.report.result_files import Results, measure_over_seeds
 
@@ -29,19 +28,11 @@ def draw_lengths(short: Mapping[int, Results], long: Mapping[int, Results], path
     sizes = [size for size in sorted(short) if _accuracies(short[size]).keys() & _accuracies(long.get(size, {}))]
     if not sizes:
         return
-    with matplotlib.rc_context(figure_style.RC):
-        figure = Figure(
-            figsize=(0.95 * figure_style.WIDTH * len(sizes), 1.1 * figure_style.HEIGHT), layout='constrained'
-        )
-        panels = figure.subplots(1, len(sizes), squeeze=False)[0]
+    with size_panels(sizes, 0.95 * figure_style.WIDTH, 1.1 * figure_style.HEIGHT, path) as panels:
         for axes, size in zip(panels, sizes, strict=True):
             if teacher := measure_over_seeds(long[size], 'teacher', OF_TEACHER):
                 axes.axhline(teacher.mean, color=figure_style.MUTED, linewidth=0.8, linestyle='--')
             _panel(axes, _accuracies(short[size]), _accuracies(long[size]))
-            axes.set_title(f'{size:,} images', fontsize=10.5, loc='left')
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside upper left', ncols=len(GROUPS), frameon=False, fontsize=9)
-        figure_style.save(figure, path)
 
 
 def _accuracies(results: Results) -> dict[str, float]:

@@ -93,7 +93,6 @@ def _check_frozen(recipe: Recipe, context: Context, where: str) -> None:
 def _check_learns(recipe: Recipe, context: Context, where: str) -> None:
     """Refuses trained networks to whose parameters no term sends a gradient, and teachers that learn as targets."""
     reached = _reached(recipe, [path for term in recipe.terms for path in term.paths()])
-    targets = [path for term in recipe.terms for path in _targets(term)]
     not_as_target = _reached(recipe, [p for term in recipe.terms for p in term.paths() if p not in _targets(term)])
     for network in recipe.trained:
         own, place = network.name, f"{where}, network '{network.name}'"
@@ -102,7 +101,7 @@ def _check_learns(recipe: Recipe, context: Context, where: str) -> None:
                 f'{place} is trained, but no term sends it a gradient: none reads it, unless '
                 "as a constant ('~'), directly or through another network; let a term read it, or leave it out."
             )
-        if network.init and own not in not_as_target and own in {path.source for path in targets if not path.stop}:
+        if network.init and own in reached - not_as_target:
             raise UserError(
                 f'{place} starts from the weights of {network.init!r} and is trained, but only as a target, so it '
                 "would learn to agree with its student; set update='frozen', or give it a term of its own."

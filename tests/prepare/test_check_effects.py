@@ -66,6 +66,11 @@ def test_what_has_an_effect_passes(networks, terms, options):
             "c, network 'b' starts from the weights of 'run:other' and is trained, but only as a target",
         ),
         (
+            {'a': SMALL, 'b': BEGUN, 'through': {**SMALL, 'input': 'b.logits'}},
+            {**HARD, 'soft': soft('a', 'through.logits')},
+            "c, network 'b' starts from the weights of 'run:other' and is trained, but only as a target",
+        ),
+        (
             {'a': SMALL, 'b': {**FROZEN, 'fresh': 'head'}},
             HARD,
             "c, network 'b' is frozen, but fresh leaves head at random values for ever",
