@@ -1,5 +1,6 @@
 """Fixtures that several folders share, and how tests compile."""
 
+import gc
 import logging
 import os
 
@@ -17,6 +18,8 @@ from tests.finished_runs import raw
 OPTIMISED = ('test_replay', 'test_stacked_runs', 'test_batch_feed', 'scale')
 # XLA's older way to generate code for CPUs: the default one takes two to three times as long to compile.
 OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
+# By default a program is cut into parts that several threads compile, which takes more work in all than one part.
+ONE_PART = ('xla_cpu_parallel_codegen_split_count', 1)
 # It computes a stage of a network once for itself and once for what reads it, and rounds the two differently.
 DEFAULT_CODE_GENERATOR = ('test_resnet', 'test_vgg', 'test_wide_resnet')
 # Files that take longest begin first, so that with several processes none is left with a long one at the end.
@@ -29,6 +32,8 @@ LONGEST = (
 
 
 def pytest_configure(config):
+    # Tracing makes many objects that live on, and Python looks through them for garbage again and again.
+    gc.set_threshold(100_000, 20, 100)
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
 
@@ -51,11 +56,15 @@ def assert_bitwise():
 @pytest.fixture(scope='session')
 def quick_options():
     """Options of the compiler, as `jax.jit` takes them, with which programs compile sooner; newer jaxlibs have none."""
-    try:
-        jax.jit(lambda: 0, compiler_options=dict([OLD_CODE_GENERATOR]))()
-    except jax.errors.JaxRuntimeError:
-        return []
-    return [OLD_CODE_GENERATOR]
+
+    def is_known(option):
+        try:
+            jax.jit(lambda: 0, compiler_options=dict([option]))()
+        except jax.errors.JaxRuntimeError:
+            return False
+        return True
+
+    return [option for option in (OLD_CODE_GENERATOR, ONE_PART) if is_known(option)]
 
 
 @pytest.fixture(scope='module', autouse=True)
