@@ -32,10 +32,15 @@ LONGEST = (
 
 
 def pytest_configure(config):
-    # Tracing makes many objects that live on, and Python looks through them for garbage again and again.
-    gc.set_threshold(100_000, 20, 100)
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
+
+
+def pytest_collection_finish():
+    # Tracing makes many objects that live on, and Python looks through them for garbage again and again: it does so
+    # less often here, and never through what the imports have made.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items):
