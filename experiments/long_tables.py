@@ -60,10 +60,18 @@ def with_interval(mean: float, interval: tuple[float, float] | None) -> str:
 
 def tuned_table(found: Found) -> str:
     """The chosen methods with the best trial of each, sorted by accuracy with 1,000 images."""
-    rows = compared_rows(found, 'tuned')
-    for run, row in rows.items():
-        row.insert(1, settings(run, found))
-    return table(['method', 'rate, strength', *compared_heads()], rows.values(), 'tuned_1000')
+    rows = [
+        with_settings(row, [setting(run, size, found) for size in stages.SIZES])
+        for run, row in compared_rows(found, 'tuned').items()
+    ]
+    heads = with_settings(['method', *compared_heads()], ['rate, strength' for _ in stages.SIZES])
+    return table(heads, rows, 'tuned_1000')
+
+
+def with_settings(row: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """The row of a compared table, with a cell after the two cells of each number of images."""
+    pairs = (row[place : place + 2] for place in range(1, len(row), 2))
+    return [row[0], *(cell for text, pair in zip(texts, pairs, strict=True) for cell in (*pair, text))]
 
 
 def once_table(found: Found, short: Mapping[int, Results]) -> str:
@@ -98,14 +106,12 @@ def by_accuracy(studies: Sequence[Results]) -> list[str]:
     return sorted(means, key=lambda run: -means[run])
 
 
-def settings(run: str, found: Found) -> str:
-    """The learning rate and the factor of the strength that were chosen, by the stages that are given."""
-    texts = []
-    for size in stages.SIZES:
-        if all(f'{stage}_{size}' in found for stage in ('every', 'trials', 'tuned')):
-            trial = stages.best_of_trials(run, found[f'every_{size}'], found[f'trials_{size}'], size)
-            texts.append('{:g}, × {:g}'.format(*trial))
-    return '; '.join(texts)
+def setting(run: str, size: int, found: Found) -> str:
+    """The learning rate and the factor of the strength that the trials chose; a dash if they are not given."""
+    once, trials = (found.get(f'{stage}_{size}') for stage in ('every', 'trials'))
+    if once is None or trials is None:
+        return number_format.DASH
+    return '{:g}, × {:g}'.format(*stages.best_of_trials(run, once, trials, size))
 
 
 def over_kd_once(run: str, results: Results) -> str:

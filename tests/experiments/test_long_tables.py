@@ -77,17 +77,30 @@ def test_the_tuned_methods_are_sorted_and_have_the_settings_that_were_best_on_va
     two = [1, 1, 0, 0]
     tuned = {'kd': seeds(two, two, two), 'dkd': seeds([1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 0])}
     rows = cells(long_tables.tuned_table({'every_1000': once, 'trials_1000': trials, 'tuned_1000': tuned}))
-    assert [row[:2] for row in rows[2:]] == [['DKD', '0.02, × 0.3'], ['KD', '0.007, × 3']]
-    assert rows[3][2:] == ['50.0 ± 0.0', '–', '–', '–']
-    assert rows[2][3].startswith('+33.3 (')
+    assert [(row[0], row[3]) for row in rows[2:]] == [('DKD', '0.02, × 0.3'), ('KD', '0.007, × 3')]
+    assert rows[3][1:3] + rows[3][4:] == ['50.0 ± 0.0', '–', '–', '–', '–']
+    assert rows[2][2].startswith('+33.3 (')
+
+
+def test_each_number_of_images_has_the_settings_that_were_best_with_it():
+    def study(size, best):
+        trials = {stages.trial_name('kd', *trial): {0: result([1], 0.4)} for trial in stages.TRIALS[1:]}
+        trials[best] = {0: result([1], 0.8)}
+        tuned = {'kd': {0: result([1, 0])}}
+        return {f'every_{size}': {'kd': {0: result([1], 0.5)}}, f'trials_{size}': trials, f'tuned_{size}': tuned}
+
+    found = study(1000, 'kd_lr0_007_x3') | study(10_000, 'kd_lr0_02_x0_3')
+    rows = cells(long_tables.tuned_table(found))
+    assert rows[2] == ['KD', '50.0', '–', '0.007, × 3', '50.0', '–', '0.02, × 0.3']
+    assert rows[0][3::3] == ['rate, strength', 'rate, strength']
 
 
 @pytest.mark.parametrize(('number', 'spread'), [(1, ''), (2, ' ± 0.0')])
 def test_tuned_methods_of_one_or_two_seeds_have_a_difference_without_an_interval(number, spread):
     tuned = {'kd': seeds(*number * [[1, 1, 0, 0]]), 'dkd': seeds(*number * [[1, 1, 1, 0]])}
     rows = cells(long_tables.tuned_table({'tuned_1000': tuned}))
-    dkd, kd = ['DKD', '', f'75.0{spread}', '+25.0', '–', '–'], ['KD', '', f'50.0{spread}', '–', '–', '–']
-    assert rows[2:] == [dkd, kd]
+    dkd, kd = ['DKD', f'75.0{spread}', '+25.0', '–'], ['KD', f'50.0{spread}', '–', '–']
+    assert rows[2:] == [[*own, '–', '–', '–'] for own in (dkd, kd)]
 
 
 def test_the_methods_trained_once_have_their_difference_from_kd_and_both_ranks():
@@ -102,7 +115,7 @@ def test_the_methods_trained_once_have_their_difference_from_kd_and_both_ranks()
 
 def test_tuned_methods_have_no_settings_where_the_stages_that_chose_them_are_not_given():
     rows = cells(long_tables.tuned_table({'tuned_1000': {'kd': seeds([1, 0], [1, 0])}}))
-    assert rows[2][:3] == ['KD', '', '50.0 ± 0.0']
+    assert rows[2] == ['KD', '50.0 ± 0.0', '–', '–', '–', '–', '–']
 
 
 def test_flatness_is_the_difference_between_both_lengths_seed_by_seed():
