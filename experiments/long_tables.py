@@ -1,7 +1,7 @@
 """The tables of docs/which_method.md that come from the stages of configs/benchmark_pairs_long.py."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,18 +60,8 @@ def with_interval(mean: float, interval: tuple[float, float] | None) -> str:
 
 def tuned_table(found: Found) -> str:
     """The chosen methods with the best trial of each, sorted by accuracy with 1,000 images."""
-    rows = [
-        with_settings(row, [setting(run, size, found) for size in stages.SIZES])
-        for run, row in compared_rows(found, 'tuned').items()
-    ]
-    heads = with_settings(['method', *compared_heads()], ['rate, strength' for _ in stages.SIZES])
-    return table(heads, rows, 'tuned_1000')
-
-
-def with_settings(row: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """The row of a compared table, with a cell after the two cells of each number of images."""
-    pairs = (row[place : place + 2] for place in range(1, len(row), 2))
-    return [row[0], *(cell for text, pair in zip(texts, pairs, strict=True) for cell in (*pair, text))]
+    rows = compared_rows(found, 'tuned', lambda run, size: [setting(run, size, found)])
+    return table(['method', *compared_heads('rate, strength')], rows, 'tuned_1000')
 
 
 def once_table(found: Found, short: Mapping[int, Results]) -> str:
@@ -133,29 +123,31 @@ def rank_changes(short: Results, long: Results) -> dict[str, str]:
 
 def wide_table(found: Found) -> str:
     """The methods with a wide teacher, sorted by accuracy with 1,000 images."""
-    return table(['method', *compared_heads()], compared_rows(found, 'wide').values(), 'wide_1000')
+    rows = compared_rows(found, 'wide', lambda run, size: [])
+    return table(['method', *compared_heads()], rows, 'wide_1000')
 
 
-def compared_heads() -> list[str]:
-    return [head for size in stages.SIZES for head in (f'{size:,} images', 'over KD (95% interval)')]
+def compared_heads(*more: str) -> list[str]:
+    return [head for size in stages.SIZES for head in (f'{size:,} images', 'over KD (95% interval)', *more)]
 
 
-def compared_rows(found: Found, stage: str) -> dict[str, list[str]]:
+def compared_rows(found: Found, stage: str, more: Callable[[str, int], list[str]]) -> list[list[str]]:
     """For each run of a stage its label, and its accuracy and its difference from KD for each number of images.
 
-    A difference has no interval where fewer than three seeds were trained.
+    A difference has no interval where fewer than three seeds were trained. `more` gives the cells that follow the two,
+    by the run and the number of images.
     """
     studies = [found.get(f'{stage}_{size}', {}) for size in stages.SIZES]
     over = [compared(results) for results in studies]
-    return {
-        run: [benchmark_pairs.labels()[run]]
+    return [
+        [benchmark_pairs.labels()[run]]
         + [
             cell
-            for results, own in zip(studies, over, strict=True)
-            for cell in (accuracy(run, results), own.get(run) or over_kd_once(run, results))
+            for size, results, own in zip(stages.SIZES, studies, over, strict=True)
+            for cell in (accuracy(run, results), own.get(run) or over_kd_once(run, results), *more(run, size))
         ]
         for run in by_accuracy(studies)
-    }
+    ]
 
 
 def compared(results: Results) -> dict[str, str]:

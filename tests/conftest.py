@@ -18,10 +18,10 @@ from tests.finished_runs import raw
 OPTIMISED = ('test_replay', 'test_stacked_runs', 'test_batch_feed', 'scale')
 # XLA's older way to generate code for CPUs: the default one takes two to three times as long to compile.
 OLD_CODE_GENERATOR = ('xla_cpu_use_fusion_emitters', False)
-# By default a program is cut into parts that several threads compile, which takes more work in all than one part.
-ONE_PART = ('xla_cpu_parallel_codegen_split_count', 1)
 # It computes a stage of a network once for itself and once for what reads it, and rounds the two differently.
 DEFAULT_CODE_GENERATOR = ('test_resnet', 'test_vgg', 'test_wide_resnet')
+# By default a program is cut into parts that several threads compile, which takes more work in all than one part.
+ONE_PART = ('xla_cpu_parallel_codegen_split_count', 1)
 # Files that take longest begin first, so that with several processes none is left with a long one at the end.
 LONGEST = (
     'test_preflight', 'test_multidevice', 'test_processes', 'test_every_loss', 'test_docs', 'test_replay',
@@ -60,7 +60,7 @@ def assert_bitwise():
 
 @pytest.fixture(scope='session')
 def quick_options():
-    """Options of the compiler, as `jax.jit` takes them, with which programs compile sooner; newer jaxlibs have none."""
+    """Options of the compiler, as `jax.jit` takes them, that make it quicker: those that this jaxlib has."""
 
     def is_known(option):
         try:
