@@ -293,7 +293,7 @@ def labels_of(stage: str, size: int) -> dict[str, str]:
         return {f'{run}_{steps}': f'{named[run]}, {steps:,} steps' for run in FLAT_RUNS for steps in LENGTHS}
     if stage == 'trials':
         return {
-            trial_name(run, rate, factor): f'{named[run]}, rate {rate:g}, strength × {factor:g}'
+            trial_name(run, rate, factor): f'{named[run]}, rate {rate:g}, strength ×{factor:g}'
             for run in chosen_methods()
             for rate, factor in trials_of(run)[1:]
         }
