@@ -50,6 +50,14 @@ def test_a_point_is_the_mean_difference_a_bar_its_interval_and_a_filled_one_is_c
     assert fills[1.0] != 'white'
 
 
+@pytest.mark.parametrize('better', [51, 90])
+def test_a_tick_says_how_many_points_it_stands_for(better, drawn, tmp_path):
+    draw_differences({'tuned_1000': results(kd=KD, dkd=KD | (np.arange(100) < better))}, tmp_path / 'a.png')
+    (axes,) = drawn[0].axes
+    said = [float(label.get_text().replace('−', '-')) for label in axes.get_xticklabels()]
+    assert said == pytest.approx(100 * axes.get_xticks(), abs=1e-9)
+
+
 def test_another_teacher_has_points_of_its_own_beside_those_of_the_same_method(drawn, tmp_path):
     found = {'tuned_1000': results(kd=KD, dkd=BETTER, fitnet=WORSE), 'wide_1000': results(kd=KD, dkd=WORSE)}
     draw_differences(found, tmp_path / 'a.png')
