@@ -59,9 +59,5 @@ def _panel(axes: Axes, of_stages: Mapping[str, Mapping[str, PairedDifference]]) 
     axes.set_yticks(range(len(ordered)), [benchmark_pairs.labels()[run] for run in ordered])
     axes.tick_params(axis='y', length=0)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _points(tick)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: number_format.quoted(tick, 'fraction')))
     axes.set_xlabel('difference from KD, in points of test accuracy')
-
-
-def _points(tick: float) -> str:
-    return number_format.plain(tick, 'fraction', 2).rstrip('0').rstrip('.')

@@ -51,7 +51,7 @@ def measured(value: Measure | None, unit: Unit, digits: int | None = None) -> st
 
 
 def quoted(value: float | None, unit: Unit) -> str:
-    """Formats a paper's number with the digits that the paper gives: 0.589 -> '58.9'."""
+    """Formats a number that is given, such as a paper's, with all its digits: 0.589 -> '58.9'."""
     if value is None:
         return DASH
     return f'{100 * value if unit == "fraction" else value:,.8g}'.replace('-', '−')
